@@ -1,0 +1,100 @@
+"""One file -> one RGB picture, or the reason why not. The only place that opens images."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Resize = Literal["squash", "crop", "pad"]
+EXIF_ORIENTATION = 0x0112
+
+
+class Unreadable(Exception):  # noqa: N818 - it reads as what it says
+    """A file that gives no picture. ``kind`` is one of: missing, empty, not an image, truncated, too large."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        self.kind = kind
+        super().__init__(f"{kind} ({detail})" if detail else kind)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file and what it was before."""
+
+    rgb: Image.Image
+    """Upright, mode RGB."""
+    content: str
+    """BLAKE2b-128 of the file's bytes, in hexadecimal."""
+    format: str
+    """As Pillow names it: JPEG, PNG, ..."""
+    mode: str
+    """Pillow's mode in the file: L, RGB, RGBA, P, CMYK, I;16, ..."""
+    size: tuple[int, int]
+    """Width and height in the file, before rotation."""
+    rotated: bool
+    """Whether EXIF asked for a rotation or a mirroring."""
+
+
+def read(file: Path, enough_for: int | None = None) -> Picture:
+    """Read and decode one image file.
+
+    With ``enough_for`` (a side in pixels) a JPEG at least four times as large is decoded at a half, a
+    quarter or an eighth, still at least twice that side: much faster, and the resizing that follows
+    hides the difference. Raises Unreadable.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Unreadable("missing", error.strerror or str(error)) from None
+    if not content:
+        raise Unreadable("empty", "0 bytes")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            mode, size, kind = image.mode, image.size, image.format or "?"
+            if enough_for is not None and kind == "JPEG" and mode != "CMYK":
+                image.draft(None, (2 * enough_for, 2 * enough_for))
+            turn = image.getexif().get(EXIF_ORIENTATION, 1)
+            upright = ImageOps.exif_transpose(image) if turn in range(2, 9) else image
+            rgb = _as_rgb(upright)
+    except UnidentifiedImageError:
+        raise Unreadable("not an image", f"{len(content)} bytes") from None
+    except Image.DecompressionBombError as error:
+        raise Unreadable("too large", str(error).removesuffix(".")) from None
+    except (OSError, SyntaxError, ValueError, EOFError, KeyError) as error:  # what Pillow's decoders raise
+        raise Unreadable("truncated", str(error)) from None
+    digest = blake2b(content, digest_size=16).hexdigest()
+    return Picture(rgb, digest, kind, mode, size, rotated=turn in range(2, 9))
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits: keep the upper eight, where Pillow's convert() would clip
+        grey = np.asarray(image).astype(np.int64)
+        return Image.fromarray((grey.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    rgb = image.convert("RGB")
+    rgb.load()
+    return rgb
+
+
+def square(image: Image.Image, size: int, resize: Resize) -> NDArray[np.uint8]:
+    """An RGB picture as a uint8 array (3, size, size).
+
+    ``squash`` is torchvision's ``Resize((size, size))``; ``crop`` is ``Resize(size)`` and ``CenterCrop(size)``;
+    ``pad`` fits the picture inside and fills with black.
+    """
+    filled: Image.Image
+    if resize == "squash":
+        filled = image.resize((size, size), Image.Resampling.BILINEAR)
+    elif resize == "crop":
+        filled = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    else:
+        filled = ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(filled).transpose(2, 0, 1))

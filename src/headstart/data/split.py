@@ -1,0 +1,84 @@
+"""The validation split: made where the data has none, and what training demands of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from hashlib import blake2b
+
+from headstart.data.index import UNLABELLED, Index, scan
+from headstart.errors import HeadstartError
+from headstart.recipe import Data
+
+
+def hold_out(index: Index, fraction: float) -> Index:
+    """``index`` with about ``fraction`` of the training images of every class made validation images.
+
+    The choice hangs on the names alone: the same for the same files in any order, and nearly the same when
+    files are added. Images of one group stay on one side. Every class keeps an image on both sides, unless
+    its images all belong to one group.
+    """
+    units: dict[str, list[int]] = {}
+    for i, (path, group, split) in enumerate(zip(index.paths, index.groups, index.splits, strict=True)):
+        if split in ("", "train"):
+            units.setdefault(f"group {group}" if group else f"file {path}", []).append(i)
+    left = Counter(index.labels[i] for rows in units.values() for i in rows)
+    wanted = {label: max(1, round(fraction * count)) for label, count in left.items()}
+    splits = [split or "train" for split in index.splits]
+    for _, rows in sorted(units.items(), key=lambda unit: blake2b(unit[0].encode()).digest()):
+        need = Counter(index.labels[i] for i in rows)
+        useful = sum(min(count, wanted[label]) for label, count in need.items())
+        if 2 * useful < len(rows) or any(left[label] <= count for label, count in need.items()):
+            continue
+        for i in rows:
+            splits[i] = "val"
+        left -= need
+        wanted = {label: max(0, count - need[label]) for label, count in wanted.items()}
+    return replace(index, splits=tuple(splits), split_made=True)
+
+
+def training_index(root: str, data: Data) -> Index:
+    """The index that training uses: labelled, more than one class, a validation split, nothing missing.
+
+    Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
+    """
+    index = scan(root, data.group)
+    if index.problems:
+        kind, file = index.problems[0]
+        more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
+        raise HeadstartError(f"{index.root}: expected every listed image, found {kind}: {file}{more}", f"headstart check {root}")
+    if UNLABELLED in index.labels:
+        raise HeadstartError(
+            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
+            "put the images of each class in a folder of its name",
+        )
+    if len(index.classes) < 2:
+        raise HeadstartError(
+            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
+            f"headstart check {root}",
+        )
+    if not index.positions("val"):
+        _require_two_each(index, root)
+        index = hold_out(index, data.val_fraction)
+    trained, validated = index.counts("train"), index.counts("val")
+    unknown = [name for name in index.classes if validated[name] and not trained[name]]
+    if unknown:
+        raise HeadstartError(
+            f"{index.root}: expected every class of the validation images among the training images,"
+            f" found {', '.join(unknown[:5])} only in validation",
+            f"headstart check {root}",
+        )
+    if not index.positions("val"):
+        raise HeadstartError(
+            f"{index.root}: expected images for validation, found that groups leave none", "change --group or data.group"
+        )
+    return index
+
+
+def _require_two_each(index: Index, root: str) -> None:
+    usable = Counter(label for label, split in zip(index.labels, index.splits, strict=True) if split != "test")
+    for label, name in enumerate(index.classes):
+        if usable[label] == 1:
+            raise HeadstartError(
+                f"{index.root}: class {name}: expected at least two images (one is held out), found 1", f"headstart check {root}"
+            )

@@ -1,0 +1,279 @@
+"""A recipe: everything an experiment depends on except the images, in one file.
+
+A recipe holds settings only. It is TOML on disk and a frozen pydantic model in code; a field that is
+misspelt, of the wrong type or out of range is an error that names the field, wherever it was written.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from headstart.errors import HeadstartError, nearest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Side = Annotated[int, Field(ge=8, le=4096)]
+Rgb = Annotated[tuple[float, float, float], Strict(False)]
+
+
+class Part(BaseModel):
+    """What all parts of a recipe have in common: frozen, strict, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Data(Part):
+    """How image files become a table of square pictures."""
+
+    size: Side = 224
+    """Side of the square pictures, in pixels. They are decoded once, at this size."""
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    """Reach the square by squashing, by cropping the centre, or by padding with black."""
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the images held out when the data has no validation split of its own."""
+    group: str | None = None
+    """Regular expression whose first group (or whole match) in the path names an image's source."""
+    skip_unreadable: bool = False
+    """Leave out files that cannot be decoded, instead of stopping at them."""
+
+
+class Views(Part):
+    """The random changes made to a training image each time it is seen; validation sees none of them."""
+
+    mean: Rgb = (0.485, 0.456, 0.406)
+    """Subtracted from red, green and blue, on the scale 0 to 1."""
+    std: Rgb = (0.229, 0.224, 0.225)
+    """What red, green and blue are then divided by."""
+    flip: Share = 0.5
+    """Probability of a horizontal flip."""
+    vertical_flip: Share = 0.0
+    """Probability of a vertical flip."""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Rotation drawn from plus or minus this many degrees; corners are filled with black."""
+    interpolation: Literal["nearest", "bilinear"] = "nearest"
+    """How rotated and cropped pixels are read."""
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Smallest share of the area that a random crop keeps (aspect ratio 3/4 to 4/3); 1 crops nothing."""
+    brightness: Share = 0.0
+    """Brightness is multiplied by a draw from 1 minus this to 1 plus this."""
+    contrast: Share = 0.0
+    """Contrast, likewise."""
+    sizes: Annotated[tuple[Side, ...], Strict(False)] = ()
+    """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
+
+
+class Backbone(Part):
+    """The feature extractor and where its numbers come from."""
+
+    name: str = "resnet18.tv_in1k"
+    """Any name that `timm.list_models()` knows."""
+    weights: str = "none"
+    """`none`, `imagenet`, `imagenet-lite`, a run folder, or a weights file (safetensors, or a plain state dict)."""
+    train: bool = True
+    """Train the backbone with the head (fine-tune), or keep it as it is (probe)."""
+
+
+class Head(Part):
+    """The layers between the features and the classes."""
+
+    hidden: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False)] = ()
+    """Widths of the hidden layers, each followed by ReLU and dropout; empty: one linear layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout after each hidden layer; with no hidden layer, before the linear one."""
+
+
+class Train(Part):
+    """How long and on how much at once."""
+
+    epochs: Annotated[int, Field(gt=0)] = 10
+    """Passes over the training images."""
+    batch: Annotated[int, Field(gt=1)] = 32
+    """Images per step, over all processes together."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target spread over all classes (Szegedy et al. 2016)."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic, in Lightning Fabric's words."""
+
+
+class Validation(Part):
+    """How the validation images are run."""
+
+    batch: Annotated[int, Field(gt=0)] = 32
+    """Images per validation or prediction step."""
+
+
+class Optimizer(Part):
+    """The update rule."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adamw"
+    """Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), or SGD with momentum 0.9."""
+    lr: Positive = 1e-3
+    """Learning rate of the backbone."""
+    head_lr_factor: Positive = 1.0
+    """The head's learning rate is `lr` times this."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay; never applied to biases and normalisation when the optimizer is `adamw`."""
+
+
+class Schedule(Part):
+    """What the learning rate is multiplied by, over time."""
+
+    name: Literal["constant", "linear", "cosine"] = "cosine"
+    """What follows the warm-up: nothing, a straight line to zero, or half a cosine to zero."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the training during which the factor rises from zero to one in a straight line."""
+    per: Literal["epoch", "step"] = "step"
+    """How often the factor changes."""
+
+
+class Keep(Part):
+    """What is kept, and when."""
+
+    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    """`weights/best` are the weights with the lowest loss, or the highest accuracy, on the validation images."""
+    minutes: Positive = 10.0
+    """A checkpoint to resume from is saved after each epoch, and within an epoch after this long."""
+
+
+class Expect(Part):
+    """The number this recipe is expected to reach, so that a reader can tell a success from a mishap."""
+
+    metric: str
+    value: float
+    source: str
+
+
+class Recipe(Part):
+    """One experiment, complete."""
+
+    name: str
+    description: str = ""
+    task: str = "classify"
+    """What is learnt: a name in `headstart.tasks.TASKS`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Everything random follows from this number."""
+    data: Data = Data()
+    views: Views = Views()
+    backbone: Backbone = Backbone()
+    head: Head = Head()
+    train: Train = Train()
+    val: Validation = Validation()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    keep: Keep = Keep()
+    expect: Expect | None = None
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Recipe:
+        if any(side > self.data.size for side in self.views.sizes):
+            raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
+        if len(self.views.sizes) > self.train.epochs:
+            raise ValueError(
+                f"views.sizes: expected at most one per epoch ({self.train.epochs}), found {len(self.views.sizes)}"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """The complete recipe, every default written out."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with headstart."""
+    folder = resources.files("headstart") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def source(name_or_file: str) -> str:
+    """The TOML text of a shipped recipe (by name) or of a recipe file (by path)."""
+    if name_or_file in shipped():
+        return (resources.files("headstart") / "recipes" / f"{name_or_file}.toml").read_text(encoding="utf-8")
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise HeadstartError(
+            f"recipe {name_or_file}: expected a shipped recipe or a .toml file, found neither;"
+            f" nearest: {nearest(name_or_file, shipped())}",
+            "headstart recipe ls",
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HeadstartError(f"recipe {path}: cannot be read ({error})", "headstart recipe cp quick my.toml") from None
+
+
+def load(name_or_file: str, overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe by name or path, with ``field=value`` overrides laid over it.
+
+    Raises HeadstartError, naming the field, for an unknown field, a wrong type or a value out of range.
+    """
+    text = source(name_or_file)
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise HeadstartError(
+            f"recipe {name_or_file}: expected TOML, found an error: {error}", "headstart recipe show quick"
+        ) from None
+    fields.setdefault("name", Path(name_or_file).stem)
+    return build(fields, overrides, where=name_or_file)
+
+
+def build(fields: Mapping[str, Any], overrides: Iterable[str] = (), where: str = "recipe") -> Recipe:
+    """A Recipe from plain fields and ``a.b=value`` overrides; ``where`` begins the line of an error."""
+    merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields.items()}
+    for override in overrides:
+        _lay_over(merged, override)
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error.errors()[0], where) from None
+
+
+def _lay_over(fields: dict[str, Any], override: str) -> None:
+    """Set one ``a.b=value`` in ``fields``; the value is read as TOML, and as plain text when it is not TOML."""
+    key, equals, text = override.partition("=")
+    *parts, last = key.strip().split(".")
+    if not equals or not last:
+        raise HeadstartError(f"override {override}: expected field=value, found no '='", "headstart fit --help")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    for part in parts:
+        inner = fields.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise HeadstartError(f"override {override}: {part} is a value, not a table", "headstart recipe show quick")
+        fields = inner
+    fields[last] = value
+
+
+def _explain(error: ErrorDetails, where: str) -> HeadstartError:
+    """pydantic's first complaint, in one line that names the field, what was expected and what was found."""
+    path = [str(part) for part in error["loc"]]
+    field = ".".join(path)
+    show = "headstart recipe show quick"
+    if error["type"] == "extra_forbidden":
+        known = _fields_of(path[:-1])
+        return HeadstartError(f"{where}: unknown field {field}; nearest: {nearest(path[-1], known)}", show)
+    message = error["msg"].removeprefix("Value error, ")
+    if not field:
+        return HeadstartError(f"{where}: {message}", show)
+    expected = message.replace("Input should be ", "").replace("Field required", "a value")
+    found = "nothing" if error["type"] == "missing" else repr(error["input"])
+    return HeadstartError(f"{where}: field {field}: expected {expected}, found {found}", show)
+
+
+def _fields_of(path: Iterable[str]) -> list[str]:
+    """The fields that the table at ``path`` may hold."""
+    part: type[BaseModel] = Recipe
+    for name in path:
+        annotation = part.model_fields[name].annotation
+        part = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Expect
+    return list(part.model_fields)

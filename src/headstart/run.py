@@ -1,0 +1,233 @@
+"""The run folder: the only thing that passes between training and everything after it.
+
+    recipe.toml            complete, every default written out
+    environment.json       versions, device, the weights' provenance and SHA-256
+    data.json              fingerprint, classes, counts, where the images were
+    metrics.csv            a row per epoch and split
+    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities
+    thumbnails.zip         the validation images, small, so that a report needs nothing but this folder
+    weights/best.safetensors, weights/last.safetensors
+    resume/checkpoint.pt   while unfinished: optimizer, schedule position, rows so far
+    report.html            derived; may be deleted and made again
+
+Every file is written under a temporary name, flushed, and renamed: a reader sees the old file or the new
+one, never half of one. This module does not import torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from headstart import recipe as recipes
+from headstart.errors import HeadstartError
+from headstart.recipe import Recipe
+
+Row = dict[str, Any]
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Call ``write`` with a temporary file beside ``path``, flush it to disk, and rename it to ``path``.
+
+    Raises HeadstartError when the disk is full or the folder cannot be written; ``path`` is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise HeadstartError(
+            f"{path}: cannot be written ({error.strerror or error})", f"make room or set permissions: df -h {path.parent}"
+        ) from None
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows as CSV text; the header is the union of their keys in order of appearance."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows of a CSV file written by `table`; numbers as numbers, empty cells left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk. Reading it needs nothing outside the folder."""
+
+    path: Path
+
+    @staticmethod
+    def create(path: Path, recipe: Recipe, environment: Mapping[str, Any], data: Mapping[str, Any]) -> RunFolder:
+        """A new run folder with what is known before the first step. Nothing is left behind on failure."""
+        refuse_unless_free(path)
+        existed = path.exists()
+        run = RunFolder(path)
+        try:
+            run.write_json("environment.json", environment)
+            run.write_json("data.json", data)
+            # The recipe comes last: a folder with a recipe is a run.
+            run.write("recipe.toml", recipe.to_toml().encode())
+        except HeadstartError:
+            if not existed and path.is_dir():
+                for file in path.iterdir():
+                    file.unlink()
+                path.rmdir()
+            raise
+        return run
+
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> RunFolder:
+        """The run at ``path``, or a HeadstartError when there is none."""
+        folder = Path(path)
+        if not folder.is_dir():
+            raise HeadstartError(f"{folder}: expected a run folder, found no such folder", "headstart fit quick DATA")
+        missing = [n for n in ("recipe.toml", "data.json", "environment.json") if not (folder / n).is_file()]
+        if missing:
+            raise HeadstartError(
+                f"{folder}: expected a run folder, found no {missing[0]} in it", "headstart fit quick DATA"
+            )
+        return RunFolder(folder)
+
+    def write(self, name: str, content: bytes) -> None:
+        write_atomically(self.path / name, lambda file: void(file.write(content)))
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        self.write(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.write(name, table(rows))
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise HeadstartError(f"{self.path / name}: cannot be read ({error})", "headstart fit quick DATA") from None
+        return content
+
+    @property
+    def recipe(self) -> Recipe:
+        return recipes.load(str(self.path / "recipe.toml"))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return self._read_json("environment.json")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self._read_json("data.json")
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of the network's outputs."""
+        return list(self.data["classes"])
+
+    @property
+    def metrics(self) -> list[Row]:
+        """One row per finished epoch and split; empty before the first epoch ends."""
+        path = self.path / "metrics.csv"
+        return read_table(path) if path.is_file() else []
+
+    @property
+    def predictions(self) -> list[dict[str, str]]:
+        """The validation images at the best epoch, as text (a class may be called ``1e3``)."""
+        path = self.path / "predictions.csv"
+        if not path.is_file():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    @property
+    def best(self) -> Path:
+        return self.path / "weights" / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "weights" / "last.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "resume" / "checkpoint.pt"
+
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch of the recipe was trained and written down."""
+        return self.best.is_file() and not self.checkpoint.is_file() and self._epochs() == self.recipe.train.epochs
+
+    def _epochs(self) -> int:
+        return 1 + max((row["epoch"] for row in self.metrics), default=-1)
+
+    def require_finished(self, unfinished_too: bool = False) -> None:
+        """Raise HeadstartError unless the run finished; with ``unfinished_too``, unless it has any weights."""
+        done, asked = self._epochs(), self.recipe.train.epochs
+        if self.finished or (unfinished_too and self.best.is_file()):
+            return
+        others = " (or use the best weights so far: add --unfinished)" if self.best.is_file() else ""
+        raise HeadstartError(
+            f"{self.path}: expected a finished run, found {done} of {asked} epochs{others}",
+            f"headstart fit --resume {self.path}",
+        )
+
+
+def void(_: object) -> None:
+    """Drop a result, where a function that returns nothing is asked for."""
+
+
+def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
+    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows."""
+    kept = [row for row in rows if row["split"] == split and metric in row]
+    if not kept:
+        return None
+    sign = 1 if metric == "loss" else -1
+    return int(min(kept, key=lambda row: (sign * row[metric], row["epoch"]))["epoch"])
+
+
+def refuse_unless_free(path: Path) -> None:
+    """Raise HeadstartError unless a run can be created at ``path``: absent or empty, and writable."""
+    if (path / "recipe.toml").exists():
+        raise HeadstartError(
+            f"{path}: expected a free folder for the run, found another run",
+            f"headstart fit --resume {path}, or choose another --out",
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise HeadstartError(
+            f"{path}: expected a free folder for the run, found {'files in it' if path.is_dir() else 'a file'}",
+            "choose another --out",
+        )
+    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise HeadstartError(f"{parent}: expected a folder that can be written, found none", "choose another --out")
+
+
+def free_name(parent: Path, stem: str) -> Path:
+    """``parent/stem``, or the first of ``stem-2``, ``stem-3`` ... that does not exist yet."""
+    number = 1
+    while (path := parent / (stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    return path
