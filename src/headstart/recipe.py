@@ -99,7 +99,7 @@ class Train(Part):
     """Images per step, over all processes together."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes (Szegedy et al. 2016)."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Arithmetic, in Lightning Fabric's words."""
 
 

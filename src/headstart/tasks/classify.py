@@ -1,0 +1,77 @@
+"""Classification: a backbone, a head, cross-entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from headstart.models.backbones import build, freeze
+from headstart.models.heads import make_head
+from headstart.recipe import Recipe
+from headstart.tasks.contract import Batch, Task
+
+
+class Classify(Task):
+    """Cross-entropy over the classes, with label smoothing in training only (Szegedy et al. 2016, section 7)."""
+
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, classes: int, label_smoothing: float = 0.0, frozen: bool = False
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.label_smoothing = label_smoothing
+        self.frozen = frozen
+        if frozen:
+            freeze(backbone)
+        self.training_metrics = _metrics(classes)
+        self.metrics = _metrics(classes)
+        self.training_metrics.persistent(True)  # a run stopped within an epoch goes on counting where it was
+
+    @classmethod
+    def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
+        backbone = build(recipe.backbone.name)
+        head = make_head(int(backbone.num_features), len(classes), recipe.head)  # type: ignore[arg-type]
+        return cls(backbone, head, len(classes), recipe.train.label_smoothing, frozen=not recipe.backbone.train)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()  # a frozen backbone keeps its batch-norm statistics too
+        return self
+
+    def forward(self, batch: Batch) -> Tensor:
+        logits = self.head(self.embed(batch.images))
+        loss: Tensor = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        with torch.no_grad():
+            self.training_metrics["loss"].update(loss, weight=len(batch.labels))
+            self.training_metrics["accuracy"].update(logits, batch.labels)
+        return loss
+
+    def predict(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.embed(images))
+        return logits.float().softmax(dim=1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features: Tensor = self.backbone(images)
+        return features
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        probabilities = self.predict(batch.images)
+        losses = F.nll_loss(probabilities.clamp_min(torch.finfo(torch.float32).tiny).log(), batch.labels)
+        self.metrics["loss"].update(losses, weight=len(batch.labels))
+        self.metrics["accuracy"].update(probabilities, batch.labels)
+        return probabilities
+
+
+def _metrics(classes: int) -> MetricCollection:
+    """Mean loss per image, and the share of images whose likeliest class is the label."""
+    accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+    return MetricCollection({"loss": MeanMetric(), "accuracy": accuracy}, compute_groups=False)

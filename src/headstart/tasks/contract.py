@@ -1,0 +1,59 @@
+"""What the training loop asks of every task, and nothing more."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from headstart.recipe import Recipe
+
+
+class Batch(NamedTuple):
+    """What one step is made of."""
+
+    images: Tensor
+    """float32 (B, 3, S, S), normalised."""
+    labels: Tensor
+    """int64 (B,): positions in the run's classes."""
+
+
+class Task(nn.Module):
+    """A network and what it learns. ``forward(batch)`` is the loss, so that DDP can wrap it."""
+
+    backbone: nn.Module
+    training_metrics: MetricCollection
+    """Updated by `forward`; ``loss`` among them."""
+    metrics: MetricCollection
+    """Updated by `evaluate`; ``loss`` among them."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
+        """The network of ``recipe`` for these classes, from random weights."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """The training loss, a scalar; updates `training_metrics`."""
+
+    @abstractmethod
+    def predict(self, images: Tensor) -> Tensor:
+        """float32 (B, 3, S, S) -> probabilities, float32 (B, C)."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """float32 (B, 3, S, S) -> features, float32 (B, F)."""
+
+    @abstractmethod
+    def evaluate(self, batch: Batch) -> Tensor:
+        """Update `metrics` with a batch, and return what `predict` says of it."""
+
+    def after_step(self, progress: float) -> None:  # noqa: B027 - most tasks have nothing to do here
+        """Called after each optimizer step; ``progress`` runs from 0 to 1 over the training."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The numbers that make the network: parameters and buffers, without the metrics."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith(("metrics.", "training_metrics."))}

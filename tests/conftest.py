@@ -1,0 +1,56 @@
+"""Real images for the tests: unpacked once per session, copied where a test wants to change them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded pixels go to one folder per session, never to the developer's own cache."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of one of the real data sets (``clothing``, ``objects50``, ...); skips where there is none."""
+    unpacked: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        tar = SHARED / f"{name}.tar"
+        if not tar.is_file():
+            pytest.skip(f"{tar} is on development machines and in CI only")
+        if name not in unpacked:
+            target = tmp_path_factory.mktemp(name)
+            with tarfile.open(tar) as archive:
+                archive.extractall(target, filter="data")
+            inside = list(target.iterdir())
+            unpacked[name] = inside[0] if len(inside) == 1 and inside[0].is_dir() else target
+        return unpacked[name]
+
+    return folder
+
+
+@pytest.fixture
+def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Sixty real photographs of three kinds of clothing, in a folder per class, for a test to change."""
+    source = shared_data("clothing")
+    target = tmp_path / "photos"
+    wanted = {"dress": 20, "hat": 20, "shoes": 20}
+    with (source / "train.csv").open(encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            if wanted.get(row["label"], 0):
+                wanted[row["label"]] -= 1
+                folder = target / row["label"]
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source / "train" / row["filename"], folder)
+    return target
