@@ -48,7 +48,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise HeadstartError(
-            f"{path}: cannot be written ({error.strerror or error})", f"make room or set permissions: df -h {path.parent}"
+            f"{path}: cannot be written ({error.strerror or error})",
+            f"make room or set permissions: df -h {path.parent}",
         ) from None
 
 
@@ -115,7 +116,7 @@ class RunFolder:
             )
         return RunFolder(folder)
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes | memoryview) -> None:
         write_atomically(self.path / name, lambda file: void(file.write(content)))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:

@@ -20,7 +20,9 @@ def read_rows(file: Path) -> tuple[list[str], list[CsvRow]]:
             header = list(reader.fieldnames or [])
             rows = [(reader.line_num, {k: v or "" for k, v in row.items() if k is not None}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise HeadstartError(f"{file}: expected a CSV file in UTF-8, found: {error}", "headstart check --help") from None
+        raise HeadstartError(
+            f"{file}: expected a CSV file in UTF-8, found: {error}", "headstart check --help"
+        ) from None
     return header, rows
 
 
@@ -71,7 +73,8 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
                 continue
             if path in first_seen:
                 raise HeadstartError(
-                    f"{where}: expected each file once, found {name} again (first: {first_seen[path]})", f"mend {table}"
+                    f"{where}: expected each file once, found {name} again (first: {first_seen[path]})",
+                    f"mend {table}",
                 )
             first_seen[path] = f"{table.name} line {line}"
             entries.append((path, label, split, row.get("group", "").strip()))

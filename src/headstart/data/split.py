@@ -46,7 +46,10 @@ def training_index(root: str, data: Data) -> Index:
     if index.problems:
         kind, file = index.problems[0]
         more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
-        raise HeadstartError(f"{index.root}: expected every listed image, found {kind}: {file}{more}", f"headstart check {root}")
+        raise HeadstartError(
+            f"{index.root}: expected every listed image, found {kind}: {file}{more}",
+            f"headstart check {root}",
+        )
     if UNLABELLED in index.labels:
         raise HeadstartError(
             f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
@@ -70,7 +73,8 @@ def training_index(root: str, data: Data) -> Index:
         )
     if not index.positions("val"):
         raise HeadstartError(
-            f"{index.root}: expected images for validation, found that groups leave none", "change --group or data.group"
+            f"{index.root}: expected images for validation, found that groups leave none",
+            "change --group or data.group",
         )
     return index
 
@@ -80,5 +84,6 @@ def _require_two_each(index: Index, root: str) -> None:
     for label, name in enumerate(index.classes):
         if usable[label] == 1:
             raise HeadstartError(
-                f"{index.root}: class {name}: expected at least two images (one is held out), found 1", f"headstart check {root}"
+                f"{index.root}: class {name}: expected at least two images (one is held out), found 1",
+                f"headstart check {root}",
             )

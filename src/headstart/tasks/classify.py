@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from headstart.models.backbones import build, freeze
+from headstart.models.backbones import build, features_of, freeze
 from headstart.models.heads import make_head
 from headstart.recipe import Recipe
 from headstart.tasks.contract import Batch, Task
@@ -37,7 +37,7 @@ class Classify(Task):
     @classmethod
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
         backbone = build(recipe.backbone.name)
-        head = make_head(int(backbone.num_features), len(classes), recipe.head)  # type: ignore[arg-type]
+        head = make_head(features_of(backbone), len(classes), recipe.head)
         return cls(backbone, head, len(classes), recipe.train.label_smoothing, frozen=not recipe.backbone.train)
 
     def train(self, mode: bool = True) -> Self:
@@ -74,4 +74,5 @@ class Classify(Task):
 def _metrics(classes: int) -> MetricCollection:
     """Mean loss per image, and the share of images whose likeliest class is the label."""
     accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
-    return MetricCollection({"loss": MeanMetric(), "accuracy": accuracy}, compute_groups=False)
+    loss = MeanMetric(nan_strategy="disable")  # a loss that is not a number must show, not be left out
+    return MetricCollection({"loss": loss, "accuracy": accuracy}, compute_groups=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from torch import Tensor, nn
@@ -57,3 +57,12 @@ class Task(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         """The numbers that make the network: parameters and buffers, without the metrics."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith(("metrics.", "training_metrics."))}
+
+    def set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over what `weights` returned; raises RuntimeError when it is of another network."""
+        own = self.weights().keys()
+        if weights.keys() != own:
+            raise RuntimeError(
+                f"expected the tensors of this network, found others: {sorted(own ^ weights.keys())[:4]}"
+            )
+        self.load_state_dict({**self.state_dict(), **weights})

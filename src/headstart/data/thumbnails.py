@@ -1,0 +1,27 @@
+"""Small copies of the validation images, so that a report needs nothing but the run folder."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.pixels import Pixels
+
+SIDE = 96
+
+
+def thumbnails(pixels: Pixels, rows: Sequence[int]) -> bytes:
+    """A zip of JPEG files of at most 96 x 96 pixels, ``0.jpg`` for the first of ``rows``, and so on."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for number, row in enumerate(rows):
+            picture = Image.fromarray(np.ascontiguousarray(pixels.batch([row])[0].permute(1, 2, 0).numpy()))
+            picture.thumbnail((SIDE, SIDE))
+            jpeg = io.BytesIO()
+            picture.save(jpeg, "JPEG", quality=80)
+            zipped.writestr(f"{number}.jpg", jpeg.getvalue())
+    return archive.getvalue()

