@@ -1,4 +1,4 @@
-"""Recipe + data -> run: the one training loop, for every task.
+"""The one training loop, for every task.
 
 What comes when is a function of (seed, epoch, step, rank), so a run that is stopped anywhere and resumed ends at
 the same weights, bit for bit on the CPU. `train` is a generator: whoever draws progress bars or reports takes its
@@ -7,34 +7,25 @@ events, and may close it at any of them; it then saves where it stands.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
+from torchmetrics import MetricCollection
 
-from headstart.checkpoint import Progress, load_checkpoint, read_weights, save_checkpoint, save_weights
-from headstart.data.order import Rows, batches, seed_of, share, steps_in_epoch, training_order, training_step
-from headstart.data.pixels import Pixels, decode
-from headstart.data.split import training_index
-from headstart.data.thumbnails import thumbnails
+from headstart.checkpoint import read_weights, save_weights
+from headstart.data.order import Rows, batches, seed_of, share, training_order, training_step
 from headstart.data.views import draw, plain_view, training_view
 from headstart.errors import HeadstartError
-from headstart.models.weights import load_weights
-from headstart.optimizer import lr_factor, make_optimizer, set_lr
-from headstart.recipe import Recipe
-from headstart.record import data_facts, predictions, surroundings
-from headstart.run import Row, RunFolder, refuse_unless_free
-from headstart.tasks import TASKS, Batch, Task
+from headstart.optimizer import lr_factor, set_lr
+from headstart.record import predictions
+from headstart.run import Row
+from headstart.tasks import Batch
+from headstart.training import Training
 
-Decoding = Callable[[int, int], None]
-"""Called with (images decoded, images in all)."""
 LOOK = 20
 """Steps between two looks at whether the loss is still a number: on a GPU every look waits for the step to end."""
 
@@ -62,92 +53,6 @@ class Epoch:
     """Whether its weights are the best so far."""
 
 
-@dataclass
-class Training:
-    """What the loop works on."""
-
-    recipe: Recipe
-    run: RunFolder
-    pixels: Pixels
-    labels: Tensor
-    fabric: Fabric
-    task: Task
-    network: Any
-    """`task` as Fabric wraps it; its forward is the loss."""
-    optimizer: Any
-    progress: Progress
-
-    @property
-    def train_rows(self) -> Rows:
-        return np.array(self.pixels.index.positions("train"), dtype=np.int64)
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return steps_in_epoch(len(self.train_rows), self.recipe.train.batch)
-
-    def save(self) -> None:
-        """Write down where the training stands."""
-        if self.fabric.is_global_zero:
-            state = {"task": self.task.state_dict(), "optimizer": self.optimizer.state_dict()}
-            save_checkpoint(self.run, self.progress, state)
-
-
-def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None) -> Training:
-    """Everything before the first step. What can fail does so before the run folder is made.
-
-    Raises HeadstartError for data, weights or an output folder that cannot be used.
-    """
-    fabric = _launch(recipe)
-    if fabric.is_global_zero:
-        refuse_unless_free(out)
-    index = training_index(data, recipe.data)
-    torch.manual_seed(seed_of("weights", recipe.seed))
-    task = TASKS[recipe.task].build(recipe, index.classes)
-    provenance = load_weights(task.backbone, recipe.backbone)
-    with fabric.rank_zero_first():
-        pixels = decode(index, recipe.data, decoding)
-    if fabric.is_global_zero:
-        run = RunFolder.create(out, recipe, {**surroundings(fabric.device), "weights": provenance}, data_facts(pixels))
-        run.write("thumbnails.zip", thumbnails(pixels, pixels.index.positions("val")))
-    fabric.barrier()
-    return _training(recipe, RunFolder(out), pixels, fabric, task, Progress())
-
-
-def resume(path: Path, data: str | None = None, decoding: Decoding | None = None) -> Training:
-    """A run as it stood when it was last saved; ``data`` says where its images are now, if they have moved.
-
-    Raises HeadstartError for a finished run, for other images than it began with, and for a damaged checkpoint.
-    """
-    run = RunFolder.open(path)
-    recipe = run.recipe
-    if run.finished:
-        raise HeadstartError(
-            f"{path}: expected an unfinished run, found all {recipe.train.epochs} epochs done",
-            f"headstart report {path}",
-        )
-    fabric = _launch(recipe)
-    index = training_index(data or run.data["root"], recipe.data)
-    with fabric.rank_zero_first():
-        pixels = decode(index, recipe.data, decoding)
-    if pixels.fingerprint != run.data["fingerprint"]:
-        raise HeadstartError(
-            f"{index.root}: expected the images that {path} began with (fingerprint {run.data['fingerprint']}),"
-            f" found others ({pixels.fingerprint})",
-            f"headstart fit {path}/recipe.toml {index.root} to begin a new run",
-        )
-    torch.manual_seed(seed_of("weights", recipe.seed))
-    task = TASKS[recipe.task].build(recipe, index.classes)
-    if not run.checkpoint.is_file():  # it was stopped before the first save
-        load_weights(task.backbone, recipe.backbone)
-        return _training(recipe, run, pixels, fabric, task, Progress())
-    progress, state = load_checkpoint(run)
-    task.load_state_dict(state["task"])
-    training = _training(recipe, run, pixels, fabric, task, progress)
-    training.optimizer.load_state_dict(state["optimizer"])
-    return training
-
-
 def train(training: Training) -> Iterator[Step | Epoch]:
     """Train to the end of the recipe, saying so after every step and every epoch.
 
@@ -158,12 +63,12 @@ def train(training: Training) -> Iterator[Step | Epoch]:
     saved = time.monotonic()
     try:
         while progress.epoch < epochs:
-            epoch, began, lr = progress.epoch, time.perf_counter() - progress.seconds, 0.0
+            epoch, began = progress.epoch, time.perf_counter() - progress.seconds
             order = training.train_rows[training_order(recipe.seed, epoch, count)]
             training.task.train()
             while progress.step < steps:
                 step = progress.step
-                lr = set_lr(training.optimizer, lr_factor(recipe.schedule, epochs, epoch, step, steps))
+                set_lr(training.optimizer, lr_factor(recipe.schedule, epochs, epoch, step, steps))
                 batch = _training_batch(training, epoch, step, training_step(order, step, recipe.train.batch))
                 torch.manual_seed(seed_of("step", recipe.seed, epoch, step, fabric.global_rank))  # dropout
                 loss = training.network(batch)
@@ -178,7 +83,7 @@ def train(training: Training) -> Iterator[Step | Epoch]:
                     training.save()
                     saved = time.monotonic()
                 yield Step(epoch, step, steps, len(batch.labels) * fabric.world_size, loss.detach())
-            yield _end_of_epoch(training, lr)
+            yield _end_of_epoch(training)
             saved = time.monotonic()
     except GeneratorExit:
         if progress.epoch < epochs:
@@ -198,13 +103,20 @@ def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Ba
     return Batch(images, training.labels[mine].to(fabric.device))
 
 
-def _end_of_epoch(training: Training, lr: float) -> Epoch:
+def _end_of_epoch(training: Training) -> Epoch:
     """Validate, keep what is best, and write the epoch down: `metrics.csv` comes after all that it speaks of."""
     run, progress, keep = training.run, training.progress, training.recipe.keep.metric
     count = len(training.train_rows)
     learnt = _figures(training.task.training_metrics)
     speed = {"seconds": round(progress.seconds, 3), "images_per_second": round(count / max(progress.seconds, 1e-9), 1)}
-    first: Row = {"epoch": progress.epoch, "split": "train", "images": count, **learnt, "lr": lr, **speed}
+    first: Row = {
+        "epoch": progress.epoch,
+        "split": "train",
+        "images": count,
+        **learnt,
+        "lr": training.optimizer.param_groups[0]["lr"],
+        **speed,
+    }
     second, probabilities = _validate(training, "val")
     rows = [first, second]
     value = second[keep.removeprefix("val_")]
@@ -246,14 +158,14 @@ def _validate(training: Training, split: str) -> tuple[Row, Tensor]:
             batch = Batch(images, training.labels[rows[places]].to(fabric.device))
             probabilities[torch.from_numpy(places)] = training.task.evaluate(batch)
     if fabric.world_size > 1:
-        probabilities = fabric.all_reduce(probabilities, reduce_op="sum")
+        probabilities = torch.as_tensor(fabric.all_reduce(probabilities, reduce_op="sum"))
     seconds = time.perf_counter() - began
     speed = {"seconds": round(seconds, 3), "images_per_second": round(len(rows) / seconds, 1)}
     figures = _figures(training.task.metrics)
     return {"epoch": training.progress.epoch, "split": split, "images": len(rows), **figures, **speed}, probabilities
 
 
-def _figures(metrics: Any) -> dict[str, float]:
+def _figures(metrics: MetricCollection) -> dict[str, float]:
     """What a metric collection holds, as plain numbers; it then begins anew."""
     figures = {name: float(value) for name, value in metrics.compute().items()}
     metrics.reset()
@@ -268,20 +180,3 @@ def _require_number(loss: Tensor, training: Training) -> None:
             f" {training.progress.epoch + 1}, step {training.progress.step}",
             f"headstart fit {training.recipe.name} {training.run.data['root']} optimizer.lr={lr / 10:g}",
         )
-
-
-def _launch(recipe: Recipe) -> Fabric:
-    """Fabric on the devices of this machine: one, or what torchrun asked for."""
-    local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    fabric = Fabric(devices=local, num_nodes=max(1, world // local), precision=recipe.train.precision)
-    fabric.launch()
-    return fabric
-
-
-def _training(
-    recipe: Recipe, run: RunFolder, pixels: Pixels, fabric: Fabric, task: Task, progress: Progress
-) -> Training:
-    task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
-    labels = torch.tensor(pixels.index.labels)
-    return Training(recipe, run, pixels, labels, fabric, task, network, optimizer, progress)

@@ -35,9 +35,10 @@ def lr_factor(settings: Schedule, epochs: int, epoch: int, step: int, steps: int
     """What the learning rate is multiplied by in step ``step`` (of ``steps``) of epoch ``epoch`` (of ``epochs``).
 
     Per epoch, the time t is the epoch, counted from 0: with ``linear`` and a warm-up of w epochs the factor is
-    t/w below w and 1 - (t - w)/(epochs - w) after, the report's formula. Per step, t counts the steps done.
+    t/w below w and 1 - (t - w)/(epochs - w) after, the report's formula. Per step, t is the
+    middle of the step, so that no step has the factor 0.
     """
-    t = float(epoch) if settings.per == "epoch" else epoch + (step + 1) / steps
+    t = float(epoch) if settings.per == "epoch" else epoch + (step + 0.5) / steps
     w = settings.warmup * epochs
     if t < w:
         return t / w
@@ -47,8 +48,7 @@ def lr_factor(settings: Schedule, epochs: int, epoch: int, step: int, steps: int
     return 0.5 * (1 + math.cos(math.pi * left)) if settings.name == "cosine" else 1.0
 
 
-def set_lr(optimizer: optim.Optimizer, factor: float) -> float:
-    """Multiply every group's own learning rate by ``factor``; returns the first group's, for the record."""
+def set_lr(optimizer: optim.Optimizer, factor: float) -> None:
+    """Multiply every group's own learning rate by ``factor``."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
-    return float(optimizer.param_groups[0]["lr"])

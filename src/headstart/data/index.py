@@ -16,7 +16,9 @@ from pathlib import Path
 
 from headstart.errors import HeadstartError
 
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .jpe .png .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .jp2".split())
+IMAGE_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"]
+)
 SPLIT_OF = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",

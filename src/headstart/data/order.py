@@ -1,4 +1,4 @@
-"""Which image comes when: a function of (seed, epoch, step, rank), so that a resumed run sees what it would have seen."""
+"""Which image comes when: a function of (seed, epoch, step, rank), so that a resumed run misses and repeats none."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _read_notes(path: Path) -> dict[str, Any] | None:
 def _decode_into(
     store: Path, shape: tuple[int, ...], files: Sequence[Path], settings: Data, progress: Report | None
 ) -> tuple[dict[str, Any], bool]:
-    """Decode all files into ``store``; where it cannot be made, only look at them. Returns notes, and whether it was."""
+    """Decode all files into ``store``; where it cannot be made, only look at them. Returns notes and whether it was."""
     temporary = store.with_name(f".{store.name}.{os.getpid()}.part")
     squares: NDArray[np.uint8] | None
     try:

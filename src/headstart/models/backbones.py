@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 from torch import nn
 
@@ -21,11 +23,13 @@ def build(name: str) -> nn.Module:
         network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **_any_size(architecture))
     except RuntimeError as error:  # an unknown tag after the dot
         tags = nearest(name, timm.list_pretrained(f"{architecture}.*"))
-        raise HeadstartError(f"backbone.name {name}: {error}; nearest: {tags}", f"backbone.name={architecture}") from None
+        raise HeadstartError(
+            f"backbone.name {name}: {error}; nearest: {tags}", f"backbone.name={architecture}"
+        ) from None
     return network
 
 
-def _any_size(architecture: str) -> dict[str, bool]:
+def _any_size(architecture: str) -> dict[str, Any]:
     """Vision transformers take one image size unless told otherwise."""
     settings = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
     fixed = bool(settings and settings.fixed_input_size)
@@ -44,6 +48,6 @@ def freeze(backbone: nn.Module) -> None:
 
 
 def image_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and standard deviation (red, green, blue; scale 0 to 1) by which the weights expect images normalised."""
-    settings = timm.get_pretrained_cfg(name)
+    """The mean and standard deviation (RGB, scale 0 to 1) by which the weights expect images normalised."""
+    settings = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
     return tuple(settings.mean), tuple(settings.std)

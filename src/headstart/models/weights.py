@@ -65,7 +65,7 @@ def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> list[s
     return sorted(tensors.keys() - own.keys())
 
 
-def _imagenet(backbone: nn.Module, name: str) -> tuple[Tensors, Provenance]:
+def _imagenet(_: nn.Module, name: str) -> tuple[Tensors, Provenance]:
     """timm's own weights: from the cache, or downloaded where there is a network."""
     settings = timm.get_pretrained_cfg(name)
     if settings is None or not settings.has_weights:
@@ -82,7 +82,7 @@ def _imagenet(backbone: nn.Module, name: str) -> tuple[Tensors, Provenance]:
     except Exception as error:  # the hub's libraries raise a dozen types, by version and by fault
         raise HeadstartError(
             f"backbone.weights imagenet: {where} cannot be reached ({type(error).__name__})",
-            f"save that file as {file}, or use backbone.name={LITE} backbone.weights=imagenet-lite (headstart fit quick),"
+            f"save that file as {file}, or use backbone.name={LITE} backbone.weights=imagenet-lite (as quick does),"
             " a run folder, a weights file, or none",
         ) from None
     return tensors, {"source": f"imagenet (timm, {settings.hf_hub_id})", "file": where, "sha256": _sha256_of(tensors)}
@@ -168,7 +168,7 @@ def _unwrapped(content: object) -> Tensors:
 
 
 def _plain(tensors: Tensors) -> Tensors:
-    """Names without the prefixes that all the backbone's tensors share; others (a head beside it) are left as they are."""
+    """Names without the prefix that the backbone's tensors share; others (a head beside it) are left as they are."""
     for prefix in PREFIXES:
         inner = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
         if inner:

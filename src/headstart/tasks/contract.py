@@ -51,7 +51,7 @@ class Task(nn.Module):
     def evaluate(self, batch: Batch) -> Tensor:
         """Update `metrics` with a batch, and return what `predict` says of it."""
 
-    def after_step(self, progress: float) -> None:  # noqa: B027 - most tasks have nothing to do here
+    def after_step(self, progress: float) -> None:
         """Called after each optimizer step; ``progress`` runs from 0 to 1 over the training."""
 
     def weights(self) -> dict[str, Tensor]:

@@ -1,0 +1,191 @@
+"""Run + images -> labels with probabilities: the same pixels, arithmetic and batches as the validation in `fit`."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.checkpoint import read_weights
+from headstart.data.index import UNLABELLED, images_below, natural, scan
+from headstart.data.listing import read_rows, require_column
+from headstart.data.order import batches
+from headstart.data.pixels import decode, stream
+from headstart.data.split import hold_out
+from headstart.data.views import plain_view
+from headstart.errors import HeadstartError, nearest
+from headstart.recipe import Recipe
+from headstart.run import Row, RunFolder
+from headstart.tasks import TASKS, Task
+
+Counting = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, ready to look at images."""
+
+    task: Task
+    recipe: Recipe
+    classes: tuple[str, ...]
+    device: torch.device
+
+    @torch.inference_mode()
+    def probabilities(self, pixels: torch.Tensor) -> NDArray[np.float32]:
+        """uint8 (B, 3, S, S), S = ``recipe.data.size`` -> float32 (B, C)."""
+        images = plain_view(pixels.to(self.device), self.recipe.views)
+        mixed = self.recipe.train.precision == "bf16-mixed"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
+            answer: NDArray[np.float32] = self.task.predict(images).cpu().numpy()
+        return answer
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of some files."""
+
+    classes: tuple[str, ...]
+    files: tuple[Path, ...]
+    """Those that could be read, in the order asked."""
+    probabilities: NDArray[np.float32]
+    """(N, C), a row per file."""
+    unreadable: tuple[tuple[Path, str], ...]
+    """(file, reason)."""
+
+    @property
+    def labels(self) -> list[str]:
+        """The likeliest class of each file, as it stood in the training data."""
+        return [self.classes[best] for best in self.probabilities.argmax(axis=1)]
+
+    def rows(self, probabilities: bool = False) -> list[Row]:
+        """A row per file: ``filename`` (without its folder) and ``label``, and if asked a column per class."""
+        return [
+            {"filename": file.name, "label": label, **(self._columns(each) if probabilities else {})}
+            for file, label, each in zip(self.files, self.labels, self.probabilities, strict=True)
+        ]
+
+    def _columns(self, each: NDArray[np.float32]) -> Row:
+        return {f"probability_{name}": f"{p:.6g}" for name, p in zip(self.classes, each, strict=True)}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Labels and probabilities of the images of one split."""
+
+    split: str
+    """`val`, `test`, `train`, or `all` where the data has no split that the run knows."""
+    paths: tuple[str, ...]
+    """Relative to the folder."""
+    labels: NDArray[np.int64]
+    """(N,): positions in the run's classes."""
+    probabilities: NDArray[np.float32]
+    """(N, C)"""
+
+
+def load(run: RunFolder, unfinished: bool = False) -> Model:
+    """The best weights of a run. Raises HeadstartError unless it finished, or ``unfinished`` ones are asked for."""
+    run.require_finished(unfinished)
+    recipe, classes = run.recipe, tuple(run.classes)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task = TASKS[recipe.task].build(recipe, classes)
+    task.set_weights(read_weights(run))
+    task.eval().to(device=device, memory_format=torch.channels_last)
+    return Model(task, recipe, classes, device)
+
+
+def predict(model: Model, files: Sequence[Path], progress: Counting | None = None) -> Predictions:
+    """Look at ``files``; those that cannot be read are named and left out."""
+    settings = model.recipe.data
+    found: list[int] = []
+    answers = [np.empty((0, len(model.classes)), np.float32)]
+    unreadable: list[tuple[Path, str]] = []
+    for positions, pixels, faults in stream(files, settings.size, settings.resize, model.recipe.val.batch):
+        if positions:
+            answers.append(model.probabilities(pixels))
+        found += positions
+        unreadable += [(files[position], reason) for position, reason in faults]
+        if progress is not None:
+            progress(len(found) + len(unreadable), len(files))
+    return Predictions(model.classes, tuple(files[i] for i in found), np.concatenate(answers), tuple(unreadable))
+
+
+def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The image files that folders, patterns (``photos/*.jpg``) and names mean, folders in natural order.
+
+    Raises HeadstartError for a place where there is none.
+    """
+    files: list[Path] = []
+    for place in places:
+        path = Path(place)
+        if path.is_dir():
+            found = [path / name for name in sorted(images_below(path), key=natural)]
+        elif path.exists():
+            found = [path]
+        else:
+            found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True), key=natural)]
+        if not found:
+            raise HeadstartError(f"{place}: expected images, found none", f"ls {path.parent}")
+        files += found
+    return files
+
+
+def fill_in(table: Path, model: Model, folder: Path, progress: Counting | None = None) -> tuple[list[Row], Predictions]:
+    """The rows of a CSV with a ``filename`` column, ``label`` filled in (empty where the file cannot be read).
+
+    The names are relative to ``folder``; the other columns are carried over.
+    """
+    header, lines = read_rows(table)
+    require_column(table, header, "filename")
+    rows = [row for _, row in lines]
+    if not rows:
+        raise HeadstartError(f"{table}: expected rows of images, found none", "headstart predict --help")
+    files = list(dict.fromkeys(folder / row["filename"].strip() for row in rows))
+    answer = predict(model, files, progress)
+    label_of = dict(zip(answer.files, answer.labels, strict=True))
+    return [{**row, "label": label_of.get(folder / row["filename"].strip(), "")} for row in rows], answer
+
+
+def evaluate(
+    model: Model, run: RunFolder, data: str, split: str | None = None, progress: Counting | None = None
+) -> Evaluation:
+    """Look at the labelled images of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
+
+    That is the test split where there is one, else the validation split: the folder's own, or the one that `fit`
+    made when these are the images it made it of. A folder with no split that the run has not seen is taken whole.
+    """
+    index = scan(data, model.recipe.data.group)
+    if UNLABELLED in index.labels:
+        raise HeadstartError(
+            f"{data}: expected labelled images, found {index.layout}", f"headstart predict {run.path} {data}"
+        )
+    unknown = [name for name in index.classes if name not in model.classes]
+    if unknown:
+        raise HeadstartError(
+            f"{data}: class {unknown[0]}: expected the classes of {run.path}, found one it has not learnt;"
+            f" nearest: {nearest(unknown[0], model.classes)}",
+            f"headstart check {data}",
+        )
+    own_split = "val" in index.splits
+    pixels = decode(
+        index if own_split else hold_out(index, model.recipe.data.val_fraction), model.recipe.data, progress
+    )
+    index = pixels.index
+    seen = own_split or pixels.fingerprint == run.data["fingerprint"]
+    chosen = split or ("test" if "test" in index.splits else "val" if seen else "all")
+    rows = np.array(list(range(len(index))) if chosen == "all" else index.positions(chosen), dtype=np.int64)
+    if not len(rows):
+        there = ", ".join(sorted({*index.splits, "all"}))
+        raise HeadstartError(
+            f"{data}: expected images of the split {chosen}, found only {there}", "choose another --split"
+        )
+    answers = [model.probabilities(pixels.batch(some)) for some in batches(rows, model.recipe.val.batch)]
+    number = [model.classes.index(name) for name in index.classes]
+    labels = np.array([number[index.labels[row]] for row in rows], dtype=np.int64)
+    return Evaluation(chosen, tuple(index.paths[row] for row in rows), labels, np.concatenate(answers))
