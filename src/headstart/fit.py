@@ -97,9 +97,7 @@ def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Ba
     chance = torch.Generator().manual_seed(seed_of("views", recipe.seed, epoch, step))
     drawn = draw(recipe.views, len(rows), chance).of(slice(fabric.global_rank, None, fabric.world_size))
     mine = share(rows, fabric.global_rank, fabric.world_size)
-    sizes = recipe.views.sizes or (recipe.data.size,)
-    side = sizes[epoch * len(sizes) // recipe.train.epochs]
-    images = training_view(training.pixels.batch(mine).to(fabric.device), recipe.views, side, drawn)
+    images = training_view(training.pixels.batch(mine).to(fabric.device), recipe.views, recipe.side(epoch), drawn)
     return Batch(images, training.labels[mine].to(fabric.device))
 
 

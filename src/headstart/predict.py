@@ -96,7 +96,7 @@ def load(run: RunFolder, unfinished: bool = False) -> Model:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = TASKS[recipe.task].build(recipe, classes)
     task.set_weights(read_weights(run))
-    task.eval().to(device=device, memory_format=torch.channels_last)
+    task.eval().to(device).to(memory_format=torch.channels_last)
     return Model(task, recipe, classes, device)
 
 
@@ -129,7 +129,7 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
         elif path.exists():
             found = [path]
         else:
-            found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True), key=natural)]
+            found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True), key=natural)]  # noqa: PTH207
         if not found:
             raise HeadstartError(f"{place}: expected images, found none", f"ls {path.parent}")
         files += found

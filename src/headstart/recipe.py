@@ -181,6 +181,11 @@ class Recipe(Part):
             )
         return self
 
+    def side(self, epoch: int) -> int:
+        """Side of the training images in one epoch (from 0), in pixels."""
+        sizes = self.views.sizes or (self.data.size,)
+        return sizes[epoch * len(sizes) // self.train.epochs]
+
     def to_toml(self) -> str:
         """The complete recipe, every default written out."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
@@ -209,8 +214,8 @@ def source(name_or_file: str) -> str:
         raise HeadstartError(f"recipe {path}: cannot be read ({error})", "headstart recipe cp quick my.toml") from None
 
 
-def load(name_or_file: str, overrides: Iterable[str] = ()) -> Recipe:
-    """A recipe by name or path, with ``field=value`` overrides laid over it.
+def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by name or path, with overrides such as ``{"train.epochs": 5}`` laid over it.
 
     Raises HeadstartError, naming the field, for an unknown field, a wrong type or a value out of range.
     """
@@ -225,31 +230,42 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Recipe:
     return build(fields, overrides, where=name_or_file)
 
 
-def build(fields: Mapping[str, Any], overrides: Iterable[str] = (), where: str = "recipe") -> Recipe:
-    """A Recipe from plain fields and ``a.b=value`` overrides; ``where`` begins the line of an error."""
+def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, where: str = "recipe") -> Recipe:
+    """A Recipe from plain fields and overrides by dotted name; ``where`` begins the line of an error."""
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields.items()}
-    for override in overrides:
-        _lay_over(merged, override)
+    for name, value in (overrides or {}).items():
+        _lay_over(merged, name, value)
     try:
         return Recipe.model_validate(merged)
     except ValidationError as error:
         raise _explain(error.errors()[0], where) from None
 
 
-def _lay_over(fields: dict[str, Any], override: str) -> None:
-    """Set one ``a.b=value`` in ``fields``; the value is read as TOML, and as plain text when it is not TOML."""
-    key, equals, text = override.partition("=")
-    *parts, last = key.strip().split(".")
-    if not equals or not last:
-        raise HeadstartError(f"override {override}: expected field=value, found no '='", "headstart fit --help")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+def override(recipe: Recipe, overrides: Mapping[str, Any] | None) -> Recipe:
+    """``recipe`` with overrides laid over it."""
+    return build(recipe.model_dump(exclude_none=True), overrides) if overrides else recipe
+
+
+def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """``a.b=value`` as typed on a command line; a value is read as TOML, and as plain text when it is not TOML."""
+    overrides = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise HeadstartError(f"{text}: expected field=value, found no '='", "headstart fit --help")
+        try:
+            overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[name.strip()] = value
+    return overrides
+
+
+def _lay_over(fields: dict[str, Any], name: str, value: Any) -> None:
+    *parts, last = name.split(".")
     for part in parts:
         inner = fields.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise HeadstartError(f"override {override}: {part} is a value, not a table", "headstart recipe show quick")
+            raise HeadstartError(f"{name}: {part} is a value, not a table", "headstart recipe show quick")
         fields = inner
     fields[last] = value
 

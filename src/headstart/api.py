@@ -1,0 +1,140 @@
+"""What Python programs call, and the command line too. Importing it does not import torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from headstart.data.check import Health
+    from headstart.insight.measures import Measures
+    from headstart.predict import Predictions
+    from headstart.recipe import Recipe
+    from headstart.run import Row, RunFolder
+
+Place = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk: a recipe carried out on data.
+
+    ``Run("runs/quick-photos")`` opens one; HeadstartError when there is none.
+    """
+
+    path: Path
+
+    def __init__(self, path: Place) -> None:
+        object.__setattr__(self, "path", Path(path))
+        _ = self.folder
+
+    @property
+    def folder(self) -> RunFolder:
+        from headstart.run import RunFolder
+
+        return RunFolder.open(self.path)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the network's outputs."""
+        return self.folder.classes
+
+    @property
+    def metrics(self) -> list[Row]:
+        """A row per finished epoch and split."""
+        return self.folder.metrics
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the validation images that the kept weights get right, 0 to 1; None before the first epoch ends."""
+        from headstart.run import best_epoch
+
+        rows, metric = self.metrics, self.folder.recipe.keep.metric.removeprefix("val_")
+        best = best_epoch(rows, metric)
+        return next((row["accuracy"] for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+
+    @property
+    def finished(self) -> bool:
+        return self.folder.finished
+
+    def report(self) -> Path:
+        """(Re)write ``report.html`` and return where it is."""
+        from headstart.report.page import write_report
+
+        return write_report(self.folder)
+
+    def predict(self, images: Place | Iterable[Place], unfinished: bool = False) -> Predictions:
+        """Look at images: files, folders or patterns. Unreadable ones are named in the answer and left out."""
+        from headstart.predict import find_images, load, predict
+
+        places = [images] if isinstance(images, str | os.PathLike) else list(images)
+        return predict(load(self.folder, unfinished), find_images(places))
+
+    def evaluate(self, data: Place, split: str | None = None, unfinished: bool = False) -> Measures:
+        """All measures, with bootstrap intervals, on the labelled images of a folder."""
+        from headstart.insight.measures import measure
+        from headstart.predict import evaluate, load
+
+        model = load(self.folder, unfinished)
+        answer = evaluate(model, self.folder, os.fspath(data), split)
+        return measure(answer.labels, answer.probabilities, model.classes)
+
+
+def check(data: Place, group: str | None = None, val_fraction: float = 0.2) -> Health:
+    """The layout of a folder of images, and its health."""
+    from headstart.data.check import check as look
+
+    return look(os.fspath(data), group, val_fraction)
+
+
+def fit(
+    recipe: str | Recipe,
+    data: Place,
+    out: Place | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Carry out a recipe on a folder of images.
+
+    ``recipe`` is the name of a shipped recipe, a file, or a `Recipe`; ``overrides`` such as ``{"train.epochs": 5}``
+    are laid over it. The run goes to ``out``, or to a new folder under ``runs/``. It shows its progress on
+    ``console`` (default: the terminal). Ctrl-C saves and returns the unfinished run; `resume` goes on with it.
+    Raises HeadstartError for what the caller can mend.
+    """
+    from headstart import recipe as recipes
+    from headstart.run import free_name
+    from headstart.training import start
+
+    settings = recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
+    stem = f"{settings.name}-{Path(data).absolute().name}"
+    folder = Path(out) if out is not None else free_name(Path("runs"), stem)
+    return _carry_out(lambda decoding: start(settings, os.fspath(data), folder, decoding), console)
+
+
+def resume(run: Place, data: Place | None = None, console: Console | None = None) -> Run:
+    """Go on with a run that was stopped; ``data`` says where its images are now, if they have moved."""
+    from headstart.training import resume as take_up
+
+    moved = None if data is None else os.fspath(data)
+    return _carry_out(lambda decoding: take_up(Path(run), moved, decoding), console)
+
+
+def _carry_out(prepare: Any, console: Console | None) -> Run:
+    from rich.console import Console
+
+    from headstart.watch import bar, follow
+
+    console = console or Console(stderr=True)
+    with bar(console, "decode images") as decoding:
+        training = prepare(decoding)
+    run = Run(training.run.path)
+    follow(training, console, run.report)
+    if training.fabric.is_global_zero:
+        run.report()
+    training.fabric.barrier()
+    return run

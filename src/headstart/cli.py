@@ -1,0 +1,267 @@
+"""One command, one call of one function. Heavy imports stand inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from headstart.errors import HeadstartError
+
+OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+
+app = typer.Typer(
+    name="headstart",
+    help="""How much does pre-training buy you on your own images?
+
+    Begin with: [bold]headstart demo[/bold] (solar cells, five minutes), or with a folder of your own:
+    [bold]headstart check photos/[/bold], then [bold]headstart fit quick photos/[/bold].
+    """,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipe_app = typer.Typer(no_args_is_help=True, help="List, show and copy the recipes that come with headstart.")
+app.add_typer(recipe_app, name="recipe")
+
+DATA_HELP = """The images: a folder per class, with or without train/ and val/ folders; files called {class}_{id};
+or a CSV file (or a folder with one) with the columns filename,label."""
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quick-photos.")]
+Unfinished = Annotated[bool, typer.Option("--unfinished", help="Use the best weights so far of an unfinished run.")]
+
+
+@app.command(rich_help_panel="Train")
+def check(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)],
+    group: Annotated[
+        str | None, typer.Option(help="Regular expression for an image's source (patient, video) in its path.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON, for programs.")] = False,
+) -> None:
+    """Say what a folder of images holds, and what is wrong with it.
+
+    Exit status: 0 nothing found, 1 something found, 2 cannot be trained on.
+    """
+    from headstart.data.check import check as look
+    from headstart.tables import health_table
+    from headstart.watch import bar
+
+    with bar(ERR, "look at images") as progress:
+        health = look(data, group, progress=progress)
+    if as_json:
+        _print_json(health.to_json())
+    else:
+        OUT.print(health_table(health))
+    raise typer.Exit(health.status)
+
+
+@app.command(rich_help_panel="Train")
+def fit(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe (headstart recipe ls) or a .toml file.")
+    ] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP)] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="Changes to the recipe: train.epochs=5")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="The run folder to make. [dim]Default: runs/RECIPE-DATA[/dim]")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped, where it stood.")
+    ] = None,
+    moved_to: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="With --resume: where the run's images are now.")
+    ] = None,
+) -> None:
+    """Train, and write a run folder: weights, metrics, predictions, report.
+
+    [bold]headstart fit quick photos/[/bold] trains in minutes on a laptop.
+    [bold]headstart fit --resume runs/quick-photos[/bold] goes on after Ctrl-C or a crash.
+    """
+    from headstart import api
+    from headstart.recipe import read_overrides
+
+    if resume is not None:
+        if recipe is not None:
+            raise HeadstartError(
+                f"fit --resume: expected no recipe (a run keeps its own), found {recipe}",
+                f"headstart fit --resume {resume}",
+            )
+        run = api.resume(resume, moved_to, console=ERR)
+    elif recipe is None or data is None:
+        missing = "RECIPE and DATA" if recipe is None else "DATA"
+        raise HeadstartError(f"fit: expected {missing}, found nothing", "headstart fit quick photos/")
+    else:
+        run = api.fit(recipe, data, out, read_overrides(overrides or []), console=ERR)
+    _say_what_next(run)
+
+
+def _say_what_next(run: object) -> None:
+    from headstart.api import Run
+
+    assert isinstance(run, Run)
+    if not run.finished:
+        ERR.print(f"stopped and saved; go on with: [bold]headstart fit --resume {run.path}[/bold]", soft_wrap=True)
+        raise typer.Exit(130)
+    accuracy = f"validation accuracy {run.accuracy:.2%}" if run.accuracy is not None else ""
+    OUT.print(f"{accuracy}\nrun      {run.path}\nreport   {run.path / 'report.html'}", soft_wrap=True)
+    OUT.print(f"use it   headstart predict {run.path} IMAGES --out labels.csv", soft_wrap=True)
+
+
+@app.command(rich_help_panel="Look")
+def report(run: RunArgument) -> None:
+    """(Re)write the report of a run: one HTML file with all it needs. Works while the run is training, too."""
+    from headstart.api import Run
+
+    OUT.print(str(Run(run).report()), soft_wrap=True)
+
+
+@app.command(rich_help_panel="Use")
+def predict(
+    run: RunArgument,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES", help="Folders, files or patterns; with --list, the files' folder.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="CSV file to write. [dim]Default: print it[/dim]")] = None,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add a column per class.")] = False,
+    listed: Annotated[
+        Path | None, typer.Option("--list", help="A CSV with a column filename: fill in its column label.")
+    ] = None,
+    unfinished: Unfinished = False,
+) -> None:
+    """Label images: a CSV with the columns filename,label.
+
+    Exit status 1 when some files could not be read: they are named, and left out.
+    """
+    from headstart.predict import fill_in, find_images, load
+    from headstart.predict import predict as look
+    from headstart.run import RunFolder, table, write_atomically
+    from headstart.watch import bar
+
+    folder = RunFolder.open(run)
+    if listed is not None and (probabilities or len(images) != 1 or not Path(images[0]).is_dir()):
+        raise HeadstartError("predict --list: expected one folder and no --probabilities", "headstart predict --help")
+    files = find_images(images) if listed is None else []
+    model = load(folder, unfinished)
+    with bar(ERR, "look at images") as progress:
+        if listed is not None:
+            rows, answer = fill_in(listed, model, Path(images[0]), progress)
+        else:
+            answer = look(model, files, progress)
+            rows = answer.rows(probabilities)
+    content = table(rows) if rows else b"filename,label\n"
+    if out is None:
+        sys.stdout.write(content.decode())
+    else:
+        write_atomically(out, lambda file: [file.write(content)].clear())
+        ERR.print(f"{len(rows)} labels written to {out}", soft_wrap=True)
+    for file, reason in answer.unreadable:
+        ERR.print(f"left out {file}: {reason}", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if answer.unreadable else 0)
+
+
+@app.command(rich_help_panel="Use")
+def evaluate(
+    run: RunArgument,
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)],
+    split: Annotated[
+        str | None, typer.Option(help="train, val, test or all. [dim]Default: what was not trained on[/dim]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON, for programs.")] = False,
+    unfinished: Unfinished = False,
+) -> None:
+    """All measures of a run on labelled images, each with its 95 % bootstrap interval."""
+    from headstart.insight.measures import measure
+    from headstart.predict import evaluate as look
+    from headstart.predict import load
+    from headstart.run import RunFolder
+    from headstart.tables import measures_table
+    from headstart.watch import bar
+
+    folder = RunFolder.open(run)
+    model = load(folder, unfinished)
+    with bar(ERR, "look at images") as progress:
+        answer = look(model, folder, data, split, progress)
+    measures = measure(answer.labels, answer.probabilities, model.classes)
+    if as_json:
+        _print_json({"split": answer.split, **measures.to_json()})
+    else:
+        OUT.print(measures_table(measures, answer.split))
+
+
+@app.command(rich_help_panel="Train")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the run and the predictions go.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Everything random follows from this number.")] = 0,
+) -> None:
+    """Check, train, report and predict on 2,624 photographs of solar cells: defective, or not. About five minutes."""
+    from headstart.demo import show
+
+    show(out, seed, OUT, ERR)
+
+
+@recipe_app.command("ls")
+def recipe_ls() -> None:
+    """The recipes that come with headstart, with the number to expect of each."""
+    from headstart import recipe
+    from headstart.tables import recipes_table
+
+    OUT.print(recipes_table([recipe.load(name) for name in recipe.shipped()]))
+
+
+@recipe_app.command("show")
+def recipe_show(name: Annotated[str, typer.Argument(metavar="RECIPE")]) -> None:
+    """Print a recipe, with its comments."""
+    from headstart import recipe
+
+    sys.stdout.write(recipe.source(name))
+
+
+@recipe_app.command("cp")
+def recipe_cp(
+    name: Annotated[str, typer.Argument(metavar="RECIPE")], file: Annotated[Path, typer.Argument(metavar="FILE")]
+) -> None:
+    """Copy a recipe to a file of your own, to change it there."""
+    from headstart import recipe
+    from headstart.run import write_atomically
+
+    text = recipe.source(name)
+    if file.exists():
+        raise HeadstartError(f"{file}: expected a new file, found one that exists", "choose another name")
+    write_atomically(file, lambda opened: [opened.write(text.encode())].clear())
+    OUT.print(f"{file}: change it, then headstart fit {file} DATA", soft_wrap=True)
+
+
+def _print_json(content: object) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        from importlib.metadata import version as of
+
+        OUT.print(of("headstart"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """The command line; a fault that the user can mend is one line on standard error and exit status 2."""
+    try:
+        app()
+    except HeadstartError as error:
+        ERR.print(f"[bold red]error[/bold red] {_escaped(str(error))}", soft_wrap=True)
+        sys.exit(2)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,1 @@
+"""Run folders -> one self-contained HTML file. Reads files, never trains."""

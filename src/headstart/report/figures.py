@@ -1,0 +1,127 @@
+"""The report's figures, as plotly's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+from plotly.subplots import make_subplots
+
+from headstart.insight.measures import Measures, calibration
+from headstart.run import Row, best_epoch
+
+BLUE, ORANGE, GREY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of colour blindness
+MANY = 25
+"""Classes beyond which the confusion matrix shows its figures on hover only."""
+
+
+def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
+    """Loss, accuracy and learning rate over the epochs; the best epochs are marked, the kept one filled."""
+    figure = make_subplots(
+        rows=1, cols=3, subplot_titles=("loss", "accuracy", "learning rate"), horizontal_spacing=0.08
+    )
+    for split, colour in (("train", GREY), ("val", BLUE)):
+        part = [row for row in rows if row["split"] == split]
+        x = [row["epoch"] + 1 for row in part]
+        name = "training" if split == "train" else "validation"
+        style = {"mode": "lines+markers", "line": {"color": colour}, "marker": {"size": 4}, "name": name}
+        for column, metric in ((1, "loss"), (2, "accuracy")):
+            y = [row.get(metric) for row in part]
+            figure.add_scatter(x=x, y=y, legendgroup=split, showlegend=column == 1, row=1, col=column, **style)
+        if split == "train":
+            lr = [row.get("lr") for row in part]
+            figure.add_scatter(x=x, y=lr, row=1, col=3, showlegend=False, **{**style, "line": {"color": ORANGE}})
+    val = {row["epoch"]: row for row in rows if row["split"] == "val"}
+    for column, metric in ((1, "loss"), (2, "accuracy")):
+        best = best_epoch(rows, metric)
+        if best is not None:
+            filled = kept == f"val_{metric}"
+            symbol = "star" if filled else "star-open"
+            figure.add_scatter(
+                x=[best + 1],
+                y=[val[best][metric]],
+                mode="markers",
+                marker={"symbol": symbol, "size": 14, "color": ORANGE},
+                name=f"best by {metric}{' (kept)' if filled else ''}: epoch {best + 1}",
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 6)))
+    figure.update_yaxes(tickformat=".0%", col=2)
+    figure.update_yaxes(rangemode="tozero", tickformat="~e", col=3)
+    return _json(figure, height=340)
+
+
+def confusion(measures: Measures) -> str:
+    """Rows: what it is; columns: what it was taken for; colour: the share of the row."""
+    names = [escape(each.name) for each in measures.per_class]
+    counts = np.array(measures.confusion)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shown = counts if len(names) <= MANY else np.full(counts.shape, "", dtype=object)
+    places = list(range(len(names)))
+    figure = go.Figure(
+        go.Heatmap(
+            z=share.round(4).tolist(),
+            customdata=counts.tolist(),
+            text=shown.tolist(),
+            texttemplate="%{text}",
+            hovertemplate="%{customdata} of %{y} taken for %{x} (%{z:.1%})<extra></extra>",
+            x=names,
+            y=names,
+            colorscale=[[0, "rgba(59,130,196,0.03)"], [1, "rgba(59,130,196,1)"]],
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+        )
+    )
+    axis = {"type": "category", "tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False}
+    figure.update_xaxes(title_text="taken for", tickangle=-45, **axis)
+    figure.update_yaxes(title_text="is", autorange="reversed", **axis)
+    return _json(figure, height=int(np.clip(140 + 26 * len(names), 320, 900)))
+
+
+def reliability(labels: ArrayLike, probabilities: ArrayLike) -> str:
+    """Accuracy against confidence; a well calibrated network lies on the diagonal."""
+    confidence, accuracy, share = calibration(labels, probabilities)
+    figure = go.Figure()
+    diagonal = {"color": GREY, "dash": "dot"}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfect", hoverinfo="skip")
+    figure.add_scatter(
+        x=confidence.tolist(),
+        y=accuracy.tolist(),
+        customdata=share.tolist(),
+        mode="lines+markers",
+        marker={"size": (6 + 30 * np.sqrt(share)).tolist(), "color": BLUE, "opacity": 0.8},
+        line={"color": BLUE},
+        name="this run",
+        hovertemplate="says %{x:.1%}, right in %{y:.1%} (%{customdata:.1%} of the images)<extra></extra>",
+    )
+    figure.update_xaxes(
+        title_text="what the network says (probability of its answer)", tickformat=".0%", range=[0, 1.02]
+    )
+    figure.update_yaxes(title_text="how often it is right", tickformat=".0%", range=[0, 1.05])
+    return _json(figure, height=380)
+
+
+def _json(figure: go.Figure, height: int) -> str:
+    """The figure as JSON that may stand inside a script element."""
+    layout: Mapping[str, Any] = {
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": GREY},
+        "margin": {"l": 60, "r": 16, "t": 36, "b": 60},
+        "height": height,
+        "legend": {"orientation": "h", "y": -0.28},
+    }
+    figure.update_layout(**layout)
+    figure.update_xaxes(automargin=True, gridcolor="rgba(138,143,152,0.2)", zeroline=False)
+    figure.update_yaxes(automargin=True, gridcolor="rgba(138,143,152,0.2)", zeroline=False)
+    text = str(figure.to_json())
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,0 +1,122 @@
+"""Following a training: a live table of epochs and a bar with the time left, or plain lines where nobody looks.
+
+Ctrl-C (or SIGTERM) lets the step under way end, saves, and stops; a second one stops at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from headstart.tables import epoch_line, epochs_table
+
+if TYPE_CHECKING:
+    from headstart.training import Training
+
+REPORT_SHARE = 0.05
+"""At most this share of the training time goes into rewriting the report between epochs."""
+
+
+@contextmanager
+def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the time left; call what it gives with (done, in all). It shows after half a second."""
+    with _progress(console, transient=True) as progress:
+        task = progress.add_task(what, total=None, visible=False)
+        began = time.monotonic()
+
+        def update(done: int, total: int) -> None:
+            visible = time.monotonic() - began > 0.5  # what was done before takes no time, and needs no bar
+            progress.update(task, completed=done, total=total, visible=visible)
+
+        yield update
+
+
+def follow(training: Training, console: Console, report: Callable[[], object]) -> bool:
+    """Train to the end, showing how it goes; ``report`` rewrites the report. False when it was stopped before."""
+    from headstart.fit import Epoch, train
+
+    recipe, stopped = training.recipe, _Stop()
+    costs = [recipe.side(epoch) ** 2 for epoch in range(recipe.train.epochs)]  # a step costs its images' area
+    progress = _progress(console, transient=False)
+    done, step = training.progress.epoch, training.progress.step
+    begun = sum(costs[:done]) * training.steps + (costs[done] * step if step else 0)
+    task = progress.add_task("train", total=sum(costs) * training.steps, completed=begun)
+    reported, took = time.monotonic(), 0.0
+    events = train(training)
+    live = Live(Group(epochs_table(training.progress.rows, recipe), progress), console=console, refresh_per_second=4)
+    with stopped.listening(), _shown(live, console, training):
+        for event in events:
+            if isinstance(event, Epoch):
+                live.update(Group(epochs_table(training.progress.rows, recipe), progress))
+                if not console.is_terminal and training.fabric.is_global_zero:
+                    console.print(epoch_line(event.rows, recipe, event.kept))
+                if training.fabric.is_global_zero and took < REPORT_SHARE * (time.monotonic() - reported):
+                    began = time.monotonic()
+                    report()
+                    reported, took = time.monotonic(), time.monotonic() - began
+            else:
+                progress.update(task, advance=costs[event.epoch], description=f"epoch {event.epoch + 1}")
+            if stopped.asked:
+                events.close()  # type: ignore[attr-defined]
+                break
+    return not stopped.asked or training.progress.epoch == recipe.train.epochs
+
+
+@contextmanager
+def _shown(live: Live, console: Console, training: Training) -> Iterator[None]:
+    if not (console.is_terminal and training.fabric.is_global_zero):
+        yield
+        return
+    with live:
+        yield
+
+
+def _progress(console: Console, transient: bool) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
+
+
+class _Stop:
+    """Whether somebody asked the training to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the first SIGINT or SIGTERM as a wish to stop, and the next as the system would."""
+        before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.getsignal(number)
+                signal.signal(number, self._ask)
+        except ValueError:  # not the main thread: signals are somebody else's business
+            before = {}
+        self._before = before
+        try:
+            yield
+        finally:
+            self._restore()
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
