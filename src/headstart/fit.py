@@ -8,6 +8,7 @@ events, and may close it at any of them; it then saves where it stands.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -165,7 +166,9 @@ def _validate(training: Training, split: str) -> tuple[Row, Tensor]:
 
 def _figures(metrics: MetricCollection) -> dict[str, float]:
     """What a metric collection holds, as plain numbers; it then begins anew."""
-    figures = {name: float(value) for name, value in metrics.compute().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchmetrics misses updates that were made before a run was resumed
+        figures = {name: float(value) for name, value in metrics.compute().items()}
     metrics.reset()
     return figures
 
@@ -174,7 +177,7 @@ def _require_number(loss: Tensor, training: Training) -> None:
     if not torch.isfinite(loss):
         lr = training.recipe.optimizer.lr
         raise HeadstartError(
-            f"{training.run.path}: expected a loss that is a number, found {float(loss)} in epoch"
+            f"{training.run.path}: expected a loss that is a number, found {float(loss.detach())} in epoch"
             f" {training.progress.epoch + 1}, step {training.progress.step}",
             f"headstart fit {training.recipe.name} {training.run.data['root']} optimizer.lr={lr / 10:g}",
         )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from headstart.recipe import Recipe
 from headstart.run import Row, best_epoch
+
+if TYPE_CHECKING:
+    from headstart.insight.measures import Measures
 
 SHOWN = 12
 """Epochs that the live table shows: the latest ones."""
@@ -53,4 +57,18 @@ def recipes_table(recipes: Sequence[Recipe]) -> Table:
     for recipe in recipes:
         expect = f"{recipe.expect.value:.2%}" if recipe.expect else ""
         table.add_row(recipe.name, expect, Text(recipe.description))
+    return table
+
+
+def measures_table(measures: Measures, split: str) -> Table:
+    """Each measure with its 95 % interval."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title=f"{measures.images} images ({split})")
+    for title in ("measure", "value", "95 % interval"):
+        table.add_column(title, justify="left" if title == "measure" else "right")
+    shares = {"accuracy", "top5", "balanced_accuracy", "macro_f1", "ece"}
+    for name in ("accuracy", "top5", "balanced_accuracy", "macro_f1", "loss", "brier", "ece"):
+        interval = getattr(measures, name)
+        if interval is not None:
+            form = ".2%" if name in shares else ".4f"
+            table.add_row(name, f"{interval.value:{form}}", f"{interval.low:{form}} to {interval.high:{form}}")
     return table

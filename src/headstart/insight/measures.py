@@ -107,7 +107,8 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Fl
 
 def _bin_of(confidence: Floats) -> NDArray[np.int64]:
     """The bin ((m-1)/15, m/15] of each confidence, from 0."""
-    return np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
+    bins: NDArray[np.int64] = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
+    return bins
 
 
 def _parts(true: NDArray[np.int64], p: Floats) -> dict[str, Floats]:
