@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+import headstart as hs
+from headstart import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Decoded pixels go to one folder per session, never to the developer's own cache."""
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    os.environ["HEADSTART_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +46,8 @@ def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return folder
 
 
-@pytest.fixture
-def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
-    """Sixty real photographs of three kinds of clothing, in a folder per class, for a test to change."""
-    source = shared_data("clothing")
-    target = tmp_path / "photos"
+def copy_photos(source: Path, target: Path) -> Path:
+    """Sixty photographs of three kinds of clothing, in a folder per class."""
     wanted = {"dress": 20, "hat": 20, "shoes": 20}
     with (source / "train.csv").open(encoding="utf-8") as table:
         for row in csv.DictReader(table):
@@ -54,3 +57,37 @@ def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
                 folder.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source / "train" / row["filename"], folder)
     return target
+
+
+@pytest.fixture
+def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Sixty real photographs of three kinds of clothing, in a folder per class, for a test to change."""
+    return copy_photos(shared_data("clothing"), tmp_path / "photos")
+
+
+SMALL = {
+    "data.size": 32,
+    "views.sizes": [24, 32],
+    "train.epochs": 3,
+    "train.batch": 12,
+    "backbone.name": "resnet10t",
+    "backbone.weights": "none",
+}
+"""Changes to `quick` that train on sixty photographs in a second, with every kind of state that a run can have."""
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., recipes.Recipe]:
+    """A small recipe; ``small(train__epochs=2)`` changes a field."""
+    return lambda **changes: recipes.load("quick", SMALL | {k.replace("__", "."): v for k, v in changes.items()})
+
+
+@pytest.fixture(scope="session")
+def trained(
+    shared_data: Callable[[str], Path], small: Callable[..., recipes.Recipe], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """(a finished run, the photographs it was trained on), to read and not to change."""
+    folder = tmp_path_factory.mktemp("trained")
+    photographs = copy_photos(shared_data("clothing"), folder / "photos")
+    run = hs.fit(small(), photographs, folder / "run", console=Console(file=io.StringIO()))
+    return run.path, photographs

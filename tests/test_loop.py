@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,27 +19,15 @@ from torchvision.transforms import v2
 
 import headstart as hs
 from headstart import recipe as recipes
-from headstart.fit import Epoch, Step, train
+from headstart.loop import Epoch, Step, train
 from headstart.run import RunFolder
 from headstart.training import resume, start
 
-SMALL: Mapping[str, Any] = {
-    "data.size": 32,
-    "views.sizes": [24, 32],
-    "train.epochs": 3,
-    "train.batch": 12,
-    "backbone.name": "resnet10t",
-    "backbone.weights": "none",
-}
-"""A recipe that trains on sixty photographs in a second or two, with every kind of state that a run can have."""
+Small = Callable[..., recipes.Recipe]
 
 
-def small(**changes: Any) -> recipes.Recipe:
-    return recipes.load("quick", {**SMALL, **{name.replace("__", "."): value for name, value in changes.items()}})
-
-
-def finish(run: Path, photos: Path, recipe: recipes.Recipe | None = None) -> RunFolder:
-    for _ in train(start(recipe or small(), str(photos), run)):
+def finish(run: Path, photos: Path, recipe: recipes.Recipe) -> RunFolder:
+    for _ in train(start(recipe, str(photos), run)):
         pass
     return RunFolder.open(run)
 
@@ -50,8 +37,8 @@ def same(one: Path, other: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
 
 
-def test_a_run_is_complete_and_in_order(photos: Path, tmp_path: Path) -> None:
-    run = finish(tmp_path / "run", photos)
+def test_a_run_is_complete_and_in_order(photos: Path, tmp_path: Path, small: Small) -> None:
+    run = finish(tmp_path / "run", photos, small())
     assert run.finished
     assert run.classes == ["dress", "hat", "shoes"]
     assert [(row["epoch"], row["split"]) for row in run.metrics] == [(e, s) for e in range(3) for s in ("train", "val")]
@@ -61,7 +48,7 @@ def test_a_run_is_complete_and_in_order(photos: Path, tmp_path: Path) -> None:
     assert not run.checkpoint.exists()
 
 
-def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Path) -> None:
+def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Path, small: Small) -> None:
     """Weights seen at the end of each epoch, against what lies in weights/best at the end."""
     for metric, sign in (("val_loss", 1), ("val_accuracy", -1)):
         training = start(small(keep__metric=metric, optimizer__lr=0.02), str(photos), tmp_path / metric)
@@ -75,25 +62,27 @@ def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Pa
         assert all(torch.equal(best[key], kept[key]) for key in best)
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(photos: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_run_and_another_does_not(photos: Path, tmp_path: Path, small: Small) -> None:
     one, two, other = (finish(tmp_path / str(i), photos, small(seed=s)) for i, s in enumerate((0, 0, 1)))
     assert same(one.last, two.last)
     assert not same(one.last, other.last)
 
 
-def stopped_after(events: int, run: Path, photos: Path) -> None:
+def stopped_after(events: int, run: Path, photos: Path, recipe: recipes.Recipe) -> None:
     """Train, and close the loop after some of its events, as Ctrl-C does."""
-    loop = train(start(small(), str(photos), run))
+    loop = train(start(recipe, str(photos), run))
     for _ in range(events):
         next(loop)
     loop.close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("events", [1, 3, 4, 5, 9])
-def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(events: int, photos: Path, tmp_path: Path) -> None:
+def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(
+    events: int, photos: Path, tmp_path: Path, small: Small
+) -> None:
     """Within an epoch, after its last step, after its end, and within the next; four steps are an epoch."""
-    whole = finish(tmp_path / "whole", photos)
-    stopped_after(events, tmp_path / "stopped", photos)
+    whole = finish(tmp_path / "whole", photos, small())
+    stopped_after(events, tmp_path / "stopped", photos, small())
     for _ in train(resume(tmp_path / "stopped")):
         pass
     again = RunFolder.open(tmp_path / "stopped")
@@ -129,7 +118,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from headstart import recipe
-from headstart.fit import train
+from headstart.loop import train
 from headstart.training import start
 {hook}
 settings = recipe.build(eval(sys.argv[3]), {{"keep.minutes": 1e-9}})
@@ -142,9 +131,11 @@ for n, event in enumerate(train(training), 1):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to know which file is being written")
 @pytest.mark.parametrize("moment", [*KILLED_AT, "inside a save"])
-def test_killed_and_resumed_it_ends_at_the_same_weights(moment: str, photos: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed_it_ends_at_the_same_weights(
+    moment: str, photos: Path, tmp_path: Path, small: Small
+) -> None:
     """SIGKILL in another process, then `resume` in this one."""
-    whole = finish(tmp_path / "whole", photos)
+    whole = finish(tmp_path / "whole", photos, small())
     program = KILLED.format(hook=KILLED_AT.get(moment, INSIDE_A_SAVE))
     settings = repr(small().model_dump(exclude_none=True))
     arguments = [sys.executable, "-c", program, str(photos), str(tmp_path / "killed"), settings]
@@ -158,9 +149,9 @@ def test_killed_and_resumed_it_ends_at_the_same_weights(moment: str, photos: Pat
     assert again.finished
 
 
-def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, tmp_path: Path) -> None:
+def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, tmp_path: Path, small: Small) -> None:
     """It goes on from the trained weights, not from the pretrained ones."""
-    first = finish(tmp_path / "first", photos)
+    first = finish(tmp_path / "first", photos, small())
     recipe = small(backbone__weights=str(first.path))
     loop = train(start(recipe, str(photos), tmp_path / "second"))
     assert isinstance(next(loop), Step)
@@ -171,41 +162,41 @@ def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, 
     assert RunFolder.open(tmp_path / "second").finished
 
 
-def test_resume_refuses_other_images(photos: Path, tmp_path: Path) -> None:
-    stopped_after(1, tmp_path / "run", photos)
+def test_resume_refuses_other_images(photos: Path, tmp_path: Path, small: Small) -> None:
+    stopped_after(1, tmp_path / "run", photos, small())
     next((photos / "hat").iterdir()).unlink()
     with pytest.raises(hs.HeadstartError, match=r"expected the images that .* began with"):
         resume(tmp_path / "run")
 
 
-def test_resume_finds_images_that_have_moved(photos: Path, tmp_path: Path) -> None:
-    stopped_after(1, tmp_path / "run", photos)
+def test_resume_finds_images_that_have_moved(photos: Path, tmp_path: Path, small: Small) -> None:
+    stopped_after(1, tmp_path / "run", photos, small())
     moved = photos.rename(tmp_path / "elsewhere")
     for _ in train(resume(tmp_path / "run", str(moved))):
         pass
     assert RunFolder.open(tmp_path / "run").finished
 
 
-def test_a_finished_run_is_not_resumed(photos: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_resumed(photos: Path, tmp_path: Path, small: Small) -> None:
     finish(tmp_path / "run", photos, small(train__epochs=2))
     with pytest.raises(hs.HeadstartError, match="found all 2 epochs done"):
         resume(tmp_path / "run")
 
 
-def test_a_damaged_checkpoint_is_said_to_be_one(photos: Path, tmp_path: Path) -> None:
-    stopped_after(1, tmp_path / "run", photos)
+def test_a_damaged_checkpoint_is_said_to_be_one(photos: Path, tmp_path: Path, small: Small) -> None:
+    stopped_after(1, tmp_path / "run", photos, small())
     checkpoint = RunFolder.open(tmp_path / "run").checkpoint
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(hs.HeadstartError, match="damaged file"):
         resume(tmp_path / "run")
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_path: Path, small: Small) -> None:
     with pytest.raises(hs.HeadstartError, match=r"expected a loss that is a number.*optimizer\.lr="):
         finish(tmp_path / "run", photos, small(optimizer__lr=1e30))
 
 
-def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_path: Path) -> None:
+def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_path: Path, small: Small) -> None:
     training = start(small(backbone__train=False), str(photos), tmp_path / "run")
     before = {key: tensor.clone() for key, tensor in training.task.backbone.state_dict().items()}
     head = {key: tensor.clone() for key, tensor in training.task.state_dict().items() if key.startswith("head.")}

@@ -22,7 +22,7 @@ from headstart.data.views import plain_view
 from headstart.errors import HeadstartError, nearest
 from headstart.recipe import Recipe
 from headstart.run import Row, RunFolder
-from headstart.tasks import TASKS, Task
+from headstart.tasks import Task, task_named
 
 Counting = Callable[[int, int], None]
 """Called with (images done, images in all)."""
@@ -94,7 +94,7 @@ def load(run: RunFolder, unfinished: bool = False) -> Model:
     run.require_finished(unfinished)
     recipe, classes = run.recipe, tuple(run.classes)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    task = TASKS[recipe.task].build(recipe, classes)
+    task = task_named(recipe.task).build(recipe, classes)
     task.set_weights(read_weights(run))
     task.eval().to(device).to(memory_format=torch.channels_last)
     return Model(task, recipe, classes, device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,10 +13,15 @@ from headstart.recipe import Recipe
 from headstart.run import Row, best_epoch
 
 if TYPE_CHECKING:
+    from headstart.data.check import Health
+    from headstart.data.findings import Finding
     from headstart.insight.measures import Measures
 
 SHOWN = 12
 """Epochs that the live table shows: the latest ones."""
+CLASSES, FILES = 20, 3
+"""Classes and files that the health table names; it counts the rest."""
+COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def epochs_table(rows: Sequence[Row], recipe: Recipe) -> Table:
@@ -72,3 +78,65 @@ def measures_table(measures: Measures, split: str) -> Table:
             form = ".2%" if name in shares else ".4f"
             table.add_row(name, f"{interval.value:{form}}", f"{interval.low:{form}} to {interval.high:{form}}")
     return table
+
+
+def health_table(health: Health) -> Group:
+    """What a data set holds, images per class and split, and every finding with its first files and its mend."""
+    parts: list[RenderableType] = [_header(health)]
+    if health.classes:
+        parts.append(_classes(health))
+    if health.findings:
+        findings = Table.grid(padding=(0, 2))
+        for finding in health.findings:
+            findings.add_row(Text(finding.severity, COLOURS[finding.severity]), _finding(finding))
+        parts.append(findings)
+    if health.status == 0:
+        parts.append(Text("No faults found.", "green"))
+    return Group(*parts)
+
+
+def _header(health: Health) -> Text:
+    images = ", ".join(f"{number:,} {split}" for split, number in health.images.items())
+    lines = [_printable(health.root), f"layout   {health.layout}", f"images   {images}"]
+    split = {"given": "as given", "made": "made by headstart", "none": "none"}[health.split]
+    lines.append(f"split    {split}")
+    if health.sizes:
+        (w0, w, w1), (h0, h, h1) = health.sizes["width"], health.sizes["height"]
+        lines.append(f"size     {w:g} x {h:g} pixels (median); {w0} to {w1} wide, {h0} to {h1} high")
+    if health.formats:
+        kinds = [f"{number:,} {name}" for name, number in [*health.formats.items(), *health.modes.items()]]
+        lines.append(f"format   {', '.join(kinds)}")
+    return Text("\n".join(lines))
+
+
+def _classes(health: Health) -> Table:
+    table = Table()
+    table.add_column(f"class ({len(health.classes)})")
+    for split in health.counts:
+        table.add_column(split, justify="right")
+    for name in health.classes[:CLASSES]:
+        table.add_row(Text(_printable(name)), *(f"{counts[name]:,}" for counts in health.counts.values()))
+    if len(health.classes) > CLASSES:
+        table.add_row(Text(f"and {len(health.classes) - CLASSES} more classes", "dim"))
+    return table
+
+
+def _finding(finding: Finding) -> Text:
+    text = Text(_printable(finding.message))
+    for files in finding.sets[:FILES] or [(file,) for file in finding.files[:FILES]]:
+        text.append(f"\n{_printable(' = '.join(_first(files)))}", "dim")
+    left = len(finding.sets or finding.files) - FILES
+    if left > 0:
+        text.append(f"\nand {left:,} more", "dim")
+    if finding.do:
+        text.append(f"\n> {_printable(finding.do)}")
+    return text
+
+
+def _first(files: tuple[str, ...]) -> tuple[str, ...]:
+    return files if len(files) <= FILES else (*files[:FILES], f"{len(files) - FILES:,} more")
+
+
+def _printable(text: str) -> str:
+    """File names need not be UTF-8; a terminal does."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

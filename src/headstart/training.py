@@ -24,7 +24,7 @@ from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, surroundings
 from headstart.run import RunFolder, refuse_unless_free
-from headstart.tasks import TASKS, Task
+from headstart.tasks import Task, task_named
 
 Decoding = Callable[[int, int], None]
 """Called with (images decoded, images in all)."""
@@ -122,7 +122,7 @@ def _prepare(
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
     index = training_index(data, recipe.data)
     torch.manual_seed(seed_of("weights", recipe.seed))
-    task = TASKS[recipe.task].build(recipe, index.classes)
+    task = task_named(recipe.task).build(recipe, index.classes)
     provenance = load_weights(task.backbone, recipe.backbone)
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)

@@ -40,7 +40,7 @@ def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
 
 def follow(training: Training, console: Console, report: Callable[[], object]) -> bool:
     """Train to the end, showing how it goes; ``report`` rewrites the report. False when it was stopped before."""
-    from headstart.fit import Epoch, train
+    from headstart.loop import Epoch, train
 
     recipe, stopped = training.recipe, _Stop()
     costs = [recipe.side(epoch) ** 2 for epoch in range(recipe.train.epochs)]  # a step costs its images' area

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -14,13 +16,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 Resize = Literal["squash", "crop", "pad"]
 EXIF_ORIENTATION = 0x0112
+QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+"""Pillow warns of broken metadata and of more than 89 million pixels; both are read here, and more than twice as many
+are refused. A filter that stays is safe with threads, which `warnings.catch_warnings` is not."""
 
 
 class Unreadable(Exception):  # noqa: N818 - it reads as what it says
     """A file that gives no picture. ``kind`` is one of: missing, empty, not an image, truncated, too large."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
-        self.kind = kind
+        self.kind, self.detail = kind, detail
         super().__init__(f"{kind} ({detail})" if detail else kind)
 
 
@@ -47,8 +52,10 @@ def read(file: Path, enough_for: int | None = None) -> Picture:
 
     With ``enough_for`` (a side in pixels) a JPEG at least four times as large is decoded at a half, a
     quarter or an eighth, still at least twice that side: much faster, and the resizing that follows
-    hides the difference. Raises Unreadable.
+    hides the difference. Raises Unreadable, and nothing else.
     """
+    if QUIET not in warnings.filters:  # each time: a test runner or the user's program may have reset them
+        warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -58,7 +65,7 @@ def read(file: Path, enough_for: int | None = None) -> Picture:
     try:
         with Image.open(io.BytesIO(content)) as image:
             mode, size, kind = image.mode, image.size, image.format or "?"
-            if enough_for is not None and kind == "JPEG" and mode != "CMYK":
+            if enough_for is not None and kind in ("JPEG", "MPO") and mode != "CMYK":
                 image.draft(None, (2 * enough_for, 2 * enough_for))
             turn = image.getexif().get(EXIF_ORIENTATION, 1)
             upright = ImageOps.exif_transpose(image) if turn in range(2, 9) else image
@@ -66,8 +73,8 @@ def read(file: Path, enough_for: int | None = None) -> Picture:
     except UnidentifiedImageError:
         raise Unreadable("not an image", f"{len(content)} bytes") from None
     except Image.DecompressionBombError as error:
-        raise Unreadable("too large", str(error).removesuffix(".")) from None
-    except (OSError, SyntaxError, ValueError, EOFError, KeyError) as error:  # what Pillow's decoders raise
+        raise Unreadable("too large", str(error).partition(", could be")[0]) from None
+    except Exception as error:  # Pillow's decoders raise whatever the damage leads them to: struct.error, KeyError, ...
         raise Unreadable("truncated", str(error)) from None
     digest = blake2b(content, digest_size=16).hexdigest()
     return Picture(rgb, digest, kind, mode, size, rotated=turn in range(2, 9))
@@ -94,7 +101,10 @@ def square(image: Image.Image, size: int, resize: Resize) -> NDArray[np.uint8]:
     if resize == "squash":
         filled = image.resize((size, size), Image.Resampling.BILINEAR)
     elif resize == "crop":
-        filled = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+        width, height = (size * side // min(image.size) for side in image.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        resized = image.resize((width, height), Image.Resampling.BILINEAR)
+        filled = resized.crop((left, top, left + size, top + size))
     else:
         filled = ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(filled).transpose(2, 0, 1))

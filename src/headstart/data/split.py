@@ -25,7 +25,7 @@ def hold_out(index: Index, fraction: float) -> Index:
     left = Counter(index.labels[i] for rows in units.values() for i in rows)
     wanted = {label: max(1, round(fraction * count)) for label, count in left.items()}
     splits = [split or "train" for split in index.splits]
-    for _, rows in sorted(units.items(), key=lambda unit: blake2b(unit[0].encode()).digest()):
+    for _, rows in sorted(units.items(), key=lambda unit: blake2b(unit[0].encode("utf-8", "surrogateescape")).digest()):
         need = Counter(index.labels[i] for i in rows)
         useful = sum(min(count, wanted[label]) for label, count in need.items())
         if 2 * useful < len(rows) or any(left[label] <= count for label, count in need.items()):

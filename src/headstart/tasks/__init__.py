@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from headstart.errors import HeadstartError, nearest
 from headstart.tasks.classify import Classify
 from headstart.tasks.contract import Batch, Task
 
 TASKS: dict[str, type[Task]] = {"classify": Classify}
 
-__all__ = ["TASKS", "Batch", "Task"]
+
+def task_named(name: str) -> type[Task]:
+    """The task that a recipe asks for. Raises HeadstartError for an unknown one."""
+    if name not in TASKS:
+        raise HeadstartError(
+            f"task: expected {' or '.join(TASKS)}, found {name}; nearest: {nearest(name, TASKS)}",
+            "headstart recipe show quick",
+        )
+    return TASKS[name]
+
+
+__all__ = ["TASKS", "Batch", "Task", "task_named"]
