@@ -127,12 +127,17 @@ def resume(run: Place, data: Place | None = None, console: Console | None = None
 def _carry_out(prepare: Any, console: Console | None) -> Run:
     from rich.console import Console
 
+    from headstart.data.cache import cache_folder
     from headstart.watch import bar, follow
 
     console = console or Console(stderr=True)
     with bar(console, "decode images") as decoding:
         training = prepare(decoding)
     run = Run(training.run.path)
+    if training.pixels.streaming:
+        console.print(
+            f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
+        )
     follow(training, console, run.report)
     if training.fabric.is_global_zero:
         run.report()

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -127,7 +128,8 @@ def _decode_into(
             content = json.dumps(notes).encode()
             write_atomically(store.with_suffix(".json"), lambda file: [file.write(content)].clear())
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return notes, squares is not None
 
 

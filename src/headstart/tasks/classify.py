@@ -66,7 +66,7 @@ class Classify(Task):
     def evaluate(self, batch: Batch) -> Tensor:
         probabilities = self.predict(batch.images)
         losses = F.nll_loss(probabilities.clamp_min(torch.finfo(torch.float32).tiny).log(), batch.labels)
-        self.metrics["loss"].update(losses, weight=len(batch.labels))
+        self.metrics["loss"].update(losses)
         self.metrics["accuracy"].update(probabilities, batch.labels)
         return probabilities
 

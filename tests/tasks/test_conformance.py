@@ -1,0 +1,114 @@
+"""What the training loop may ask of every task in `TASKS`."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import headstart as hs
+from headstart import recipe as recipes
+from headstart.data.pixels import decode
+from headstart.data.split import training_index
+from headstart.data.views import plain_view
+from headstart.tasks import TASKS, Batch, Task, task_named
+
+Built = tuple[Task, Batch, int]
+
+
+@pytest.fixture(params=sorted(TASKS))
+def built(request: pytest.FixtureRequest, photos: Path, small: Callable[..., recipes.Recipe]) -> Built:
+    """A task on real photographs: (the task, a batch of twelve, how many classes)."""
+    recipe = small(task=request.param)
+    index = training_index(str(photos), recipe.data)
+    pixels = decode(index, recipe.data)
+    rows = list(range(0, 60, 5))
+    batch = Batch(plain_view(pixels.batch(rows), recipe.views), torch.tensor([index.labels[row] for row in rows]))
+    torch.manual_seed(0)
+    return task_named(request.param).build(recipe, index.classes), batch, len(index.classes)
+
+
+def test_forward_is_a_scalar_loss_whose_gradient_reaches_every_parameter(built: Built) -> None:
+    task, batch, _ = built
+    task.train()
+    loss = task(batch)
+    assert loss.shape == ()
+    loss.backward()
+    for name, parameter in task.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_training_metrics_hold_the_loss_that_forward_gave(built: Built) -> None:
+    task, batch, _ = built
+    task.train()
+    losses = [float(task(batch).detach()) for _ in range(2)]
+    assert float(task.training_metrics["loss"].compute()) == pytest.approx(sum(losses) / 2, rel=1e-5)
+
+
+def test_predictions_are_probabilities_and_evaluate_gives_the_same(built: Built) -> None:
+    task, batch, classes = built
+    task.eval()
+    with torch.inference_mode():
+        probabilities = task.predict(batch.images)
+        assert probabilities.shape == (12, classes)
+        assert probabilities.dtype == torch.float32
+        torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(12))
+        torch.testing.assert_close(task.evaluate(batch), probabilities)
+    loss = F.nll_loss(probabilities.log(), batch.labels)
+    assert float(task.metrics["loss"].compute()) == pytest.approx(float(loss), rel=1e-5)
+    right = (probabilities.argmax(dim=1) == batch.labels).float().mean()
+    assert float(task.metrics["accuracy"].compute()) == pytest.approx(float(right))
+
+
+def test_evaluating_in_parts_is_evaluating_at_once(built: Built) -> None:
+    task, batch, _ = built
+    task.eval()
+    with torch.inference_mode():
+        task.evaluate(batch)
+        whole = {name: float(value) for name, value in task.metrics.compute().items()}
+        task.metrics.reset()
+        for part in (slice(0, 7), slice(7, 12)):
+            task.evaluate(Batch(batch.images[part], batch.labels[part]))
+    assert {name: float(value) for name, value in task.metrics.compute().items()} == pytest.approx(whole, rel=1e-5)
+
+
+def test_looking_changes_nothing(built: Built) -> None:
+    task, batch, _ = built
+    task.eval()
+    before = {name: tensor.clone() for name, tensor in task.weights().items()}
+    with torch.inference_mode():
+        task.evaluate(batch)
+        features = task.embed(batch.images)
+    assert features.ndim == 2
+    assert all(torch.equal(before[name], tensor) for name, tensor in task.weights().items())
+
+
+def test_weights_come_back_and_those_of_another_network_do_not(
+    built: Built, small: Callable[..., recipes.Recipe]
+) -> None:
+    task, batch, classes = built
+    other = type(task).build(small(), [str(i) for i in range(classes)])
+    other.set_weights(pickle.loads(pickle.dumps(task.weights())))
+    task.eval()
+    other.eval()
+    with torch.inference_mode():
+        assert torch.equal(task.predict(batch.images), other.predict(batch.images))
+    with pytest.raises(RuntimeError, match="found others"):
+        other.set_weights({"x": torch.zeros(1)})
+    assert not any("metrics" in name for name in task.weights())
+
+
+def test_public_methods_say_what_they_take_and_give(built: Built) -> None:
+    for name in ("build", "forward", "predict", "embed", "evaluate", "after_step", "weights", "set_weights"):
+        assert inspect.getdoc(getattr(type(built[0]), name)), name
+
+
+def test_an_unknown_task_is_an_error() -> None:
+    with pytest.raises(hs.HeadstartError, match="expected classify, found clasify"):
+        task_named("clasify")
