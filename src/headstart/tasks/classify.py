@@ -50,7 +50,7 @@ class Classify(Task):
         logits = self.head(self.embed(batch.images))
         loss: Tensor = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         with torch.no_grad():
-            self.training_metrics["loss"].update(loss, weight=len(batch.labels))
+            self.training_metrics["loss"].update(loss.expand(len(batch.labels)))
             self.training_metrics["accuracy"].update(logits, batch.labels)
         return loss
 
@@ -65,7 +65,8 @@ class Classify(Task):
 
     def evaluate(self, batch: Batch) -> Tensor:
         probabilities = self.predict(batch.images)
-        losses = F.nll_loss(probabilities.clamp_min(torch.finfo(torch.float32).tiny).log(), batch.labels)
+        likelihoods = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
+        losses = F.nll_loss(likelihoods, batch.labels, reduction="none")
         self.metrics["loss"].update(losses)
         self.metrics["accuracy"].update(probabilities, batch.labels)
         return probabilities
@@ -74,5 +75,6 @@ class Classify(Task):
 def _metrics(classes: int) -> MetricCollection:
     """Mean loss per image, and the share of images whose likeliest class is the label."""
     accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
-    loss = MeanMetric(nan_strategy="disable")  # a loss that is not a number must show, not be left out
+    # A loss that is not a number must show, not be left out. (So set, MeanMetric forgets its weights: a value per image.)
+    loss = MeanMetric(nan_strategy="disable")
     return MetricCollection({"loss": loss, "accuracy": accuracy}, compute_groups=False)
