@@ -75,6 +75,6 @@ class Classify(Task):
 def _metrics(classes: int) -> MetricCollection:
     """Mean loss per image, and the share of images whose likeliest class is the label."""
     accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
-    # A loss that is not a number must show, not be left out. (So set, MeanMetric forgets its weights: a value per image.)
+    # A loss that is not a number must show. So set, MeanMetric forgets its weights: it is given a loss per image.
     loss = MeanMetric(nan_strategy="disable")
     return MetricCollection({"loss": loss, "accuracy": accuracy}, compute_groups=False)

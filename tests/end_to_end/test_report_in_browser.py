@@ -1,0 +1,96 @@
+"""The report in a browser: it draws, it sorts, it asks the network for nothing, and names stay names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from headstart.report.page import write_report
+from headstart.run import RunFolder
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A page of a browser, without a network."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser.new_page(viewport={"width": 1280, "height": 900})
+        browser.close()
+
+
+@pytest.fixture(params=["as trained", "hostile names"])
+def opened(request: pytest.FixtureRequest, page: Page, trained: tuple[Path, Path], tmp_path: Path) -> Iterator[Page]:
+    """The report of a run in the browser; fails on any error, dialog or request."""
+    run = RunFolder.open(shutil.copytree(trained[0], tmp_path / "run"))
+    if request.param == "hostile names":
+        data = run.data
+        data["classes"][1] = HOSTILE
+        data["counts"] = {s: {HOSTILE if k == "hat" else k: n for k, n in c.items()} for s, c in data["counts"].items()}
+        run.write_json("data.json", data)
+        rows = [
+            {k.replace("hat", HOSTILE): v.replace("hat", HOSTILE) for k, v in row.items()} for row in run.predictions
+        ]
+        run.write_table("predictions.csv", rows)
+    faults: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda r: None if r.url.startswith(("data:", "file://", "blob:")) else asked.append(r.url))
+    page.goto(f"file://{write_report(run)}")
+    page.wait_for_function("document.querySelectorAll('.figure .main-svg').length >= 3")
+    yield page
+    assert faults == []
+    assert asked == []
+
+
+def test_the_figures_are_drawn(opened: Page) -> None:
+    for name in ("curves", "confusion", "reliability"):
+        box = opened.locator(f"#{name} .main-svg").first.bounding_box()
+        assert box is not None
+        assert box["width"] > 300
+        assert box["height"] > 200
+    assert opened.locator("#curves .scatterlayer .trace").count() >= 5
+
+
+def test_the_surest_mistakes_are_shown_as_pictures(opened: Page) -> None:
+    widths = opened.eval_on_selector_all(".pictures img", "images => images.map(image => image.naturalWidth)")
+    assert len(widths) >= 1
+    assert min(widths) > 0
+
+
+def test_a_click_sorts_the_classes_and_another_turns_them_round(opened: Page) -> None:
+    def recalls() -> list[float]:
+        return [float(text) for text in opened.locator("#classes tbody td:nth-child(3)").all_inner_texts()]
+
+    heading = opened.locator("#classes th", has_text="recall")
+    heading.click()
+    assert recalls() == sorted(recalls())
+    heading.click()
+    assert recalls() == sorted(recalls(), reverse=True)
+
+
+def test_it_fits_a_telephone(opened: Page) -> None:
+    opened.set_viewport_size({"width": 390, "height": 844})
+    opened.reload()
+    opened.wait_for_function("document.querySelectorAll('.figure .main-svg').length >= 3")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.set_viewport_size({"width": 1280, "height": 900})
