@@ -89,12 +89,15 @@ def _imagenet(_: nn.Module, name: str) -> tuple[Tensors, Provenance]:
 
 
 def _downloaded(settings: Any) -> Tensors:
-    """What timm would load; one attempt, seconds rather than minutes when there is no network."""
-    from huggingface_hub import constants, hf_hub_download
+    """What timm would load, from the hub's own cache or over the network; in seconds, an error where there is none."""
+    from huggingface_hub import constants, get_session, try_to_load_from_cache
 
-    if constants.is_offline_mode():
+    cached = try_to_load_from_cache(settings.hf_hub_id, "model.safetensors")
+    if isinstance(cached, str):
+        return load_file(cached)
+    if constants.HF_HUB_OFFLINE:
         raise ConnectionError("HF_HUB_OFFLINE is set")
-    hf_hub_download(settings.hf_hub_id, "config.json", etag_timeout=5)
+    get_session().head(constants.ENDPOINT, timeout=5)  # the hub's own loading tries for half a minute
     tensors: Tensors = load_state_dict_from_hf(settings.hf_hub_id, weights_only=True)
     return tensors
 
