@@ -96,6 +96,8 @@ def test_overrides_are_read_as_toml_and_else_as_text() -> None:
 
 def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
     recipe = recipes.load("quick", {"data.size": 64, "views.sizes": [32, 48, 64], "train.epochs": 7})
-    assert [recipe.side(epoch) for epoch in range(7)] == [32, 32, 32, 48, 48, 64, 64]
+    assert [recipe.side(epoch) for epoch in range(7)] == [32, 32, 48, 48, 64, 64, 64]
+    short = recipes.override(recipe, {"train.epochs": 2})
+    assert [short.side(epoch) for epoch in range(2)] == [48, 64], "the last epoch is at the last size"
     with pytest.raises(hs.HeadstartError, match=r"views\.sizes: expected none above data\.size"):
         recipes.load("quick", {"data.size": 32, "views.sizes": [48]})

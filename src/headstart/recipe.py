@@ -6,6 +6,7 @@ misspelt, of the wrong type or out of range is an error that names the field, wh
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -175,16 +176,12 @@ class Recipe(Part):
     def _sizes_fit(self) -> Recipe:
         if any(side > self.data.size for side in self.views.sizes):
             raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
-        if len(self.views.sizes) > self.train.epochs:
-            raise ValueError(
-                f"views.sizes: expected at most one per epoch ({self.train.epochs}), found {len(self.views.sizes)}"
-            )
         return self
 
     def side(self, epoch: int) -> int:
-        """Side of the training images in one epoch (from 0), in pixels."""
+        """Side of the training images in one epoch (from 0), in pixels; in the last epoch it is the last size."""
         sizes = self.views.sizes or (self.data.size,)
-        return sizes[epoch * len(sizes) // self.train.epochs]
+        return sizes[math.ceil((epoch + 1) * len(sizes) / self.train.epochs) - 1]
 
     def to_toml(self) -> str:
         """The complete recipe, every default written out."""
