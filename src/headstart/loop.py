@@ -7,6 +7,7 @@ events, and may close it at any of them; it then saves where it stands.
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -137,7 +138,7 @@ def _end_of_epoch(training: Training) -> Epoch:
     if training.fabric.is_global_zero:
         run.write_table("metrics.csv", progress.rows)
         if done:
-            run.checkpoint.unlink(missing_ok=True)
+            shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
     if not done:
         training.save()
     return Epoch(progress.epoch - 1, tuple(rows), kept)

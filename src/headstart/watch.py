@@ -62,7 +62,9 @@ def follow(training: Training, console: Console, report: Callable[[], object]) -
                     report()
                     reported, took = time.monotonic(), time.monotonic() - began
             else:
-                progress.update(task, advance=costs[event.epoch], description=f"epoch {event.epoch + 1}")
+                progress.update(
+                    task, advance=costs[event.epoch], description=f"epoch {event.epoch + 1}/{recipe.train.epochs}"
+                )
             if stopped.asked:
                 events.close()  # type: ignore[attr-defined]
                 break

@@ -144,10 +144,10 @@ def of_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator[Fi
 def of_copies(index: Index, sets: Sequence[Sequence[int]], exact: bool) -> Iterator[Finding]:
     """What pictures that occur twice do to the figures. ``sets``: rows that are (nearly) the same picture."""
     kind = "duplicate" if exact else "near duplicate"
-    lie, look = ("lie", "") if exact else ("seem to lie", "look at them: ")
+    look = "" if exact else "look at them: "
     for one, other, across in _across(index, sets):
         where = f"{one} and the {other} split that headstart makes" if index.split_made else f"{one} and {other}"
-        message = f"leakage: {count(len(across), kind)} {lie} in both {where}, which flatters the figures"
+        message = f"leakage: {count(len(across), kind)} in both {where}, which flatters the figures"
         do = f"{look}delete them from one side" + (", or name their source (--group)" if index.split_made else "")
         yield _about_sets(f"{kind} leak", "warning", message, index, across, do)
     torn = [rows for rows in sets if len({index.labels[row] for row in rows} - {UNLABELLED}) > 1]
