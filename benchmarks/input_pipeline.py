@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from headstart.data.index import scan
+from headstart.data.layouts import scan
 from headstart.data.order import seed_of, steps_in_epoch, training_order, training_step
 from headstart.data.pixels import decode
 from headstart.data.views import draw, training_view

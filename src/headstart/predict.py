@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.checkpoint import read_weights
-from headstart.data.index import UNLABELLED, images_below, natural, scan
+from headstart.data.index import UNLABELLED, images_below, natural
+from headstart.data.layouts import scan
 from headstart.data.listing import read_rows, require_column
 from headstart.data.order import batches
 from headstart.data.pixels import decode, stream

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headstart as hs
-from headstart.data.index import natural, scan, split_named
+from headstart.data.index import natural, split_named
+from headstart.data.layouts import scan
 from headstart.data.split import hold_out, training_index
 from headstart.recipe import Data
 

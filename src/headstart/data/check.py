@@ -17,7 +17,8 @@ from PIL import Image
 from headstart.data import duplicates, findings
 from headstart.data.decode import Unreadable, read
 from headstart.data.findings import SPLITS, Finding, Look
-from headstart.data.index import UNLABELLED, Index, scan
+from headstart.data.index import UNLABELLED, Index
+from headstart.data.layouts import scan
 from headstart.data.split import hold_out
 
 Report = Callable[[int, int], None]

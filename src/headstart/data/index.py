@@ -1,8 +1,7 @@
-"""Folder -> Index: which images there are, their classes and their splits.
+"""The index: which images there are, their classes, their splits and their sources.
 
-The layout is detected and said; what cannot be understood is an error that says why. Class names are in
-natural order (2 before 10) over all splits together, so a class that is missing from one split never
-shifts the others.
+Class names are in natural order (2 before 10) over all splits together, so a class that is missing from one split
+never shifts the others.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ SPLIT_OF = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-LAYOUTS = "headstart check --help"
 UNLABELLED = -1
 
 
@@ -147,81 +145,3 @@ def split_named(folder: str) -> str | None:
     """The split that a folder's name means (``valid``, ``Train``, ``train_50``), or None."""
     match = re.match(r"([a-z]+)([_-]\w+)?$", folder.lower())
     return SPLIT_OF.get(match.group(1)) if match else None
-
-
-def scan(root: str | os.PathLike[str], group: str | None = None) -> Index:
-    """Detect the layout of ``root`` and list its images. Makes no split and demands nothing of the labels.
-
-    Raises HeadstartError for a missing or empty folder, for mixed layouts, and for a broken CSV.
-    """
-    from headstart.data.listing import csv_tables, read_tables  # it builds on this module
-
-    path = Path(root)
-    if not path.exists():
-        raise HeadstartError(f"{path}: expected a folder of images, found no such folder", f"ls {path.parent}")
-    folder = path if path.is_dir() else path.parent
-    tables = csv_tables(path)
-    if tables:
-        entries, problems = read_tables(folder, tables)
-        names = ", ".join(table.name for table in tables)
-        return make_index(folder, f"CSV ({names})", entries, group, problems)
-    if not path.is_dir():
-        raise HeadstartError(f"{path}: expected a folder of images or a CSV file, found another file", LAYOUTS)
-    layout, entries = _from_folders(path)
-    if not entries:
-        raise HeadstartError(f"{path}: expected images, found none ({_what_is_there(path)})", LAYOUTS)
-    return make_index(path, layout, entries, group)
-
-
-def _from_folders(root: Path) -> tuple[str, list[Entry]]:
-    inside: dict[str, list[str]] = {}
-    for image in images_below(root):
-        top, _, rest = image.rpartition("/") if "/" not in image else image.partition("/")
-        inside.setdefault(top, []).append(rest)
-    loose = inside.pop("", [])
-    if not inside:
-        return _from_files(loose, "", "")
-    if loose:
-        raise _mixed(root, f"{len(loose)} images (such as {loose[0]})", f"folders of images (such as {min(inside)}/)")
-    splits = {name: split_named(name) for name in inside}
-    meant = {split for split in splits.values() if split}
-    if None in splits.values() and len(meant) > 1:
-        stray = min(name for name, split in splits.items() if split is None)
-        raise _mixed(root, f"the split folders {', '.join(sorted(filter(None, meant)))}", f"the folder {stray}/")
-    if None in splits.values() or len(inside) == 1:
-        return "folder per class", [(f"{c}/{r}", c, "", "") for c, rest in inside.items() for r in rest]
-    if "train" not in meant:
-        raise HeadstartError(f"{root}: expected a train folder, found only {', '.join(sorted(inside))}", LAYOUTS)
-    parts = [_from_split(root, name, str(splits[name]), inside[name]) for name in sorted(inside)]
-    phrases = {phrase for phrase, entries in parts if entries}
-    if len(phrases) > 1:
-        raise _mixed(root, *sorted(phrases))
-    return f"{', '.join(sorted(inside))}: {phrases.pop()}", [entry for _, entries in parts for entry in entries]
-
-
-def _from_split(root: Path, folder: str, split: str, images: list[str]) -> tuple[str, list[Entry]]:
-    nested = [image for image in images if "/" in image]
-    if not nested:
-        return _from_files(images, f"{folder}/", split)
-    if len(nested) < len(images):
-        flat = next(image for image in images if "/" not in image)
-        raise _mixed(root / folder, f"images (such as {flat})", f"class folders (such as {nested[0].split('/')[0]}/)")
-    return "folder per class", [(f"{folder}/{i}", i.partition("/")[0], split, "") for i in nested]
-
-
-def _from_files(names: list[str], prefix: str, split: str) -> tuple[str, list[Entry]]:
-    """``{class}_{id}.ext`` files when every name reads so and more than one class comes of it."""
-    matches = [re.match(r"(.+)_\d+\.\w+$", name) for name in names]
-    classes = [match.group(1) for match in matches if match]
-    if len(classes) == len(names) and (len(set(classes)) > 1 or split):
-        return "{class}_{id} names", [(prefix + n, c, split, "") for n, c in zip(names, classes, strict=True)]
-    return "flat folder, no labels", [(prefix + name, None, split, "") for name in names]
-
-
-def _mixed(place: Path, one: str, other: str) -> HeadstartError:
-    return HeadstartError(f"{place}: expected one layout, found two mixed: {one} and {other}", LAYOUTS)
-
-
-def _what_is_there(root: Path) -> str:
-    count = Counter(file.suffix.lower() or "no suffix" for file in root.rglob("*") if file.is_file())
-    return ", ".join(f"{n} {suffix} files" for suffix, n in count.most_common(3)) or "the folder is empty"

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import replace
 from hashlib import blake2b
 
-from headstart.data.index import UNLABELLED, Index, scan
+from headstart.data.index import UNLABELLED, Index
+from headstart.data.layouts import scan
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
 
