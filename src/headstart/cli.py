@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -158,7 +159,7 @@ def predict(
     if out is None:
         sys.stdout.write(content.decode())
     else:
-        write_atomically(out, lambda file: [file.write(content)].clear())
+        write_atomically(out, content)
         ERR.print(f"{len(rows)} labels written to {out}", soft_wrap=True)
     for file, reason in answer.unreadable:
         ERR.print(f"left out {file}: {reason}", markup=False, soft_wrap=True)
@@ -233,7 +234,7 @@ def recipe_cp(
     text = recipe.source(name)
     if file.exists():
         raise HeadstartError(f"{file}: expected a new file, found one that exists", "choose another name")
-    write_atomically(file, lambda opened: [opened.write(text.encode())].clear())
+    write_atomically(file, text.encode())
     OUT.print(f"{file}: change it, then headstart fit {file} DATA", soft_wrap=True)
 
 
@@ -254,6 +255,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def main() -> None:
     """The command line; a fault that the user can mend is one line on standard error and exit status 2."""
+    OUT.quiet = os.environ.get("RANK", "0") != "0"  # of the processes that torchrun starts, the first speaks
     try:
         app()
     except HeadstartError as error:

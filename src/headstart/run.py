@@ -20,10 +20,10 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from headstart import recipe as recipes
 from headstart.errors import HeadstartError
@@ -32,8 +32,8 @@ from headstart.recipe import Recipe
 Row = dict[str, Any]
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Call ``write`` with a temporary file beside ``path``, flush it to disk, and rename it to ``path``.
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write ``content`` to a temporary file beside ``path``, flush it to disk, and rename it to ``path``.
 
     Raises HeadstartError when the disk is full or the folder cannot be written; ``path`` is then as it was.
     """
@@ -41,7 +41,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            write(file)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -117,7 +117,7 @@ class RunFolder:
         return RunFolder(folder)
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        write_atomically(self.path / name, lambda file: void(file.write(content)))
+        write_atomically(self.path / name, content)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         self.write(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
@@ -194,10 +194,6 @@ class RunFolder:
             f"{self.path}: expected a finished run, found {done} of {asked} epochs{others}",
             f"headstart fit --resume {self.path}",
         )
-
-
-def void(_: object) -> None:
-    """Drop a result, where a function that returns nothing is asked for."""
 
 
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:

@@ -56,7 +56,7 @@ def follow(training: Training, console: Console, report: Callable[[], object]) -
             if isinstance(event, Epoch):
                 live.update(Group(epochs_table(training.progress.rows, recipe), progress))
                 if not console.is_terminal and training.fabric.is_global_zero:
-                    console.print(epoch_line(event.rows, recipe, event.kept))
+                    console.print(epoch_line(event.rows, recipe, event.kept), soft_wrap=True)
                 if training.fabric.is_global_zero and took < REPORT_SHARE * (time.monotonic() - reported):
                     began = time.monotonic()
                     report()

@@ -126,7 +126,7 @@ def _decode_into(
             squares.flush()
             temporary.replace(store)
             content = json.dumps(notes).encode()
-            write_atomically(store.with_suffix(".json"), lambda file: [file.write(content)].clear())
+            write_atomically(store.with_suffix(".json"), content)
     finally:
         with suppress(OSError):
             temporary.unlink()
