@@ -322,3 +322,19 @@ def test_a_full_disk_stops_the_run_and_spares_what_was_written(photos: Path, tmp
         assert hs.Run(disk / "run").finished
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_check_speaks_to_people_and_to_programs(photos: Path) -> None:
+    """Exit status 0 for sound data, 1 for findings, 2 for data that cannot be trained on."""
+    done = headstart("check", photos)
+    assert done.returncode == 0
+    assert "folder per class" in done.stdout
+    shutil.copy(sorted((photos / "hat").iterdir())[0], photos / "hat" / "copy.jpg")
+    done = headstart("check", photos, "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert any("hat/copy.jpg" in finding["files"] for finding in told["findings"])
+    (photos / "hat" / "text.png").write_text("no picture")
+    done = headstart("check", photos)
+    assert done.returncode == 2
+    assert "hat/text.png" in done.stdout

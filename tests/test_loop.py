@@ -73,7 +73,7 @@ def stopped_after(events: int, run: Path, photos: Path, recipe: recipes.Recipe) 
     loop = train(start(recipe, str(photos), run))
     for _ in range(events):
         next(loop)
-    loop.close()  # type: ignore[attr-defined]
+    loop.close()
 
 
 @pytest.mark.parametrize("events", [1, 3, 4, 5, 9])
@@ -155,7 +155,7 @@ def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, 
     recipe = small(backbone__weights=str(first.path))
     loop = train(start(recipe, str(photos), tmp_path / "second"))
     assert isinstance(next(loop), Step)
-    loop.close()  # type: ignore[attr-defined]
+    loop.close()
     first.best.unlink()
     for _ in train(resume(tmp_path / "second")):
         pass

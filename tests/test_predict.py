@@ -83,7 +83,7 @@ def test_an_unfinished_run_says_so_and_can_be_used_if_asked(
     loop = train(start(small(), str(photos), tmp_path / "run"))
     for _ in range(6):
         next(loop)
-    loop.close()  # type: ignore[attr-defined]
+    loop.close()
     run = hs.Run(tmp_path / "run")
     with pytest.raises(hs.HeadstartError, match=r"found 1 of 3 epochs.*--unfinished.*headstart fit --resume"):
         run.predict(photos)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.predict import Predictions
     from headstart.recipe import Recipe
     from headstart.run import Row, RunFolder
+    from headstart.training import Training
 
 Place = str | os.PathLike[str]
 
@@ -124,7 +125,8 @@ def resume(run: Place, data: Place | None = None, console: Console | None = None
     return _carry_out(lambda decoding: take_up(Path(run), moved, decoding), console)
 
 
-def _carry_out(prepare: Any, console: Console | None) -> Run:
+def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], console: Console | None) -> Run:
+    """Prepare a training (images being decoded under a bar), follow it to its end, and write the report."""
     from rich.console import Console
 
     from headstart.data.cache import cache_folder

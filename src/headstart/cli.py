@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from headstart.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from headstart.api import Run
 
 OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
 
@@ -102,10 +105,7 @@ def fit(
     _say_what_next(run)
 
 
-def _say_what_next(run: object) -> None:
-    from headstart.api import Run
-
-    assert isinstance(run, Run)
+def _say_what_next(run: Run) -> None:
     if not run.finished:
         ERR.print(f"stopped and saved; go on with: [bold]headstart fit --resume {run.path}[/bold]", soft_wrap=True)
         raise typer.Exit(130)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,7 @@ class Epoch:
     """Whether its weights are the best so far."""
 
 
-def train(training: Training) -> Iterator[Step | Epoch]:
+def train(training: Training) -> Generator[Step | Epoch, None, None]:
     """Train to the end of the recipe, saying so after every step and every epoch.
 
     Raises HeadstartError when the loss is no longer a number, or the run folder can no longer be written.

@@ -38,8 +38,8 @@ def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def follow(training: Training, console: Console, report: Callable[[], object]) -> bool:
-    """Train to the end, showing how it goes; ``report`` rewrites the report. False when it was stopped before."""
+def follow(training: Training, console: Console, report: Callable[[], object]) -> None:
+    """Train to the end, or until somebody asks to stop, showing how it goes; ``report`` rewrites the report."""
     from headstart.loop import Epoch, train
 
     recipe, stopped = training.recipe, _Stop()
@@ -57,7 +57,8 @@ def follow(training: Training, console: Console, report: Callable[[], object]) -
                 live.update(Group(epochs_table(training.progress.rows, recipe), progress))
                 if not console.is_terminal and training.fabric.is_global_zero:
                     console.print(epoch_line(event.rows, recipe, event.kept), soft_wrap=True)
-                if training.fabric.is_global_zero and took < REPORT_SHARE * (time.monotonic() - reported):
+                more = training.progress.epoch < recipe.train.epochs  # the last report is the caller's
+                if more and training.fabric.is_global_zero and took < REPORT_SHARE * (time.monotonic() - reported):
                     began = time.monotonic()
                     report()
                     reported, took = time.monotonic(), time.monotonic() - began
@@ -66,9 +67,8 @@ def follow(training: Training, console: Console, report: Callable[[], object]) -
                     task, advance=costs[event.epoch], description=f"epoch {event.epoch + 1}/{recipe.train.epochs}"
                 )
             if stopped.asked:
-                events.close()  # type: ignore[attr-defined]
+                events.close()
                 break
-    return not stopped.asked or training.progress.epoch == recipe.train.epochs
 
 
 @contextmanager

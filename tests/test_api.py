@@ -1,0 +1,69 @@
+"""What Python programs call."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import headstart as hs
+from headstart import recipe as recipes
+
+QUIET = Console(file=io.StringIO())
+
+
+def test_the_public_surface_is_what_the_package_says() -> None:
+    assert sorted(hs.__all__) == ["HeadstartError", "Run", "check", "fit", "resume"]
+    assert all(getattr(hs, name).__doc__ for name in hs.__all__)
+    assert callable(hs.fit), "no module of that name may hide the function"
+
+
+def test_a_run_goes_to_a_folder_of_its_own(
+    photos: Path, small: Callable[..., recipes.Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    runs = [hs.fit(small(train__epochs=1), "photos", console=QUIET) for _ in range(2)]
+    assert [str(run.path) for run in runs] == ["runs/quick-photos", "runs/quick-photos-2"]
+    assert runs[0].accuracy == runs[1].accuracy
+
+
+def test_overrides_are_laid_over_a_recipe_by_name_or_by_value(
+    photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
+) -> None:
+    run = hs.fit(small(), photos, tmp_path / "run", overrides={"train.epochs": 1, "seed": 5}, console=QUIET)
+    assert (run.folder.recipe.train.epochs, run.folder.recipe.seed) == (1, 5)
+    with pytest.raises(hs.HeadstartError, match="unknown field train"):
+        hs.fit("quick", photos, tmp_path / "other", overrides={"train.epoch": 1})
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_knows_itself(trained: tuple[Path, Path]) -> None:
+    run = hs.Run(trained[0])
+    assert run.finished
+    assert run.classes == ["dress", "hat", "shoes"]
+    values = [row["accuracy"] for row in run.metrics if row["split"] == "val"]
+    assert run.accuracy == max(values)
+    assert run.report() == trained[0] / "report.html"
+
+
+def test_fit_works_where_signals_cannot_be_had(
+    photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
+) -> None:
+    """In a thread that is not the main one, as in a notebook server or a web application."""
+    runs: list[hs.Run] = []
+    recipe = small(train__epochs=1)
+    thread = threading.Thread(target=lambda: runs.append(hs.fit(recipe, photos, tmp_path / "run", console=QUIET)))
+    thread.start()
+    thread.join()
+    assert runs[0].finished
+
+
+def test_an_error_has_a_problem_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(hs.HeadstartError) as caught:
+        hs.check(tmp_path / "nowhere")
+    assert "found no such folder" in caught.value.problem
+    assert caught.value.do.startswith("ls ")
