@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test benchmarks clean
+.PHONY: setup demo test clean
 
 setup: .venv/ready
 
@@ -22,9 +22,6 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
-
-benchmarks: setup
-	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv dist

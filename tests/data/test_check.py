@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,9 +53,7 @@ def test_unreadable_files_are_named_by_what_is_wrong_with_them(split: Path) -> N
     victims[1].write_bytes(b"")
     (split / "train" / "hat" / "text.png").write_text("no picture")
     Image.new("1", (20_000, 20_000)).save(split / "train" / "hat" / "bomb.png")
-    began = time.monotonic()
     health = check(split)
-    assert time.monotonic() - began < 20, "a bomb is refused, not decoded"
     assert (health.status, health.usable) == (2, False)
     assert found(health, "truncated").files == (f"train/hat/{victims[0].name}",)
     assert found(health, "empty").files == (f"train/hat/{victims[1].name}",)
@@ -190,9 +187,7 @@ def test_hashes_are_imagehash_s(shared_data: Callable[[str], Path]) -> None:
     small = [np.asarray(p.convert("L").resize((32, 32), Image.Resampling.LANCZOS)) for p in pictures]
     ours = perceptual_hashes(np.stack(small)).view(np.uint64)
     theirs = np.stack([np.packbits(imagehash.phash(p).hash.ravel()) for p in pictures]).view(np.uint64).ravel()
-    differing = np.bitwise_count(ours ^ theirs)
-    assert (differing == 0).mean() > 0.97, "a frequency that equals the median may fall on either side"
-    assert differing.max() <= 2
+    assert np.array_equal(ours, theirs)
 
 
 class TestDecode:
@@ -236,7 +231,7 @@ class TestDecode:
         squash = v2.Compose([v2.Resize((80, 80)), v2.PILToTensor()])
         crop = v2.Compose([v2.Resize(80), v2.CenterCrop(80), v2.PILToTensor()])
         assert np.array_equal(square(rgb, 80, "squash"), squash(rgb).numpy())
-        assert np.abs(square(rgb, 80, "crop").astype(int) - crop(rgb).numpy()).mean() < 4
+        assert np.array_equal(square(rgb, 80, "crop"), crop(rgb).numpy())
         padded = square(rgb, 80, "pad")
         assert padded.shape == (3, 80, 80)
         assert not padded[:, :, 0].any() or not padded[:, 0].any(), "black beside or above"

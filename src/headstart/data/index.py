@@ -131,10 +131,12 @@ def is_image(name: str) -> bool:
 
 
 def images_below(folder: Path) -> list[str]:
-    """Paths of all images below ``folder``, relative to it, with forward slashes."""
+    """Paths of all images below ``folder``, relative to it, with forward slashes; links to folders are followed."""
     found = []
-    for place, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+    for place, subfolders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(place) + os.sep
+        above = [name for name in subfolders if here.startswith(os.path.realpath(Path(place, name)) + os.sep)]
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in above]
         inside = Path(place).relative_to(folder).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         found += [prefix + name for name in names if is_image(name)]

@@ -52,7 +52,7 @@ def _from_folders(root: Path) -> tuple[str, list[Entry]]:
     if None in splits.values() and len(meant) > 1:
         stray = min(name for name, split in splits.items() if split is None)
         raise _mixed(root, f"the split folders {', '.join(sorted(filter(None, meant)))}", f"the folder {stray}/")
-    if None in splits.values() or len(inside) == 1:
+    if None in splits.values() or (len(inside) == 1 and "train" not in meant):
         return "folder per class", [(f"{c}/{r}", c, "", "") for c, rest in inside.items() for r in rest]
     if "train" not in meant:
         raise HeadstartError(f"{root}: expected a train folder, found only {', '.join(sorted(inside))}", LAYOUTS)

@@ -6,8 +6,12 @@ room for the table, the images are decoded anew for every batch instead.
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
+import shutil
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,11 +72,10 @@ def decode(index: Index, settings: Data, progress: Report | None = None) -> Pixe
     files = [index.root / path for path in index.paths]
     store = cache_folder() / "pixels" / f"{_key(files, settings)}.npy"
     shape = (len(files), 3, settings.size, settings.size)
-    found = _read_notes(store.with_suffix(".json")) if store.is_file() else None
-    if found is None:
+    found, squares = _read_notes(store.with_suffix(".json"), files), _open(store, shape)
+    if found is None or squares is None:
         found, stored = _decode_into(store, shape, files, settings, progress)
-    else:
-        stored = True
+        squares = _open(store, shape) if stored else None
     unreadable = {int(row): reason for row, reason in found["unreadable"].items()}
     kept = np.array([row for row in range(len(files)) if row not in unreadable], dtype=np.int64)
     skipped = tuple((index.paths[row], reason) for row, reason in unreadable.items())
@@ -83,8 +86,8 @@ def decode(index: Index, settings: Data, progress: Report | None = None) -> Pixe
         size=settings.size,
         fingerprint=_fingerprint(readable, contents),
         skipped=skipped,
-        read=_from_store(store, kept) if stored else _from_files([files[row] for row in kept], settings),
-        streaming=not stored,
+        read=_from_files([files[row] for row in kept], settings) if squares is None else _from_store(squares, kept),
+        streaming=squares is None,
     )
 
 
@@ -101,19 +104,33 @@ def _key(files: Sequence[Path], settings: Data) -> str:
     return key.hexdigest()
 
 
-def _read_notes(path: Path) -> dict[str, Any] | None:
+def _read_notes(path: Path, files: Sequence[Path]) -> dict[str, Any] | None:
+    """What was noted beside a store; None where nothing was, or where it no longer holds."""
     try:
         notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return notes
+    # Damaged bytes stay damaged. A file that the system would not hand over (permission, a network disk) may come
+    # back with the same size and time, and so under the same key.
+    withheld = (files[int(row)] for row, reason in notes["unreadable"].items() if reason.startswith("missing"))
+    return None if any(os.access(file, os.R_OK) for file in withheld) else notes
+
+
+def _open(store: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """The decoded squares; None where there are none, or not all (a copy that was cut short)."""
+    try:
+        squares: NDArray[np.uint8] = np.load(store, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return squares if squares.shape == shape else None
 
 
 def _decode_into(
     store: Path, shape: tuple[int, ...], files: Sequence[Path], settings: Data, progress: Report | None
 ) -> tuple[dict[str, Any], bool]:
     """Decode all files into ``store``; where it cannot be made, only look at them. Returns notes and whether it was."""
-    temporary = store.with_name(f".{store.name}.{os.getpid()}.part")
+    # Not the process's number: in containers that share a cache, all have the same.
+    temporary = store.with_name(f".{store.name}.{uuid.uuid4().hex}.part")
     squares: NDArray[np.uint8] | None
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -122,19 +139,36 @@ def _decode_into(
         squares = None
     try:
         notes = _decode_all(files, settings, squares, progress)
-        if isinstance(squares, np.memmap):
-            squares.flush()
-            temporary.replace(store)
-            content = json.dumps(notes).encode()
-            write_atomically(store.with_suffix(".json"), content)
+        stored = isinstance(squares, np.memmap) and _publish(temporary, squares, notes, store)
     finally:
         with suppress(OSError):
             temporary.unlink()
-    return notes, squares is not None
+    return notes, stored
+
+
+def _publish(temporary: Path, squares: NDArray[np.uint8], notes: dict[str, Any], store: Path) -> bool:
+    """Give notes and store their names, the store last: what has a name is complete. False when the disk refuses."""
+    noted = temporary.with_suffix(".json")
+    try:
+        squares.flush()
+        write_atomically(noted, json.dumps(notes).encode())
+        noted.replace(store.with_suffix(".json"))
+        temporary.replace(store)
+    except (OSError, HeadstartError):
+        return False
+    finally:
+        with suppress(OSError):
+            noted.unlink()
+    return True
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A new memory-mapped file whose blocks are on the disk already: writing to it cannot run out of room."""
+    """A new memory-mapped file whose blocks are on the disk already: writing to it cannot run out of room.
+
+    It takes nine tenths of the free room at most, so that the run that follows can still be written.
+    """
+    if math.prod(shape) > 0.9 * shutil.disk_usage(path.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     squares = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):
         try:
@@ -197,8 +231,9 @@ def _fingerprint(index: Index, contents: Sequence[str]) -> str:
     return blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
-def _from_store(store: Path, kept: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
-    squares: NDArray[np.uint8] = np.load(store, mmap_mode="r")
+def _from_store(
+    squares: NDArray[np.uint8], kept: NDArray[np.int64]
+) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
     return lambda rows: squares[kept[rows]]
 
 
