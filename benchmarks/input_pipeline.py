@@ -10,8 +10,10 @@ turns; the ratio is of medians.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +76,8 @@ def ours(root: str, side: int, images: int) -> Callable[[], int]:
 
 
 def theirs(root: str, side: int, images: int) -> Callable[[], int]:
-    files = [scan(root).root / path for path in scan(root).paths[:images]]
+    index = scan(root)
+    files = [index.root / path for path in index.paths[:images]]
     loader = DataLoader(Files(files, side), BATCH, shuffle=True, num_workers=2, persistent_workers=True)
     return lambda: sum(len(batch) for batch in loader)
 
@@ -98,4 +101,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HEADSTART_CACHE"] = folder
+        main()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from torchvision.transforms import v2
 
 import headstart as hs
 from headstart.data import pixels as module
+from headstart.data.decode import Unreadable
 from headstart.data.pixels import decode, stream
 from headstart.data.split import training_index
 from headstart.recipe import Data
@@ -76,9 +79,9 @@ def test_the_fingerprint_is_of_what_the_images_are_not_of_where(photos: Path, tm
     assert decode(training_index(str(photos), settings), settings).fingerprint != here.fingerprint
 
 
-@pytest.fixture(params=["a folder that cannot be made", "a full disk"])
+@pytest.fixture(params=["a folder that cannot be made", "64k", "184k"])
 def no_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A place for the cache that holds nothing."""
+    """A place for the cache that holds nothing, or (184 KiB) the squares but not what is noted beside them."""
     if request.param == "a folder that cannot be made":
         (tmp_path / "file").touch()
         yield tmp_path / "file" / "cache"
@@ -86,11 +89,11 @@ def no_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", disk], check=False, capture_output=True
     ).returncode:
         pytest.skip("no tmpfs can be mounted here")
     yield disk
-    subprocess.run(["umount", disk], check=True)
+    subprocess.run(["umount", "--lazy", disk], check=True)  # a failing test may still hold a file open
 
 
 def test_without_room_on_the_disk_the_pixels_are_the_same(
@@ -105,6 +108,89 @@ def test_without_room_on_the_disk_the_pixels_are_the_same(
     assert not stored.streaming
     assert streaming.fingerprint == stored.fingerprint
     assert torch.equal(stored.batch([5, 2, 59]), streaming.batch([5, 2, 59]))
+    assert not [file for file in no_room.rglob("*") if file.is_file()], "nothing is left on a full disk"
+
+
+def test_a_disk_that_fails_at_the_end_leaves_nothing_behind(photos: Path, reads: list[Path], tmp_path: Path) -> None:
+    settings = Data(size=32)
+    index = training_index(str(photos), settings)
+    stored = decode(index, settings)
+    folder = tmp_path / "cache" / "pixels"
+    (notes,) = folder.glob("*.json")
+    shutil.rmtree(folder)
+    notes.mkdir(parents=True)  # what is noted beside the squares cannot take its name
+    pixels = decode(index, settings)
+    assert pixels.streaming
+    assert torch.equal(pixels.batch(range(60)), stored.batch(range(60)))
+    assert list(folder.iterdir()) == [notes]
+
+
+def test_a_store_that_was_cut_short_is_made_again(photos: Path, reads: list[Path], tmp_path: Path) -> None:
+    settings = Data(size=32)
+    index = training_index(str(photos), settings)
+    whole = decode(index, settings).batch(range(60))
+    (store,) = (tmp_path / "cache" / "pixels").glob("*.npy")
+    shutil.copyfile(store, tmp_path / "copy")
+    os.truncate(tmp_path / "copy", 5000)
+    (tmp_path / "copy").replace(store)
+    assert torch.equal(decode(index, settings).batch(range(60)), whole)
+    assert len(reads) == 120
+
+
+def test_a_file_that_was_withheld_for_a_while_is_tried_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network disk that comes back, or a permission that is given, changes neither size nor time."""
+    settings = Data(size=32)
+    index = training_index(str(photos), settings)
+    withheld = photos / index.paths[7]
+    genuine = module.read
+
+    def read(file: Path, enough_for: int) -> object:
+        if file == withheld:
+            raise Unreadable("missing", "Input/output error")
+        return genuine(file, enough_for)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "read", read)
+        with pytest.raises(hs.HeadstartError, match="Input/output error"):
+            decode(index, settings)
+    assert len(decode(index, settings)) == 60
+
+
+DECODER = """
+import os, sys
+from headstart.data.pixels import decode
+from headstart.data.split import training_index
+from headstart.recipe import Data
+os.getpid = lambda: 7  # as in containers, where all processes may have one number
+settings = Data(size=32)
+index = training_index(sys.argv[1], settings)
+print("ready", flush=True)
+for cache in sys.stdin:
+    os.environ["HEADSTART_CACHE"] = cache.strip()
+    print(int(decode(index, settings).batch(range(len(index))).long().sum()), flush=True)
+"""
+
+
+def test_processes_that_decode_the_same_at_once_do_not_disturb_each_other(photos: Path, tmp_path: Path) -> None:
+    settings = Data(size=32)
+    expected = int(decode(training_index(str(photos), settings), settings).batch(range(60)).long().sum())
+    command = [sys.executable, "-c", DECODER, str(photos)]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
+            )
+            for _ in range(3)
+        ]
+        pipes = [(process.stdin, process.stdout) for process in processes]
+        assert [answers.readline() for _, answers in pipes if answers] == ["ready\n"] * 3
+        for turn in range(8):
+            cache = tmp_path / f"cache-{turn}"
+            for orders, _ in pipes:
+                assert orders
+                orders.write(f"{cache}\n")
+            assert [answers.readline() for _, answers in pipes if answers] == [f"{expected}\n"] * 3
+            assert sorted(file.suffix for file in (cache / "pixels").iterdir()) == [".json", ".npy"]
 
 
 def test_all_unreadable_files_are_counted_in_one_error(photos: Path) -> None:

@@ -36,6 +36,9 @@ from headstart.run import write_atomically
 VERSION = 1
 """Part of the key: raised when the same file would give other pixels."""
 
+Squares = np.memmap[Any, np.dtype[np.uint8]]
+"""A store that is being written: uint8 (N, 3, size, size)."""
+
 Report = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
@@ -131,7 +134,7 @@ def _decode_into(
     """Decode all files into ``store``; where it cannot be made, only look at them. Returns notes and whether it was."""
     # Not the process's number: in containers that share a cache, all have the same.
     temporary = store.with_name(f".{store.name}.{uuid.uuid4().hex}.part")
-    squares: NDArray[np.uint8] | None
+    squares: Squares | None
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         squares = _reserve(temporary, shape)
@@ -139,14 +142,14 @@ def _decode_into(
         squares = None
     try:
         notes = _decode_all(files, settings, squares, progress)
-        stored = isinstance(squares, np.memmap) and _publish(temporary, squares, notes, store)
+        stored = squares is not None and _publish(temporary, squares, notes, store)
     finally:
         with suppress(OSError):
             temporary.unlink()
     return notes, stored
 
 
-def _publish(temporary: Path, squares: NDArray[np.uint8], notes: dict[str, Any], store: Path) -> bool:
+def _publish(temporary: Path, squares: Squares, notes: dict[str, Any], store: Path) -> bool:
     """Give notes and store their names, the store last: what has a name is complete. False when the disk refuses."""
     noted = temporary.with_suffix(".json")
     try:
@@ -162,14 +165,14 @@ def _publish(temporary: Path, squares: NDArray[np.uint8], notes: dict[str, Any],
     return True
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _reserve(path: Path, shape: tuple[int, ...]) -> Squares:
     """A new memory-mapped file whose blocks are on the disk already: writing to it cannot run out of room.
 
     It takes nine tenths of the free room at most, so that the run that follows can still be written.
     """
     if math.prod(shape) > 0.9 * shutil.disk_usage(path.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    squares = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    squares: Squares = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):
         try:
             with path.open("r+b") as file:

@@ -135,6 +135,7 @@ def _sampled(images: Tensor, side: int, matrices: Tensor, interpolation: str) ->
     centre = (size + 1) / 2
     column = from_x.add_(centre).clamp_(0, size + 1).round_()
     row = from_y.add_(centre).clamp_(0, size + 1).round_()
+    row = row.double() if size > 4094 else row  # float32 counts to 2**24 without a gap
     number = row.mul_(size + 2).add_(column).long().flatten(1).unsqueeze(1)
     read = framed.flatten(2).gather(2, number.expand(-1, images.shape[1], -1))
     return read.view(len(images), -1, side, side)
