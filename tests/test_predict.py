@@ -14,9 +14,9 @@ from sklearn.metrics import accuracy_score, log_loss
 
 import headstart as hs
 from headstart import recipe as recipes
+from headstart.insight.answers import read_answers
 from headstart.loop import train
 from headstart.predict import evaluate, find_images, load, predict
-from headstart.report.page import read_answers
 from headstart.run import RunFolder
 from headstart.training import start
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from headstart.data.check import Health
+    from headstart.insight.learned import Learned
     from headstart.insight.measures import Measures
     from headstart.predict import Predictions
     from headstart.recipe import Recipe
@@ -62,6 +63,22 @@ class Run:
     @property
     def finished(self) -> bool:
         return self.folder.finished
+
+    def map(
+        self,
+        perplexity: float | None = None,
+        epochs: Sequence[int] = (),
+        split: Literal["all", "val", "train"] = "all",
+        seed: int = 0,
+    ) -> Learned:
+        """Map and measure what the network saw over its epochs (from 1), anew and without training.
+
+        Writes ``insight/`` in the run folder, which the report shows. ``perplexity`` is t-SNE's (default: 30, or what
+        the number of images allows); the same ``seed`` gives the same map.
+        """
+        from headstart.insight.learned import learn
+
+        return learn(self.folder, perplexity, epochs, split, seed)
 
     def report(self) -> Path:
         """(Re)write ``report.html`` and return where it is."""
@@ -142,6 +159,9 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
         )
     follow(training, console, run.report)
     if training.fabric.is_global_zero:
+        if run.finished:
+            with console.status("map what the network saw"):
+                run.map()
         run.report()
     training.fabric.barrier()
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -120,6 +120,39 @@ def report(run: RunArgument) -> None:
     from headstart.api import Run
 
     OUT.print(str(Run(run).report()), soft_wrap=True)
+
+
+@app.command("map", rich_help_panel="Look")
+def make_map(
+    run: RunArgument,
+    perplexity: Annotated[
+        float | None, typer.Option(min=1, help="About how many neighbours t-SNE heeds. [dim]Default: 30[/dim]")
+    ] = None,
+    epochs: Annotated[
+        str | None, typer.Option(metavar="1,50,100", help="Epochs, of those stored. [dim]Default: all of them[/dim]")
+    ] = None,
+    split: Annotated[Literal["all", "val", "train"], typer.Option(help="Which images to map.")] = "all",
+    seed: Annotated[int, typer.Option(help="The same number gives the same map.")] = 0,
+) -> None:
+    """Map and measure what the network saw over its epochs, without training, and put it into the report."""
+    from headstart import api
+    from headstart.insight.findings import findings
+    from headstart.tables import learned_table
+
+    chosen = [_epoch(text) for text in epochs.split(",")] if epochs else []
+    opened = api.Run(run)
+    with ERR.status("map what the network saw"):
+        learned = opened.map(perplexity, chosen, split, seed)
+    OUT.print(learned_table(learned))
+    for finding in findings(opened.metrics, opened.folder.recipe.keep.metric, learned):
+        OUT.print(f"- {finding}", markup=False)
+    OUT.print(f"report   {opened.report()}", markup=False, soft_wrap=True)
+
+
+def _epoch(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise HeadstartError(f"--epochs: expected numbers such as 1,50,100, found {text}", "headstart map --help")
+    return int(text)
 
 
 @app.command(rich_help_panel="Use")

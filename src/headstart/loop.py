@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +23,9 @@ from headstart.data.order import Rows, batches, seed_of, share, training_order, 
 from headstart.data.views import draw, plain_view, training_view
 from headstart.errors import HeadstartError
 from headstart.optimizer import lr_factor, set_lr
-from headstart.record import predictions
+from headstart.record import predictions, save_features
 from headstart.run import Row
-from headstart.tasks import Batch
+from headstart.tasks import Batch, Seen
 from headstart.training import Training
 
 LOOK = 20
@@ -117,7 +117,7 @@ def _end_of_epoch(training: Training) -> Epoch:
         "lr": training.optimizer.param_groups[0]["lr"],
         **speed,
     }
-    second, probabilities = _validate(training, "val")
+    second, seen = _validate(training, "val")
     rows = [first, second]
     value = second[keep.removeprefix("val_")]
     kept = progress.best is None or (value < progress.best if keep == "val_loss" else value > progress.best)
@@ -127,8 +127,10 @@ def _end_of_epoch(training: Training) -> Epoch:
     if training.fabric.is_global_zero:
         if kept:
             save_weights(run, "best", training.task.weights())
-            run.write_table("predictions.csv", predictions(training.pixels.index, "val", probabilities.cpu().numpy()))
+            run.write_table("predictions.csv", predictions(training.pixels.index, "val", seen.probabilities))
         save_weights(run, "last", training.task.weights())
+    if progress.epoch in training.recipe.looked_at():
+        _store_features(training, seen)
     if done and training.pixels.index.positions("test"):
         training.fabric.barrier()
         training.task.set_weights(read_weights(run))
@@ -144,25 +146,40 @@ def _end_of_epoch(training: Training) -> Epoch:
     return Epoch(progress.epoch - 1, tuple(rows), kept)
 
 
-@torch.inference_mode()
-def _validate(training: Training, split: str) -> tuple[Row, Tensor]:
-    """The figures of one split, and its probabilities, float32 (N, C), both over all ranks."""
-    recipe, fabric, began = training.recipe, training.fabric, time.perf_counter()
-    rows = np.array(training.pixels.index.positions(split), dtype=np.int64)
-    mine = share(np.arange(len(rows)), fabric.global_rank, fabric.world_size)
-    probabilities = torch.zeros(len(rows), len(training.pixels.index.classes), device=fabric.device)
-    training.task.eval()
-    for places in batches(mine, recipe.val.batch):
-        images = plain_view(training.pixels.batch(rows[places]).to(fabric.device), recipe.views)
-        with fabric.autocast():
-            batch = Batch(images, training.labels[rows[places]].to(fabric.device))
-            probabilities[torch.from_numpy(places)] = training.task.evaluate(batch)
-    if fabric.world_size > 1:
-        probabilities = torch.as_tensor(fabric.all_reduce(probabilities, reduce_op="sum"))
+def _validate(training: Training, split: str) -> tuple[Row, Seen]:
+    """The figures of one split, and what the network sees in its images, over all ranks."""
+    began, rows = time.perf_counter(), np.array(training.pixels.index.positions(split), dtype=np.int64)
+    seen = _see(training, rows, training.task.evaluate)
     seconds = time.perf_counter() - began
     speed = {"seconds": round(seconds, 3), "images_per_second": round(len(rows) / seconds, 1)}
     figures = _figures(training.task.metrics)
-    return {"epoch": training.progress.epoch, "split": split, "images": len(rows), **figures, **speed}, probabilities
+    return {"epoch": training.progress.epoch, "split": split, "images": len(rows), **figures, **speed}, seen
+
+
+def _store_features(training: Training, validation: Seen) -> None:
+    """Look at a sample of the training images too, and write down what is seen."""
+    began = time.perf_counter()
+    sample = _see(training, training.sample_rows, lambda batch: training.task.see(batch.images))
+    if training.fabric.is_global_zero:
+        both = Seen(*(torch.cat(parts) for parts in zip(validation, sample, strict=True)))
+        save_features(training.run, training.progress.epoch, both, time.perf_counter() - began)
+
+
+@torch.inference_mode()
+def _see(training: Training, rows: Rows, look: Callable[[Batch], Seen]) -> Seen:
+    """What ``look`` sees in some rows, in their order, on the CPU; each rank looks at its share."""
+    recipe, fabric, task = training.recipe, training.fabric, training.task
+    features, probabilities = (torch.zeros(len(rows), width) for width in (task.features, task.classes))
+    task.eval()
+    for places in batches(share(np.arange(len(rows)), fabric.global_rank, fabric.world_size), recipe.val.batch):
+        images = plain_view(training.pixels.batch(rows[places]).to(fabric.device), recipe.views)
+        with fabric.autocast():
+            seen = look(Batch(images, training.labels[rows[places]].to(fabric.device)))
+        features[places], probabilities[places] = seen.features.cpu(), seen.probabilities.cpu()
+    if fabric.world_size > 1:  # each row is zero on all ranks but one
+        whole = fabric.all_reduce((features.to(fabric.device), probabilities.to(fabric.device)), reduce_op="sum")
+        features, probabilities = (torch.as_tensor(part).cpu() for part in whole)
+    return Seen(features, probabilities)
 
 
 def _figures(metrics: MetricCollection) -> dict[str, float]:

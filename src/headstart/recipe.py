@@ -144,6 +144,15 @@ class Keep(Part):
     """A checkpoint to resume from is saved after each epoch, and within an epoch after this long."""
 
 
+class Insight(Part):
+    """At which epochs what the network sees is stored, so that it can be looked at over time."""
+
+    epochs: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False)] = ()
+    """Counted from 1; empty: the first, the middle and the last."""
+    sample: Annotated[int, Field(ge=0)] = 1000
+    """So many training images are looked at beside all validation images."""
+
+
 class Expect(Part):
     """The number this recipe is expected to reach, so that a reader can tell a success from a mishap."""
 
@@ -170,13 +179,21 @@ class Recipe(Part):
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     keep: Keep = Keep()
+    insight: Insight = Insight()
     expect: Expect | None = None
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> Recipe:
+    def _numbers_fit(self) -> Recipe:
         if any(side > self.data.size for side in self.views.sizes):
             raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
+        if any(epoch > self.train.epochs for epoch in self.insight.epochs):
+            raise ValueError(f"insight.epochs: expected 1 to {self.train.epochs}, found {self.insight.epochs}")
         return self
+
+    def looked_at(self) -> tuple[int, ...]:
+        """The epochs (from 0) after which features are stored, in order."""
+        last = self.train.epochs
+        return tuple(sorted({epoch - 1 for epoch in self.insight.epochs or (1, math.ceil(last / 2), last)}))
 
     def side(self, epoch: int) -> int:
         """Side of the training images in one epoch (from 0), in pixels; in the last epoch it is the last size."""

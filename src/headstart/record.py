@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
 
 from headstart.data.index import Index
 from headstart.data.pixels import Pixels
 from headstart.environment import environment
-from headstart.run import Row
+from headstart.run import Row, RunFolder
+from headstart.tasks import Seen
 
 
 def surroundings(device: torch.device) -> dict[str, Any]:
@@ -35,14 +37,28 @@ def data_facts(pixels: Pixels) -> dict[str, Any]:
     }
 
 
-def predictions(index: Index, split: str, probabilities: NDArray[np.float32]) -> list[Row]:
-    """One row per image of a split, in the index's order; ``probabilities`` is (N, C)."""
+def save_features(run: RunFolder, epoch: int, seen: Seen, seconds: float) -> None:
+    """What was seen after ``epoch`` (from 0) in the images that `images.csv` names, and how long looking took."""
+    content = save(seen._asdict(), metadata={"seconds": f"{seconds:.3f}"})
+    run.write(f"features/epoch-{epoch + 1:04}.safetensors", content)
+
+
+def looked_at(index: Index, rows: Sequence[int]) -> list[Row]:
+    """One row per image whose features are stored: file, split, class."""
+    return [
+        {"filename": index.paths[row], "split": index.splits[row], "label": index.classes[index.labels[row]]}
+        for row in rows
+    ]
+
+
+def predictions(index: Index, split: str, probabilities: Tensor) -> list[Row]:
+    """One row per image of a split, in the index's order; ``probabilities`` is (N, C), on the CPU."""
     return [
         {
             "filename": index.paths[row],
             "label": index.classes[index.labels[row]],
-            "predicted": index.classes[int(np.argmax(each))],
+            "predicted": index.classes[int(each.argmax())],
             **{f"probability_{name}": f"{p:.6g}" for name, p in zip(index.classes, each, strict=True)},
         }
-        for row, each in zip(index.positions(split), probabilities, strict=True)
+        for row, each in zip(index.positions(split), probabilities.numpy(), strict=True)
     ]

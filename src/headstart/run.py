@@ -5,10 +5,14 @@
     data.json              fingerprint, classes, counts, where the images were
     metrics.csv            a row per epoch and split
     predictions.csv        validation images at the best epoch: file, label, prediction, probabilities
-    thumbnails.zip         the validation images, small, so that a report needs nothing but this folder
+    architecture.json      the network: its stages, shapes and parameters
+    features/images.csv    the images that are looked at over time: validation, and a sample of training
+    features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
+    thumbnails.zip         these images, small, so that a report needs nothing but this folder
     weights/best.safetensors, weights/last.safetensors
     resume/checkpoint.pt   while unfinished: optimizer, schedule position, rows so far
-    report.html            derived; may be deleted and made again
+    insight/               derived: maps and measures of the features (headstart map)
+    report.html            derived; both may be deleted and made again
 
 Every file is written under a temporary name, flushed, and renamed: a reader sees the old file or the new
 one, never half of one. This module does not import torch.
@@ -145,6 +149,11 @@ class RunFolder:
         return self._read_json("data.json")
 
     @property
+    def architecture(self) -> dict[str, Any] | None:
+        """The network as it is drawn; None in a run that did not write it down."""
+        return self._read_json("architecture.json") if (self.path / "architecture.json").is_file() else None
+
+    @property
     def classes(self) -> list[str]:
         """Class names, in the order of the network's outputs."""
         return list(self.data["classes"])
@@ -158,7 +167,15 @@ class RunFolder:
     @property
     def predictions(self) -> list[dict[str, str]]:
         """The validation images at the best epoch, as text (a class may be called ``1e3``)."""
-        path = self.path / "predictions.csv"
+        return self._read_text_table("predictions.csv")
+
+    @property
+    def looked_at(self) -> list[dict[str, str]]:
+        """The images whose features are stored, the validation images first: filename, split, label."""
+        return self._read_text_table("features/images.csv")
+
+    def _read_text_table(self, name: str) -> list[dict[str, str]]:
+        path = self.path / name
         if not path.is_file():
             return []
         with path.open(encoding="utf-8", newline="") as file:

@@ -15,6 +15,7 @@ from headstart.run import Row, best_epoch
 if TYPE_CHECKING:
     from headstart.data.check import Health
     from headstart.data.findings import Finding
+    from headstart.insight.learned import Learned
     from headstart.insight.measures import Measures
 
 SHOWN = 12
@@ -77,6 +78,23 @@ def measures_table(measures: Measures, split: str) -> Table:
         if interval is not None:
             form = ".2%" if name in shares else ".4f"
             table.add_row(name, f"{interval.value:{form}}", f"{interval.low:{form}} to {interval.high:{form}}")
+    return table
+
+
+def learned_table(learned: Learned) -> Table:
+    """What each epoch that was looked at is worth, on validation and training images."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("epoch", "images", "accuracy", "loss", "ece", "brier", "knn", "purity", "silhouette"):
+        table.add_column(title, justify="right")
+    for each in learned.epochs:
+        for name, figures in (("val", each.val), ("train", each.train)):
+            if figures is not None:
+                shares = (figures.accuracy, figures.ece, figures.knn, figures.purity)
+                accuracy, ece, knn, purity = (f"{share.value:.2%}" if share else "" for share in shares)
+                silhouette = f"{figures.silhouette.value:.3f}" if figures.silhouette else ""
+                loss, brier = f"{figures.loss.value:.4f}", f"{figures.brier.value:.4f}"
+                images = f"{figures.images} {name}"
+                table.add_row(str(each.epoch), images, accuracy, loss, ece, brier, knn, purity, silhouette)
     return table
 
 

@@ -13,8 +13,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from headstart.architecture import architecture
 from headstart.checkpoint import Progress, load_checkpoint, save_checkpoint
-from headstart.data.order import Rows, seed_of, steps_in_epoch
+from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
 from headstart.data.pixels import Pixels, decode
 from headstart.data.split import training_index
 from headstart.data.thumbnails import thumbnails
@@ -22,7 +23,7 @@ from headstart.errors import HeadstartError
 from headstart.models.weights import load_weights
 from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
-from headstart.record import data_facts, surroundings
+from headstart.record import data_facts, looked_at, surroundings
 from headstart.run import RunFolder, refuse_unless_free
 from headstart.tasks import Task, task_named
 
@@ -50,6 +51,12 @@ class Training:
         return np.array(self.pixels.index.positions("train"), dtype=np.int64)
 
     @property
+    def sample_rows(self) -> Rows:
+        """The training images that are looked at beside the validation images: always the same, drawn by the seed."""
+        order = training_order(seed_of("sample", self.recipe.seed), 0, len(self.train_rows))
+        return self.train_rows[np.sort(order[: self.recipe.insight.sample])]
+
+    @property
     def steps(self) -> int:
         """Steps per epoch."""
         return steps_in_epoch(len(self.train_rows), self.recipe.train.batch)
@@ -73,8 +80,10 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         RunFolder.create(out, recipe, facts, data_facts(training.pixels))
-        small = thumbnails(training.pixels, training.pixels.index.positions("val"))
-        training.run.write("thumbnails.zip", small)
+        seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
+        training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
+        training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
+        training.run.write_json("architecture.json", architecture(training.task, recipe.data.size))
     fabric.barrier()
     return training
 

@@ -14,8 +14,9 @@ import pytest
 
 import headstart as hs
 from headstart import recipe as recipes
+from headstart.insight.answers import read_answers
 from headstart.insight.measures import measure
-from headstart.report.page import confused_pairs, duration, read_answers, remarks, write_report
+from headstart.report.page import confused_pairs, duration, write_report
 from headstart.run import RunFolder
 
 HOSTILE = "<script>alert('x')</script>\"&é"
@@ -128,20 +129,6 @@ def rows_of(*values: tuple[float, float, float, float]) -> list[dict[str, object
         for epoch, each in enumerate(values)
         for split, loss, accuracy in (("train", *each[:2]), ("val", *each[2:]))
     ]
-
-
-def test_remarks_name_both_best_epochs_when_they_differ() -> None:
-    said = remarks(rows_of((1, 0.5, 0.9, 0.6), (0.5, 0.7, 0.5, 0.7), (0.4, 0.8, 0.6, 0.75)), "val_loss")
-    assert "Best by loss is epoch 2 (70.00%), best by accuracy is epoch 3 (75.00%)" in said[0]
-    assert "epoch 2 were kept" in said[0]
-    assert remarks(rows_of((1, 0.5, 0.9, 0.6), (0.5, 0.7, 0.8, 0.7), (0.4, 0.7, 0.81, 0.69)), "val_loss") == []
-
-
-def test_remarks_see_overfitting_and_training_that_is_not_done() -> None:
-    over = remarks(rows_of((1, 0.5, 0.9, 0.6), (0.1, 0.99, 1.5, 0.6)), "val_loss")
-    assert any("39.0% above validation accuracy" in each for each in over)
-    falling = remarks(rows_of((1, 0.5, 0.9, 0.5), (0.8, 0.6, 0.8, 0.6), (0.7, 0.7, 0.7, 0.7)), "val_loss")
-    assert any("still falling" in each for each in falling)
 
 
 def test_confused_pairs_are_counted_and_ordered() -> None:

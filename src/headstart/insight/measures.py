@@ -93,6 +93,14 @@ def measure(
     )
 
 
+def mean_interval(each: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
+    """The mean of one figure per image, (N,), N > 0, with its interval over images."""
+    values = np.asarray(each, dtype=np.float64)
+    means = np.concatenate([counts @ values / len(values) for counts in _resampled(len(values), resamples, seed)])
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
 def calibration(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """The reliability diagram: mean confidence, accuracy and share of images of each bin that has any."""
     p = np.asarray(probabilities, dtype=np.float64)

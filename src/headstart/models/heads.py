@@ -24,3 +24,10 @@ def make_head(features: int, classes: int, settings: Head) -> nn.Sequential:
         nn.init.normal_(last.weight, std=0.01)
         nn.init.zeros_(last.bias)
     return nn.Sequential(*layers, last)
+
+
+def width_into(head: nn.Sequential) -> int:
+    """How many features the last layer of a head takes."""
+    last = head[-1]
+    assert isinstance(last, nn.Linear)
+    return last.in_features

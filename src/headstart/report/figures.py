@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
 from headstart.insight.measures import Measures, calibration
@@ -86,22 +86,26 @@ def confusion(measures: Measures) -> str:
     return _json(figure, height=int(np.clip(140 + 26 * len(names), 320, 900)))
 
 
-def reliability(labels: ArrayLike, probabilities: ArrayLike) -> str:
-    """Accuracy against confidence; a well calibrated network lies on the diagonal."""
-    confidence, accuracy, share = calibration(labels, probabilities)
+def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[np.int64], ArrayLike]]) -> str:
+    """Accuracy against confidence; a well calibrated network lies on the diagonal.
+
+    A line for each of ``answers``: name -> (rows of ``labels``, their probabilities).
+    """
     figure = go.Figure()
     diagonal = {"color": GREY, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfect", hoverinfo="skip")
-    figure.add_scatter(
-        x=confidence.tolist(),
-        y=accuracy.tolist(),
-        customdata=share.tolist(),
-        mode="lines+markers",
-        marker={"size": (6 + 30 * np.sqrt(share)).tolist(), "color": BLUE, "opacity": 0.8},
-        line={"color": BLUE},
-        name="this run",
-        hovertemplate="says %{x:.1%}, right in %{y:.1%} (%{customdata:.1%} of the images)<extra></extra>",
-    )
+    for (name, (rows, probabilities)), colour in zip(answers.items(), (BLUE, ORANGE), strict=False):
+        confidence, accuracy, share = calibration(labels[rows], probabilities)
+        figure.add_scatter(
+            x=confidence.tolist(),
+            y=accuracy.tolist(),
+            customdata=share.tolist(),
+            mode="lines+markers",
+            marker={"size": (6 + 30 * np.sqrt(share)).tolist(), "color": colour, "opacity": 0.8},
+            line={"color": colour},
+            name=name,
+            hovertemplate="says %{x:.1%}, right in %{y:.1%} (%{customdata:.1%} of the images)<extra></extra>",
+        )
     figure.update_xaxes(
         title_text="what the network says (probability of its answer)", tickformat=".0%", range=[0, 1.02]
     )
@@ -123,5 +127,9 @@ def _json(figure: go.Figure, height: int) -> str:
     figure.update_layout(**layout)
     figure.update_xaxes(automargin=True, gridcolor="rgba(138,143,152,0.2)", zeroline=False)
     figure.update_yaxes(automargin=True, gridcolor="rgba(138,143,152,0.2)", zeroline=False)
-    text = str(figure.to_json())
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return as_script(str(figure.to_json()))
+
+
+def as_script(json: str) -> str:
+    """JSON that may stand inside a script element, whatever the names in it."""
+    return json.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import base64
+import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from plotly.offline import get_plotlyjs
 
-from headstart.errors import HeadstartError
+from headstart.insight.answers import Answers, read_answers
+from headstart.insight.findings import findings
+from headstart.insight.learned import read_learned
 from headstart.insight.measures import Measures, measure
+from headstart.insight.temperature import LEAST_FOR_HALVES, fit_on_half
 from headstart.report import figures
-from headstart.run import Row, RunFolder, best_epoch
+from headstart.report.architecture import drawing
+from headstart.report.maps import map_facts
+from headstart.run import RunFolder
 
 MISTAKES = 24
 """Pictures of confident mistakes."""
 PAIRS = 10
 """Lines in the table of confused pairs."""
 RESAMPLES_WHILE_TRAINING = 200
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the kept weights said of the validation images."""
-
-    filenames: list[str]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
 
 
 def write_report(run: RunFolder) -> Path:
@@ -53,10 +49,14 @@ def _context(run: RunFolder) -> dict[str, Any]:
         resamples = 1000 if run.finished else RESAMPLES_WHILE_TRAINING
         measures = measure(answers.labels, answers.probabilities, data["classes"], resamples)
         drawn["confusion"] = Markup(figures.confusion(measures))
-        drawn["reliability"] = Markup(figures.reliability(answers.labels, answers.probabilities))
+        drawn["reliability"] = Markup(figures.reliability(answers.labels, _confidence(answers)))
     if rows:
         drawn["curves"] = Markup(figures.curves(rows, recipe.train.epochs, recipe.keep.metric))
+    learned, places = read_learned(run) or (None, [])
+    if learned is not None and places:
+        drawn["map"] = Markup(figures.as_script(json.dumps(map_facts(run, learned, places), separators=(",", ":"))))
     train = [row for row in rows if row["split"] == "train"]
+    network = run.architecture
     return {
         "path": str(run.path),
         "recipe": recipe,
@@ -70,27 +70,28 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "test": next((row for row in rows if row["split"] == "test"), None),
         "measures": measures,
         "majority": _majority(data["counts"].get("val", {})),
-        "remarks": remarks(rows, recipe.keep.metric),
+        "findings": findings(rows, recipe.keep.metric, learned),
+        "learned": learned,
+        "network": network,
+        "architecture": drawing(network) if network is not None else None,
         "figures": drawn,
         "pairs": confused_pairs(measures) if measures else [],
         "mistakes": _mistakes(run, answers, data["classes"]) if answers else [],
     }
 
 
-def read_answers(run: RunFolder) -> Answers | None:
-    """The run's ``predictions.csv`` as arrays; None before there is one. Raises HeadstartError for a broken file."""
-    rows, classes = run.predictions, run.classes
-    if not rows:
-        return None
-    try:
-        labels = np.array([classes.index(row["label"]) for row in rows])
-        probabilities = np.array([[float(row[f"probability_{name}"]) for name in classes] for row in rows])
-        return Answers([row["filename"] for row in rows], labels, probabilities)
-    except (KeyError, ValueError) as error:
-        raise HeadstartError(
-            f"{run.path / 'predictions.csv'}: expected a label and a probability per class in every row, found {error}",
-            f"remove the file, or headstart fit {run.path / 'recipe.toml'} DATA",
-        ) from None
+def _confidence(answers: Answers) -> dict[str, tuple[NDArray[np.int64], ArrayLike]]:
+    """The network's probabilities, and on half of the images those that a temperature fitted on the others gives."""
+    lines: dict[str, tuple[NDArray[np.int64], ArrayLike]] = {
+        "this run": (np.arange(len(answers.labels), dtype=np.int64), answers.probabilities)
+    }
+    if len(answers.labels) >= LEAST_FOR_HALVES:
+        fitted = fit_on_half(answers.labels, answers.probabilities)
+        lines[f"with temperature {fitted.value:.2f} (on the half it was not fitted on)"] = (
+            fitted.judged,
+            fitted.probabilities,
+        )
+    return lines
 
 
 def duration(seconds: float) -> str:
@@ -98,32 +99,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def remarks(rows: Sequence[Row], kept: str) -> list[str]:
-    """What the curves say, in words."""
-    by_loss, by_accuracy = best_epoch(rows, "loss"), best_epoch(rows, "accuracy")
-    if by_loss is None or by_accuracy is None:
-        return []
-    said = []
-    best = by_loss if kept == "val_loss" else by_accuracy
-    if by_loss != by_accuracy:
-        val = {row["epoch"]: row["accuracy"] for row in rows if row["split"] == "val"}
-        said.append(
-            f"Best by loss is epoch {by_loss + 1} ({val[by_loss]:.2%}), best by accuracy is epoch {by_accuracy + 1}"
-            f" ({val[by_accuracy]:.2%}); the weights of epoch {best + 1} were kept (keep.metric = {kept})."
-        )
-    last = {row["split"]: row for row in rows if row["epoch"] == rows[-1]["epoch"]}
-    if {"train", "val"} <= last.keys():
-        gap = last["train"]["accuracy"] - last["val"]["accuracy"]
-        if gap > 0.1:
-            said.append(
-                f"In the last epoch training accuracy is {gap:.1%} above validation accuracy: the network knows its"
-                " training images better than new ones. More images, stronger views, or fewer epochs would help."
-            )
-        if by_loss == last["val"]["epoch"] and len(rows) > 4:
-            said.append("The validation loss was still falling in the last epoch: more epochs may help.")
-    return said
 
 
 def confused_pairs(measures: Measures) -> list[tuple[str, str, int, float]]:

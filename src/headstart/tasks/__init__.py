@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headstart.errors import HeadstartError, nearest
 from headstart.tasks.classify import Classify
-from headstart.tasks.contract import Batch, Task
+from headstart.tasks.contract import Batch, Seen, Task
 
 TASKS: dict[str, type[Task]] = {"classify": Classify}
 
@@ -19,4 +19,4 @@ def task_named(name: str) -> type[Task]:
     return TASKS[name]
 
 
-__all__ = ["TASKS", "Batch", "Task", "task_named"]
+__all__ = ["TASKS", "Batch", "Seen", "Task", "task_named"]

@@ -8,30 +8,32 @@ from typing import Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from headstart.models.backbones import build, features_of, freeze
-from headstart.models.heads import make_head
+from headstart.models.heads import make_head, width_into
 from headstart.recipe import Recipe
-from headstart.tasks.contract import Batch, Task
+from headstart.tasks.contract import Batch, Seen, Task
 
 
 class Classify(Task):
     """Cross-entropy over the classes, with label smoothing in training only (Szegedy et al. 2016, section 7)."""
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, classes: int, label_smoothing: float = 0.0, frozen: bool = False
+        self, backbone: nn.Module, head: nn.Sequential, classes: int, label_smoothing: float = 0.0, frozen: bool = False
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.features, self.classes = width_into(head), classes
         self.label_smoothing = label_smoothing
         self.frozen = frozen
         if frozen:
             freeze(backbone)
-        self.training_metrics = _metrics(classes)
-        self.metrics = _metrics(classes)
+        self.training_metrics = MetricCollection(_metrics(classes), compute_groups=False)
+        ece = MulticlassCalibrationError(classes, n_bins=15, norm="l1", validate_args=False)  # Guo et al. 2017
+        self.metrics = MetricCollection({**_metrics(classes), "ece": ece}, compute_groups=False)
         self.training_metrics.persistent(True)  # a run stopped within an epoch goes on counting where it was
 
     @classmethod
@@ -54,27 +56,30 @@ class Classify(Task):
             self.training_metrics["accuracy"].update(logits, batch.labels)
         return loss
 
-    def predict(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.embed(images))
-        return logits.float().softmax(dim=1)
-
     def embed(self, images: Tensor) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features: Tensor = self.backbone(images)
         return features
 
-    def evaluate(self, batch: Batch) -> Tensor:
-        probabilities = self.predict(batch.images)
+    def see(self, images: Tensor) -> Seen:
+        features: Tensor = self.head[:-1](self.embed(images))
+        logits: Tensor = self.head[-1](features)
+        return Seen(features.float(), logits.float().softmax(dim=1))
+
+    def evaluate(self, batch: Batch) -> Seen:
+        seen = self.see(batch.images)
+        probabilities = seen.probabilities
         likelihoods = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
         losses = F.nll_loss(likelihoods, batch.labels, reduction="none")
         self.metrics["loss"].update(losses)
-        self.metrics["accuracy"].update(probabilities, batch.labels)
-        return probabilities
+        for name in ("accuracy", "ece"):
+            self.metrics[name].update(probabilities, batch.labels)
+        return seen
 
 
-def _metrics(classes: int) -> MetricCollection:
+def _metrics(classes: int) -> dict[str, Metric | MetricCollection]:
     """Mean loss per image, and the share of images whose likeliest class is the label."""
     accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
     # A loss that is not a number must show. So set, MeanMetric forgets its weights: it is given a loss per image.
     loss = MeanMetric(nan_strategy="disable")
-    return MetricCollection({"loss": loss, "accuracy": accuracy}, compute_groups=False)
+    return {"loss": loss, "accuracy": accuracy}

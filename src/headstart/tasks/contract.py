@@ -21,10 +21,23 @@ class Batch(NamedTuple):
     """int64 (B,): positions in the run's classes."""
 
 
+class Seen(NamedTuple):
+    """What a network makes of B images."""
+
+    features: Tensor
+    """float32 (B, F): what its last layer works on (the penultimate features)."""
+    probabilities: Tensor
+    """float32 (B, C)"""
+
+
 class Task(nn.Module):
     """A network and what it learns. ``forward(batch)`` is the loss, so that DDP can wrap it."""
 
     backbone: nn.Module
+    features: int
+    """F, the width of `Seen.features`."""
+    classes: int
+    """C, the width of `Seen.probabilities`."""
     training_metrics: MetricCollection
     """Updated by `forward`; ``loss`` among them."""
     metrics: MetricCollection
@@ -40,16 +53,20 @@ class Task(nn.Module):
         """The training loss, a scalar; updates `training_metrics`."""
 
     @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """float32 (B, 3, S, S) -> what the backbone makes of them, float32 (B, D)."""
+
+    @abstractmethod
+    def see(self, images: Tensor) -> Seen:
+        """float32 (B, 3, S, S) -> features and probabilities, in one pass."""
+
+    @abstractmethod
+    def evaluate(self, batch: Batch) -> Seen:
+        """Update `metrics` with a batch, and return what `see` says of it."""
+
     def predict(self, images: Tensor) -> Tensor:
         """float32 (B, 3, S, S) -> probabilities, float32 (B, C)."""
-
-    @abstractmethod
-    def embed(self, images: Tensor) -> Tensor:
-        """float32 (B, 3, S, S) -> features, float32 (B, F)."""
-
-    @abstractmethod
-    def evaluate(self, batch: Batch) -> Tensor:
-        """Update `metrics` with a batch, and return what `predict` says of it."""
+        return self.see(images).probabilities
 
     def after_step(self, progress: float) -> None:
         """Called after each optimizer step; ``progress`` runs from 0 to 1 over the training."""

@@ -1,0 +1,101 @@
+"""Features over epochs laid out in the plane, so that the epochs can be compared. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from openTSNE import TSNEEmbedding
+from openTSNE.affinity import PerplexityBasedNN
+from openTSNE.nearest_neighbors import PrecomputedNeighbors
+from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+Floats = NDArray[np.floating[Any]]
+
+PERPLEXITY = 30.0
+DIMENSIONS = 50
+"""Principal components that features are reduced to before neighbours are sought, as in the first t-SNE (van der Maaten
+and Hinton 2008, which took 30)."""
+MANY = 3000
+"""Points beyond which repulsion is interpolated (FIt-SNE, Linderman et al. 2019), not summed over a tree."""
+FIRST, NEXT = (250, 500), (60, 200)
+"""Steps with exaggerated attraction, and without, for the first epoch and for those that start from a map."""
+
+
+def pca(epochs: Sequence[Floats]) -> tuple[list[Floats], list[float]]:
+    """Each epoch's features (N, F) on the two main axes of all epochs together, and the share of its variance there.
+
+    Every epoch is centred on its own mean, so that the axes are those along which images differ, not epochs.
+    """
+    centred = [features - features.mean(axis=0) for features in map(np.asarray, epochs)]
+    basis = PCA(2, random_state=0).fit(np.concatenate(centred)).components_
+    maps = [features @ basis.T for features in centred]
+    total = [float(np.square(features).sum()) for features in centred]
+    return maps, [float(np.square(m).sum() / t) if t else 0.0 for m, t in zip(maps, total, strict=True)]
+
+
+def most_perplexity(points: int) -> float:
+    """The largest perplexity that t-SNE allows for so many points: each has three times as many neighbours."""
+    return (points - 1) / 3
+
+
+def tsne(epochs: Sequence[Floats], perplexity: float = PERPLEXITY, random_state: int = 0) -> list[Floats]:
+    """t-SNE maps (N, 2) of each epoch's features (N, F), each started from the map before it and turned onto it.
+
+    The same arguments give the same maps. Raises ValueError when there are fewer than 3 * perplexity + 1 points.
+    """
+    maps: list[Floats] = []
+    for features in epochs:
+        reduced = _reduced(np.asarray(features, dtype=np.float32))
+        affinities = _affinities(reduced, perplexity)
+        begin = reduced[:, :2] if not maps else maps[-1]
+        steps = NEXT if maps else FIRST
+        embedded = _embed(affinities, begin, steps, random_state)
+        maps.append(turned(embedded, maps[-1]) if maps else embedded)
+    return maps
+
+
+def turned(points: Floats, onto: Floats) -> Floats:
+    """``points`` (N, 2), centred, rotated or mirrored so as to lie as near to ``onto`` as can be (Procrustes)."""
+    centred, target = points - points.mean(axis=0), onto - onto.mean(axis=0)
+    rotation, _ = orthogonal_procrustes(centred, target)
+    return np.asarray(centred @ rotation)
+
+
+def _reduced(features: Floats) -> Floats:
+    """Principal components, of unit length on average, so that distances of one epoch compare with another's."""
+    count = min(DIMENSIONS, *features.shape)
+    reduced = PCA(count, random_state=0).fit_transform(features)
+    return np.asarray(reduced / max(float(np.sqrt(np.square(reduced).sum(axis=1).mean())), 1e-12))
+
+
+def _affinities(points: Floats, perplexity: float) -> PerplexityBasedNN:
+    """Of the exact neighbours, which scikit-learn finds faster than an index finds nearly exact ones."""
+    if perplexity > most_perplexity(len(points)):
+        raise ValueError(f"perplexity {perplexity:g} needs {int(3 * perplexity) + 1} points, found {len(points)}")
+    search = NearestNeighbors(n_neighbors=int(3 * perplexity), algorithm="brute").fit(points)
+    distances, neighbours = search.kneighbors()
+    return PerplexityBasedNN(
+        knn_index=PrecomputedNeighbors(neighbours, distances.astype(np.float64)), perplexity=perplexity, n_jobs=-1
+    )
+
+
+def _embed(affinities: PerplexityBasedNN, begin: Floats, steps: tuple[int, int], random_state: int) -> Floats:
+    """Gradient descent from ``begin`` (N, 2), made small, with openTSNE's learning rate (N over exaggeration)."""
+    small = begin / max(float(begin[:, 0].std()), 1e-12) * 1e-4
+    count = len(small)
+    embedding = TSNEEmbedding(
+        small,
+        affinities,
+        negative_gradient_method="fft" if count > MANY else "bh",
+        random_state=random_state,
+        n_jobs=-1,
+    )
+    exaggerated, free = steps
+    embedding.optimize(exaggerated, exaggeration=12, momentum=0.5, learning_rate="auto", inplace=True)
+    embedding.optimize(free, momentum=0.8, learning_rate="auto", inplace=True)
+    return np.asarray(embedding)

@@ -1,0 +1,62 @@
+"""How well features separate the classes, one figure per image, so that every mean has its bootstrap interval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_samples
+from sklearn.neighbors import NearestNeighbors
+
+Floats = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+
+NEIGHBOURS = 20
+"""As is the custom for features of ImageNet (Wu et al. 2018 and after)."""
+SILHOUETTE_SAMPLE = 2000
+"""Images beyond which silhouettes are taken of a sample: their cost grows with the square."""
+
+
+def neighbours(features: Floats, among: Floats | None = None, count: int = NEIGHBOURS) -> NDArray[np.int64]:
+    """The nearest rows of ``among`` (M, F) by cosine similarity, nearest first: int (N, min(count, M)).
+
+    Without ``among``, of ``features`` (N, F) themselves, none being its own neighbour.
+    """
+    bank = _unit(features if among is None else among)
+    most = len(bank) - (among is None)
+    search = NearestNeighbors(n_neighbors=min(count, most), algorithm="brute").fit(bank)
+    found = search.kneighbors(None if among is None else _unit(features), return_distance=False)
+    return np.asarray(found, dtype=np.int64)
+
+
+def knn_right(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
+    """Whether the commonest class among each image's neighbours (N, K) is its own, (N,); of equals, the nearer."""
+    votes = bank_labels[near]
+    classes = int(max(bank_labels.max(), labels.max())) + 1
+    count = np.zeros((len(near), classes))
+    rank = 1 - np.arange(near.shape[1]) / (1000 * near.shape[1])  # a tie goes to the nearer
+    np.add.at(count, (np.arange(len(near))[:, None], votes), rank)
+    return np.asarray(count.argmax(axis=1) == labels, dtype=np.float64)
+
+
+def purity(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
+    """The share of each image's neighbours (N, K) that are of its class, (N,)."""
+    return np.asarray((bank_labels[near] == labels[:, None]).mean(axis=1))
+
+
+def silhouettes(features: Floats, labels: Labels, seed: int = 0) -> Floats:
+    """Rousseeuw's silhouette (1987) by cosine distance, -1 to 1, of every image, or of a sample of many.
+
+    Empty where it is not defined: with one class, or with as many classes as images.
+    """
+    if len(labels) > SILHOUETTE_SAMPLE:
+        some = np.random.default_rng(seed).choice(len(labels), SILHOUETTE_SAMPLE, replace=False)
+        features, labels = features[some], labels[some]
+    if not 2 <= len(np.unique(labels)) < len(labels):
+        return np.empty(0)
+    return np.asarray(silhouette_samples(_unit(features), labels, metric="cosine"))
+
+
+def _unit(features: Floats) -> Floats:
+    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
