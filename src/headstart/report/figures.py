@@ -17,6 +17,8 @@ from headstart.run import Row, best_epoch
 BLUE, ORANGE, GREY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of colour blindness
 MANY = 25
 """Classes beyond which the confusion matrix shows its figures on hover only."""
+MOST = 100
+"""Classes that the confusion matrix has at the most: its size grows with the square."""
 
 
 def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
@@ -57,17 +59,23 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
 
 
 def confusion(measures: Measures) -> str:
-    """Rows: what it is; columns: what it was taken for; colour: the share of the row."""
-    names = [escape(each.name) for each in measures.per_class]
+    """Rows: what it is; columns: what it was taken for; colour: the share of the row.
+
+    Of more than `MOST` classes, those that are confused most.
+    """
     counts = np.array(measures.confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shown = counts if len(names) <= MANY else np.full(counts.shape, "", dtype=object)
+    mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    shown = np.sort(np.argsort(-mistakes, kind="stable")[:MOST])
+    counts, share = counts[np.ix_(shown, shown)], share[np.ix_(shown, shown)]
+    names = [escape(measures.per_class[i].name) for i in shown]
+    figures = counts if len(names) <= MANY else np.full(counts.shape, "", dtype=object)
     places = list(range(len(names)))
     figure = go.Figure(
         go.Heatmap(
             z=share.round(4).tolist(),
             customdata=counts.tolist(),
-            text=shown.tolist(),
+            text=figures.tolist(),
             texttemplate="%{text}",
             hovertemplate="%{customdata} of %{y} taken for %{x} (%{z:.1%})<extra></extra>",
             x=names,

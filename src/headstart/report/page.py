@@ -75,6 +75,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "network": network,
         "architecture": drawing(network) if network is not None else None,
         "figures": drawn,
+        "most": figures.MOST,
         "pairs": confused_pairs(measures) if measures else [],
         "mistakes": _mistakes(run, answers, data["classes"]) if answers else [],
     }
