@@ -44,6 +44,12 @@ class Data(Part):
     """Regular expression whose first group (or whole match) in the path names an image's source."""
     skip_unreadable: bool = False
     """Leave out files that cannot be decoded, instead of stopping at them."""
+    labels: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training images whose labels are used, of every class alike (a label fraction)."""
+    judge_on: Literal["validation", "training"] = "validation"
+    """Validate on the validation images, or on a part held out of the training images, to choose settings by."""
+    apart_from: str | None = None
+    """A data folder whose held-out images, and near duplicates of them, are left out of the training images."""
 
 
 class Views(Part):
@@ -82,6 +88,17 @@ class Backbone(Part):
     """Train the backbone with the head (fine-tune), or keep it as it is (probe)."""
 
 
+class Probe(Part):
+    """How a head is trained on a frozen backbone (backbone.train=false)."""
+
+    method: Literal["steps", "logistic"] = "steps"
+    """The recipe's own steps and optimizer, or multinomial logistic regression, solved."""
+    once: bool = True
+    """Run the backbone once over the images, and train on what it saw; else anew in every step."""
+    views: Annotated[int, Field(ge=0)] = 0
+    """With `once`: so many random views of each training image, taken in turn; 0: the image as it is."""
+
+
 class Head(Part):
     """The layers between the features and the classes."""
 
@@ -98,6 +115,8 @@ class Train(Part):
     """Passes over the training images."""
     batch: Annotated[int, Field(gt=1)] = 32
     """Images per step, over all processes together."""
+    same_steps: bool = True
+    """With a label fraction, an epoch has as many steps as with all labels; else it is one pass over fewer images."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes (Szegedy et al. 2016)."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
@@ -173,6 +192,7 @@ class Recipe(Part):
     data: Data = Data()
     views: Views = Views()
     backbone: Backbone = Backbone()
+    probe: Probe = Probe()
     head: Head = Head()
     train: Train = Train()
     val: Validation = Validation()
@@ -188,6 +208,12 @@ class Recipe(Part):
             raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
         if any(epoch > self.train.epochs for epoch in self.insight.epochs):
             raise ValueError(f"insight.epochs: expected 1 to {self.train.epochs}, found {self.insight.epochs}")
+        if self.probe.method == "logistic" and (self.backbone.train or self.head.hidden or self.train.epochs > 1):
+            raise ValueError(
+                "probe.method logistic: expected a frozen backbone, no hidden layer and one epoch"
+                f" (backbone.train=false head.hidden=[] train.epochs=1), found backbone.train={self.backbone.train}"
+                f" head.hidden={list(self.head.hidden)} train.epochs={self.train.epochs}"
+            )
         return self
 
     def looked_at(self) -> tuple[int, ...]:

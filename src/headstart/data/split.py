@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from hashlib import blake2b
@@ -36,6 +37,41 @@ def hold_out(index: Index, fraction: float) -> Index:
         left -= need
         wanted = {label: max(0, count - need[label]) for label, count in wanted.items()}
     return replace(index, splits=tuple(splits), split_made=True)
+
+
+def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
+    """The training rows of a label fraction, the same share of every class, in order.
+
+    A smaller fraction's rows are among a larger one's of the same seed. Raises HeadstartError when a class would be
+    left without an image, naming the smallest fraction possible.
+    """
+    rows: dict[int, list[int]] = {}
+    for i in index.positions("train"):
+        rows.setdefault(index.labels[i], []).append(i)
+    kept: list[int] = []
+    for label, some in rows.items():
+        count = math.floor(fraction * len(some) + 0.5)
+        if not count:
+            smallest = max(0.5 / len(each) for each in rows.values())
+            raise HeadstartError(
+                f"data.labels {fraction:g}: expected an image of every class, found none of {index.classes[label]}"
+                f" ({len(some)} training images); the smallest fraction is {math.ceil(smallest * 1e4) / 1e4:g}",
+                f"data.labels={math.ceil(smallest * 1e4) / 1e4:g}",
+            )
+        drawn = sorted(
+            some, key=lambda i: blake2b(f"{seed} {index.paths[i]}".encode("utf-8", "surrogateescape")).digest()
+        )
+        kept += drawn[:count]
+    return sorted(kept)
+
+
+def judged_on_training(index: Index, fraction: float) -> Index:
+    """``index`` with a part of the training images in the place of its validation images, which are set aside.
+
+    For choices that must have no part of what they are judged by, such as a learning rate.
+    """
+    aside = replace(index, splits=tuple("aside" if split != "train" else split for split in index.splits))
+    return hold_out(aside, fraction)
 
 
 def training_index(root: str, data: Data) -> Index:
