@@ -293,6 +293,11 @@ class TestBadInput:
         (tmp_path / "file").touch()
         assert "expected" in refused("fit", "quick", photos, *SMALL, "--out", tmp_path / "file" / "run")
 
+    def test_an_output_file_below_a_file(self, trained: tuple[Path, Path], tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for words in (("predict", *trained, "--out"), ("recipe", "cp", "quick")):
+            assert "out.csv: cannot be written (" in refused(*words, tmp_path / "file" / "out.csv")
+
     def test_a_run_that_is_none(self, tmp_path: Path) -> None:
         for words in (["report"], ["predict", "x.jpg"], ["evaluate", "x"]):
             assert "expected a run folder" in refused(words[0], tmp_path, *words[1:])

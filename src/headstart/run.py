@@ -21,6 +21,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,11 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file, or on a disk that is read-only, there is nothing to remove
+            temporary.unlink()
         raise HeadstartError(
             f"{path}: cannot be written ({error.strerror or error})",
-            f"make room or set permissions: df -h {path.parent}",
+            f"make room, set permissions or choose another place: df -h {path.parent}",
         ) from None
 
 
