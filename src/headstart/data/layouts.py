@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from headstart.data.index import Entry, Index, images_below, make_index, split_named
+from headstart.data.index import Entry, Index, images_below, make_index, splits_named
 from headstart.data.listing import csv_tables, read_tables
 from headstart.errors import HeadstartError
 
@@ -47,7 +47,7 @@ def _from_folders(root: Path) -> tuple[str, list[Entry]]:
         return _from_files(loose, "", "")
     if loose:
         raise _mixed(root, f"{len(loose)} images (such as {loose[0]})", f"folders of images (such as {min(inside)}/)")
-    splits = {name: split_named(name) for name in inside}
+    splits = splits_named(inside)
     meant = {split for split in splits.values() if split}
     if None in splits.values() and len(meant) > 1:
         stray = min(name for name, split in splits.items() if split is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from headstart.data.index import SPLIT_OF, Entry, split_named
+from headstart.data.index import SPLIT_OF, Entry, split_named, splits_named
 from headstart.errors import HeadstartError
 
 CsvRow = tuple[int, dict[str, str]]
@@ -57,6 +57,7 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
     entries: list[Entry] = []
     problems: list[tuple[str, str]] = []
     first_seen: dict[str, str] = {}
+    split_of = splits_named(table.stem for table in tables)
     for table in tables:
         header, rows = read_rows(table)
         require_column(table, header, "filename")
@@ -66,7 +67,7 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
             name, label = row["filename"].strip(), row["label"].strip()
             if not name or not label:
                 raise HeadstartError(f"{where}: expected a filename and a label, found {row}", f"mend {table}")
-            split = _split_of(table, row, where)
+            split = _split_of(row, split_of[table.stem] or "", where, table)
             path = _locate(root, table, name)
             if path is None:
                 problems.append(("missing", f"{name} (named in {table.name} line {line})"))
@@ -83,13 +84,11 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
     return entries, problems
 
 
-def _split_of(table: Path, row: dict[str, str], where: str) -> str:
+def _split_of(row: dict[str, str], otherwise: str, where: str, table: Path) -> str:
     given = row.get("split", "").strip()
-    if not given:
-        return split_named(table.stem) or ""
-    if given.lower() not in SPLIT_OF:
+    if given and given.lower() not in SPLIT_OF:
         raise HeadstartError(f"{where}: expected a split (train, val or test), found {given}", f"mend {table}")
-    return SPLIT_OF[given.lower()]
+    return SPLIT_OF[given.lower()] if given else otherwise
 
 
 def _locate(root: Path, table: Path, name: str) -> str | None:
