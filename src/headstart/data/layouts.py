@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from headstart.data.index import Entry, Index, images_below, make_index, splits_named
-from headstart.data.listing import csv_tables, read_tables
+from headstart.data.listing import csv_tables, read_tables, split_tables
 from headstart.errors import HeadstartError
 
 LAYOUTS = "headstart check --help"
@@ -23,18 +23,21 @@ def scan(root: str | os.PathLike[str], group: str | None = None) -> Index:
     path = Path(root)
     if not path.exists():
         raise HeadstartError(f"{path}: expected a folder of images, found no such folder", f"ls {path.parent}")
-    folder = path if path.is_dir() else path.parent
-    tables = csv_tables(path)
-    if tables:
-        entries, problems = read_tables(folder, tables)
-        names = ", ".join(table.name for table in tables)
-        return make_index(folder, f"CSV ({names})", entries, group, problems)
+    if tables := csv_tables(path):
+        return _from_tables(path if path.is_dir() else path.parent, tables, group)
     if not path.is_dir():
         raise HeadstartError(f"{path}: expected a folder of images or a CSV file, found another file", LAYOUTS)
     layout, entries = _from_folders(path)
+    if len({label for _, label, _, _ in entries} - {None}) < 2 and (tables := split_tables(path)):
+        return _from_tables(path, tables, group)  # where folders tell no classes apart, train.csv is meant to
     if not entries:
         raise HeadstartError(f"{path}: expected images, found none ({_what_is_there(path)})", LAYOUTS)
     return make_index(path, layout, entries, group)
+
+
+def _from_tables(folder: Path, tables: list[Path], group: str | None) -> Index:
+    entries, problems = read_tables(folder, tables)
+    return make_index(folder, f"CSV ({', '.join(table.name for table in tables)})", entries, group, problems)
 
 
 def _from_folders(root: Path) -> tuple[str, list[Entry]]:
