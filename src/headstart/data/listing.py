@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from headstart.data.index import SPLIT_OF, Entry, split_named, splits_named
@@ -78,12 +78,26 @@ def split_tables(path: Path) -> list[Path]:
     return [file for file in _candidates(path) if split_named(file.stem)] if path.is_dir() else []
 
 
+def files_to_predict(folder: Path) -> set[str]:
+    """The files, relative to ``folder``, that its CSV files of test images name without labels."""
+    named = ((file, row) for file in _to_predict(_csv_files(folder)) for _, row in read_rows(file)[1])
+    return {path for file, row in named if (path := _locate(folder, file, row.get("filename", "").strip()))}
+
+
 def _candidates(folder: Path) -> dict[Path, set[str]]:
-    """The CSV files in a folder with their columns, less those that list test images without labels."""
+    """The CSV files in a folder that may say what its images are, with their columns."""
+    files = _csv_files(folder)
+    return {file: columns for file, columns in files.items() if file not in _to_predict(files)}
+
+
+def _to_predict(files: Mapping[Path, set[str]]) -> list[Path]:
+    split_of = splits_named(file.stem for file in files)
+    return [file for file, columns in files.items() if split_of[file.stem] == "test" and "label" not in columns]
+
+
+def _csv_files(folder: Path) -> dict[Path, set[str]]:
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() == ".csv" and file.is_file()]
-    columns = {file: _columns(file) for file in files if not file.name.startswith(".")}
-    split_of = splits_named(file.stem for file in columns)
-    return {file: names for file, names in columns.items() if split_of[file.stem] != "test" or "label" in names}
+    return {file: _columns(file) for file in files if not file.name.startswith(".")}
 
 
 def _describes_images(file: Path, columns: set[str]) -> bool:
