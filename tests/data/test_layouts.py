@@ -65,11 +65,43 @@ def loose_images_within_a_split(photos: Path) -> None:
     shutil.copy(next((photos / "val").iterdir()), photos / "train")
 
 
-@pytest.mark.parametrize("spoil", [one_loose_image, split_folders_beside_a_class, loose_images_within_a_split])
+def a_split_folder_beside_the_classes(photos: Path) -> None:
+    shutil.copytree(photos / "hat", photos / "train" / "hat")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        one_loose_image,
+        split_folders_beside_a_class,
+        loose_images_within_a_split,
+        a_split_folder_beside_the_classes,
+    ],
+)
 def test_mixed_layouts_are_refused(spoil: Callable[[Path], None], photos: Path) -> None:
     (photos / "train").mkdir()
     spoil(photos)
     with pytest.raises(HeadstartError, match="found two mixed"):
+        scan(photos)
+
+
+def test_splits_inside_the_class_folders_are_honoured(photos: Path) -> None:
+    """Every class folder holds train/ and val/, though one has no val/; an image beside them is a mixed layout."""
+    for kind in photos.iterdir():
+        images = sorted(kind.iterdir())
+        (kind / "train").mkdir()
+        for image in images:
+            image.rename(kind / "train" / image.name)
+        if kind.name != "hat":
+            (kind / "val").mkdir()
+            for image in sorted((kind / "train").iterdir())[:5]:
+                image.rename(kind / "val" / image.name)
+    index = scan(photos)
+    assert (index.layout, index.classes) == ("folder per class, splits inside", ("dress", "hat", "shoes"))
+    assert index.counts("train") == {"dress": 15, "hat": 20, "shoes": 15}
+    assert index.counts("val") == {"dress": 5, "hat": 0, "shoes": 5}
+    shutil.copy(next((photos / "hat" / "train").iterdir()), photos / "hat" / "loose.jpg")
+    with pytest.raises(HeadstartError, match=r"found two mixed: .* splits inside and .*hat/loose\.jpg"):
         scan(photos)
 
 
