@@ -97,6 +97,17 @@ def test_fit_report_predict_and_evaluate(photos: Path, tmp_path: Path) -> None:
     assert "balanced_accuracy" in headstart("evaluate", run, photos).stdout
 
 
+def test_evaluate_says_how_many_training_images_it_left_out(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run, photos = trained
+    for kind in ("dress", "hat"):
+        shutil.copytree(photos / kind, tmp_path / "two" / kind)
+    done = headstart("evaluate", run, tmp_path / "two", "--json")
+    assert f"left out 32 images that {run} was trained on (--split all keeps them)" in done.stderr
+    assert {"images": 8, "left_out": 32, "split": "all"}.items() <= json.loads(done.stdout).items()
+    done = headstart("evaluate", run, tmp_path / "two", "--split", "all", "--json")
+    assert (done.stderr, json.loads(done.stdout)["images"]) == ("", 40)
+
+
 def test_predict_prints_adds_probabilities_and_exits_1_for_unreadable_files(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ from headstart.models.weights import load_weights
 from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, surroundings
-from headstart.run import RunFolder, refuse_unless_free
+from headstart.run import RunFolder, refuse_unless_free, write_trained_on
 from headstart.tasks import Task, task_named
 
 Decoding = Callable[[int, int], None]
@@ -73,7 +73,9 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         RunFolder.create(out, recipe, facts, data_facts(training.pixels))
-        small = thumbnails(training.pixels, training.pixels.index.positions("val"))
+        pixels = training.pixels
+        write_trained_on(training.run, (pixels.contents[row] for row in pixels.index.positions("train")))
+        small = thumbnails(pixels, pixels.index.positions("val"))
         training.run.write("thumbnails.zip", small)
     fabric.barrier()
     return training
