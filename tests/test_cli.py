@@ -278,6 +278,9 @@ class TestBadInput:
             ("backbone.weights=nowhere.pt", "backbone.weights nowhere.pt: expected none, imagenet"),
             ("task=clasify", "task: expected classify, found clasify"),
             ("epochs", "expected field=value"),
+            ("optimizer.lr=inf", "field optimizer.lr: expected a finite number, found inf"),
+            ("views.mean=[0.5,nan,0.5]", "field views.mean.1: expected a finite number, found nan"),
+            ("views.std=[0.5,0,0.5]", "field views.std.1: expected greater than 0, found 0"),
         ],
     )
     def test_a_mistake_in_the_recipe(self, override: str, said: str, photos: Path) -> None:

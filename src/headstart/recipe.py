@@ -23,12 +23,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 Rgb = Annotated[tuple[float, float, float], Strict(False)]
+Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
 
 class Part(BaseModel):
-    """What all parts of a recipe have in common: frozen, strict, no unknown fields."""
+    """What all parts of a recipe have in common: frozen, strict, no unknown fields, every number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Data(Part):
@@ -51,7 +54,7 @@ class Views(Part):
 
     mean: Rgb = (0.485, 0.456, 0.406)
     """Subtracted from red, green and blue, on the scale 0 to 1."""
-    std: Rgb = (0.229, 0.224, 0.225)
+    std: Deviations = (0.229, 0.224, 0.225)
     """What red, green and blue are then divided by."""
     flip: Share = 0.5
     """Probability of a horizontal flip."""
