@@ -281,9 +281,22 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     message = error["msg"].removeprefix("Value error, ")
     if not field:
         return HeadstartError(f"{where}: {message}", show)
-    expected = message.replace("Input should be ", "").replace("Field required", "a value")
     found = "nothing" if error["type"] == "missing" else repr(error["input"])
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):  # too few: what is there says more
+        field, found = ".".join(path[:-1]), repr(error["input"])
+    expected = _expected(error["type"], field, message)
     return HeadstartError(f"{where}: field {field}: expected {expected}, found {found}", show)
+
+
+def _expected(kind: str, field: str, message: str) -> str:
+    """What pydantic asked for, in the words of the recipe rather than of Python."""
+    if kind == "model_type":
+        return f"a table of fields ({', '.join(_fields_of(field.split('.')))})"
+    if field in ("views.mean", "views.std"):
+        return "three numbers"
+    if kind == "tuple_type":
+        return "a list of numbers"
+    return message.replace("Input should be ", "").replace("Field required", "a value")
 
 
 def _fields_of(path: Iterable[str]) -> list[str]:
