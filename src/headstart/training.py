@@ -75,9 +75,8 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         RunFolder.create(out, recipe, facts, data_facts(training.pixels))
-        pixels = training.pixels
-        write_trained_on(training.run, (pixels.contents[row] for row in pixels.index.positions("train")))
-        small = thumbnails(pixels, pixels.index.positions("val"))
+        write_trained_on(training.run, training.pixels.contents_of("train"))
+        small = thumbnails(training.pixels, training.pixels.index.positions("val"))
         training.run.write("thumbnails.zip", small)
     fabric.barrier()
     return training
