@@ -233,12 +233,13 @@ class TestBadInput:
         (photos / "labels.csv").write_text("\n".join(lines) + "\n")
         assert said in self.refused_fit(photos)
 
-    def test_an_unknown_class_in_validation(self, photos: Path) -> None:
+    @pytest.mark.parametrize("split", ["validation", "test"])
+    def test_an_unknown_class_in_a_split(self, split: str, photos: Path) -> None:
         names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
-        rows = [(name, "train" if "hat" not in name else "val") for name in names]
+        rows = [(name, "train" if "hat" not in name else split) for name in names]
         text = "".join(f"{name},{name.split('/')[0]},{split}\n" for name, split in rows)
         (photos / "labels.csv").write_text("filename,label,split\n" + text)
-        assert "found hat only in validation" in self.refused_fit(photos)
+        assert f"found hat only in {split}" in self.refused_fit(photos)
 
     def test_files_that_are_no_pictures(self, photos: Path) -> None:
         victim = sorted((photos / "hat").iterdir())[0]

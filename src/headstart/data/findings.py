@@ -79,9 +79,10 @@ def of_splits(index: Index) -> Iterator[Finding]:
         yield from _of_made_split(index, train, val)
     for name in index.classes:
         lacking = [split for split in counts if not counts[split][name]]
-        if "train" in lacking and val.get(name):
-            message = f"class {name}: {count(val[name], 'image')} in val, none in train"
-            yield Finding("class missing", "error", message, _paths(index, name, "val"), "move some of them to train")
+        held = [split for split in SPLITS[1:] if not train.get(name) and counts.get(split, {}).get(name)]
+        if held:
+            message = f"class {name}: {count(counts[held[0]][name], 'image')} in {held[0]}, none in train"
+            yield Finding("class missing", "error", message, _paths(index, name, held[0]), "move some of them to train")
         elif lacking and not (index.split_made and train.get(name) == 1):
             message = f"class {name}: no images in {' and '.join(lacking)}"
             yield Finding("class missing", "warning", message, (), f"add images of {name} to {' and '.join(lacking)}")
