@@ -145,6 +145,21 @@ def test_predict_fills_in_the_labels_of_a_list(trained: tuple[Path, Path], tmp_p
     assert [row["label"] for row in rows] == [*direct, ""]
 
 
+def test_predict_says_which_rows_of_a_list_name_no_file(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run, photos = trained
+    file = sorted((photos / "hat").iterdir())[0]
+    table = tmp_path / "test.csv"
+    table.write_text(f"id,Filename\n1,{file.name}\n2,  \n")
+    done = headstart("predict", run, photos / "hat", "--list", table)
+    assert done.returncode == 1
+    assert f"left out {table} line 3: no filename" in done.stderr
+    label = hs.Run(run).predict(file).labels[0]
+    assert list(csv.DictReader(done.stdout.splitlines())) == [
+        {"id": "1", "filename": file.name, "label": label},
+        {"id": "2", "filename": "  ", "label": ""},
+    ]
+
+
 def test_ctrl_c_saves_and_prints_the_command_that_resumes(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["fit", "quick", str(photos), *SMALL, "train.epochs=400", "--out", str(run)]
@@ -358,3 +373,9 @@ def test_check_speaks_to_people_and_to_programs(photos: Path) -> None:
     done = headstart("check", photos)
     assert done.returncode == 2
     assert "hat/text.png" in done.stdout
+    done = headstart("check", photos / "nowhere", "--json")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    told = json.loads(done.stdout)
+    assert set(told) == {"status", "error", "do"}
+    assert told["status"] == 2
+    assert "found no such folder" in told["error"]

@@ -54,8 +54,13 @@ def check(
     from headstart.tables import health_table
     from headstart.watch import bar
 
-    with bar(ERR, "look at images") as progress:
-        health = look(data, group, progress=progress)
+    try:
+        with bar(ERR, "look at images") as progress:
+            health = look(data, group, progress=progress)
+    except HeadstartError as error:
+        if as_json:
+            _print_json({"status": 2, "error": error.problem, "do": error.do})
+        raise
     if as_json:
         _print_json(health.to_json())
     else:

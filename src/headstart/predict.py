@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +140,8 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def fill_in(table: Path, model: Model, folder: Path, progress: Counting | None = None) -> tuple[list[Row], Predictions]:
-    """The rows of a CSV with a ``filename`` column, ``label`` filled in (empty where the file cannot be read).
+    """The rows of a CSV with a ``filename`` column, ``label`` filled in (empty where the file cannot be read,
+    or none is named).
 
     The names are relative to ``folder``; the other columns are carried over.
     """
@@ -149,10 +150,12 @@ def fill_in(table: Path, model: Model, folder: Path, progress: Counting | None =
     rows = [row for _, row in lines]
     if not rows:
         raise HeadstartError(f"{table}: expected rows of images, found none", "headstart predict --help")
-    files = list(dict.fromkeys(folder / row["filename"].strip() for row in rows))
-    answer = predict(model, files, progress)
+    names = [row["filename"].strip() for row in rows]
+    answer = predict(model, [folder / name for name in dict.fromkeys(names) if name], progress)
     label_of = dict(zip(answer.files, answer.labels, strict=True))
-    return [{**row, "label": label_of.get(folder / row["filename"].strip(), "")} for row in rows], answer
+    empty = [Path(f"{table} line {line}") for (line, _), name in zip(lines, names, strict=True) if not name]
+    filled = [{**row, "label": label_of.get(folder / name, "")} for row, name in zip(rows, names, strict=True)]
+    return filled, replace(answer, unreadable=(*answer.unreadable, *((row, "no filename") for row in empty)))
 
 
 def evaluate(

@@ -125,13 +125,17 @@ SOURCES: dict[str, Callable[[nn.Module, str], tuple[Tensors, Provenance]]] = {
 
 def _from_path(path: Path) -> tuple[Tensors, Provenance]:
     """A run folder's best weights, or a file."""
-    kind = "file"
+    kind, expected = "file", f"expected {', '.join(CHOICES)}, a run folder or a weights file"
     if path.is_dir():
-        kind, path = f"run {path}", path / "weights" / "best.safetensors"
+        kind, folder, path = f"run {path}", path, path / "weights" / "best.safetensors"
+        if not path.is_file():
+            begun = (folder / "recipe.toml").is_file()
+            found = "a run whose first epoch has not ended" if begun else "a folder that is no run"
+            do = f"headstart fit --resume {folder}" if begun else f"name a weights file: ls {folder}"
+            raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", do)
     if not path.is_file():
         raise HeadstartError(
-            f"backbone.weights {path}: expected {', '.join(CHOICES)}, a run folder or a weights file, found none of"
-            f" them; nearest: {nearest(str(path), CHOICES)}",
+            f"backbone.weights {path}: {expected}, found none of them; nearest: {nearest(str(path), CHOICES)}",
             "headstart recipe show quick",
         )
     tensors = _read(path)
