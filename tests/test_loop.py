@@ -19,8 +19,10 @@ from torchvision.transforms import v2
 
 import headstart as hs
 from headstart import recipe as recipes
+from headstart.data.order import seed_of
 from headstart.loop import Epoch, Step, train
 from headstart.run import RunFolder
+from headstart.tasks import task_named
 from headstart.training import resume, start
 
 Small = Callable[..., recipes.Recipe]
@@ -92,6 +94,31 @@ def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(
     assert [{k: v for k, v in row.items() if k not in times} for row in whole.metrics] == [
         {k: v for k, v in row.items() if k not in times} for row in again.metrics
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data__size": 32, "views__sizes": []}, "data.size 32: expected images that backbone.name efficientformer_l1"),
+        ({"data__size": 224, "views__sizes": [64, 224]}, "views.sizes 64: expected images that"),
+    ],
+)
+def test_a_size_that_the_backbone_does_not_take_is_refused_before_there_is_a_run(
+    changes: dict[str, object], said: str, photos: Path, tmp_path: Path, small: Small
+) -> None:
+    with pytest.raises(hs.HeadstartError, match=said) as caught:
+        start(small(backbone__name="efficientformer_l1", **changes), str(photos), tmp_path / "run")
+    assert caught.value.do.startswith("data.size=224")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_weights_hang_on_the_seed_alone(photos: Path, tmp_path: Path, small: Small) -> None:
+    """Not on the networks that were made before, such as the one that is asked whether it takes the sizes."""
+    recipe = small(seed=3)
+    torch.manual_seed(seed_of("weights", 3))
+    drawn = task_named("classify").build(recipe, ("dress", "hat", "shoes")).weights()
+    begun = start(recipe, str(photos), tmp_path / "run").task.weights()
+    assert all(torch.equal(drawn[name], begun[name]) for name in drawn)
 
 
 KILLED_AT = {

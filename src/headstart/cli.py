@@ -54,8 +54,13 @@ def check(
     from headstart.tables import health_table
     from headstart.watch import bar
 
-    with bar(ERR, "look at images") as progress:
-        health = look(data, group, progress=progress)
+    try:
+        with bar(ERR, "look at images") as progress:
+            health = look(data, group, progress=progress)
+    except HeadstartError as error:
+        if as_json:
+            _print_json({"status": 2, "error": error.problem, "do": error.do})
+        raise
     if as_json:
         _print_json(health.to_json())
     else:
@@ -221,9 +226,14 @@ def evaluate(
     model = load(folder, unfinished)
     with bar(ERR, "look at images") as progress:
         answer = look(model, folder, data, split, progress)
+    if answer.left_out:
+        said = (
+            f"left out {answer.left_out:,} images that {folder.path} was trained on (--split {answer.split} keeps them)"
+        )
+        ERR.print(said, markup=False, soft_wrap=True)
     measures = measure(answer.labels, answer.probabilities, model.classes)
     if as_json:
-        _print_json({"split": answer.split, **measures.to_json()})
+        _print_json({"split": answer.split, "left_out": answer.left_out, **measures.to_json()})
     else:
         OUT.print(measures_table(measures, answer.split))
 

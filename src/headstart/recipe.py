@@ -23,12 +23,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 Rgb = Annotated[tuple[float, float, float], Strict(False)]
+Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
 
 class Part(BaseModel):
-    """What all parts of a recipe have in common: frozen, strict, no unknown fields."""
+    """What all parts of a recipe have in common: frozen, strict, no unknown fields, every number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Data(Part):
@@ -57,7 +60,7 @@ class Views(Part):
 
     mean: Rgb = (0.485, 0.456, 0.406)
     """Subtracted from red, green and blue, on the scale 0 to 1."""
-    std: Rgb = (0.229, 0.224, 0.225)
+    std: Deviations = (0.229, 0.224, 0.225)
     """What red, green and blue are then divided by."""
     flip: Share = 0.5
     """Probability of a horizontal flip."""
@@ -321,9 +324,22 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     message = error["msg"].removeprefix("Value error, ")
     if not field:
         return HeadstartError(f"{where}: {message}", show)
-    expected = message.replace("Input should be ", "").replace("Field required", "a value")
     found = "nothing" if error["type"] == "missing" else repr(error["input"])
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):  # too few: what is there says more
+        field, found = ".".join(path[:-1]), repr(error["input"])
+    expected = _expected(error["type"], field, message)
     return HeadstartError(f"{where}: field {field}: expected {expected}, found {found}", show)
+
+
+def _expected(kind: str, field: str, message: str) -> str:
+    """What pydantic asked for, in the words of the recipe rather than of Python."""
+    if kind == "model_type":
+        return f"a table of fields ({', '.join(_fields_of(field.split('.')))})"
+    if field in ("views.mean", "views.std"):
+        return "three numbers"
+    if kind == "tuple_type":
+        return "a list of numbers"
+    return message.replace("Input should be ", "").replace("Field required", "a value")
 
 
 def _fields_of(path: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
     recipe.toml            complete, every default written out
     environment.json       versions, device, the weights' provenance and SHA-256
     data.json              fingerprint, classes, counts, where the images were
+    trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can leave them out
     metrics.csv            a row per epoch and split
     predictions.csv        validation images at the best epoch: file, label, prediction, probabilities
     architecture.json      the network: its stages, shapes and parameters
@@ -25,6 +26,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,10 +52,11 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file, or on a disk that is read-only, there is nothing to remove
+            temporary.unlink()
         raise HeadstartError(
             f"{path}: cannot be written ({error.strerror or error})",
-            f"make room or set permissions: df -h {path.parent}",
+            f"make room, set permissions or choose another place: df -h {path.parent}",
         ) from None
 
 
@@ -211,6 +214,17 @@ class RunFolder:
             f"{self.path}: expected a finished run, found {done} of {asked} epochs{others}",
             f"headstart fit --resume {self.path}",
         )
+
+
+def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
+    """Write down the training images, by the BLAKE2b-128 of their files."""
+    run.write("trained_on.txt", "".join(f"{content}\n" for content in sorted(set(contents))).encode())
+
+
+def read_trained_on(run: RunFolder) -> set[str]:
+    """What `write_trained_on` wrote; empty for a run of an earlier headstart."""
+    path = run.path / "trained_on.txt"
+    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
 
 
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:

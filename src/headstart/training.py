@@ -20,11 +20,12 @@ from headstart.data.pixels import Pixels, decode
 from headstart.data.split import training_index
 from headstart.data.thumbnails import thumbnails
 from headstart.errors import HeadstartError
+from headstart.models.backbones import usual_side
 from headstart.models.weights import load_weights
 from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, looked_at, surroundings
-from headstart.run import RunFolder, refuse_unless_free
+from headstart.run import RunFolder, refuse_unless_free, write_trained_on
 from headstart.tasks import Task, task_named
 
 Decoding = Callable[[int, int], None]
@@ -76,10 +77,12 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     fabric = _launch(recipe)
     if fabric.is_global_zero:
         refuse_unless_free(out)
+    _try_sizes(recipe)
     training, provenance = _prepare(fabric, recipe, RunFolder(out), data, decoding)
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         RunFolder.create(out, recipe, facts, data_facts(training.pixels))
+        write_trained_on(training.run, training.pixels.contents_of("train"))
         seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
         training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
         training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
@@ -123,6 +126,25 @@ def _launch(recipe: Recipe) -> Fabric:
     fabric = Fabric(devices=local, num_nodes=max(1, world // local), precision=recipe.train.precision)
     fabric.launch()
     return fabric
+
+
+def _try_sizes(recipe: Recipe) -> None:
+    """Show two images of every size to a network of this kind, thrown away after: some take only certain sizes.
+
+    It is another network than the one that is trained, which is drawn after, from the recipe's seed.
+    """
+    task = task_named(recipe.task).build(recipe, ("one class", "another")).eval()
+    for side in sorted({recipe.data.size, *(recipe.side(epoch) for epoch in range(recipe.train.epochs))}):
+        try:
+            with torch.inference_mode():
+                task.predict(torch.zeros(2, 3, side, side))
+        except Exception as error:  # each network complains in its own way
+            field, name = "data.size" if side == recipe.data.size else "views.sizes", recipe.backbone.name
+            raise HeadstartError(
+                f"{field} {side}: expected images that backbone.name {name} takes, found that it does not take"
+                f" {side} x {side} pixels ({str(error)[:120]})",
+                f"data.size={usual_side(name)} and no other views.sizes, or another backbone.name",
+            ) from None
 
 
 def _prepare(

@@ -40,13 +40,28 @@ def only_in_validation(photos: Path) -> None:
         shutil.rmtree(photos / name)
 
 
+def only_in_test(photos: Path) -> None:
+    only_in_validation(photos)
+    (photos / "test").mkdir()
+    (photos / "val" / "hat").rename(photos / "test" / "hat")
+
+
+def nothing_to_train_on(photos: Path) -> None:
+    names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
+    rows = "".join(f"{name},{name.split('/')[0]},test\n" for name in names)
+    (photos / "labels.csv").write_text("filename,label,split\n" + rows)
+
+
 def listed_but_missing(photos: Path) -> None:
     names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
     rows = "".join(f"{name},{name.split('/')[0]}\n" for name in [*names, "hat/gone.jpg"])
     (photos / "labels.csv").write_text("filename,label\n" + rows)
 
 
-@pytest.mark.parametrize("spoil", [sound, one_class, one_image, only_in_validation, listed_but_missing])
+FAULTS = [one_class, one_image, only_in_validation, only_in_test, nothing_to_train_on, listed_but_missing]
+
+
+@pytest.mark.parametrize("spoil", [sound, *FAULTS])
 def test_check_calls_usable_what_training_accepts(spoil: Callable[[Path], None], photos: Path) -> None:
     spoil(photos)
     try:

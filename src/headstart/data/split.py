@@ -100,14 +100,15 @@ def training_index(root: str, data: Data) -> Index:
     if not index.positions("val"):
         _require_two_each(index, root)
         index = hold_out(index, data.val_fraction)
-    trained, validated = index.counts("train"), index.counts("val")
-    unknown = [name for name in index.classes if validated[name] and not trained[name]]
-    if unknown:
-        raise HeadstartError(
-            f"{index.root}: expected every class of the validation images among the training images,"
-            f" found {', '.join(unknown[:5])} only in validation",
-            f"headstart check {root}",
-        )
+    trained = index.counts("train")
+    for split, name in (("val", "validation"), ("test", "test")):
+        unknown = [each for each, count in index.counts(split).items() if count and not trained[each]]
+        if unknown:
+            raise HeadstartError(
+                f"{index.root}: expected every class of the {name} images among the training images,"
+                f" found {', '.join(unknown[:5])} only in {name}",
+                f"headstart check {root}",
+            )
     if not index.positions("val"):
         raise HeadstartError(
             f"{index.root}: expected images for validation, found that groups leave none",
