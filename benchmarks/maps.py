@@ -40,9 +40,8 @@ def main() -> None:
         looked = sum(each.seconds for each in read_features(run).epochs)
         trained = sum(row["seconds"] for row in run.metrics)
         size = (path / "report.html").stat().st_size
-        print(
-            f"{path}: features cost {looked:.1f} of {trained:.0f} s ({looked / trained:.2%}), report {size / 1e6:.2f} MB"
-        )
+        cost = f"{looked:.1f} of {trained:.0f} s ({looked / trained:.2%})"
+        print(f"{path}: features cost {cost}, report {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

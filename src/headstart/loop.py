@@ -19,10 +19,11 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from headstart.checkpoint import read_weights, save_weights
-from headstart.data.order import Rows, batches, seed_of, share, training_order, training_step
-from headstart.data.views import draw, plain_view, training_view
+from headstart.data.order import Rows, batches, seed_of, share, training_step
+from headstart.data.views import draw, training_view
 from headstart.errors import HeadstartError
 from headstart.optimizer import lr_factor, set_lr
+from headstart.probe import solve_head
 from headstart.record import predictions, save_features
 from headstart.run import Row
 from headstart.tasks import Batch, Seen
@@ -61,13 +62,16 @@ def train(training: Training) -> Generator[Step | Epoch, None, None]:
     Raises HeadstartError when the loss is no longer a number, or the run folder can no longer be written.
     """
     recipe, fabric, progress = training.recipe, training.fabric, training.progress
-    epochs, steps, count = recipe.train.epochs, training.steps, len(training.train_rows)
+    epochs, steps = recipe.train.epochs, training.steps
     saved = time.monotonic()
     try:
         while progress.epoch < epochs:
             epoch, began = progress.epoch, time.perf_counter() - progress.seconds
-            order = training.train_rows[training_order(recipe.seed, epoch, count)]
+            order = training.order(epoch)
             training.task.train()
+            if recipe.probe.method == "logistic":
+                solve_head(training)
+                progress.step, progress.seconds = steps, time.perf_counter() - began
             while progress.step < steps:
                 step = progress.step
                 set_lr(training.optimizer, lr_factor(recipe.schedule, epochs, epoch, step, steps))
@@ -99,14 +103,17 @@ def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Ba
     chance = torch.Generator().manual_seed(seed_of("views", recipe.seed, epoch, step))
     drawn = draw(recipe.views, len(rows), chance).of(slice(fabric.global_rank, None, fabric.world_size))
     mine = share(rows, fabric.global_rank, fabric.world_size)
+    labels = training.labels[mine].to(fabric.device)
+    if training.embedded is not None:
+        return Batch(training.embedded.training(mine, epoch), labels)
     images = training_view(training.pixels.batch(mine).to(fabric.device), recipe.views, recipe.side(epoch), drawn)
-    return Batch(images, training.labels[mine].to(fabric.device))
+    return Batch(images, labels)
 
 
 def _end_of_epoch(training: Training) -> Epoch:
     """Validate, keep what is best, and write the epoch down: `metrics.csv` comes after all that it speaks of."""
     run, progress, keep = training.run, training.progress, training.recipe.keep.metric
-    count = len(training.train_rows)
+    count = len(training.order(progress.epoch))
     learnt = _figures(training.task.training_metrics)
     speed = {"seconds": round(progress.seconds, 3), "images_per_second": round(count / max(progress.seconds, 1e-9), 1)}
     first: Row = {
@@ -172,7 +179,7 @@ def _see(training: Training, rows: Rows, look: Callable[[Batch], Seen]) -> Seen:
     features, probabilities = (torch.zeros(len(rows), width) for width in (task.features, task.classes))
     task.eval()
     for places in batches(share(np.arange(len(rows)), fabric.global_rank, fabric.world_size), recipe.val.batch):
-        images = plain_view(training.pixels.batch(rows[places]).to(fabric.device), recipe.views)
+        images = training.plain_images(rows[places])
         with fabric.autocast():
             seen = look(Batch(images, training.labels[rows[places]].to(fabric.device)))
         features[places], probabilities[places] = seen.features.cpu(), seen.probabilities.cpu()

@@ -17,9 +17,11 @@ from headstart.architecture import architecture
 from headstart.checkpoint import Progress, load_checkpoint, save_checkpoint
 from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
 from headstart.data.pixels import Pixels, decode
-from headstart.data.split import training_index
+from headstart.data.split import judged_on_training, labelled_part, training_index
 from headstart.data.thumbnails import thumbnails
+from headstart.data.views import plain_view
 from headstart.errors import HeadstartError
+from headstart.frozen import Embedded, embed
 from headstart.models.backbones import usual_side
 from headstart.models.weights import load_weights
 from headstart.optimizer import make_optimizer
@@ -46,10 +48,10 @@ class Training:
     """`task` as Fabric wraps it; its forward is the loss."""
     optimizer: Any
     progress: Progress
-
-    @property
-    def train_rows(self) -> Rows:
-        return np.array(self.pixels.index.positions("train"), dtype=np.int64)
+    train_rows: Rows
+    """The images that are trained on: of the training images, those of the label fraction."""
+    embedded: Embedded | None = None
+    """What a frozen backbone makes of the images; None when it is run in every step."""
 
     @property
     def sample_rows(self) -> Rows:
@@ -60,7 +62,23 @@ class Training:
     @property
     def steps(self) -> int:
         """Steps per epoch."""
-        return steps_in_epoch(len(self.train_rows), self.recipe.train.batch)
+        return steps_in_epoch(self._images_per_epoch, self.recipe.train.batch)
+
+    def order(self, epoch: int) -> Rows:
+        """The rows that are trained on in an epoch, in their order."""
+        recipe, count = self.recipe, len(self.train_rows)
+        return self.train_rows[training_order(recipe.seed, epoch, count, self._images_per_epoch)]
+
+    @property
+    def _images_per_epoch(self) -> int:
+        """With equal steps, as many as with all labels: the same images come again within an epoch."""
+        return len(self.pixels.index.positions("train")) if self.recipe.train.same_steps else len(self.train_rows)
+
+    def plain_images(self, rows: Rows) -> Tensor:
+        """What validation sees of some rows: the images, or what the frozen backbone made of them."""
+        if self.embedded is not None:
+            return self.embedded.plain[rows]
+        return plain_view(self.pixels.batch(rows).to(self.fabric.device), self.recipe.views)
 
     def save(self) -> None:
         """Write down where the training stands."""
@@ -82,7 +100,8 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         RunFolder.create(out, recipe, facts, data_facts(training.pixels))
-        write_trained_on(training.run, training.pixels.contents_of("train"))
+        contents = training.pixels.contents
+        write_trained_on(training.run, [contents[row] for row in training.train_rows])
         seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
         training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
         training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
@@ -152,6 +171,8 @@ def _prepare(
 ) -> tuple[Training, dict[str, Any]]:
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
     index = training_index(data, recipe.data)
+    if recipe.data.judge_on == "training":
+        index = judged_on_training(index, recipe.data.val_fraction)
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = task_named(recipe.task).build(recipe, index.classes)
     provenance = load_weights(task.backbone, recipe.backbone)
@@ -160,4 +181,8 @@ def _prepare(
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)
-    return Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress()), provenance
+    rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
+    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows)
+    if not recipe.backbone.train and recipe.probe.once:
+        training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
+    return training, provenance
