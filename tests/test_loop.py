@@ -127,19 +127,26 @@ KILLED_AT = {
     "after an epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 5 else None",
     "within the last epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 12 else None",
 }
-INSIDE_A_SAVE = """
+INSIDE_A_SAVE = {
+    "inside the save of a checkpoint": (".checkpoint.pt.part", 3),
+    "inside the save of the best weights": (".best.safetensors.part", 1),
+    "inside the save of the last weights": (".last.safetensors.part", 3),
+    "inside the write of the metrics": (".metrics.csv.part", 2),
+    "inside the write of the last metrics": (".metrics.csv.part", 3),
+}
+"""The ending of a file that is being written, and which of its writes is cut short."""
+DIES_INSIDE = """
 def hook(n): pass
-import headstart.run as r
 fsync, saves = os.fsync, 0
-def die_in_the_third_checkpoint(fd):
+def die_half_way(fd):
     global saves
-    if os.readlink(f"/proc/self/fd/{fd}").endswith(".checkpoint.pt.part"):
+    if os.readlink(f"/proc/self/fd/{{fd}}").endswith({ending!r}):
         saves += 1
-        if saves == 3:
+        if saves == {count}:
             os.ftruncate(fd, os.fstat(fd).st_size // 2)
             os.kill(os.getpid(), 9)
     fsync(fd)
-os.fsync = die_in_the_third_checkpoint
+os.fsync = die_half_way
 """
 KILLED = """
 import os, sys
@@ -157,13 +164,14 @@ for n, event in enumerate(train(training), 1):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to know which file is being written")
-@pytest.mark.parametrize("moment", [*KILLED_AT, "inside a save"])
+@pytest.mark.parametrize("moment", [*KILLED_AT, *INSIDE_A_SAVE])
 def test_killed_and_resumed_it_ends_at_the_same_weights(
     moment: str, photos: Path, tmp_path: Path, small: Small
 ) -> None:
     """SIGKILL in another process, then `resume` in this one."""
     whole = finish(tmp_path / "whole", photos, small())
-    program = KILLED.format(hook=KILLED_AT.get(moment, INSIDE_A_SAVE))
+    ending, count = INSIDE_A_SAVE.get(moment, ("", 0))
+    program = KILLED.format(hook=KILLED_AT.get(moment, DIES_INSIDE.format(ending=ending, count=count)))
     settings = repr(small().model_dump(exclude_none=True))
     arguments = [sys.executable, "-c", program, str(photos), str(tmp_path / "killed"), settings]
     killed = subprocess.run(arguments, capture_output=True, text=True, check=False, env={**os.environ})
@@ -187,6 +195,26 @@ def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, 
     for _ in train(resume(tmp_path / "second")):
         pass
     assert RunFolder.open(tmp_path / "second").finished
+
+
+def test_a_run_from_pretrained_weights_that_is_resumed_ends_as_one_that_was_not(
+    photos: Path, tmp_path: Path, small: Small
+) -> None:
+    first = finish(tmp_path / "first", photos, small())
+    recipe = small(backbone__weights=str(first.path), seed=1)
+    whole = finish(tmp_path / "whole", photos, recipe)
+    assert whole.environment["weights"]["source"] == f"run {first.path}"
+    for events in (0, 2, 5):  # before the first save it begins again with the same weights
+        stopped = tmp_path / f"stopped after {events}"
+        if events:
+            stopped_after(events, stopped, photos, recipe)
+        else:
+            start(recipe, str(photos), stopped)
+        for _ in train(resume(stopped)):
+            pass
+        again = RunFolder.open(stopped)
+        assert same(whole.last, again.last)
+        assert same(whole.best, again.best)
 
 
 def test_resume_refuses_other_images(photos: Path, tmp_path: Path, small: Small) -> None:
