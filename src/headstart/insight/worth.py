@@ -58,8 +58,15 @@ class Worth:
 
     @property
     def interval_text(self) -> str:
-        """'5.1 to more than 10'."""
+        """'5.1 to more than 10'; 'more than 10' when both ends are beyond the data on one side."""
+        if self.beyond.low and self.beyond.low == self.beyond.high:
+            return _times(self.low, self.beyond.low)
         return f"{_times(self.low, self.beyond.low)} to {_times(self.high, self.beyond.high)}"
+
+    @property
+    def short(self) -> str:
+        """'7.4 (5.1 to >10)', for a narrow column."""
+        return f"{self.text} ({self.interval_text})".replace("more than ", ">").replace("less than ", "<")
 
     @property
     def harms(self) -> bool:

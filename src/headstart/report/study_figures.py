@@ -54,7 +54,8 @@ def over_labels(results: Results) -> str:
             marker={"symbol": symbol, "size": 8, "color": colour},
             error_y=_whiskers(lines, colour) if len(lines) == 1 else None,
             customdata=[[each.accuracy.low, each.accuracy.high, each.seeds] for each in lines],
-            hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}), %{x:,} labels, seeds: %{customdata[2]}",
+            hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}), %{x:,} labels"
+            ", seeds: %{customdata[2]}",
             name=f"{setting} {lines[0].what.phrase}",
             legendgroup=setting,
         )
@@ -92,11 +93,10 @@ def over_time(results: Results, fraction: float) -> str:
             marker={"symbol": symbol, "size": 12, "color": colour, "line": {"width": 2, "color": colour}},
             error_y=_whiskers([each], colour),
             text=[f"<b>{each.setting}</b>"],
-            textposition="middle right",
-            customdata=[
-                [duration(each.seconds_pretrain or 0), duration(each.seconds_tune), duration(each.seconds_train)]
-            ],
-            hovertemplate="%{y:.1%}; pre-training %{customdata[0]}, choosing %{customdata[1]}, training %{customdata[2]}",
+            textposition="top right",
+            hovertext=f"pre-training {duration(each.seconds_pretrain or 0)}, choosing {duration(each.seconds_tune)},"
+            f" training {duration(each.seconds_train)}",
+            hovertemplate="%{y:.1%}; %{hovertext}",
             name=f"{each.setting} {each.what.phrase}",
         )
     figure.update_xaxes(

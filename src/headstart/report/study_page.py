@@ -42,11 +42,11 @@ def study_page(results: Results, path: str) -> bytes:
             "study": study,
             "settings": [SETTINGS[each] for each in sorted(study.settings)],
             "finished": study.done + len(study.failed) == study.planned,
-            "headline": headline(results),
-            "verdicts": verdicts(results),
+            "headline": _unbroken(headline(results)),
+            "verdicts": [_unbroken(each) for each in verdicts(results)],
             "best": at[0] if at else None,
             "at_most": at,
-            "most": share(most) if most is not None else "",
+            "most": "all labels" if most == 1 else f"{share(most)} of the labels" if most is not None else "",
             "images": "test images" if study.split == "test" else "validation images",
             "rows": [
                 _row(results, setting, fraction)
@@ -60,6 +60,7 @@ def study_page(results: Results, path: str) -> bytes:
             "share": share,
             "ends": ends,
             "points": points,
+            "brief": brief,
         },
     )
 
@@ -73,14 +74,26 @@ def seconds_spent(study: Study) -> float:
     return sum(pretrained.values()) + sum(cell.seconds_tune + cell.seconds_train for cell in study.cells)
 
 
-def share(value: float | None) -> str:
+def share(value: float) -> str:
     """``0.1`` -> '10 %', for label fractions."""
-    return "–" if value is None else percent(value)
+    return percent(value)
+
+
+def _unbroken(text: str) -> str:
+    """No line ends between a figure and its per cent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def brief(seconds: float) -> str:
+    """A time for a narrow column: '8 s', '15 min', '2.1 h'."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3570 else f"{seconds / 3600:.1f} h"
 
 
 def points(value: float) -> str:
     """``0.012`` -> '+1.2'."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def ends(interval: Interval, signed: bool = False) -> str:
