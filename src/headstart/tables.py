@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from headstart.data.check import Health
     from headstart.data.findings import Finding
     from headstart.insight.learned import Learned
-    from headstart.insight.measures import Measures
+    from headstart.insight.measures import Interval, Measures
+    from headstart.insight.results import Result, Results
 
 SHOWN = 12
 """Epochs that the live table shows: the latest ones."""
@@ -96,6 +97,46 @@ def learned_table(learned: Learned) -> Table:
                 images = f"{figures.images} {name}"
                 table.add_row(str(each.epoch), images, accuracy, loss, ece, brier, knn, purity, silhouette)
     return table
+
+
+def study_table(results: Results, wide: bool = True) -> Table:
+    """A line for each setting and label fraction of a study; what stands after ± is half of the 95 % interval.
+
+    Not ``wide``, it fits 80 columns and leaves out calibration error, kNN accuracy and times.
+    """
+    from headstart.insight.cells import SETTINGS
+
+    titles = ["setting", "labels", "accuracy", "minus A", "worth (95 %)", *(("ece", "knn", "tune", "train") * wide)]
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for title in [*titles, "seeds"]:
+        table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
+    study = results.study
+    for fraction in sorted(study.fractions, reverse=True):
+        for setting in sorted(study.settings):
+            line = results.get(setting, fraction)
+            failed = sum((cell.setting, cell.fraction) == (setting, fraction) for cell in study.failed)
+            figures = _study_figures(line) if line else [f"{100 * fraction:.3g} %"]
+            figures = [*figures, *[""] * 8][: len(titles) - 1]
+            seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
+            if failed:
+                seeds.append(f" {failed} failed", "bold red")
+            table.add_row(f"{setting} {SETTINGS[setting].phrase}", *figures, seeds, style=None if line else "dim")
+    return table
+
+
+def _study_figures(line: Result) -> list[str]:
+    def spread(figure: Interval, sign: str = "") -> str:
+        return f"{100 * figure.value:{sign}.1f} ±{50 * (figure.high - figure.low):.1f}"
+
+    return [
+        f"{line.labels:,}",
+        spread(line.accuracy),
+        spread(line.to_a.interval, "+") if line.to_a else "",
+        line.worth.short if line.worth else "",
+        *("" if each is None else f"{100 * each:.1f}" for each in (line.ece, line.knn)),
+        f"{line.seconds_tune:.0f} s",
+        f"{line.seconds_train:.0f} s",
+    ]
 
 
 def health_table(health: Health) -> Group:

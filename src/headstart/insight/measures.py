@@ -72,7 +72,7 @@ def measure(
         raise ValueError(f"expected probabilities of shape ({len(true)}, {len(classes)}), N > 0, found {p.shape}")
     parts = _parts(true, p)
     whole = _figures(parts, np.ones((1, len(true))))
-    drawn = [_figures(parts, counts) for counts in _resampled(len(true), resamples, seed)]
+    drawn = [_figures(parts, counts) for counts in resampled(len(true), resamples, seed)]
     intervals = {}
     for name, value in whole.items():
         low, high = np.quantile(np.concatenate([each[name] for each in drawn]), [0.025, 0.975])
@@ -96,7 +96,7 @@ def measure(
 def mean_interval(each: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
     """The mean of one figure per image, (N,), N > 0, with its interval over images."""
     values = np.asarray(each, dtype=np.float64)
-    means = np.concatenate([counts @ values / len(values) for counts in _resampled(len(values), resamples, seed)])
+    means = np.concatenate([counts @ values / len(values) for counts in resampled(len(values), resamples, seed)])
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
 
@@ -140,7 +140,7 @@ def _parts(true: NDArray[np.int64], p: Floats) -> dict[str, Floats]:
     return parts
 
 
-def _resampled(count: int, resamples: int, seed: int) -> Iterator[Floats]:
+def resampled(count: int, resamples: int, seed: int) -> Iterator[Floats]:
     """How often each image is drawn in each resample, (some resamples, count), a block at a time."""
     random = np.random.default_rng(seed)
     block = max(1, AT_ONCE // count)

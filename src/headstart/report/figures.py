@@ -55,7 +55,7 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
     figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 6)))
     figure.update_yaxes(tickformat=".0%", col=2)
     figure.update_yaxes(rangemode="tozero", tickformat="~e", col=3)
-    return _json(figure, height=340)
+    return drawn(figure, height=340)
 
 
 def confusion(measures: Measures) -> str:
@@ -91,7 +91,7 @@ def confusion(measures: Measures) -> str:
     axis = {"type": "category", "tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False}
     figure.update_xaxes(title_text="taken for", tickangle=-45, **axis)
     figure.update_yaxes(title_text="is", autorange="reversed", **axis)
-    return _json(figure, height=int(np.clip(140 + 26 * len(names), 320, 900)))
+    return drawn(figure, height=int(np.clip(140 + 26 * len(names), 320, 900)))
 
 
 def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[np.int64], ArrayLike]]) -> str:
@@ -118,10 +118,10 @@ def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[n
         title_text="what the network says (probability of its answer)", tickformat=".0%", range=[0, 1.02]
     )
     figure.update_yaxes(title_text="how often it is right", tickformat=".0%", range=[0, 1.05])
-    return _json(figure, height=380)
+    return drawn(figure, height=380)
 
 
-def _json(figure: go.Figure, height: int) -> str:
+def drawn(figure: go.Figure, height: int) -> str:
     """The figure as JSON that may stand inside a script element."""
     layout: Mapping[str, Any] = {
         "template": "none",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,16 @@ RESAMPLES_WHILE_TRAINING = 200
 
 def write_report(run: RunFolder) -> Path:
     """Write ``report.html`` into the run folder, from nothing but the folder's own files, and return its path."""
+    run.write("report.html", rendered("run.html.jinja", _context(run)))
+    return run.path / "report.html"
+
+
+def rendered(template: str, context: Mapping[str, Any]) -> bytes:
+    """A page from one of our templates; everything in ``context`` is escaped, and plotly stands in the page."""
     page = Environment(loader=PackageLoader("headstart.report"), autoescape=True, undefined=StrictUndefined)
     page.filters.update(percent=lambda value: f"{value:.2%}", duration=duration)
-    text = page.get_template("run.html.jinja").render(_context(run), plotly=Markup(get_plotlyjs()))
-    run.write("report.html", text.encode("utf-8", "surrogateescape"))
-    return run.path / "report.html"
+    text = page.get_template(template).render(context, plotly=Markup(get_plotlyjs()))
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _context(run: RunFolder) -> dict[str, Any]:

@@ -31,7 +31,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       headings.forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", up ? "ascending" : "descending");
       const numeric = heading.classList.contains("n");
-      const value = (row) => row.cells[column].textContent;
+      const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
       const rows = [...table.tBodies[0].rows].sort((a, b) => {
         const order = numeric ? Number(value(a)) - Number(value(b)) : value(a).localeCompare(value(b), undefined, { numeric: true });
         return up ? order : -order;
