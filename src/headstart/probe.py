@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from headstart.data.order import batches
@@ -24,8 +24,8 @@ Floats = NDArray[np.floating[Any]]
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """The inverse L2 strengths C that are tried, on features of unit variance."""
-HELD_OUT = 0.2
-"""Share of the training images that the choice is judged by."""
+FOLDS = 3
+"""Parts of the training images, each held out once, that the choice is judged by."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Probe:
     strength: float
     """The chosen C of scikit-learn, one over the L2 strength."""
     tried: dict[float, float]
-    """C -> accuracy on the held-out training images; empty where there were too few to hold any out."""
+    """C -> accuracy on held-out training images; empty where a class has too few to hold any out."""
 
 
 def solve(features: Floats, labels: NDArray[np.int64], classes: int, seed: int = 0) -> Probe:
-    """Fit a probe to features (N, D) and labels (N,): C is chosen on a fifth of them, then all are used."""
+    """Fit a probe to features (N, D) and labels (N,): C is chosen on held-out folds, then all are used."""
     scaler = StandardScaler().fit(features)
     x = scaler.transform(features)
     tried = _tried(x, labels, seed)
@@ -81,16 +81,18 @@ def solve_head(training: Training) -> None:
 
 
 def _tried(x: Floats, labels: NDArray[np.int64], seed: int) -> dict[float, float]:
-    """Accuracy of each strength on images held out of the training images; none where a class has too few."""
-    count, classes = np.bincount(labels), len(np.unique(labels))
-    if count[count > 0].min() < 2 or int(HELD_OUT * len(labels)) < classes:
+    """Mean accuracy of each strength on folds held out of the training images; none where a class has too few."""
+    count = np.bincount(labels)
+    if count[count > 0].min() < FOLDS:
         return {}
-    split = StratifiedShuffleSplit(1, test_size=HELD_OUT, random_state=seed)
-    fitted, judged = next(split.split(x, labels))
-    return {c: float(_fit(x[fitted], labels[fitted], c).score(x[judged], labels[judged])) for c in STRENGTHS}
+    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, labels))
+    return {
+        c: float(np.mean([_fit(x[fit], labels[fit], c).score(x[judged], labels[judged]) for fit, judged in folds]))
+        for c in STRENGTHS
+    }
 
 
 def _fit(x: Floats, labels: NDArray[np.int64], strength: float) -> LogisticRegression:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not be solved to the last digit
-        return LogisticRegression(C=strength, max_iter=200).fit(x, labels)
+        return LogisticRegression(C=strength, max_iter=100).fit(x, labels)

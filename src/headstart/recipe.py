@@ -173,6 +173,8 @@ class Insight(Part):
     """Counted from 1; empty: the first, the middle and the last."""
     sample: Annotated[int, Field(ge=0)] = 1000
     """So many training images are looked at beside all validation images."""
+    pictures: bool = True
+    """Keep small copies of the images that are looked at, for the report."""
 
 
 class Expect(Part):

@@ -157,6 +157,11 @@ class RunFolder:
         return self._read_json("architecture.json") if (self.path / "architecture.json").is_file() else None
 
     @property
+    def probe(self) -> dict[str, Any]:
+        """What was chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``."""
+        return self._read_json("probe.json")
+
+    @property
     def classes(self) -> list[str]:
         """Class names, in the order of the network's outputs."""
         return list(self.data["classes"])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headstart.architecture import architecture
 from headstart.checkpoint import Progress, load_checkpoint, save_checkpoint
+from headstart.data.leakage import leaks
 from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
 from headstart.data.pixels import Pixels, decode
 from headstart.data.split import judged_on_training, labelled_part, training_index
@@ -99,11 +100,13 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     training, provenance = _prepare(fabric, recipe, RunFolder(out), data, decoding)
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
-        RunFolder.create(out, recipe, facts, data_facts(training.pixels))
+        trained_on = {"images_trained_on": len(training.train_rows)}  # fewer than there are, with a label fraction
+        RunFolder.create(out, recipe, facts, {**data_facts(training.pixels), **trained_on})
         contents = training.pixels.contents
         write_trained_on(training.run, [contents[row] for row in training.train_rows])
         seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
-        training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
+        if recipe.insight.pictures:
+            training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
         training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
         training.run.write_json("architecture.json", architecture(training.task, recipe.data.size))
     fabric.barrier()
@@ -182,7 +185,23 @@ def _prepare(
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)
     rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
+    if recipe.data.apart_from is not None:
+        rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
     training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows)
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance
+
+
+def _apart_from(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
+    """``rows`` less those that show what ``data`` is judged by: its validation and test images, and their likes."""
+    plain = recipe.data.model_copy(update={"labels": 1.0, "apart_from": None, "judge_on": "validation"})
+    other = decode(training_index(data, plain), plain, decoding)
+    held_out = [row for row, split in enumerate(other.index.splits) if split in ("val", "test")]
+    left = np.setdiff1d(rows, leaks(pixels, other, np.array(held_out, dtype=np.int64)))
+    if len(left) < 2:
+        raise HeadstartError(
+            f"{pixels.index.root}: expected images that {data} is not judged by, found {len(left)} of {len(rows)}",
+            f"headstart check {pixels.index.root}",
+        )
+    return left
