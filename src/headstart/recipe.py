@@ -76,8 +76,33 @@ class Views(Part):
     """Brightness is multiplied by a draw from 1 minus this to 1 plus this."""
     contrast: Share = 0.0
     """Contrast, likewise."""
+    saturation: Share = 0.0
+    """Saturation, likewise."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """The hue is turned by a draw from minus this to plus this; 1 is once round the colour wheel."""
+    jitter: Share = 1.0
+    """Probability that brightness, contrast, saturation and hue change at all."""
+    grayscale: Share = 0.0
+    """Probability that all colour goes."""
+    blur: Share = 0.0
+    """Probability of a Gaussian blur."""
+    blur_sigma: Annotated[tuple[Positive, Positive], Strict(False)] = (0.1, 2.0)
+    """Least and greatest standard deviation of the blur, in pixels of the view."""
+    blur_kernel: Annotated[int, Field(ge=3)] = 3
+    """Width of the blur in pixels, odd."""
+    solarize: Share = 0.0
+    """Probability that values in the upper half of the scale are inverted."""
     sizes: Annotated[tuple[Side, ...], Strict(False)] = ()
     """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
+
+
+    @model_validator(mode="after")
+    def _blur_is_possible(self) -> Views:
+        if self.blur_kernel % 2 == 0:
+            raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
+        if self.blur_sigma[0] > self.blur_sigma[1]:
+            raise ValueError(f"blur_sigma: expected the least and the greatest, found {self.blur_sigma}")
+        return self
 
 
 class Backbone(Part):
@@ -109,6 +134,19 @@ class Head(Part):
     """Widths of the hidden layers, each followed by ReLU and dropout; empty: one linear layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout after each hidden layer; with no hidden layer, before the linear one."""
+
+
+class Byol(Part):
+    """What Grill et al. 2020 put on the backbone, and how their target network follows it."""
+
+    projection: Annotated[int, Field(gt=0)] = 256
+    """Width of what the projector and the predictor put out."""
+    hidden: Annotated[int, Field(gt=0)] = 4096
+    """Width of the one hidden layer of either."""
+    decay: Share = 0.99
+    """Share of itself that the target network keeps in a step (the paper's tau); the rest is the online network's."""
+    decay_schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine` takes the decay to 1 at the end of the training, as the paper does."""
 
 
 class Train(Part):
@@ -160,8 +198,8 @@ class Schedule(Part):
 class Keep(Part):
     """What is kept, and when."""
 
-    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
-    """`weights/best` are the weights with the lowest loss, or the highest accuracy, on the validation images."""
+    metric: Literal["val_loss", "val_accuracy", "last"] = "val_loss"
+    """`weights/best` are those with the lowest loss or highest accuracy on the validation images, or the last ones."""
     minutes: Positive = 10.0
     """A checkpoint to resume from is saved after each epoch, and within an epoch after this long."""
 
@@ -196,9 +234,12 @@ class Recipe(Part):
     """Everything random follows from this number."""
     data: Data = Data()
     views: Views = Views()
+    second_views: Views | None = None
+    """For tasks that compare two views of an image: the second one, when it is made by other rules than the first."""
     backbone: Backbone = Backbone()
     probe: Probe = Probe()
     head: Head = Head()
+    byol: Byol = Byol()
     train: Train = Train()
     val: Validation = Validation()
     optimizer: Optimizer = Optimizer()
@@ -211,6 +252,12 @@ class Recipe(Part):
     def _numbers_fit(self) -> Recipe:
         if any(side > self.data.size for side in self.views.sizes):
             raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
+        if self.second_views is not None and self.second_views.sizes:
+            raise ValueError(f"second_views.sizes: expected none (views.sizes holds), found {self.second_views.sizes}")
+        least = min(self.views.sizes, default=self.data.size)
+        for name, views in (("views", self.views), ("second_views", self.second_views)):
+            if views is not None and views.blur and views.blur_kernel // 2 >= least:
+                raise ValueError(f"{name}.blur_kernel: expected less than {2 * least}, found {views.blur_kernel}")
         if any(epoch > self.train.epochs for epoch in self.insight.epochs):
             raise ValueError(f"insight.epochs: expected 1 to {self.train.epochs}, found {self.insight.epochs}")
         if self.probe.method == "logistic" and (self.backbone.train or self.head.hidden or self.train.epochs > 1):
@@ -349,5 +396,6 @@ def _fields_of(path: Iterable[str]) -> list[str]:
     part: type[BaseModel] = Recipe
     for name in path:
         annotation = part.model_fields[name].annotation
+        annotation = next(iter(getattr(annotation, "__args__", ())), annotation)  # of `Views | None`, Views
         part = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Expect
     return list(part.model_fields)
