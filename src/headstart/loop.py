@@ -112,7 +112,7 @@ def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Ba
 
 def _end_of_epoch(training: Training) -> Epoch:
     """Validate, keep what is best, and write the epoch down: `metrics.csv` comes after all that it speaks of."""
-    run, progress, keep = training.run, training.progress, training.recipe.keep.metric
+    run, progress = training.run, training.progress
     count = len(training.order(progress.epoch))
     learnt = _figures(training.task.training_metrics)
     speed = {"seconds": round(progress.seconds, 3), "images_per_second": round(count / max(progress.seconds, 1e-9), 1)}
@@ -126,10 +126,7 @@ def _end_of_epoch(training: Training) -> Epoch:
     }
     second, seen = _validate(training, "val")
     rows = [first, second]
-    value = second[keep.removeprefix("val_")]
-    kept = progress.best is None or (value < progress.best if keep == "val_loss" else value > progress.best)
-    if kept:
-        progress.best = value
+    kept = _is_best(training, second)
     done = progress.epoch + 1 == training.recipe.train.epochs
     if training.fabric.is_global_zero:
         if kept:
@@ -196,6 +193,18 @@ def _figures(metrics: MetricCollection) -> dict[str, float]:
         figures = {name: float(value) for name, value in metrics.compute().items()}
     metrics.reset()
     return figures
+
+
+def _is_best(training: Training, validated: Row) -> bool:
+    """Whether an epoch is the best so far by the metric that the recipe keeps, which is then written down."""
+    progress, keep = training.progress, training.recipe.keep.metric
+    if keep == "last":
+        return True
+    value, best = validated[keep.removeprefix("val_")], progress.best
+    if best is not None and not (value < best if keep == "val_loss" else value > best):
+        return False
+    progress.best = value
+    return True
 
 
 def _require_number(loss: Tensor, training: Training) -> None:

@@ -5,7 +5,8 @@
     data.json              fingerprint, classes, counts, where the images were
     trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can leave them out
     metrics.csv            a row per epoch and split
-    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities
+    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities; only
+                           of a task that answers with classes
     architecture.json      the network: its stages, shapes and parameters
     features/images.csv    the images that are looked at over time: validation, and a sample of training
     features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
@@ -233,7 +234,13 @@ def read_trained_on(run: RunFolder) -> set[str]:
 
 
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
-    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows."""
+    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
+
+    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, or `last` for the last epoch there is.
+    """
+    if metric == "last":
+        return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)
+    metric = metric.removeprefix("val_")
     kept = [row for row in rows if row["split"] == split and metric in row]
     if not kept:
         return None
