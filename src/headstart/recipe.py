@@ -86,7 +86,6 @@ class Views(Part):
     sizes: Annotated[tuple[Side, ...], Strict(False)] = ()
     """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
 
-
     @model_validator(mode="after")
     def _blur_is_possible(self) -> Views:
         if self.blur_kernel % 2 == 0:

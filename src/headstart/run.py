@@ -4,7 +4,8 @@
     environment.json       versions, device, the weights' provenance and SHA-256
     data.json              fingerprint, classes, counts, where the images were
     metrics.csv            a row per epoch and split
-    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities
+    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities; only
+                           of a task that answers with classes
     architecture.json      the network: its stages, shapes and parameters
     features/images.csv    the images that are looked at over time: validation, and a sample of training
     features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
@@ -214,7 +215,13 @@ class RunFolder:
 
 
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
-    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows."""
+    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
+
+    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, or `last` for the last epoch there is.
+    """
+    if metric == "last":
+        return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)
+    metric = metric.removeprefix("val_")
     kept = [row for row in rows if row["split"] == split and metric in row]
     if not kept:
         return None

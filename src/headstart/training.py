@@ -20,7 +20,6 @@ from headstart.data.pixels import Pixels, decode
 from headstart.data.split import training_index
 from headstart.data.thumbnails import thumbnails
 from headstart.errors import HeadstartError
-from headstart.models.weights import load_weights
 from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, looked_at, surroundings
@@ -129,10 +128,11 @@ def _prepare(
     fabric: Fabric, recipe: Recipe, run: RunFolder, data: str, decoding: Decoding | None
 ) -> tuple[Training, dict[str, Any]]:
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
-    index = training_index(data, recipe.data)
+    kind = task_named(recipe.task)
+    index = training_index(data, recipe.data, kind.labelled)
     torch.manual_seed(seed_of("weights", recipe.seed))
-    task = task_named(recipe.task).build(recipe, index.classes)
-    provenance = load_weights(task.backbone, recipe.backbone)
+    task = kind.build(recipe, index.classes)
+    provenance = task.load_backbone(recipe.backbone)
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)
     task.to(memory_format=torch.channels_last)

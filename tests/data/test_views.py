@@ -233,7 +233,12 @@ def test_what_was_drawn_before_there_was_more_to_draw_is_drawn_still() -> None:
     settings = Views(rotate=10, crop=0.5, brightness=0.2, contrast=0.2)
     drawn = draw(settings, 2, torch.Generator().manual_seed(0))
     assert drawn.flip.tolist() == [True, False]
-    assert [round(each, 5) for each in (*drawn.angle.tolist(), *drawn.contrast.tolist())] == [-3.85154, 2.68157, 1.07938, 1.02702]
+    assert [round(each, 5) for each in (*drawn.angle.tolist(), *drawn.contrast.tolist())] == [
+        -3.85154,
+        2.68157,
+        1.07938,
+        1.02702,
+    ]
 
 
 def test_every_image_has_a_draw_of_its_own_and_ranks_share_them(pixels: Tensor) -> None:
@@ -249,7 +254,9 @@ def test_every_image_has_a_draw_of_its_own_and_ranks_share_them(pixels: Tensor) 
 
 def test_the_pixels_given_are_left_as_they_were(pixels: Tensor) -> None:
     before = pixels.clone()
-    settings = Views(flip=1, vertical_flip=1, rotate=10, brightness=0.3, contrast=0.3, hue=0.1, grayscale=0.5, solarize=1)
+    settings = Views(
+        flip=1, vertical_flip=1, rotate=10, brightness=0.3, contrast=0.3, hue=0.1, grayscale=0.5, solarize=1
+    )
     training_view(pixels, settings, pixels.shape[-1], draw(settings, 12, torch.Generator().manual_seed(0)))
     plain_view(pixels, settings)
     assert torch.equal(pixels, before)

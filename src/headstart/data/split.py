@@ -38,8 +38,8 @@ def hold_out(index: Index, fraction: float) -> Index:
     return replace(index, splits=tuple(splits), split_made=True)
 
 
-def training_index(root: str, data: Data) -> Index:
-    """The index that training uses: labelled, more than one class, a validation split, nothing missing.
+def training_index(root: str, data: Data, labelled: bool = True) -> Index:
+    """The index that training uses: with a validation split, nothing missing, and labels if ``labelled``.
 
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
@@ -51,25 +51,17 @@ def training_index(root: str, data: Data) -> Index:
             f"{index.root}: expected every listed image, found {kind}: {file}{more}",
             f"headstart check {root}",
         )
-    if UNLABELLED in index.labels:
-        raise HeadstartError(
-            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
-            "put the images of each class in a folder of its name",
-        )
-    if len(index.classes) < 2:
-        raise HeadstartError(
-            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
-            f"headstart check {root}",
-        )
+    if labelled:
+        _require_classes(index, root)
     if not index.positions("val"):
-        _require_two_each(index, root)
+        if labelled:
+            _require_two_each(index, root)
         index = hold_out(index, data.val_fraction)
-    trained, validated = index.counts("train"), index.counts("val")
-    unknown = [name for name in index.classes if validated[name] and not trained[name]]
-    if unknown:
+    if labelled:
+        _require_trained_classes(index, root)
+    if len(index.positions("train")) < 2:
         raise HeadstartError(
-            f"{index.root}: expected every class of the validation images among the training images,"
-            f" found {', '.join(unknown[:5])} only in validation",
+            f"{index.root}: expected at least two training images, found {len(index.positions('train'))}",
             f"headstart check {root}",
         )
     if not index.positions("val"):
@@ -78,6 +70,31 @@ def training_index(root: str, data: Data) -> Index:
             "change --group or data.group",
         )
     return index
+
+
+def _require_classes(index: Index, root: str) -> None:
+    if UNLABELLED in index.labels:
+        raise HeadstartError(
+            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
+            f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
+            f" byol-quick {root}",
+        )
+    if len(index.classes) < 2:
+        raise HeadstartError(
+            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
+            f"headstart check {root}",
+        )
+
+
+def _require_trained_classes(index: Index, root: str) -> None:
+    trained, validated = index.counts("train"), index.counts("val")
+    unknown = [name for name in index.classes if validated[name] and not trained[name]]
+    if unknown:
+        raise HeadstartError(
+            f"{index.root}: expected every class of the validation images among the training images,"
+            f" found {', '.join(unknown[:5])} only in validation",
+            f"headstart check {root}",
+        )
 
 
 def _require_two_each(index: Index, root: str) -> None:
