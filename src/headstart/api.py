@@ -56,12 +56,15 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the validation images that the kept weights get right, 0 to 1; None before the first epoch ends."""
+        """Share of the validation images that the kept weights get right, 0 to 1.
+
+        None before the first epoch ends, and where the run's task answers with no classes.
+        """
         from headstart.run import best_epoch
 
-        rows, metric = self.metrics, self.folder.recipe.keep.metric.removeprefix("val_")
-        best = best_epoch(rows, metric)
-        return next((row["accuracy"] for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+        rows = self.metrics
+        best = best_epoch(rows, self.folder.recipe.keep.metric)
+        return next((row.get("accuracy") for row in rows if row["split"] == "val" and row["epoch"] == best), None)
 
     @property
     def finished(self) -> bool:

@@ -114,9 +114,16 @@ def _say_what_next(run: Run) -> None:
     if not run.finished:
         ERR.print(f"stopped and saved; go on with: [bold]headstart fit --resume {run.path}[/bold]", soft_wrap=True)
         raise typer.Exit(130)
-    accuracy = f"validation accuracy {run.accuracy:.2%}" if run.accuracy is not None else ""
-    OUT.print(f"{accuracy}\nrun      {run.path}\nreport   {run.path / 'report.html'}", soft_wrap=True)
-    OUT.print(f"use it   headstart predict {run.path} IMAGES --out labels.csv", soft_wrap=True)
+    from headstart.insight.health import verdict
+
+    health, backbone = verdict(run.metrics), run.folder.recipe.backbone.name
+    if health is not None:
+        result = f"{health.sentence} {health.do}".strip()
+        use = f"fit quick LABELLED_DATA backbone.name={backbone} backbone.weights={run.path}"
+    else:
+        result, use = f"validation accuracy {run.accuracy:.2%}", f"predict {run.path} IMAGES --out labels.csv"
+    OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
+    OUT.print(f"use it   headstart {use}", markup=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel="Train")

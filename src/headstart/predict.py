@@ -93,9 +93,18 @@ class Evaluation:
 
 
 def load(run: RunFolder, unfinished: bool = False) -> Model:
-    """The best weights of a run. Raises HeadstartError unless it finished, or ``unfinished`` ones are asked for."""
-    run.require_finished(unfinished)
+    """The best weights of a run.
+
+    Raises HeadstartError unless it finished, or ``unfinished`` ones are asked for, and for a run without answers.
+    """
     recipe, classes = run.recipe, tuple(run.classes)
+    if not task_named(recipe.task).labelled:
+        raise HeadstartError(
+            f"{run.path}: expected a run that answers with classes, found the task {recipe.task}, which has none;"
+            " train a classifier from its weights",
+            f"headstart fit quick LABELLED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}",
+        )
+    run.require_finished(unfinished)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = task_named(recipe.task).build(recipe, classes)
     task.set_weights(read_weights(run))

@@ -20,11 +20,9 @@ from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
 from headstart.data.pixels import Pixels, decode
 from headstart.data.split import judged_on_training, labelled_part, training_index
 from headstart.data.thumbnails import thumbnails
-from headstart.data.views import plain_view
 from headstart.errors import HeadstartError
 from headstart.frozen import Embedded, embed
 from headstart.models.backbones import usual_side
-from headstart.models.weights import load_weights
 from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, looked_at, surroundings
@@ -74,12 +72,6 @@ class Training:
     def _images_per_epoch(self) -> int:
         """With equal steps, as many as with all labels: the same images come again within an epoch."""
         return len(self.pixels.index.positions("train")) if self.recipe.train.same_steps else len(self.train_rows)
-
-    def plain_images(self, rows: Rows) -> Tensor:
-        """What validation sees of some rows: the images, or what the frozen backbone made of them."""
-        if self.embedded is not None:
-            return self.embedded.plain[rows]
-        return plain_view(self.pixels.batch(rows).to(self.fabric.device), self.recipe.views)
 
     def save(self) -> None:
         """Write down where the training stands."""
@@ -173,12 +165,13 @@ def _prepare(
     fabric: Fabric, recipe: Recipe, run: RunFolder, data: str, decoding: Decoding | None
 ) -> tuple[Training, dict[str, Any]]:
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
-    index = training_index(data, recipe.data)
+    kind = task_named(recipe.task)
+    index = training_index(data, recipe.data, kind.labelled)
     if recipe.data.judge_on == "training":
         index = judged_on_training(index, recipe.data.val_fraction)
     torch.manual_seed(seed_of("weights", recipe.seed))
-    task = task_named(recipe.task).build(recipe, index.classes)
-    provenance = load_weights(task.backbone, recipe.backbone)
+    task = kind.build(recipe, index.classes)
+    provenance = task.load_backbone(recipe.backbone)
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)
     task.to(memory_format=torch.channels_last)

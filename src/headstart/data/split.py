@@ -74,8 +74,8 @@ def judged_on_training(index: Index, fraction: float) -> Index:
     return hold_out(aside, fraction)
 
 
-def training_index(root: str, data: Data) -> Index:
-    """The index that training uses: labelled, more than one class, a validation split, nothing missing.
+def training_index(root: str, data: Data, labelled: bool = True) -> Index:
+    """The index that training uses: with a validation split, nothing missing, and labels if ``labelled``.
 
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
@@ -87,19 +87,42 @@ def training_index(root: str, data: Data) -> Index:
             f"{index.root}: expected every listed image, found {kind}: {file}{more}",
             f"headstart check {root}",
         )
+    if labelled:
+        _require_classes(index, root)
+    if not index.positions("val"):
+        if labelled:
+            _require_two_each(index, root)
+        index = hold_out(index, data.val_fraction)
+    if labelled:
+        _require_trained_classes(index, root)
+    if len(index.positions("train")) < 2:
+        raise HeadstartError(
+            f"{index.root}: expected at least two training images, found {len(index.positions('train'))}",
+            f"headstart check {root}",
+        )
+    if not index.positions("val"):
+        raise HeadstartError(
+            f"{index.root}: expected images for validation, found that groups leave none",
+            "change --group or data.group",
+        )
+    return index
+
+
+def _require_classes(index: Index, root: str) -> None:
     if UNLABELLED in index.labels:
         raise HeadstartError(
             f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
-            "put the images of each class in a folder of its name",
+            f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
+            f" byol-quick {root}",
         )
     if len(index.classes) < 2:
         raise HeadstartError(
             f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
             f"headstart check {root}",
         )
-    if not index.positions("val"):
-        _require_two_each(index, root)
-        index = hold_out(index, data.val_fraction)
+
+
+def _require_trained_classes(index: Index, root: str) -> None:
     trained = index.counts("train")
     for split, name in (("val", "validation"), ("test", "test")):
         unknown = [each for each, count in index.counts(split).items() if count and not trained[each]]
@@ -109,12 +132,6 @@ def training_index(root: str, data: Data) -> Index:
                 f" found {', '.join(unknown[:5])} only in {name}",
                 f"headstart check {root}",
             )
-    if not index.positions("val"):
-        raise HeadstartError(
-            f"{index.root}: expected images for validation, found that groups leave none",
-            "change --group or data.group",
-        )
-    return index
 
 
 def _require_two_each(index: Index, root: str) -> None:

@@ -42,12 +42,14 @@ def load_weights(backbone: nn.Module, settings: Backbone) -> Provenance:
         tensors, source = SOURCES[weights](backbone, settings.name)
     else:
         tensors, source = _from_path(Path(weights))
-    ignored = _fill(backbone, tensors, source["file"], settings.name)
-    return {"name": settings.name, **source, "ignored": ignored}
+    return {"name": settings.name, **source, **_fill(backbone, tensors, source["file"], settings.name)}
 
 
-def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> list[str]:
-    """Load all that the backbone has; returns the names of tensors it has no place for (the classifier)."""
+def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> Provenance:
+    """Load all that the backbone has; returns how many tensors were loaded, missing and without a place in it.
+
+    Only counters of batches may be missing; what has no place is named under ``ignored`` (the classifier).
+    """
     own = backbone.state_dict()
     counters = {key for key in own if key.endswith("num_batches_tracked")}  # old checkpoints lack them
     fitting = {key for key, tensor in own.items() if key in tensors and tensors[key].shape == tensor.shape}
@@ -61,7 +63,9 @@ def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> list[s
             "set backbone.name to the network that the file is of",
         )
     backbone.load_state_dict({**own, **{key: tensors[key] for key in fitting}})
-    return sorted(tensors.keys() - own.keys())
+    ignored = sorted(tensors.keys() - own.keys())
+    count = {"loaded": len(fitting), "missing": len(own) - len(fitting), "unexpected": len(ignored)}
+    return {"tensors": count, "ignored": ignored}
 
 
 def _imagenet(_: nn.Module, name: str) -> tuple[Tensors, Provenance]:
