@@ -27,7 +27,7 @@ def headline(results: Results) -> str:
     said = f"{_capital(best.what.doing)} is best with {_share(best)}: {_percent(best.accuracy.value)} are right"
     if best is a:
         if any(each.setting not in "AG" for each in at):
-            said += f". With {_share(best)} pre-training buys nothing here"
+            said += ". No pre-training comes above it"
     elif a is None:
         said += ". Training from scratch is not done yet, so there is nothing to compare it with"
     elif best.to_a is not None and best.to_a.told:
