@@ -109,7 +109,7 @@ def study_table(results: Results, wide: bool = True) -> Table:
     titles = ["setting", "labels", "accuracy", "minus A", "worth (95 %)", *(("ece", "knn", "tune", "train") * wide)]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for title in [*titles, "seeds"]:
-        table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=title != "seeds")
+        table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
     study = results.study
     for fraction in sorted(study.fractions, reverse=True):
         for setting in sorted(study.settings):
@@ -119,7 +119,8 @@ def study_table(results: Results, wide: bool = True) -> Table:
             figures = [*figures, *[""] * 8][: len(titles) - 1]
             seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
             if failed:
-                seeds.append(f" ({failed} failed)", "bold red")
+                seeds.append("!", "bold red")
+                table.caption = "! cells have failed"
             table.add_row(f"{setting} {SETTINGS[setting].phrase}", *figures, seeds, style=None if line else "dim")
     return table
 

@@ -129,7 +129,7 @@ def test_the_interval_reaches_over_the_end_of_the_data() -> None:
     assert got.low < got.value < got.high == 10
     assert (got.beyond.low, got.beyond.value, got.beyond.high) == ("", "", "more")
     assert got.interval_text.endswith(" to more than 10")
-    assert got.short.endswith(" to >10)")
+    assert got.short.endswith("..>10)")
 
 
 def test_the_sentence_is_the_one_of_the_documents() -> None:

@@ -65,8 +65,9 @@ class Worth:
 
     @property
     def short(self) -> str:
-        """'7.4 (5.1 to >10)', for a narrow column."""
-        return f"{self.text} ({self.interval_text})".replace("more than ", ">").replace("less than ", "<")
+        """'7.4 (5.1..>10)', for a narrow column."""
+        long = f"{self.text} ({self.interval_text})"
+        return long.replace("more than ", ">").replace("less than ", "<").replace(" to ", "..")
 
     @property
     def harms(self) -> bool:
