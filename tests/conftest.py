@@ -86,6 +86,26 @@ def small() -> Callable[..., recipes.Recipe]:
     return lambda **changes: recipes.load("quick", SMALL | {k.replace("__", "."): v for k, v in changes.items()})
 
 
+SMALL_BYOL = {
+    "data.size": 32,
+    "train.epochs": 2,
+    "train.batch": 12,
+    "val.batch": 12,
+    "backbone.name": "resnet10t",
+    "byol.hidden": 64,
+    "byol.projection": 16,
+}
+"""Changes to `byol-quick`, likewise."""
+
+
+@pytest.fixture(scope="session")
+def unlabelled() -> Callable[..., recipes.Recipe]:
+    """A small recipe that needs no labels; ``unlabelled(train__epochs=1)`` changes a field."""
+    return lambda **changes: recipes.load(
+        "byol-quick", SMALL_BYOL | {k.replace("__", "."): v for k, v in changes.items()}
+    )
+
+
 @pytest.fixture(scope="session")
 def trained(
     shared_data: Callable[[str], Path], small: Callable[..., recipes.Recipe], tmp_path_factory: pytest.TempPathFactory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,45 @@ def test_overrides_are_laid_over_a_recipe_by_name_or_by_value(
     with pytest.raises(hs.HeadstartError, match="unknown field train"):
         hs.fit("quick", photos, tmp_path / "other", overrides={"train.epoch": 1})
     assert not (tmp_path / "other").exists()
+
+
+class Reader(io.StringIO):
+    """Where a console writes; at every epoch's line it looks at what the report says."""
+
+    def __init__(self, report: Path) -> None:
+        super().__init__()
+        self.report, self.seen = report, list[str]()
+
+    def write(self, text: str) -> int:
+        if text.startswith("epoch ") and self.report.exists():
+            said = re.search(r"Training: (\d of \d) epochs done", self.report.read_text(encoding="utf-8"))
+            self.seen.append(said.group(1) if said else "nothing")
+        return super().write(text)
+
+
+def test_the_report_is_rewritten_while_training(
+    photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each epoch, were it not for the share of the time that it may take."""
+    monkeypatch.setattr("headstart.watch.REPORT_SHARE", 1e9)
+    reader = Reader(tmp_path / "run" / "report.html")
+    run = hs.fit(small(train__epochs=4), photos, tmp_path / "run", console=Console(file=reader))
+    assert reader.seen == ["1 of 4", "2 of 4", "3 of 4"], "at the lines of epochs 2, 3 and 4"
+    assert "epochs done" not in run.report().read_text(encoding="utf-8")
+
+
+def test_a_terminal_shows_a_table_of_epochs_and_the_time_left(
+    photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
+) -> None:
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=120, color_system=None)
+    hs.fit(small(), photos, tmp_path / "run", console=terminal)
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert re.search(r"epoch +train loss +accuracy +val loss +accuracy +seconds +images/s", said)
+    assert re.search(r"1/3 +\d\.\d{4} +\d+\.\d\d% +\d\.\d{4} +\d+\.\d\d% +\d+ +\d+", said)
+    assert re.search(r"epoch 3/3 [━╸╺ ]+ 100% \d:\d\d:\d\d left \d:\d\d:\d\d", said)
+    assert "best" in said
+    assert "(best so far)" not in said, "the lines of a log are for where nobody looks"
 
 
 def test_a_run_knows_itself(trained: tuple[Path, Path]) -> None:

@@ -97,6 +97,17 @@ def test_fit_report_predict_and_evaluate(photos: Path, tmp_path: Path) -> None:
     assert "balanced_accuracy" in headstart("evaluate", run, photos).stdout
 
 
+def test_evaluate_says_how_many_training_images_it_left_out(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run, photos = trained
+    for kind in ("dress", "hat"):
+        shutil.copytree(photos / kind, tmp_path / "two" / kind)
+    done = headstart("evaluate", run, tmp_path / "two", "--json")
+    assert f"left out 32 images that {run} was trained on (--split all keeps them)" in done.stderr
+    assert {"images": 8, "left_out": 32, "split": "all"}.items() <= json.loads(done.stdout).items()
+    done = headstart("evaluate", run, tmp_path / "two", "--split", "all", "--json")
+    assert (done.stderr, json.loads(done.stdout)["images"]) == ("", 40)
+
+
 def test_predict_prints_adds_probabilities_and_exits_1_for_unreadable_files(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -132,6 +143,21 @@ def test_predict_fills_in_the_labels_of_a_list(trained: tuple[Path, Path], tmp_p
     ]
     direct = hs.Run(run).predict([files[2], files[0]]).labels
     assert [row["label"] for row in rows] == [*direct, ""]
+
+
+def test_predict_says_which_rows_of_a_list_name_no_file(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run, photos = trained
+    file = sorted((photos / "hat").iterdir())[0]
+    table = tmp_path / "test.csv"
+    table.write_text(f"id,Filename\n1,{file.name}\n2,  \n")
+    done = headstart("predict", run, photos / "hat", "--list", table)
+    assert done.returncode == 1
+    assert f"left out {table} line 3: no filename" in done.stderr
+    label = hs.Run(run).predict(file).labels[0]
+    assert list(csv.DictReader(done.stdout.splitlines())) == [
+        {"id": "1", "filename": file.name, "label": label},
+        {"id": "2", "filename": "  ", "label": ""},
+    ]
 
 
 def test_ctrl_c_saves_and_prints_the_command_that_resumes(photos: Path, tmp_path: Path) -> None:
@@ -222,12 +248,13 @@ class TestBadInput:
         (photos / "labels.csv").write_text("\n".join(lines) + "\n")
         assert said in self.refused_fit(photos)
 
-    def test_an_unknown_class_in_validation(self, photos: Path) -> None:
+    @pytest.mark.parametrize("split", ["validation", "test"])
+    def test_an_unknown_class_in_a_split(self, split: str, photos: Path) -> None:
         names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
-        rows = [(name, "train" if "hat" not in name else "val") for name in names]
+        rows = [(name, "train" if "hat" not in name else split) for name in names]
         text = "".join(f"{name},{name.split('/')[0]},{split}\n" for name, split in rows)
         (photos / "labels.csv").write_text("filename,label,split\n" + text)
-        assert "found hat only in validation" in self.refused_fit(photos)
+        assert f"found hat only in {split}" in self.refused_fit(photos)
 
     def test_files_that_are_no_pictures(self, photos: Path) -> None:
         victim = sorted((photos / "hat").iterdir())[0]
@@ -267,6 +294,9 @@ class TestBadInput:
             ("backbone.weights=nowhere.pt", "backbone.weights nowhere.pt: expected none, imagenet"),
             ("task=clasify", "task: expected classify, found clasify"),
             ("epochs", "expected field=value"),
+            ("optimizer.lr=inf", "field optimizer.lr: expected a finite number, found inf"),
+            ("views.mean=[0.5,nan,0.5]", "field views.mean.1: expected a finite number, found nan"),
+            ("views.std=[0.5,0,0.5]", "field views.std.1: expected greater than 0, found 0"),
         ],
     )
     def test_a_mistake_in_the_recipe(self, override: str, said: str, photos: Path) -> None:
@@ -292,6 +322,11 @@ class TestBadInput:
     def test_an_output_folder_that_cannot_be_written(self, photos: Path, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         assert "expected" in refused("fit", "quick", photos, *SMALL, "--out", tmp_path / "file" / "run")
+
+    def test_an_output_file_below_a_file(self, trained: tuple[Path, Path], tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for words in (("predict", *trained, "--out"), ("recipe", "cp", "quick")):
+            assert "out.csv: cannot be written (" in refused(*words, tmp_path / "file" / "out.csv")
 
     def test_a_run_that_is_none(self, tmp_path: Path) -> None:
         for words in (["report"], ["predict", "x.jpg"], ["evaluate", "x"]):
@@ -338,3 +373,9 @@ def test_check_speaks_to_people_and_to_programs(photos: Path) -> None:
     done = headstart("check", photos)
     assert done.returncode == 2
     assert "hat/text.png" in done.stdout
+    done = headstart("check", photos / "nowhere", "--json")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    told = json.loads(done.stdout)
+    assert set(told) == {"status", "error", "do"}
+    assert told["status"] == 2
+    assert "found no such folder" in told["error"]

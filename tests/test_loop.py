@@ -19,8 +19,10 @@ from torchvision.transforms import v2
 
 import headstart as hs
 from headstart import recipe as recipes
+from headstart.data.order import seed_of
 from headstart.loop import Epoch, Step, train
 from headstart.run import RunFolder
+from headstart.tasks import task_named
 from headstart.training import resume, start
 
 Small = Callable[..., recipes.Recipe]
@@ -94,25 +96,57 @@ def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data__size": 32, "views__sizes": []}, "data.size 32: expected images that backbone.name efficientformer_l1"),
+        ({"data__size": 224, "views__sizes": [64, 224]}, "views.sizes 64: expected images that"),
+    ],
+)
+def test_a_size_that_the_backbone_does_not_take_is_refused_before_there_is_a_run(
+    changes: dict[str, object], said: str, photos: Path, tmp_path: Path, small: Small
+) -> None:
+    with pytest.raises(hs.HeadstartError, match=said) as caught:
+        start(small(backbone__name="efficientformer_l1", **changes), str(photos), tmp_path / "run")
+    assert caught.value.do.startswith("data.size=224")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_weights_hang_on_the_seed_alone(photos: Path, tmp_path: Path, small: Small) -> None:
+    """Not on the networks that were made before, such as the one that is asked whether it takes the sizes."""
+    recipe = small(seed=3)
+    torch.manual_seed(seed_of("weights", 3))
+    drawn = task_named("classify").build(recipe, ("dress", "hat", "shoes")).weights()
+    begun = start(recipe, str(photos), tmp_path / "run").task.weights()
+    assert all(torch.equal(drawn[name], begun[name]) for name in drawn)
+
+
 KILLED_AT = {
     "before the first step": "def hook(n): os.kill(os.getpid(), 9) if n == 0 else None",
     "within an epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 2 else None",
     "after an epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 5 else None",
     "within the last epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 12 else None",
 }
-INSIDE_A_SAVE = """
+INSIDE_A_SAVE = {
+    "inside the save of a checkpoint": (".checkpoint.pt.part", 3),
+    "inside the save of the best weights": (".best.safetensors.part", 1),
+    "inside the save of the last weights": (".last.safetensors.part", 3),
+    "inside the write of the metrics": (".metrics.csv.part", 2),
+    "inside the write of the last metrics": (".metrics.csv.part", 3),
+}
+"""The ending of a file that is being written, and which of its writes is cut short."""
+DIES_INSIDE = """
 def hook(n): pass
-import headstart.run as r
 fsync, saves = os.fsync, 0
-def die_in_the_third_checkpoint(fd):
+def die_half_way(fd):
     global saves
-    if os.readlink(f"/proc/self/fd/{fd}").endswith(".checkpoint.pt.part"):
+    if os.readlink(f"/proc/self/fd/{{fd}}").endswith({ending!r}):
         saves += 1
-        if saves == 3:
+        if saves == {count}:
             os.ftruncate(fd, os.fstat(fd).st_size // 2)
             os.kill(os.getpid(), 9)
     fsync(fd)
-os.fsync = die_in_the_third_checkpoint
+os.fsync = die_half_way
 """
 KILLED = """
 import os, sys
@@ -130,13 +164,14 @@ for n, event in enumerate(train(training), 1):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to know which file is being written")
-@pytest.mark.parametrize("moment", [*KILLED_AT, "inside a save"])
+@pytest.mark.parametrize("moment", [*KILLED_AT, *INSIDE_A_SAVE])
 def test_killed_and_resumed_it_ends_at_the_same_weights(
     moment: str, photos: Path, tmp_path: Path, small: Small
 ) -> None:
     """SIGKILL in another process, then `resume` in this one."""
     whole = finish(tmp_path / "whole", photos, small())
-    program = KILLED.format(hook=KILLED_AT.get(moment, INSIDE_A_SAVE))
+    ending, count = INSIDE_A_SAVE.get(moment, ("", 0))
+    program = KILLED.format(hook=KILLED_AT.get(moment, DIES_INSIDE.format(ending=ending, count=count)))
     settings = repr(small().model_dump(exclude_none=True))
     arguments = [sys.executable, "-c", program, str(photos), str(tmp_path / "killed"), settings]
     killed = subprocess.run(arguments, capture_output=True, text=True, check=False, env={**os.environ})
@@ -160,6 +195,26 @@ def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, 
     for _ in train(resume(tmp_path / "second")):
         pass
     assert RunFolder.open(tmp_path / "second").finished
+
+
+def test_a_run_from_pretrained_weights_that_is_resumed_ends_as_one_that_was_not(
+    photos: Path, tmp_path: Path, small: Small
+) -> None:
+    first = finish(tmp_path / "first", photos, small())
+    recipe = small(backbone__weights=str(first.path), seed=1)
+    whole = finish(tmp_path / "whole", photos, recipe)
+    assert whole.environment["weights"]["source"] == f"run {first.path}"
+    for events in (0, 2, 5):  # before the first save it begins again with the same weights
+        stopped = tmp_path / f"stopped after {events}"
+        if events:
+            stopped_after(events, stopped, photos, recipe)
+        else:
+            start(recipe, str(photos), stopped)
+        for _ in train(resume(stopped)):
+            pass
+        again = RunFolder.open(stopped)
+        assert same(whole.last, again.last)
+        assert same(whole.best, again.best)
 
 
 def test_resume_refuses_other_images(photos: Path, tmp_path: Path, small: Small) -> None:

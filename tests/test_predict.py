@@ -69,6 +69,42 @@ def test_a_class_missing_from_the_images_does_not_shift_the_others(trained: tupl
     assert answer.split == "all"
 
 
+def test_images_that_were_trained_on_are_left_out_of_other_folders(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """A part of the folder, and the folder with more beside it; a split that is asked for is taken as it is."""
+    path, photos = trained
+    run = RunFolder.open(path)
+    model, held = load(run), {row["filename"] for row in run.predictions}
+    part = Path(shutil.copytree(photos, tmp_path / "part"))
+    for kind in part.iterdir():
+        for file in sorted(kind.iterdir())[:5]:
+            file.unlink()
+    there = {file.relative_to(part).as_posix() for file in part.rglob("*.jpg")}
+    answer = evaluate(model, run, str(part))
+    assert (answer.split, set(answer.paths), answer.left_out) == ("all", held & there, 45 - len(held & there))
+    assert len(evaluate(model, run, str(part), split="all").paths) == 45
+    more = Path(shutil.copytree(photos, tmp_path / "more"))
+    with Image.open(sorted((more / "hat").iterdir())[0]) as picture:
+        picture.rotate(90).save(more / "hat" / "new.png")
+    answer = evaluate(model, run, str(more))
+    assert (set(answer.paths), answer.left_out) == (held | {"hat/new.png"}, 48)
+
+
+def test_a_folder_of_training_images_alone_is_refused_and_an_older_run_takes_it(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run = RunFolder.open(shutil.copytree(trained[0], tmp_path / "run"))
+    held = {row["filename"] for row in run.predictions}
+    for file in sorted(trained[1].rglob("*.jpg")):
+        name = file.relative_to(trained[1])
+        if name.as_posix() not in held:
+            (tmp_path / "seen" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / "seen" / name)
+    with pytest.raises(hs.HeadstartError, match=r"was not trained on, found its 48 .*--split all"):
+        evaluate(load(run), run, str(tmp_path / "seen"))
+    (run.path / "trained_on.txt").unlink()
+    assert len(evaluate(load(run), run, str(tmp_path / "seen")).paths) == 48
+
+
 def test_an_unknown_class_is_an_error_that_names_it(trained: tuple[Path, Path], tmp_path: Path) -> None:
     path, photos = trained
     shutil.copytree(photos / "hat", tmp_path / "more" / "hats")

@@ -101,3 +101,22 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
     assert [short.side(epoch) for epoch in range(2)] == [48, 64], "the last epoch is at the last size"
     with pytest.raises(hs.HeadstartError, match=r"views\.sizes: expected none above data\.size"):
         recipes.load("quick", {"data.size": 32, "views.sizes": [48]})
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ({"train": 5}, "field train: expected a table of fields (epochs, batch, label_smoothing, precision), found 5"),
+        ({"expect": "0.9"}, "field expect: expected a table of fields (metric, value, source), found '0.9'"),
+        ({"expect.metric": "val_accuracy"}, "field expect.value: expected a value, found nothing"),
+        ({"views.mean": [0.5]}, "field views.mean: expected three numbers, found [0.5]"),
+        ({"views.std": [0.5, 0.5, 0.5, 0.5]}, "field views.std: expected three numbers, found [0.5, 0.5, 0.5, 0.5]"),
+        ({"views.mean": 0.5}, "field views.mean: expected three numbers, found 0.5"),
+        ({"views.mean": ["a", 1, 2]}, "field views.mean.0: expected a valid number, found 'a'"),
+        ({"views.sizes": 32}, "field views.sizes: expected a list of numbers, found 32"),
+    ],
+)
+def test_what_was_expected_is_said_in_plain_words(override: dict[str, object], said: str) -> None:
+    with pytest.raises(hs.HeadstartError) as caught:
+        recipes.load("quick", override)
+    assert caught.value.problem == f"quick: {said}"

@@ -9,7 +9,7 @@
 This is the whole public surface; importing it does not import torch.
 """
 
-from headstart.api import Run, check, fit, resume
+from headstart.api import Run, check, fit, resume, study
 from headstart.errors import HeadstartError
 
-__all__ = ["HeadstartError", "Run", "check", "fit", "resume"]
+__all__ = ["HeadstartError", "Run", "check", "fit", "resume", "study"]

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.console import Console
 
     from headstart.data.check import Health
+    from headstart.insight.cells import Study
     from headstart.insight.learned import Learned
     from headstart.insight.measures import Measures
+    from headstart.plan import Plan
     from headstart.predict import Predictions
     from headstart.recipe import Recipe
     from headstart.run import Row, RunFolder
@@ -53,12 +56,15 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the validation images that the kept weights get right, 0 to 1; None before the first epoch ends."""
+        """Share of the validation images that the kept weights get right, 0 to 1.
+
+        None before the first epoch ends, and where the run's task answers with no classes.
+        """
         from headstart.run import best_epoch
 
-        rows, metric = self.metrics, self.folder.recipe.keep.metric.removeprefix("val_")
-        best = best_epoch(rows, metric)
-        return next((row["accuracy"] for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+        rows = self.metrics
+        best = best_epoch(rows, self.folder.recipe.keep.metric)
+        return next((row.get("accuracy") for row in rows if row["split"] == "val" and row["epoch"] == best), None)
 
     @property
     def finished(self) -> bool:
@@ -124,11 +130,10 @@ def fit(
     ``console`` (default: the terminal). Ctrl-C saves and returns the unfinished run; `resume` goes on with it.
     Raises HeadstartError for what the caller can mend.
     """
-    from headstart import recipe as recipes
     from headstart.run import free_name
     from headstart.training import start
 
-    settings = recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
+    settings = _settings(recipe, overrides)
     stem = f"{settings.name}-{Path(data).absolute().name}"
     folder = Path(out) if out is not None else free_name(Path("runs"), stem)
     return _carry_out(lambda decoding: start(settings, os.fspath(data), folder, decoding), console)
@@ -140,6 +145,98 @@ def resume(run: Place, data: Place | None = None, console: Console | None = None
 
     moved = None if data is None else os.fspath(data)
     return _carry_out(lambda decoding: take_up(Path(run), moved, decoding), console)
+
+
+def study(
+    data: Place,
+    unlabelled: Place | None = None,
+    corpus: Place | None = None,
+    settings: str = "ABCDE",
+    labels: Sequence[float] | None = None,
+    seeds: int = 3,
+    jobs: int = 1,
+    out: Place | None = None,
+    recipe: str | Recipe = "quick",
+    pretraining: str | Recipe = "byol-quick",
+    overrides: Mapping[str, Any] | None = None,
+    tune: bool = True,
+    budget: str | None = None,
+    console: Console | None = None,
+) -> DataFrame:
+    """How much each kind of pre-training buys on the images of ``data``: the table, a row a setting and fraction.
+
+    ``settings`` are letters A to G; ``labels`` are label fractions (default: 0.05, 0.1, 0.25, 0.5 and 1, as far as
+    every class keeps an image). The study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it
+    goes on where it stood. ``budget`` ("30m") chooses the epochs to fit. Failed cells are missing from the figures.
+    Raises HeadstartError for what the caller can mend.
+    """
+    import pandas as pd
+
+    from headstart.insight.results import Results, table_rows
+
+    plan = plan_study(data, unlabelled, corpus, settings, labels, seeds, out, recipe, pretraining, overrides, tune)
+    return pd.DataFrame(table_rows(Results(carry_out_study(plan, jobs, budget, console))))
+
+
+def plan_study(
+    data: Place,
+    unlabelled: Place | None,
+    corpus: Place | None,
+    settings: str,
+    labels: Sequence[float] | None,
+    seeds: int,
+    out: Place | None,
+    recipe: str | Recipe,
+    pretraining: str | Recipe,
+    overrides: Mapping[str, Any] | None,
+    tune: bool,
+) -> Plan:
+    """The arguments of `study` as a plan, nothing being done yet."""
+    from headstart.plan import Plan, possible_fractions
+
+    base = _settings(recipe, overrides)
+    return Plan(
+        data=os.fspath(data),
+        out=Path(out) if out is not None else Path("runs") / f"study-{Path(data).absolute().name}",
+        recipe=base,
+        pretraining=_settings(pretraining),
+        settings=settings.upper(),
+        fractions=tuple(labels) if labels is not None else possible_fractions(os.fspath(data), base),
+        seeds=tuple(range(seeds)),
+        tuned=tune,
+        unlabelled=None if unlabelled is None else os.fspath(unlabelled),
+        corpus=None if corpus is None else os.fspath(corpus),
+    )
+
+
+def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, console: Console | None = None) -> Study:
+    """Carry out what is left of a plan under one bar, having said first how long it will take."""
+    from rich.console import Console
+
+    from headstart.estimate import estimate, fit_budget, read_budget
+    from headstart.study import carry_out, kept_plan, prepare
+    from headstart.watch import study_bar
+
+    console = console or Console(stderr=True)
+    allowed = None if budget is None else read_budget(budget)
+    with console.status("decode the images, and time a few steps"):
+        plan = kept_plan(plan)
+        carrying = prepare(plan, jobs=jobs)
+        if allowed is not None and not carrying.study.cells:
+            plan, seconds = fit_budget(plan, carrying.pixels, allowed)
+            carrying = prepare(plan, jobs=jobs)
+        else:
+            seconds = estimate(plan, carrying.pixels)
+    with study_bar(console, carrying, seconds) as shown:
+        for state in carry_out(carrying):
+            shown(state)
+    return carrying.study
+
+
+def _settings(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    from headstart import recipe as recipes
+
+    return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
 
 
 def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], console: Console | None) -> Run:

@@ -54,8 +54,13 @@ def check(
     from headstart.tables import health_table
     from headstart.watch import bar
 
-    with bar(ERR, "look at images") as progress:
-        health = look(data, group, progress=progress)
+    try:
+        with bar(ERR, "look at images") as progress:
+            health = look(data, group, progress=progress)
+    except HeadstartError as error:
+        if as_json:
+            _print_json({"status": 2, "error": error.problem, "do": error.do})
+        raise
     if as_json:
         _print_json(health.to_json())
     else:
@@ -109,9 +114,88 @@ def _say_what_next(run: Run) -> None:
     if not run.finished:
         ERR.print(f"stopped and saved; go on with: [bold]headstart fit --resume {run.path}[/bold]", soft_wrap=True)
         raise typer.Exit(130)
-    accuracy = f"validation accuracy {run.accuracy:.2%}" if run.accuracy is not None else ""
-    OUT.print(f"{accuracy}\nrun      {run.path}\nreport   {run.path / 'report.html'}", soft_wrap=True)
-    OUT.print(f"use it   headstart predict {run.path} IMAGES --out labels.csv", soft_wrap=True)
+    from headstart.insight.health import verdict
+
+    health, backbone = verdict(run.metrics), run.folder.recipe.backbone.name
+    if health is not None:
+        result = f"{health.sentence} {health.do}".strip()
+        use = f"fit quick LABELLED_DATA backbone.name={backbone} backbone.weights={run.path}"
+    else:
+        result, use = f"validation accuracy {run.accuracy:.2%}", f"predict {run.path} IMAGES --out labels.csv"
+    OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
+    OUT.print(f"use it   headstart {use}", markup=False, soft_wrap=True)
+
+
+@app.command(rich_help_panel="Train")
+def study(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="Changes to the recipe: train.epochs=5")
+    ] = None,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Images to pre-train on without labels. [dim]Default: the training images[/dim]"
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Labelled images to pre-train on. [dim]Default: the recipe's weights[/dim]"),
+    ] = None,
+    settings: Annotated[
+        str,
+        typer.Option(
+            help="A from scratch; B fine-tune supervised, C self-supervised; D probe supervised, E self-supervised;"
+            " F continued pre-training; G probe random."
+        ),
+    ] = "ABCDE",
+    labels: Annotated[
+        str | None, typer.Option(metavar="0.1,0.5,1", help="Label fractions. [dim]Default: 0.05,0.1,0.25,0.5,1[/dim]")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Each cell so many times: error bars come of it.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells trained at the same time, sharing the cores.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")] = None,
+    recipe: Annotated[str, typer.Option(help="What every cell is made from: a shipped recipe or a file.")] = "quick",
+    pretraining: Annotated[str, typer.Option(help="The recipe of self-supervised pre-training.")] = "byol-quick",
+    tune: Annotated[
+        bool, typer.Option(help="Choose each setting's learning rate on training images; else one recipe for all.")
+    ] = True,
+    budget: Annotated[str | None, typer.Option(metavar="30m", help="Choose epochs to fit into this time.")] = None,
+) -> None:
+    """How much does each kind of pre-training buy on your images? Trains the grid, and makes one table.
+
+    It says first how long it will take, shows a table from the first minutes, and goes on where it stood when it is
+    called again. Exit status 1 when a cell failed: the table marks it, and the next call tries it again.
+    """
+    from headstart import api
+    from headstart.insight.results import Results
+    from headstart.insight.verdicts import headline, verdicts
+    from headstart.recipe import read_overrides
+    from headstart.tables import study_table
+
+    fractions = None if labels is None else [_share(text) for text in labels.split(",")]
+    changes = read_overrides(overrides or [])
+    plan = api.plan_study(data, unlabelled, corpus, settings, fractions, seeds, out, recipe, pretraining, changes, tune)
+    try:
+        results = Results(api.carry_out_study(plan, jobs, budget, ERR))
+    except KeyboardInterrupt:
+        ERR.print(f"stopped; the same command goes on where it stood ({plan.out})", soft_wrap=True)
+        raise typer.Exit(130) from None
+    OUT.print(study_table(results))
+    OUT.print(f"\n{headline(results)}", markup=False)
+    for verdict in verdicts(results):
+        OUT.print(f"- {verdict}", markup=False)
+    OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if results.study.failed else 0)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise HeadstartError(
+            f"--labels: expected shares such as 0.1,0.5,1, found {text}", "headstart study --help"
+        ) from None
 
 
 @app.command(rich_help_panel="Look")
@@ -221,9 +305,14 @@ def evaluate(
     model = load(folder, unfinished)
     with bar(ERR, "look at images") as progress:
         answer = look(model, folder, data, split, progress)
+    if answer.left_out:
+        said = (
+            f"left out {answer.left_out:,} images that {folder.path} was trained on (--split {answer.split} keeps them)"
+        )
+        ERR.print(said, markup=False, soft_wrap=True)
     measures = measure(answer.labels, answer.probabilities, model.classes)
     if as_json:
-        _print_json({"split": answer.split, **measures.to_json()})
+        _print_json({"split": answer.split, "left_out": answer.left_out, **measures.to_json()})
     else:
         OUT.print(measures_table(measures, answer.split))
 

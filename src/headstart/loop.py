@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import MetricCollection
 
 from headstart.checkpoint import read_weights, save_weights
-from headstart.data.order import Rows, batches, seed_of, share, training_order, training_step
-from headstart.data.views import draw, plain_view, training_view
+from headstart.data.order import Rows, seed_of, share, training_step
+from headstart.data.views import draw, training_view
 from headstart.errors import HeadstartError
+from headstart.insight.health import verdict
+from headstart.look import figures_of, look, neighbourhood, see_sample
 from headstart.optimizer import lr_factor, set_lr
+from headstart.recipe import Views
 from headstart.record import predictions, save_features
 from headstart.run import Row
 from headstart.tasks import Batch, Seen
@@ -61,13 +61,18 @@ def train(training: Training) -> Generator[Step | Epoch, None, None]:
     Raises HeadstartError when the loss is no longer a number, or the run folder can no longer be written.
     """
     recipe, fabric, progress = training.recipe, training.fabric, training.progress
-    epochs, steps, count = recipe.train.epochs, training.steps, len(training.train_rows)
+    epochs, steps = recipe.train.epochs, training.steps
     saved = time.monotonic()
     try:
         while progress.epoch < epochs:
             epoch, began = progress.epoch, time.perf_counter() - progress.seconds
-            order = training.train_rows[training_order(recipe.seed, epoch, count)]
+            order = training.order(epoch)
             training.task.train()
+            if recipe.probe.method == "logistic":
+                from headstart.probe import solve_head  # scikit-learn takes a second to import
+
+                solve_head(training)
+                progress.step, progress.seconds = steps, time.perf_counter() - began
             while progress.step < steps:
                 step = progress.step
                 set_lr(training.optimizer, lr_factor(recipe.schedule, epochs, epoch, step, steps))
@@ -94,47 +99,51 @@ def train(training: Training) -> Generator[Step | Epoch, None, None]:
 
 
 def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Batch:
-    """This rank's part of a step. The draw is made for all ranks, so that it does not hang on their number."""
+    """This rank's part of a step. Draws are made for all ranks, so that they do not hang on their number."""
     recipe, fabric = training.recipe, training.fabric
-    chance = torch.Generator().manual_seed(seed_of("views", recipe.seed, epoch, step))
-    drawn = draw(recipe.views, len(rows), chance).of(slice(fabric.global_rank, None, fabric.world_size))
     mine = share(rows, fabric.global_rank, fabric.world_size)
-    images = training_view(training.pixels.batch(mine).to(fabric.device), recipe.views, recipe.side(epoch), drawn)
-    return Batch(images, training.labels[mine].to(fabric.device))
+    labels = training.labels[mine].to(fabric.device)
+    if training.embedded is not None:
+        return Batch(training.embedded.training(mine, epoch), labels)
+    pixels = training.pixels.batch(mine).to(fabric.device)
+
+    def view(name: str, settings: Views) -> Tensor:
+        chance = torch.Generator().manual_seed(seed_of(name, recipe.seed, epoch, step))
+        drawn = draw(settings, len(rows), chance).of(slice(fabric.global_rank, None, fabric.world_size))
+        return training_view(pixels, settings, recipe.side(epoch), drawn)
+
+    second = view("second views", recipe.second_views or recipe.views) if training.task.views == 2 else None
+    return Batch(view("views", recipe.views), labels, second)
 
 
 def _end_of_epoch(training: Training) -> Epoch:
     """Validate, keep what is best, and write the epoch down: `metrics.csv` comes after all that it speaks of."""
-    run, progress, keep = training.run, training.progress, training.recipe.keep.metric
-    count = len(training.train_rows)
-    learnt = _figures(training.task.training_metrics)
-    speed = {"seconds": round(progress.seconds, 3), "images_per_second": round(count / max(progress.seconds, 1e-9), 1)}
+    run, progress, task = training.run, training.progress, training.task
+    count = len(training.order(progress.epoch))
     first: Row = {
         "epoch": progress.epoch,
         "split": "train",
         "images": count,
-        **learnt,
+        **figures_of(task.training_metrics),
         "lr": training.optimizer.param_groups[0]["lr"],
-        **speed,
+        "seconds": round(progress.seconds, 3),
+        "images_per_second": round(count / max(progress.seconds, 1e-9), 1),
     }
-    second, seen = _validate(training, "val")
+    second, seen = look(training, "val")
+    second |= _look_closer(training, seen)
     rows = [first, second]
-    value = second[keep.removeprefix("val_")]
-    kept = progress.best is None or (value < progress.best if keep == "val_loss" else value > progress.best)
-    if kept:
-        progress.best = value
+    kept = _is_best(training, second)
     done = progress.epoch + 1 == training.recipe.train.epochs
     if training.fabric.is_global_zero:
         if kept:
-            save_weights(run, "best", training.task.weights())
-            run.write_table("predictions.csv", predictions(training.pixels.index, "val", seen.probabilities))
-        save_weights(run, "last", training.task.weights())
-    if progress.epoch in training.recipe.looked_at():
-        _store_features(training, seen)
+            save_weights(run, "best", task.weights())
+            if task.classes:
+                run.write_table("predictions.csv", predictions(training.pixels.index, "val", seen.probabilities))
+        save_weights(run, "last", task.weights())
     if done and training.pixels.index.positions("test"):
         training.fabric.barrier()
-        training.task.set_weights(read_weights(run))
-        rows.append(_validate(training, "test")[0])
+        task.set_weights(read_weights(run))
+        rows.append(look(training, "test")[0])
     progress.rows += rows
     progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
     if training.fabric.is_global_zero:
@@ -143,52 +152,35 @@ def _end_of_epoch(training: Training) -> Epoch:
             shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
     if not done:
         training.save()
+    _require_health(training)
     return Epoch(progress.epoch - 1, tuple(rows), kept)
 
 
-def _validate(training: Training, split: str) -> tuple[Row, Seen]:
-    """The figures of one split, and what the network sees in its images, over all ranks."""
-    began, rows = time.perf_counter(), np.array(training.pixels.index.positions(split), dtype=np.int64)
-    seen = _see(training, rows, training.task.evaluate)
-    seconds = time.perf_counter() - began
-    speed = {"seconds": round(seconds, 3), "images_per_second": round(len(rows) / seconds, 1)}
-    figures = _figures(training.task.metrics)
-    return {"epoch": training.progress.epoch, "split": split, "images": len(rows), **figures, **speed}, seen
+def _look_closer(training: Training, validation: Seen) -> Row:
+    """Look at a sample of the training images too: store it at the chosen epochs, and find neighbours in it.
+
+    Neighbours are told where a task learns without labels and there are some; others have their accuracy.
+    """
+    run, epoch, without = training.run, training.progress.epoch, not training.task.labelled
+    stored = epoch in training.recipe.looked_at()
+    if not (stored or without):
+        return {}
+    sample, seconds = see_sample(training)
+    if stored and training.fabric.is_global_zero:
+        save_features(run, epoch, validation, sample, seconds)
+    return neighbourhood(training, validation, sample) if without else {}
 
 
-def _store_features(training: Training, validation: Seen) -> None:
-    """Look at a sample of the training images too, and write down what is seen."""
-    began = time.perf_counter()
-    sample = _see(training, training.sample_rows, lambda batch: training.task.see(batch.images))
-    if training.fabric.is_global_zero:
-        both = Seen(*(torch.cat(parts) for parts in zip(validation, sample, strict=True)))
-        save_features(training.run, training.progress.epoch, both, time.perf_counter() - began)
-
-
-@torch.inference_mode()
-def _see(training: Training, rows: Rows, look: Callable[[Batch], Seen]) -> Seen:
-    """What ``look`` sees in some rows, in their order, on the CPU; each rank looks at its share."""
-    recipe, fabric, task = training.recipe, training.fabric, training.task
-    features, probabilities = (torch.zeros(len(rows), width) for width in (task.features, task.classes))
-    task.eval()
-    for places in batches(share(np.arange(len(rows)), fabric.global_rank, fabric.world_size), recipe.val.batch):
-        images = plain_view(training.pixels.batch(rows[places]).to(fabric.device), recipe.views)
-        with fabric.autocast():
-            seen = look(Batch(images, training.labels[rows[places]].to(fabric.device)))
-        features[places], probabilities[places] = seen.features.cpu(), seen.probabilities.cpu()
-    if fabric.world_size > 1:  # each row is zero on all ranks but one
-        whole = fabric.all_reduce((features.to(fabric.device), probabilities.to(fabric.device)), reduce_op="sum")
-        features, probabilities = (torch.as_tensor(part).cpu() for part in whole)
-    return Seen(features, probabilities)
-
-
-def _figures(metrics: MetricCollection) -> dict[str, float]:
-    """What a metric collection holds, as plain numbers; it then begins anew."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchmetrics misses updates that were made before a run was resumed
-        figures = {name: float(value) for name, value in metrics.compute().items()}
-    metrics.reset()
-    return figures
+def _is_best(training: Training, validated: Row) -> bool:
+    """Whether an epoch is the best so far by the metric that the recipe keeps, which is then written down."""
+    progress, keep = training.progress, training.recipe.keep.metric
+    if keep == "last":
+        return True
+    value, best = validated[keep.removeprefix("val_")], progress.best
+    if best is not None and not (value < best if keep == "val_loss" else value > best):
+        return False
+    progress.best = value
+    return True
 
 
 def _require_number(loss: Tensor, training: Training) -> None:
@@ -199,3 +191,10 @@ def _require_number(loss: Tensor, training: Training) -> None:
             f" {training.progress.epoch + 1}, step {training.progress.step}",
             f"headstart fit {training.recipe.name} {training.run.data['root']} optimizer.lr={lr / 10:g}",
         )
+
+
+def _require_health(training: Training) -> None:
+    """Stop a training whose network gives the same answer to every image: more of it would mend nothing."""
+    health = verdict(training.progress.rows)
+    if health is not None and health.kind == "collapsed":
+        raise HeadstartError(f"{training.run.path}: expected features that differ, found {health.sentence}", health.do)

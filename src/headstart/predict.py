@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.checkpoint import read_weights
-from headstart.data.index import UNLABELLED, images_below, natural
+from headstart.data.index import UNLABELLED, Index, images_below, natural
 from headstart.data.layouts import scan
 from headstart.data.listing import read_rows, require_column
-from headstart.data.order import batches
-from headstart.data.pixels import decode, stream
+from headstart.data.order import Rows, batches
+from headstart.data.pixels import Pixels, decode, stream
 from headstart.data.split import hold_out
 from headstart.data.views import plain_view
 from headstart.errors import HeadstartError, nearest
 from headstart.recipe import Recipe
-from headstart.run import Row, RunFolder
+from headstart.run import Row, RunFolder, read_trained_on
 from headstart.tasks import Task, task_named
 
 Counting = Callable[[int, int], None]
@@ -88,12 +88,23 @@ class Evaluation:
     """(N,): positions in the run's classes."""
     probabilities: NDArray[np.float32]
     """(N, C)"""
+    left_out: int = 0
+    """Images that the run was trained on."""
 
 
 def load(run: RunFolder, unfinished: bool = False) -> Model:
-    """The best weights of a run. Raises HeadstartError unless it finished, or ``unfinished`` ones are asked for."""
-    run.require_finished(unfinished)
+    """The best weights of a run.
+
+    Raises HeadstartError unless it finished, or ``unfinished`` ones are asked for, and for a run without answers.
+    """
     recipe, classes = run.recipe, tuple(run.classes)
+    if not task_named(recipe.task).labelled:
+        raise HeadstartError(
+            f"{run.path}: expected a run that answers with classes, found the task {recipe.task}, which has none;"
+            " train a classifier from its weights",
+            f"headstart fit quick LABELLED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}",
+        )
+    run.require_finished(unfinished)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = task_named(recipe.task).build(recipe, classes)
     task.set_weights(read_weights(run))
@@ -138,7 +149,8 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def fill_in(table: Path, model: Model, folder: Path, progress: Counting | None = None) -> tuple[list[Row], Predictions]:
-    """The rows of a CSV with a ``filename`` column, ``label`` filled in (empty where the file cannot be read).
+    """The rows of a CSV with a ``filename`` column, ``label`` filled in (empty where the file cannot be read,
+    or none is named).
 
     The names are relative to ``folder``; the other columns are carried over.
     """
@@ -147,10 +159,12 @@ def fill_in(table: Path, model: Model, folder: Path, progress: Counting | None =
     rows = [row for _, row in lines]
     if not rows:
         raise HeadstartError(f"{table}: expected rows of images, found none", "headstart predict --help")
-    files = list(dict.fromkeys(folder / row["filename"].strip() for row in rows))
-    answer = predict(model, files, progress)
+    names = [row["filename"].strip() for row in rows]
+    answer = predict(model, [folder / name for name in dict.fromkeys(names) if name], progress)
     label_of = dict(zip(answer.files, answer.labels, strict=True))
-    return [{**row, "label": label_of.get(folder / row["filename"].strip(), "")} for row in rows], answer
+    empty = [Path(f"{table} line {line}") for (line, _), name in zip(lines, names, strict=True) if not name]
+    filled = [{**row, "label": label_of.get(folder / name, "")} for row, name in zip(rows, names, strict=True)]
+    return filled, replace(answer, unreadable=(*answer.unreadable, *((row, "no filename") for row in empty)))
 
 
 def evaluate(
@@ -159,7 +173,8 @@ def evaluate(
     """Look at the labelled images of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
 
     That is the test split where there is one, else the validation split: the folder's own, or the one that `fit`
-    made when these are the images it made it of. A folder with no split that the run has not seen is taken whole.
+    made when these are the images it made it of. A folder with no split that the run has not seen is taken whole. In
+    other images than the run's own, those that it was trained on are known by their bytes, and left out.
     """
     index = scan(data, model.recipe.data.group)
     if UNLABELLED in index.labels:
@@ -178,15 +193,33 @@ def evaluate(
         index if own_split else hold_out(index, model.recipe.data.val_fraction), model.recipe.data, progress
     )
     index = pixels.index
-    seen = own_split or pixels.fingerprint == run.data["fingerprint"]
-    chosen = split or ("test" if "test" in index.splits else "val" if seen else "all")
-    rows = np.array(list(range(len(index))) if chosen == "all" else index.positions(chosen), dtype=np.int64)
-    if not len(rows):
-        there = ", ".join(sorted({*index.splits, "all"}))
-        raise HeadstartError(
-            f"{data}: expected images of the split {chosen}, found only {there}", "choose another --split"
-        )
+    own_images = pixels.fingerprint == run.data["fingerprint"]
+    chosen = split or ("test" if "test" in index.splits else "val" if own_split or own_images else "all")
+    asked = _rows_of(index, chosen, data)
+    rows = asked if split or own_images else _not_trained_on(run, pixels, asked, data)
     answers = [model.probabilities(pixels.batch(some)) for some in batches(rows, model.recipe.val.batch)]
     number = [model.classes.index(name) for name in index.classes]
     labels = np.array([number[index.labels[row]] for row in rows], dtype=np.int64)
-    return Evaluation(chosen, tuple(index.paths[row] for row in rows), labels, np.concatenate(answers))
+    paths = tuple(index.paths[row] for row in rows)
+    return Evaluation(chosen, paths, labels, np.concatenate(answers), left_out=len(asked) - len(rows))
+
+
+def _rows_of(index: Index, split: str, data: str) -> Rows:
+    rows = np.array(list(range(len(index))) if split == "all" else index.positions(split), dtype=np.int64)
+    if not len(rows):
+        there = ", ".join(sorted({*index.splits, "all"}))
+        raise HeadstartError(
+            f"{data}: expected images of the split {split}, found only {there}", "choose another --split"
+        )
+    return rows
+
+
+def _not_trained_on(run: RunFolder, pixels: Pixels, rows: Rows, data: str) -> Rows:
+    trained_on = read_trained_on(run)
+    left = np.array([row for row in rows if pixels.contents[row] not in trained_on], dtype=np.int64)
+    if not len(left):
+        raise HeadstartError(
+            f"{data}: expected images that {run.path} was not trained on, found its {len(rows)} training images",
+            f"headstart evaluate {run.path} {data} --split all",
+        )
+    return left

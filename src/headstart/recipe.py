@@ -23,12 +23,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 Rgb = Annotated[tuple[float, float, float], Strict(False)]
+Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
 
 class Part(BaseModel):
-    """What all parts of a recipe have in common: frozen, strict, no unknown fields."""
+    """What all parts of a recipe have in common: frozen, strict, no unknown fields, every number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Data(Part):
@@ -44,6 +47,12 @@ class Data(Part):
     """Regular expression whose first group (or whole match) in the path names an image's source."""
     skip_unreadable: bool = False
     """Leave out files that cannot be decoded, instead of stopping at them."""
+    labels: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training images whose labels are used, of every class alike (a label fraction)."""
+    judge_on: Literal["validation", "training"] = "validation"
+    """Validate on the validation images, or on a part held out of the training images, to choose settings by."""
+    apart_from: str | None = None
+    """A data folder whose held-out images, and near duplicates of them, are left out of the training images."""
 
 
 class Views(Part):
@@ -51,7 +60,7 @@ class Views(Part):
 
     mean: Rgb = (0.485, 0.456, 0.406)
     """Subtracted from red, green and blue, on the scale 0 to 1."""
-    std: Rgb = (0.229, 0.224, 0.225)
+    std: Deviations = (0.229, 0.224, 0.225)
     """What red, green and blue are then divided by."""
     flip: Share = 0.5
     """Probability of a horizontal flip."""
@@ -67,8 +76,32 @@ class Views(Part):
     """Brightness is multiplied by a draw from 1 minus this to 1 plus this."""
     contrast: Share = 0.0
     """Contrast, likewise."""
+    saturation: Share = 0.0
+    """Saturation, likewise."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """The hue is turned by a draw from minus this to plus this; 1 is once round the colour wheel."""
+    jitter: Share = 1.0
+    """Probability that brightness, contrast, saturation and hue change at all."""
+    grayscale: Share = 0.0
+    """Probability that all colour goes."""
+    blur: Share = 0.0
+    """Probability of a Gaussian blur."""
+    blur_sigma: Annotated[tuple[Positive, Positive], Strict(False)] = (0.1, 2.0)
+    """Least and greatest standard deviation of the blur, in pixels of the view."""
+    blur_kernel: Annotated[int, Field(ge=3)] = 3
+    """Width of the blur in pixels, odd."""
+    solarize: Share = 0.0
+    """Probability that values in the upper half of the scale are inverted."""
     sizes: Annotated[tuple[Side, ...], Strict(False)] = ()
     """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
+
+    @model_validator(mode="after")
+    def _blur_is_possible(self) -> Views:
+        if self.blur_kernel % 2 == 0:
+            raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
+        if self.blur_sigma[0] > self.blur_sigma[1]:
+            raise ValueError(f"blur_sigma: expected the least and the greatest, found {self.blur_sigma}")
+        return self
 
 
 class Backbone(Part):
@@ -82,6 +115,17 @@ class Backbone(Part):
     """Train the backbone with the head (fine-tune), or keep it as it is (probe)."""
 
 
+class Probe(Part):
+    """How a head is trained on a frozen backbone (backbone.train=false)."""
+
+    method: Literal["steps", "logistic"] = "steps"
+    """The recipe's own steps and optimizer, or multinomial logistic regression, solved."""
+    once: bool = True
+    """Run the backbone once over the images, and train on what it saw; else anew in every step."""
+    views: Annotated[int, Field(ge=0)] = 0
+    """With `once`: so many random views of each training image, taken in turn; 0: the image as it is."""
+
+
 class Head(Part):
     """The layers between the features and the classes."""
 
@@ -91,6 +135,19 @@ class Head(Part):
     """Dropout after each hidden layer; with no hidden layer, before the linear one."""
 
 
+class Byol(Part):
+    """What Grill et al. 2020 put on the backbone, and how their target network follows it."""
+
+    projection: Annotated[int, Field(gt=0)] = 256
+    """Width of what the projector and the predictor put out."""
+    hidden: Annotated[int, Field(gt=0)] = 4096
+    """Width of the one hidden layer of either."""
+    decay: Share = 0.99
+    """Share of itself that the target network keeps in a step (the paper's tau); the rest is the online network's."""
+    decay_schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine` takes the decay to 1 at the end of the training, as the paper does."""
+
+
 class Train(Part):
     """How long and on how much at once."""
 
@@ -98,6 +155,8 @@ class Train(Part):
     """Passes over the training images."""
     batch: Annotated[int, Field(gt=1)] = 32
     """Images per step, over all processes together."""
+    same_steps: bool = True
+    """With a label fraction, an epoch has as many steps as with all labels; else it is one pass over fewer images."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes (Szegedy et al. 2016)."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
@@ -138,8 +197,8 @@ class Schedule(Part):
 class Keep(Part):
     """What is kept, and when."""
 
-    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
-    """`weights/best` are the weights with the lowest loss, or the highest accuracy, on the validation images."""
+    metric: Literal["val_loss", "val_accuracy", "last"] = "val_loss"
+    """`weights/best` are those with the lowest loss or highest accuracy on the validation images, or the last ones."""
     minutes: Positive = 10.0
     """A checkpoint to resume from is saved after each epoch, and within an epoch after this long."""
 
@@ -151,6 +210,8 @@ class Insight(Part):
     """Counted from 1; empty: the first, the middle and the last."""
     sample: Annotated[int, Field(ge=0)] = 1000
     """So many training images are looked at beside all validation images."""
+    pictures: bool = True
+    """Keep small copies of the images that are looked at, for the report."""
 
 
 class Expect(Part):
@@ -172,8 +233,12 @@ class Recipe(Part):
     """Everything random follows from this number."""
     data: Data = Data()
     views: Views = Views()
+    second_views: Views | None = None
+    """For tasks that compare two views of an image: the second one, when it is made by other rules than the first."""
     backbone: Backbone = Backbone()
+    probe: Probe = Probe()
     head: Head = Head()
+    byol: Byol = Byol()
     train: Train = Train()
     val: Validation = Validation()
     optimizer: Optimizer = Optimizer()
@@ -186,8 +251,20 @@ class Recipe(Part):
     def _numbers_fit(self) -> Recipe:
         if any(side > self.data.size for side in self.views.sizes):
             raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
+        if self.second_views is not None and self.second_views.sizes:
+            raise ValueError(f"second_views.sizes: expected none (views.sizes holds), found {self.second_views.sizes}")
+        least = min(self.views.sizes, default=self.data.size)
+        for name, views in (("views", self.views), ("second_views", self.second_views)):
+            if views is not None and views.blur and views.blur_kernel // 2 >= least:
+                raise ValueError(f"{name}.blur_kernel: expected less than {2 * least}, found {views.blur_kernel}")
         if any(epoch > self.train.epochs for epoch in self.insight.epochs):
             raise ValueError(f"insight.epochs: expected 1 to {self.train.epochs}, found {self.insight.epochs}")
+        if self.probe.method == "logistic" and (self.backbone.train or self.head.hidden or self.train.epochs > 1):
+            raise ValueError(
+                "probe.method logistic: expected a frozen backbone, no hidden layer and one epoch"
+                f" (backbone.train=false head.hidden=[] train.epochs=1), found backbone.train={self.backbone.train}"
+                f" head.hidden={list(self.head.hidden)} train.epochs={self.train.epochs}"
+            )
         return self
 
     def looked_at(self) -> tuple[int, ...]:
@@ -295,9 +372,22 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     message = error["msg"].removeprefix("Value error, ")
     if not field:
         return HeadstartError(f"{where}: {message}", show)
-    expected = message.replace("Input should be ", "").replace("Field required", "a value")
     found = "nothing" if error["type"] == "missing" else repr(error["input"])
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):  # too few: what is there says more
+        field, found = ".".join(path[:-1]), repr(error["input"])
+    expected = _expected(error["type"], field, message)
     return HeadstartError(f"{where}: field {field}: expected {expected}, found {found}", show)
+
+
+def _expected(kind: str, field: str, message: str) -> str:
+    """What pydantic asked for, in the words of the recipe rather than of Python."""
+    if kind == "model_type":
+        return f"a table of fields ({', '.join(_fields_of(field.split('.')))})"
+    if field in ("views.mean", "views.std"):
+        return "three numbers"
+    if kind == "tuple_type":
+        return "a list of numbers"
+    return message.replace("Input should be ", "").replace("Field required", "a value")
 
 
 def _fields_of(path: Iterable[str]) -> list[str]:
@@ -305,5 +395,6 @@ def _fields_of(path: Iterable[str]) -> list[str]:
     part: type[BaseModel] = Recipe
     for name in path:
         annotation = part.model_fields[name].annotation
+        annotation = next(iter(getattr(annotation, "__args__", ())), annotation)  # of `Views | None`, Views
         part = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Expect
     return list(part.model_fields)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from headstart.data.index import Index
+from headstart.data.index import UNLABELLED, Index
 from headstart.data.pixels import Pixels
 from headstart.environment import environment
 from headstart.run import Row, RunFolder
@@ -32,22 +32,27 @@ def data_facts(pixels: Pixels) -> dict[str, Any]:
         "layout": index.layout,
         "split_made": index.split_made,
         "classes": list(index.classes),
+        "images": {split: len(index.positions(split)) for split in splits},
         "counts": {split: index.counts(split) for split in splits},
         "skipped": [{"filename": name, "reason": reason} for name, reason in pixels.skipped],
     }
 
 
-def save_features(run: RunFolder, epoch: int, seen: Seen, seconds: float) -> None:
-    """What was seen after ``epoch`` (from 0) in the images that `images.csv` names, and how long looking took."""
-    content = save(seen._asdict(), metadata={"seconds": f"{seconds:.3f}"})
+def save_features(run: RunFolder, epoch: int, validation: Seen, sample: Seen, seconds: float) -> None:
+    """What was seen after ``epoch`` (from 0) in the images that `images.csv` names.
+
+    ``seconds`` is how long it took to look at the sample, which is there for this alone.
+    """
+    both = Seen(*(torch.cat(parts) for parts in zip(validation, sample, strict=True)))
+    content = save(both._asdict(), metadata={"seconds": f"{seconds:.3f}"})
     run.write(f"features/epoch-{epoch + 1:04}.safetensors", content)
 
 
 def looked_at(index: Index, rows: Sequence[int]) -> list[Row]:
-    """One row per image whose features are stored: file, split, class."""
+    """One row per image whose features are stored: file, split, class (empty where it has none)."""
+    names = {UNLABELLED: "", **dict(enumerate(index.classes))}
     return [
-        {"filename": index.paths[row], "split": index.splits[row], "label": index.classes[index.labels[row]]}
-        for row in rows
+        {"filename": index.paths[row], "split": index.splits[row], "label": names[index.labels[row]]} for row in rows
     ]
 
 

@@ -3,8 +3,10 @@
     recipe.toml            complete, every default written out
     environment.json       versions, device, the weights' provenance and SHA-256
     data.json              fingerprint, classes, counts, where the images were
+    trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can leave them out
     metrics.csv            a row per epoch and split
-    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities
+    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities; only
+                           of a task that answers with classes
     architecture.json      the network: its stages, shapes and parameters
     features/images.csv    the images that are looked at over time: validation, and a sample of training
     features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
@@ -25,6 +27,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,10 +53,11 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file, or on a disk that is read-only, there is nothing to remove
+            temporary.unlink()
         raise HeadstartError(
             f"{path}: cannot be written ({error.strerror or error})",
-            f"make room or set permissions: df -h {path.parent}",
+            f"make room, set permissions or choose another place: df -h {path.parent}",
         ) from None
 
 
@@ -154,6 +158,11 @@ class RunFolder:
         return self._read_json("architecture.json") if (self.path / "architecture.json").is_file() else None
 
     @property
+    def probe(self) -> dict[str, Any]:
+        """What was chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``."""
+        return self._read_json("probe.json")
+
+    @property
     def classes(self) -> list[str]:
         """Class names, in the order of the network's outputs."""
         return list(self.data["classes"])
@@ -213,8 +222,25 @@ class RunFolder:
         )
 
 
+def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
+    """Write down the training images, by the BLAKE2b-128 of their files."""
+    run.write("trained_on.txt", "".join(f"{content}\n" for content in sorted(set(contents))).encode())
+
+
+def read_trained_on(run: RunFolder) -> set[str]:
+    """What `write_trained_on` wrote; empty for a run of an earlier headstart."""
+    path = run.path / "trained_on.txt"
+    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+
+
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
-    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows."""
+    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
+
+    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, or `last` for the last epoch there is.
+    """
+    if metric == "last":
+        return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)
+    metric = metric.removeprefix("val_")
     kept = [row for row in rows if row["split"] == split and metric in row]
     if not kept:
         return None

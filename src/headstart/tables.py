@@ -23,26 +23,27 @@ SHOWN = 12
 """Epochs that the live table shows: the latest ones."""
 CLASSES, FILES = 20, 3
 """Classes and files that the health table names; it counts the rest."""
+FIGURES = {"loss": ".4f", "accuracy": ".2%", "spread": ".3f", "likeness": ".3f", "knn": ".2%"}
+"""Figures of an epoch that are shown where they are there, and how they are written."""
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def epochs_table(rows: Sequence[Row], recipe: Recipe) -> Table:
-    """One line per epoch: loss and accuracy of both splits; the kept epoch is marked."""
+    """One line per epoch: the figures of both splits; the kept epoch is marked."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("epoch", "train loss", "accuracy", "val loss", "accuracy", "seconds", "images/s", ""):
-        table.add_column(title, justify="right")
-    best = best_epoch(rows, recipe.keep.metric.removeprefix("val_"))
     train = [row for row in rows if row["split"] == "train"]
     val = {row["epoch"]: row for row in rows if row["split"] == "val"}
+    parts = {"train": train, "val": list(val.values())}
+    shown = [(split, name) for split, part in parts.items() for name in FIGURES if any(name in row for row in part)]
+    for title in ("epoch", *(f"{split} {name}" for split, name in shown), "seconds", "images/s", ""):
+        table.add_column(title, justify="right")
+    best = best_epoch(rows, recipe.keep.metric)
     for row in train[-SHOWN:]:
-        other = val[row["epoch"]]
+        of = {"train": row, "val": val[row["epoch"]]}
         table.add_row(
             f"{row['epoch'] + 1}/{recipe.train.epochs}",
-            f"{row['loss']:.4f}",
-            f"{row['accuracy']:.2%}",
-            f"{other['loss']:.4f}",
-            f"{other['accuracy']:.2%}",
-            f"{row['seconds'] + other['seconds']:.0f}",
+            *(_figure(name, of[split]) for split, name in shown),
+            f"{row['seconds'] + of['val']['seconds']:.0f}",
             f"{row['images_per_second']:.0f}",
             "best" if row["epoch"] == best else "",
         )
@@ -51,10 +52,16 @@ def epochs_table(rows: Sequence[Row], recipe: Recipe) -> Table:
 
 def epoch_line(rows: Sequence[Row], recipe: Recipe, kept: bool) -> str:
     """The same in one line, for logs."""
-    parts = [f"{row['split']} loss {row['loss']:.4f} accuracy {row['accuracy']:.2%}" for row in rows]
+    parts = [
+        f"{row['split']} {' '.join(f'{name} {_figure(name, row)}' for name in FIGURES if name in row)}" for row in rows
+    ]
     seconds = sum(row["seconds"] for row in rows)
-    mark = "  (best so far)" if kept else ""
+    mark = "  (best so far)" if kept and recipe.keep.metric != "last" else ""
     return f"epoch {rows[0]['epoch'] + 1}/{recipe.train.epochs}  {'  '.join(parts)}  {seconds:.0f} s{mark}"
+
+
+def _figure(name: str, row: Row) -> str:
+    return f"{row[name]:{FIGURES[name]}}" if name in row else ""
 
 
 def recipes_table(recipes: Sequence[Recipe]) -> Table:
@@ -85,17 +92,16 @@ def measures_table(measures: Measures, split: str) -> Table:
 def learned_table(learned: Learned) -> Table:
     """What each epoch that was looked at is worth, on validation and training images."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("epoch", "images", "accuracy", "loss", "ece", "brier", "knn", "purity", "silhouette"):
+    form = {"accuracy": ".2%", "loss": ".4f", "ece": ".2%", "brier": ".4f", "knn": ".2%", "purity": ".2%"}
+    form["silhouette"] = ".3f"
+    for title in ("epoch", "images", *form):
         table.add_column(title, justify="right")
     for each in learned.epochs:
-        for name, figures in (("val", each.val), ("train", each.train)):
+        for split, figures in (("val", each.val), ("train", each.train)):
             if figures is not None:
-                shares = (figures.accuracy, figures.ece, figures.knn, figures.purity)
-                accuracy, ece, knn, purity = (f"{share.value:.2%}" if share else "" for share in shares)
-                silhouette = f"{figures.silhouette.value:.3f}" if figures.silhouette else ""
-                loss, brier = f"{figures.loss.value:.4f}", f"{figures.brier.value:.4f}"
-                images = f"{figures.images} {name}"
-                table.add_row(str(each.epoch), images, accuracy, loss, ece, brier, knn, purity, silhouette)
+                found = ((getattr(figures, name), how) for name, how in form.items())
+                cells = (f"{interval.value:{how}}" if interval else "" for interval, how in found)
+                table.add_row(str(each.epoch), f"{figures.images} {split}", *cells)
     return table
 
 

@@ -15,16 +15,18 @@ from torch import Tensor
 
 from headstart.architecture import architecture
 from headstart.checkpoint import Progress, load_checkpoint, save_checkpoint
+from headstart.data.leakage import leaks
 from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
 from headstart.data.pixels import Pixels, decode
-from headstart.data.split import training_index
+from headstart.data.split import judged_on_training, labelled_part, training_index
 from headstart.data.thumbnails import thumbnails
 from headstart.errors import HeadstartError
-from headstart.models.weights import load_weights
+from headstart.frozen import Embedded, embed
+from headstart.models.backbones import usual_side
 from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, looked_at, surroundings
-from headstart.run import RunFolder, refuse_unless_free
+from headstart.run import RunFolder, refuse_unless_free, write_trained_on
 from headstart.tasks import Task, task_named
 
 Decoding = Callable[[int, int], None]
@@ -45,10 +47,10 @@ class Training:
     """`task` as Fabric wraps it; its forward is the loss."""
     optimizer: Any
     progress: Progress
-
-    @property
-    def train_rows(self) -> Rows:
-        return np.array(self.pixels.index.positions("train"), dtype=np.int64)
+    train_rows: Rows
+    """The images that are trained on: of the training images, those of the label fraction."""
+    embedded: Embedded | None = None
+    """What a frozen backbone makes of the images; None when it is run in every step."""
 
     @property
     def sample_rows(self) -> Rows:
@@ -59,7 +61,17 @@ class Training:
     @property
     def steps(self) -> int:
         """Steps per epoch."""
-        return steps_in_epoch(len(self.train_rows), self.recipe.train.batch)
+        return steps_in_epoch(self._images_per_epoch, self.recipe.train.batch)
+
+    def order(self, epoch: int) -> Rows:
+        """The rows that are trained on in an epoch, in their order."""
+        recipe, count = self.recipe, len(self.train_rows)
+        return self.train_rows[training_order(recipe.seed, epoch, count, self._images_per_epoch)]
+
+    @property
+    def _images_per_epoch(self) -> int:
+        """With equal steps, as many as with all labels: the same images come again within an epoch."""
+        return len(self.pixels.index.positions("train")) if self.recipe.train.same_steps else len(self.train_rows)
 
     def save(self) -> None:
         """Write down where the training stands."""
@@ -76,12 +88,17 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     fabric = _launch(recipe)
     if fabric.is_global_zero:
         refuse_unless_free(out)
+    _try_sizes(recipe)
     training, provenance = _prepare(fabric, recipe, RunFolder(out), data, decoding)
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
-        RunFolder.create(out, recipe, facts, data_facts(training.pixels))
+        trained_on = {"images_trained_on": len(training.train_rows)}  # fewer than there are, with a label fraction
+        RunFolder.create(out, recipe, facts, {**data_facts(training.pixels), **trained_on})
+        contents = training.pixels.contents
+        write_trained_on(training.run, [contents[row] for row in training.train_rows])
         seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
-        training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
+        if recipe.insight.pictures:
+            training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
         training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
         training.run.write_json("architecture.json", architecture(training.task, recipe.data.size))
     fabric.barrier()
@@ -125,17 +142,59 @@ def _launch(recipe: Recipe) -> Fabric:
     return fabric
 
 
+def _try_sizes(recipe: Recipe) -> None:
+    """Show two images of every size to a network of this kind, thrown away after: some take only certain sizes.
+
+    It is another network than the one that is trained, which is drawn after, from the recipe's seed.
+    """
+    task = task_named(recipe.task).build(recipe, ("one class", "another")).eval()
+    for side in sorted({recipe.data.size, *(recipe.side(epoch) for epoch in range(recipe.train.epochs))}):
+        try:
+            with torch.inference_mode():
+                task.predict(torch.zeros(2, 3, side, side))
+        except Exception as error:  # each network complains in its own way
+            field, name = "data.size" if side == recipe.data.size else "views.sizes", recipe.backbone.name
+            raise HeadstartError(
+                f"{field} {side}: expected images that backbone.name {name} takes, found that it does not take"
+                f" {side} x {side} pixels ({str(error)[:120]})",
+                f"data.size={usual_side(name)} and no other views.sizes, or another backbone.name",
+            ) from None
+
+
 def _prepare(
     fabric: Fabric, recipe: Recipe, run: RunFolder, data: str, decoding: Decoding | None
 ) -> tuple[Training, dict[str, Any]]:
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
-    index = training_index(data, recipe.data)
+    kind = task_named(recipe.task)
+    index = training_index(data, recipe.data, kind.labelled)
+    if recipe.data.judge_on == "training":
+        index = judged_on_training(index, recipe.data.val_fraction)
     torch.manual_seed(seed_of("weights", recipe.seed))
-    task = task_named(recipe.task).build(recipe, index.classes)
-    provenance = load_weights(task.backbone, recipe.backbone)
+    task = kind.build(recipe, index.classes)
+    provenance = task.load_backbone(recipe.backbone)
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)
-    return Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress()), provenance
+    rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
+    if recipe.data.apart_from is not None:
+        rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
+    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows)
+    if not recipe.backbone.train and recipe.probe.once:
+        training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
+    return training, provenance
+
+
+def _apart_from(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
+    """``rows`` less those that show what ``data`` is judged by: its validation and test images, and their likes."""
+    plain = recipe.data.model_copy(update={"labels": 1.0, "apart_from": None, "judge_on": "validation"})
+    other = decode(training_index(data, plain), plain, decoding)
+    held_out = [row for row, split in enumerate(other.index.splits) if split in ("val", "test")]
+    left = np.setdiff1d(rows, leaks(pixels, other, np.array(held_out, dtype=np.int64)))
+    if len(left) < 2:
+        raise HeadstartError(
+            f"{pixels.index.root}: expected images that {data} is not judged by, found {len(left)} of {len(rows)}",
+            f"headstart check {pixels.index.root}",
+        )
+    return left

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from headstart.tables import epoch_line, epochs_table
+from headstart.tables import epoch_line, epochs_table, study_table
 
 if TYPE_CHECKING:
+    from headstart.insight.cells import Study
+    from headstart.study import Carrying
     from headstart.training import Training
 
 REPORT_SHARE = 0.05
@@ -90,6 +92,46 @@ def _progress(console: Console, transient: bool) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
+
+
+@contextmanager
+def study_bar(console: Console, carrying: Carrying, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
+    """One bar for a whole study; ``seconds`` is what each of its parts is estimated to take.
+
+    Give what it gives the study after each cell: the table so far is shown with it.
+    """
+    from headstart.insight.results import Results
+
+    left = {name: each for name, each in seconds.items() if not carrying.is_done(name)}
+    console.print(f"{len(left)} trainings to do, about {minutes(sum(left.values()))}", highlight=False)
+    progress = _progress(console, transient=False)
+    task = progress.add_task("study", total=sum(left.values()))
+    live = Live(Group(progress), console=console, refresh_per_second=4)
+
+    def done(name: str, share: float) -> None:
+        progress.update(task, advance=left.get(name, 0.0) * share, description=name)
+
+    def shown(study: Study) -> None:
+        cell = study.cells[-1]
+        if console.is_terminal:
+            live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
+        else:
+            said = f"failed: {cell.error}" if cell.right is None else f"accuracy {cell.right.mean():.2%}"
+            text = f"{cell.setting}  {cell.fraction:4.0%} of the labels  seed {cell.seed}  {said}"
+            console.print(f"{text}  ({study.done} of {study.planned} cells)", markup=False, soft_wrap=True)
+
+    carrying.done = done
+    if not console.is_terminal:
+        yield shown
+        return
+    with live:
+        yield shown
+
+
+def minutes(seconds: float) -> str:
+    """``95`` -> ``2 min``; ``7300`` -> ``2 h 2 min``."""
+    whole = max(1, round(seconds / 60))
+    return f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{whole} min"
 
 
 class _Stop:

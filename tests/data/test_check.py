@@ -18,6 +18,9 @@ from headstart.data.check import Health, check
 from headstart.data.decode import Unreadable, read, square
 from headstart.data.duplicates import perceptual_hashes
 from headstart.data.findings import Finding
+from headstart.data.index import natural
+from headstart.data.split import training_index
+from headstart.recipe import Data
 from headstart.tables import health_table
 
 
@@ -165,6 +168,31 @@ def test_a_csv_that_names_missing_files(photos: Path) -> None:
     health = check(photos)
     assert health.status == 2
     assert "hat/gone.jpg" in json.dumps(health.to_json())
+
+
+def test_images_that_no_row_of_a_csv_names_are_said_to_be_left_out(photos: Path) -> None:
+    names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
+    listed = [name for name in names if not name.startswith("shoes")][2:]
+    rows = "".join(f"{name},{name.split('/')[0]}\n" for name in listed)
+    (photos / "labels.csv").write_text("filename,label\n" + rows)
+    health = check(photos)
+    assert health.status == 1
+    finding = found(health, "22 images that no row of the CSV names")
+    assert (finding.severity, finding.files) == ("warning", tuple(sorted({*names} - {*listed}, key=natural)))
+    assert training_index(str(photos), Data()).classes == ("dress", "hat")
+
+
+def test_test_images_without_labels_are_no_finding(photos: Path) -> None:
+    """In a folder of the test split, or named by its CSV, they wait for `headstart predict`."""
+    waiting = sorted((photos / "shoes").iterdir())
+    (photos / "Test").mkdir()
+    for file in waiting[:10]:
+        file.rename(photos / "Test" / file.name)
+    (photos / "shoes").rename(photos / "images")
+    (photos / "test.csv").write_text("id,filename\n" + "".join(f"1,{file.name}\n" for file in waiting[10:]))
+    names = [file.relative_to(photos).as_posix() for kind in ("dress", "hat") for file in (photos / kind).iterdir()]
+    (photos / "train.csv").write_text("filename,label\n" + "".join(f"./{n},{n.split('/')[0]}\n" for n in names))
+    assert [each.message for each in check(photos).findings if each.severity != "note"] == []
 
 
 def test_the_table_shows_hostile_names_as_they_are(split: Path) -> None:

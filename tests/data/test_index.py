@@ -28,7 +28,14 @@ def moved(photos: Path, to: Path, place: Callable[[int, Path], str]) -> Path:
 
 @pytest.mark.parametrize(
     ("train", "val"),
-    [("train", "val"), ("Train", "Valid"), ("training", "validation"), ("train_50", "val_50"), ("TRAIN", "VAL")],
+    [
+        ("train", "val"),
+        ("Train", "Valid"),
+        ("training", "validation"),
+        ("train_50", "val_50"),
+        ("TRAIN", "VAL"),
+        ("train-images", "val-images"),
+    ],
 )
 def test_split_folders_are_understood_by_all_their_names(train: str, val: str, photos: Path, tmp_path: Path) -> None:
     root = moved(photos, tmp_path / "data", lambda n, f: f"{val if n % 4 == 0 else train}/{f.parent.name}/{f.name}")
@@ -46,6 +53,23 @@ def test_a_test_folder_is_a_test_split(photos: Path, tmp_path: Path) -> None:
 def test_a_class_that_is_called_like_a_split_is_a_class_among_others(photos: Path) -> None:
     (photos / "hat").rename(photos / "test")
     assert scan(photos).classes == ("dress", "shoes", "test")
+
+
+@pytest.mark.parametrize(("one", "other"), [("train_station", "bus_station"), ("train_station", "test_tube")])
+def test_classes_whose_names_begin_like_a_split_are_classes(one: str, other: str, photos: Path) -> None:
+    (photos / "hat").rename(photos / one)
+    (photos / "dress").rename(photos / other)
+    assert set(scan(photos).classes) == {one, other, "shoes"}
+    shutil.rmtree(photos / "shoes")
+    assert set(scan(photos).classes) == {one, other}
+
+
+def test_tables_of_two_splits_may_share_an_ending(photos: Path) -> None:
+    for split, images in (("train", slice(0, 15)), ("val", slice(15, 20))):
+        rows = [f"{c}/{file.name},{c}\n" for c in ("hat", "dress") for file in sorted((photos / c).iterdir())[images]]
+        (photos / f"{split}_labels.csv").write_text("filename,label\n" + "".join(rows))
+    index = scan(photos)
+    assert (len(index.positions("train")), len(index.positions("val"))) == (30, 10)
 
 
 def test_class_id_names_in_split_folders_and_in_one(photos: Path, tmp_path: Path) -> None:

@@ -65,11 +65,43 @@ def loose_images_within_a_split(photos: Path) -> None:
     shutil.copy(next((photos / "val").iterdir()), photos / "train")
 
 
-@pytest.mark.parametrize("spoil", [one_loose_image, split_folders_beside_a_class, loose_images_within_a_split])
+def a_split_folder_beside_the_classes(photos: Path) -> None:
+    shutil.copytree(photos / "hat", photos / "train" / "hat")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        one_loose_image,
+        split_folders_beside_a_class,
+        loose_images_within_a_split,
+        a_split_folder_beside_the_classes,
+    ],
+)
 def test_mixed_layouts_are_refused(spoil: Callable[[Path], None], photos: Path) -> None:
     (photos / "train").mkdir()
     spoil(photos)
     with pytest.raises(HeadstartError, match="found two mixed"):
+        scan(photos)
+
+
+def test_splits_inside_the_class_folders_are_honoured(photos: Path) -> None:
+    """Every class folder holds train/ and val/, though one has no val/; an image beside them is a mixed layout."""
+    for kind in photos.iterdir():
+        images = sorted(kind.iterdir())
+        (kind / "train").mkdir()
+        for image in images:
+            image.rename(kind / "train" / image.name)
+        if kind.name != "hat":
+            (kind / "val").mkdir()
+            for image in sorted((kind / "train").iterdir())[:5]:
+                image.rename(kind / "val" / image.name)
+    index = scan(photos)
+    assert (index.layout, index.classes) == ("folder per class, splits inside", ("dress", "hat", "shoes"))
+    assert index.counts("train") == {"dress": 15, "hat": 20, "shoes": 15}
+    assert index.counts("val") == {"dress": 5, "hat": 0, "shoes": 5}
+    shutil.copy(next((photos / "hat" / "train").iterdir()), photos / "hat" / "loose.jpg")
+    with pytest.raises(HeadstartError, match=r"found two mixed: .* splits inside and .*hat/loose\.jpg"):
         scan(photos)
 
 
@@ -98,4 +130,68 @@ def test_a_faulty_csv_is_refused_with_its_line(rows: str, complaint: str, photos
     shutil.copy(next((photos / "hat").iterdir()), photos / "a.jpg")
     (photos / "train.csv").write_text(rows)
     with pytest.raises(HeadstartError, match=complaint):
+        scan(photos)
+
+
+def labels_of(photos: Path) -> str:
+    """The rows of a table of all photographs."""
+    names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
+    return "".join(f"{name}, {name.split('/')[0]}\n" for name in names)
+
+
+@pytest.mark.parametrize("header", ["Filename, Label", " FILENAME ,label", "\ufefffilename,LABEL"])
+def test_a_header_is_understood_in_any_case_and_with_spaces(header: str, photos: Path) -> None:
+    (photos / "Labels.CSV").write_text(f"{header}\n{labels_of(photos)}", encoding="utf-8")
+    index = scan(photos)
+    assert (index.layout, index.classes) == ("CSV (Labels.CSV)", ("dress", "hat", "shoes"))
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "complaint"),
+    [
+        ("labels.csv", "file,label", "expected a column filename, found file, label"),
+        ("labels.csv", "image,class", "expected a column filename, found image, class"),
+        ("mine.csv", "file,Label", "expected a column filename, found file, label"),
+        ("mine.csv", "filename;label", "expected columns separated by commas, .* by semicolons"),
+        ("train.csv", "Filename\tLabel", "expected columns separated by commas, .* by tabs"),
+    ],
+)
+def test_a_table_that_is_not_understood_is_refused_though_there_are_class_folders(
+    name: str, header: str, complaint: str, photos: Path
+) -> None:
+    (photos / name).write_text(f"{header}\n{labels_of(photos)}")
+    with pytest.raises(HeadstartError, match=complaint):
+        scan(photos)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train_log.csv", b"epoch,loss\n1,0.5\n"),
+        ("val.csv", b"epoch,loss\n1,0.5\n"),
+        ("test.csv", b"filename\n1.jpg\n"),
+        ("classes.csv", b"label,name\nhat,a hat\n"),
+        ("pr\u00fcfung.csv", "gr\u00f6\u00dfe;note\n".encode("latin-1")),
+        ("._labels.csv", b"\0\5\26\7"),
+    ],
+)
+def test_a_csv_file_about_something_else_does_not_block_class_folders(name: str, content: bytes, photos: Path) -> None:
+    (photos / name).write_bytes(content)
+    (photos / "folder.csv").mkdir()
+    assert scan(photos).layout == "folder per class"
+
+
+def test_a_table_called_like_a_split_is_meant_where_folders_tell_no_classes_apart(photos: Path) -> None:
+    for kind in ("dress", "shoes"):
+        shutil.rmtree(photos / kind)
+    (photos / "hat").rename(photos / "train")
+    (photos / "train.csv").write_text("image,class\n")
+    with pytest.raises(HeadstartError, match="expected a column filename, found image, class"):
+        scan(photos)
+
+
+def test_a_table_called_like_a_split_is_meant_beside_a_table_of_another_split(photos: Path) -> None:
+    (photos / "train.csv").write_text(f"filename,label\n{labels_of(photos)}")
+    (photos / "val.csv").write_text("image,class\n")
+    with pytest.raises(HeadstartError, match=r"val\.csv: expected a column filename, found image, class"):
         scan(photos)

@@ -49,3 +49,12 @@ def test_a_seed_is_the_same_in_another_process() -> None:
 
 def test_batches_keep_the_order_and_the_rest() -> None:
     assert [part.tolist() for part in batches(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_longer_order_has_every_image_again_in_other_orders() -> None:
+    order = training_order(0, 3, 10, 35)
+    assert len(order) == 35
+    rounds = [order[start : start + 10].tolist() for start in (0, 10, 20)]
+    assert all(sorted(each) == list(range(10)) for each in rounds)
+    assert len({tuple(each) for each in rounds}) == 3
+    assert rounds[0] == training_order(0, 3, 10).tolist()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from headstart.data.check import check
-from headstart.data.split import training_index
+from headstart.data.layouts import scan
+from headstart.data.split import hold_out, labelled_part, training_index
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
 
@@ -40,13 +42,28 @@ def only_in_validation(photos: Path) -> None:
         shutil.rmtree(photos / name)
 
 
+def only_in_test(photos: Path) -> None:
+    only_in_validation(photos)
+    (photos / "test").mkdir()
+    (photos / "val" / "hat").rename(photos / "test" / "hat")
+
+
+def nothing_to_train_on(photos: Path) -> None:
+    names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
+    rows = "".join(f"{name},{name.split('/')[0]},test\n" for name in names)
+    (photos / "labels.csv").write_text("filename,label,split\n" + rows)
+
+
 def listed_but_missing(photos: Path) -> None:
     names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
     rows = "".join(f"{name},{name.split('/')[0]}\n" for name in [*names, "hat/gone.jpg"])
     (photos / "labels.csv").write_text("filename,label\n" + rows)
 
 
-@pytest.mark.parametrize("spoil", [sound, one_class, one_image, only_in_validation, listed_but_missing])
+FAULTS = [one_class, one_image, only_in_validation, only_in_test, nothing_to_train_on, listed_but_missing]
+
+
+@pytest.mark.parametrize("spoil", [sound, *FAULTS])
 def test_check_calls_usable_what_training_accepts(spoil: Callable[[Path], None], photos: Path) -> None:
     spoil(photos)
     try:
@@ -94,3 +111,20 @@ def test_names_that_are_not_utf_8_are_split_like_others(photos: Path) -> None:
     for number, file in enumerate(sorted((photos / "hat").iterdir())):
         os.rename(file, os.fsencode(file.parent) + b"/\xff" + str(number).encode() + b".jpg")  # noqa: PTH104
     assert training_index(str(photos), Data(val_fraction=0.2)).counts("val")["hat"] == 4
+
+
+def test_label_fractions_are_nested_stratified_and_drawn_by_the_seed(photos: Path) -> None:
+    index = hold_out(scan(photos), 0.2)
+    parts = [labelled_part(index, fraction, seed=0) for fraction in (0.1, 0.5, 1)]
+    assert set(parts[0]) < set(parts[1]) < set(parts[2])
+    assert parts[2] == index.positions("train")
+    for part, count in zip(parts, (2, 8, 16), strict=True):
+        assert Counter(index.labels[row] for row in part) == dict.fromkeys(range(3), count)
+    assert labelled_part(index, 0.5, seed=1) != parts[1]
+
+
+def test_a_fraction_that_leaves_a_class_empty_is_refused_with_the_smallest_possible(photos: Path) -> None:
+    index = hold_out(scan(photos), 0.2)
+    with pytest.raises(HeadstartError, match=r"data.labels 0.03.*the smallest fraction is 0.0313"):
+        labelled_part(index, 0.03, seed=0)
+    assert len(labelled_part(index, 0.0313, seed=0)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,8 @@ def opened(request: pytest.FixtureRequest, page: Page, trained: tuple[Path, Path
             {k.replace("hat", HOSTILE): v.replace("hat", HOSTILE) for k, v in row.items()} for row in run.predictions
         ]
         run.write_table("predictions.csv", rows)
+        seen = [{k: v.replace("hat", HOSTILE) for k, v in row.items()} for row in run.looked_at]
+        run.write_table("features/images.csv", seen)
     faults: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
@@ -86,6 +89,55 @@ def test_a_click_sorts_the_classes_and_another_turns_them_round(opened: Page) ->
     assert recalls() == sorted(recalls())
     heading.click()
     assert recalls() == sorted(recalls(), reverse=True)
+
+
+def places(page: Page) -> list[list[float]]:
+    """Where the validation images lie on the map: x and y."""
+    found: list[list[float]] = page.evaluate(
+        "(({ data }) => [[...data[0].x], [...data[0].y]])(document.getElementById('map'))"
+    )
+    return found
+
+
+def test_the_slider_moves_the_images_to_another_epoch(opened: Page) -> None:
+    facts = json.loads(opened.locator("#map-json").inner_text())
+    assert opened.locator("#map-epoch").inner_text() == "epoch 3"
+    assert places(opened)[0] == facts["places"]["tsne"][2][0][:12]
+    opened.locator("#map-slider").fill("0")
+    opened.wait_for_function("document.getElementById('map-epoch').innerText === 'epoch 1'")
+    opened.wait_for_timeout(700)
+    assert places(opened)[0] == facts["places"]["tsne"][0][0][:12]
+    opened.locator("#map-pca").click()
+    assert places(opened)[1] == facts["places"]["pca"][0][1][:12]
+    assert "of the variance of this epoch" in opened.locator("#map-says").inner_text()
+
+
+def test_search_and_legend_pick_out_images(opened: Page) -> None:
+    def bright() -> int:
+        return int(
+            opened.evaluate("document.getElementById('map').data[0].marker.opacity.filter((o) => o > 0.5).length")
+        )
+
+    assert bright() == 12
+    opened.locator("#map-search").fill("dress")
+    assert bright() == 4
+    opened.locator("#map-search").fill("")
+    assert bright() == 12
+    chips = opened.locator("#map-legend .chip")
+    assert chips.count() == 3
+    chips.nth(1).click()
+    assert bright() == 4
+    chips.nth(2).click()
+    assert bright() == 8
+
+
+def test_an_image_shows_under_the_pointer(opened: Page) -> None:
+    assert opened.locator("#map-card").is_hidden()
+    opened.locator("#map .points path").first.hover(force=True)
+    card = opened.locator("#map-card")
+    card.wait_for(state="visible")
+    assert card.locator("small").inner_text().endswith(".jpg")
+    assert card.locator("i").evaluate("e => e.style.backgroundImage").startswith('url("data:image/jpeg')
 
 
 def test_it_fits_a_telephone(opened: Page) -> None:

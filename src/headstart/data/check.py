@@ -115,6 +115,7 @@ def _find(
     near = [sorted(row for picture in some for row in pictures[picture]) for some in alike]
     yield from findings.of_copies(index, near, exact=False)
     yield from findings.of_pictures(index, looks)
+    yield from findings.of_unlisted(index)
     yield from findings.of_bystanders(index)
 
 

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Literal
 
-from headstart.data.index import UNLABELLED, Index
+from headstart.data.index import UNLABELLED, Index, images_below, is_image, natural, split_named
+from headstart.data.listing import files_to_predict
 
 Severity = Literal["error", "warning", "note"]
 SPLITS = ("train", "val", "test")
@@ -77,9 +79,10 @@ def of_splits(index: Index) -> Iterator[Finding]:
         yield from _of_made_split(index, train, val)
     for name in index.classes:
         lacking = [split for split in counts if not counts[split][name]]
-        if "train" in lacking and val.get(name):
-            message = f"class {name}: {count(val[name], 'image')} in val, none in train"
-            yield Finding("class missing", "error", message, _paths(index, name, "val"), "move some of them to train")
+        held = [split for split in SPLITS[1:] if not train.get(name) and counts.get(split, {}).get(name)]
+        if held:
+            message = f"class {name}: {count(counts[held[0]][name], 'image')} in {held[0]}, none in train"
+            yield Finding("class missing", "error", message, _paths(index, name, held[0]), "move some of them to train")
         elif lacking and not (index.split_made and train.get(name) == 1):
             message = f"class {name}: no images in {' and '.join(lacking)}"
             yield Finding("class missing", "warning", message, (), f"add images of {name} to {' and '.join(lacking)}")
@@ -193,14 +196,26 @@ def of_pictures(index: Index, looks: Mapping[int, Look]) -> Iterator[Finding]:
     yield from note("turned", turned, "turned upright, as their EXIF data ask")
 
 
+def of_unlisted(index: Index) -> Iterator[Finding]:
+    """Images that no row of a CSV names. Those of a test split wait for `headstart predict`, and are no fault."""
+    used = {Path(index.root, path).absolute() for path in index.paths}
+    left = sorted((n for n in images_below(index.root) if Path(index.root, n).absolute() not in used), key=natural)
+    test = files_to_predict(index.root) if left else set()
+    left = [name for name in left if name not in test and "test" not in map(split_named, name.split("/")[:-1])]
+    if left:
+        message = f"{count(len(left), 'image')} that no row of the CSV names: not used"
+        yield Finding("not listed", "warning", message, tuple(left), "add rows for them, or move them elsewhere")
+
+
 def of_bystanders(index: Index) -> Iterator[Finding]:
-    """Files that lie among the images and are not looked at: phone formats, images that no CSV row names."""
+    """Files that lie among the images and are not looked at: phone formats and the like."""
     folders = {path.rpartition("/")[0] for path in index.paths}
     used, left = set(index.paths), []
     for folder in sorted(folders):
         with os.scandir(index.root / folder) as entries:
-            names = [f"{folder}/{entry.name}".lstrip("/") for entry in entries if entry.is_file()]
-        left += sorted(name for name in names if name not in used and not name.rpartition("/")[2].startswith("."))
+            names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+        paths = [f"{folder}/{name}".lstrip("/") for name in sorted(names) if not is_image(name)]
+        left += [path for path in paths if path not in used]
     left = [name for name in left if not name.lower().endswith((".csv", ".md"))]
     if left:
         suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in left)  # noqa: PTH122

@@ -143,7 +143,30 @@ def images_below(folder: Path) -> list[str]:
     return found
 
 
-def split_named(folder: str) -> str | None:
-    """The split that a folder's name means (``valid``, ``Train``, ``train_50``), or None."""
-    match = re.match(r"([a-z]+)([_-]\w+)?$", folder.lower())
-    return SPLIT_OF.get(match.group(1)) if match else None
+def split_named(name: str) -> str | None:
+    """The split that the name of a folder or table means by itself (``valid``, ``Train``, ``train_50``), or None."""
+    split, ending = _read_split(name)
+    return split if not ending or ending.isdecimal() else None
+
+
+def splits_named(names: Iterable[str]) -> dict[str, str | None]:
+    """The split that each of some names side by side means, or None.
+
+    ``train_images`` is one beside ``val_images``: alone, it may be a class like ``train_station``.
+    """
+    read = {name: _read_split(name) for name in names}
+    sides: dict[str, set[str]] = {}
+    for split, ending in read.values():
+        if split:
+            sides.setdefault(ending, set()).add(split)
+    return {
+        name: split if split and (split_named(name) or len(sides[ending]) > 1) else None
+        for name, (split, ending) in read.items()
+    }
+
+
+def _read_split(name: str) -> tuple[str | None, str]:
+    """``train_50`` -> (train, 50); (None, "") for what does not begin like a split."""
+    match = re.match(r"([a-z]+)(?:[_-](\w+))?$", name.lower())
+    split = SPLIT_OF.get(match.group(1)) if match else None
+    return (split, match.group(2) or "") if match and split else (None, "")

@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from headstart.data.index import Entry, Index, images_below, make_index, split_named
-from headstart.data.listing import csv_tables, read_tables
+from headstart.data.index import Entry, Index, images_below, make_index, splits_named
+from headstart.data.listing import csv_tables, read_tables, split_tables
 from headstart.errors import HeadstartError
 
 LAYOUTS = "headstart check --help"
@@ -23,18 +23,21 @@ def scan(root: str | os.PathLike[str], group: str | None = None) -> Index:
     path = Path(root)
     if not path.exists():
         raise HeadstartError(f"{path}: expected a folder of images, found no such folder", f"ls {path.parent}")
-    folder = path if path.is_dir() else path.parent
-    tables = csv_tables(path)
-    if tables:
-        entries, problems = read_tables(folder, tables)
-        names = ", ".join(table.name for table in tables)
-        return make_index(folder, f"CSV ({names})", entries, group, problems)
+    if tables := csv_tables(path):
+        return _from_tables(path if path.is_dir() else path.parent, tables, group)
     if not path.is_dir():
         raise HeadstartError(f"{path}: expected a folder of images or a CSV file, found another file", LAYOUTS)
     layout, entries = _from_folders(path)
+    if len({label for _, label, _, _ in entries} - {None}) < 2 and (tables := split_tables(path)):
+        return _from_tables(path, tables, group)  # where folders tell no classes apart, train.csv is meant to
     if not entries:
         raise HeadstartError(f"{path}: expected images, found none ({_what_is_there(path)})", LAYOUTS)
     return make_index(path, layout, entries, group)
+
+
+def _from_tables(folder: Path, tables: list[Path], group: str | None) -> Index:
+    entries, problems = read_tables(folder, tables)
+    return make_index(folder, f"CSV ({', '.join(table.name for table in tables)})", entries, group, problems)
 
 
 def _from_folders(root: Path) -> tuple[str, list[Entry]]:
@@ -47,12 +50,11 @@ def _from_folders(root: Path) -> tuple[str, list[Entry]]:
         return _from_files(loose, "", "")
     if loose:
         raise _mixed(root, f"{len(loose)} images (such as {loose[0]})", f"folders of images (such as {min(inside)}/)")
-    splits = {name: split_named(name) for name in inside}
+    splits = splits_named(inside)
     meant = {split for split in splits.values() if split}
-    if None in splits.values() and len(meant) > 1:
-        stray = min(name for name, split in splits.items() if split is None)
-        raise _mixed(root, f"the split folders {', '.join(sorted(filter(None, meant)))}", f"the folder {stray}/")
-    if None in splits.values() or (len(inside) == 1 and "train" not in meant):
+    if None in splits.values():
+        return _from_classes(root, inside, splits)
+    if len(inside) == 1 and "train" not in meant:
         return "folder per class", [(f"{c}/{r}", c, "", "") for c, rest in inside.items() for r in rest]
     if "train" not in meant:
         raise HeadstartError(f"{root}: expected a train folder, found only {', '.join(sorted(inside))}", LAYOUTS)
@@ -61,6 +63,23 @@ def _from_folders(root: Path) -> tuple[str, list[Entry]]:
     if len(phrases) > 1:
         raise _mixed(root, *sorted(phrases))
     return f"{', '.join(sorted(inside))}: {phrases.pop()}", [entry for _, entries in parts for entry in entries]
+
+
+def _from_classes(root: Path, inside: dict[str, list[str]], splits: dict[str, str | None]) -> tuple[str, list[Entry]]:
+    """Folders that are not all called like splits: a class each, perhaps with train/ and val/ folders inside."""
+    places = [(c, image, image.rpartition("/")[0].partition("/")[0]) for c, rest in inside.items() for image in rest]
+    within = splits_named({folder for _, _, folder in places})
+    if {"train", "val"} <= set(within.values()) and None in within.values():
+        stray = next(f"{c}/{image}" for c, image, folder in places if within[folder] is None)
+        raise _mixed(root, "folders per class with splits inside", f"images in none of these (such as {stray})")
+    if None not in within.values() and "train" in within.values():
+        return "folder per class, splits inside", [(f"{c}/{i}", c, str(within[folder]), "") for c, i, folder in places]
+    meant = sorted(name for name, split in splits.items() if split)
+    if len({splits[name] for name in meant}) > 1 or any("/" in image for name in meant for image in inside[name]):
+        stray = min(name for name, split in splits.items() if split is None)
+        what = f"the split folder{'s' if len(meant) > 1 else ''} {', '.join(meant)}"
+        raise _mixed(root, what, f"the folder {stray}/")
+    return "folder per class", [(f"{c}/{image}", c, "", "") for c, image, _ in places]
 
 
 def _from_split(root: Path, folder: str, split: str, images: list[str]) -> tuple[str, list[Entry]]:

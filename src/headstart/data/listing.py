@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from headstart.data.index import SPLIT_OF, Entry, split_named
+from headstart.data.index import SPLIT_OF, Entry, split_named, splits_named
 from headstart.errors import HeadstartError
 
 CsvRow = tuple[int, dict[str, str]]
 """(line number in the file, cells by column)"""
+
+
+COLUMNS = ("filename", "label", "split", "group")
+"""Columns that have a meaning here: understood in any case, and with spaces around them."""
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""What programs write between the cells of a CSV file instead of commas."""
 
 
 def read_rows(file: Path) -> tuple[list[str], list[CsvRow]]:
@@ -17,7 +25,7 @@ def read_rows(file: Path) -> tuple[list[str], list[CsvRow]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             reader = csv.DictReader(text)
-            header = list(reader.fieldnames or [])
+            header = reader.fieldnames = _understood(reader.fieldnames or [])
             rows = [(reader.line_num, {k: v or "" for k, v in row.items() if k is not None}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise HeadstartError(
@@ -26,27 +34,85 @@ def read_rows(file: Path) -> tuple[list[str], list[CsvRow]]:
     return header, rows
 
 
+def _understood(header: Sequence[str]) -> list[str]:
+    """``Filename, Label`` -> filename, label; other columns as they are."""
+    plain = [name.strip().casefold() for name in header]
+    return [p if p in COLUMNS and p not in header else name for name, p in zip(header, plain, strict=True)]
+
+
 def require_column(file: Path, header: list[str], column: str) -> None:
-    if column not in header:
-        raise HeadstartError(
-            f"{file}: expected a column {column}, found {', '.join(header) or 'an empty file'}",
-            f"name the columns on the first line of {file.name}: filename,label",
-        )
+    if column in header:
+        return
+    found = ", ".join(header) or "an empty file"
+    for separator, name in SEPARATORS.items():
+        if column in _split_cells(header, separator):
+            raise HeadstartError(
+                f"{file}: expected columns separated by commas, found {found} (separated by {name})",
+                f"save {file.name} with commas: filename,label",
+            )
+    raise HeadstartError(
+        f"{file}: expected a column {column}, found {found}",
+        f"name the columns on the first line of {file.name}: filename,label",
+    )
+
+
+def _split_cells(header: Iterable[str], separators: str) -> set[str]:
+    return {name.strip().casefold() for cell in header for name in re.split(f"[{separators}]", cell)}
 
 
 def csv_tables(path: Path) -> list[Path]:
-    """The CSV files that describe the data at ``path``: the file itself, or those in the folder that are
-    called like a split or have a ``filename`` column. ``classes.csv`` and its like describe something else.
+    """The CSV files that describe the data at ``path``: the file itself, or those in the folder that have a column
+    ``filename`` or ``label`` or are called ``labels.csv``; beside such a ``train.csv`` its ``val.csv`` too.
+
+    ``train_log.csv`` and ``classes.csv`` describe something else.
     """
     if path.is_file():
         return [path] if path.suffix.lower() == ".csv" else []
-    found = []
-    for file in sorted(path.glob("*.csv")):
-        header, _ = read_rows(file)
-        unlabelled_test = split_named(file.stem) == "test" and "label" not in header
-        if (split_named(file.stem) or "filename" in header) and not unlabelled_test:
-            found.append(file)
-    return found
+    described = {file: columns for file, columns in _candidates(path).items() if _describes_images(file, columns)}
+    split_of = splits_named(file.stem for file in described)
+    return sorted({*described, *(split_tables(path) if any(split_of.values()) else ())})
+
+
+def split_tables(path: Path) -> list[Path]:
+    """The CSV files in a folder that are called like a split, whatever their columns."""
+    return [file for file in _candidates(path) if split_named(file.stem)] if path.is_dir() else []
+
+
+def files_to_predict(folder: Path) -> set[str]:
+    """The files, relative to ``folder``, that its CSV files of test images name without labels."""
+    named = ((file, row) for file in _to_predict(_csv_files(folder)) for _, row in read_rows(file)[1])
+    return {path for file, row in named if (path := _locate(folder, file, row.get("filename", "").strip()))}
+
+
+def _candidates(folder: Path) -> dict[Path, set[str]]:
+    """The CSV files in a folder that may say what its images are, with their columns."""
+    files = _csv_files(folder)
+    return {file: columns for file, columns in files.items() if file not in _to_predict(files)}
+
+
+def _to_predict(files: Mapping[Path, set[str]]) -> list[Path]:
+    split_of = splits_named(file.stem for file in files)
+    return [file for file, columns in files.items() if split_of[file.stem] == "test" and "label" not in columns]
+
+
+def _csv_files(folder: Path) -> dict[Path, set[str]]:
+    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() == ".csv" and file.is_file()]
+    return {file: _columns(file) for file in files if not file.name.startswith(".")}
+
+
+def _describes_images(file: Path, columns: set[str]) -> bool:
+    stem = file.stem.casefold()
+    # classes.csv and class_dict.csv name the classes: a column label there is no image's.
+    return "filename" in columns or stem in ("label", "labels") or ("label" in columns and not stem.startswith("class"))
+
+
+def _columns(file: Path) -> set[str]:
+    """The columns of a CSV file, whatever separates them; none where it cannot be read: it may be somebody else's."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+            return _split_cells(next(csv.reader(text), []), "".join(SEPARATORS))
+    except (OSError, csv.Error):
+        return set()
 
 
 def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple[str, str]]]:
@@ -57,6 +123,7 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
     entries: list[Entry] = []
     problems: list[tuple[str, str]] = []
     first_seen: dict[str, str] = {}
+    split_of = splits_named(table.stem for table in tables)
     for table in tables:
         header, rows = read_rows(table)
         require_column(table, header, "filename")
@@ -66,7 +133,7 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
             name, label = row["filename"].strip(), row["label"].strip()
             if not name or not label:
                 raise HeadstartError(f"{where}: expected a filename and a label, found {row}", f"mend {table}")
-            split = _split_of(table, row, where)
+            split = _split_of(row, split_of[table.stem] or "", where, table)
             path = _locate(root, table, name)
             if path is None:
                 problems.append(("missing", f"{name} (named in {table.name} line {line})"))
@@ -83,13 +150,11 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
     return entries, problems
 
 
-def _split_of(table: Path, row: dict[str, str], where: str) -> str:
+def _split_of(row: dict[str, str], otherwise: str, where: str, table: Path) -> str:
     given = row.get("split", "").strip()
-    if not given:
-        return split_named(table.stem) or ""
-    if given.lower() not in SPLIT_OF:
+    if given and given.lower() not in SPLIT_OF:
         raise HeadstartError(f"{where}: expected a split (train, val or test), found {given}", f"mend {table}")
-    return SPLIT_OF[given.lower()]
+    return SPLIT_OF[given.lower()] if given else otherwise
 
 
 def _locate(root: Path, table: Path, name: str) -> str | None:

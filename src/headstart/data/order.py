@@ -17,9 +17,17 @@ def seed_of(*parts: int | str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def training_order(seed: int, epoch: int, count: int) -> Rows:
-    """The positions 0 ... count-1 in the order of one epoch, int64 (count,)."""
-    return np.random.default_rng(seed_of("order", seed, epoch)).permutation(count)
+def training_order(seed: int, epoch: int, count: int, length: int | None = None) -> Rows:
+    """The positions 0 ... count-1 in the order of one epoch, int64 (count,).
+
+    With a ``length`` beyond ``count``, int64 (length,): all of them again and again, each time in another order.
+    """
+    rounds = -(-(length or count) // count)
+    orders = [
+        np.random.default_rng(seed_of("order", seed, epoch, *((again,) if again else ()))).permutation(count)
+        for again in range(rounds)
+    ]
+    return np.concatenate(orders)[:length]
 
 
 def steps_in_epoch(count: int, batch: int) -> int:

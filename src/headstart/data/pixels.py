@@ -53,6 +53,8 @@ class Pixels:
     """Side of the squares."""
     fingerprint: str
     """BLAKE2b of every image's path, class, split and content; it does not hang on where the folder is."""
+    contents: tuple[str, ...]
+    """BLAKE2b-128 of each image's file, a row of the index each."""
     skipped: tuple[tuple[str, str], ...]
     """(path, reason) of the files that were left out."""
     read: Callable[[NDArray[np.int64]], NDArray[np.uint8]] = field(repr=False)
@@ -61,6 +63,10 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def contents_of(self, split: str) -> list[str]:
+        """`contents` of the images of one split."""
+        return [self.contents[row] for row in self.index.positions(split)]
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """The images at some rows of the index: uint8 (B, 3, size, size)."""
@@ -83,11 +89,12 @@ def decode(index: Index, settings: Data, progress: Report | None = None) -> Pixe
     kept = np.array([row for row in range(len(files)) if row not in unreadable], dtype=np.int64)
     skipped = tuple((index.paths[row], reason) for row, reason in unreadable.items())
     readable = _leave_out(index, skipped, list(unreadable), settings.skip_unreadable)
-    contents = [found["contents"][row] for row in kept]
+    contents = tuple(found["contents"][row] for row in kept)
     return Pixels(
         index=readable,
         size=settings.size,
         fingerprint=_fingerprint(readable, contents),
+        contents=contents,
         skipped=skipped,
         read=_from_files([files[row] for row in kept], settings) if squares is None else _from_store(squares, kept),
         streaming=squares is None,

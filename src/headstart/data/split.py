@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from hashlib import blake2b
@@ -38,8 +39,43 @@ def hold_out(index: Index, fraction: float) -> Index:
     return replace(index, splits=tuple(splits), split_made=True)
 
 
-def training_index(root: str, data: Data) -> Index:
-    """The index that training uses: labelled, more than one class, a validation split, nothing missing.
+def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
+    """The training rows of a label fraction, the same share of every class, in order.
+
+    A smaller fraction's rows are among a larger one's of the same seed. Raises HeadstartError when a class would be
+    left without an image, naming the smallest fraction possible.
+    """
+    rows: dict[int, list[int]] = {}
+    for i in index.positions("train"):
+        rows.setdefault(index.labels[i], []).append(i)
+    kept: list[int] = []
+    for label, some in rows.items():
+        count = math.floor(fraction * len(some) + 0.5)
+        if not count:
+            smallest = max(0.5 / len(each) for each in rows.values())
+            raise HeadstartError(
+                f"data.labels {fraction:g}: expected an image of every class, found none of {index.classes[label]}"
+                f" ({len(some)} training images); the smallest fraction is {math.ceil(smallest * 1e4) / 1e4:g}",
+                f"data.labels={math.ceil(smallest * 1e4) / 1e4:g}",
+            )
+        drawn = sorted(
+            some, key=lambda i: blake2b(f"{seed} {index.paths[i]}".encode("utf-8", "surrogateescape")).digest()
+        )
+        kept += drawn[:count]
+    return sorted(kept)
+
+
+def judged_on_training(index: Index, fraction: float) -> Index:
+    """``index`` with a part of the training images in the place of its validation images, which are set aside.
+
+    For choices that must have no part of what they are judged by, such as a learning rate.
+    """
+    aside = replace(index, splits=tuple("aside" if split != "train" else split for split in index.splits))
+    return hold_out(aside, fraction)
+
+
+def training_index(root: str, data: Data, labelled: bool = True) -> Index:
+    """The index that training uses: with a validation split, nothing missing, and labels if ``labelled``.
 
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
@@ -51,25 +87,17 @@ def training_index(root: str, data: Data) -> Index:
             f"{index.root}: expected every listed image, found {kind}: {file}{more}",
             f"headstart check {root}",
         )
-    if UNLABELLED in index.labels:
-        raise HeadstartError(
-            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
-            "put the images of each class in a folder of its name",
-        )
-    if len(index.classes) < 2:
-        raise HeadstartError(
-            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
-            f"headstart check {root}",
-        )
+    if labelled:
+        _require_classes(index, root)
     if not index.positions("val"):
-        _require_two_each(index, root)
+        if labelled:
+            _require_two_each(index, root)
         index = hold_out(index, data.val_fraction)
-    trained, validated = index.counts("train"), index.counts("val")
-    unknown = [name for name in index.classes if validated[name] and not trained[name]]
-    if unknown:
+    if labelled:
+        _require_trained_classes(index, root)
+    if len(index.positions("train")) < 2:
         raise HeadstartError(
-            f"{index.root}: expected every class of the validation images among the training images,"
-            f" found {', '.join(unknown[:5])} only in validation",
+            f"{index.root}: expected at least two training images, found {len(index.positions('train'))}",
             f"headstart check {root}",
         )
     if not index.positions("val"):
@@ -78,6 +106,32 @@ def training_index(root: str, data: Data) -> Index:
             "change --group or data.group",
         )
     return index
+
+
+def _require_classes(index: Index, root: str) -> None:
+    if UNLABELLED in index.labels:
+        raise HeadstartError(
+            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
+            f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
+            f" byol-quick {root}",
+        )
+    if len(index.classes) < 2:
+        raise HeadstartError(
+            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
+            f"headstart check {root}",
+        )
+
+
+def _require_trained_classes(index: Index, root: str) -> None:
+    trained = index.counts("train")
+    for split, name in (("val", "validation"), ("test", "test")):
+        unknown = [each for each, count in index.counts(split).items() if count and not trained[each]]
+        if unknown:
+            raise HeadstartError(
+                f"{index.root}: expected every class of the {name} images among the training images,"
+                f" found {', '.join(unknown[:5])} only in {name}",
+                f"headstart check {root}",
+            )
 
 
 def _require_two_each(index: Index, root: str) -> None:

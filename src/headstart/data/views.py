@@ -7,13 +7,15 @@ share a batch. The operations are torchvision's without its loop over images; th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
+from headstart.data.colour import greyed, hued, saturated
 from headstart.recipe import Views
 
 TRIES = 10
@@ -36,31 +38,60 @@ class Draw:
     """float (B,): factor."""
     contrast: Tensor
     """float (B,): factor."""
+    saturation: Tensor
+    """float (B,): factor."""
+    hue: Tensor
+    """float (B,): turns of the colour wheel."""
+    grayscale: Tensor
+    """bool (B,): without colour."""
+    blur: Tensor
+    """bool (B,): blurred."""
+    sigma: Tensor
+    """float (B,): standard deviation of the blur, in pixels."""
+    solarize: Tensor
+    """bool (B,): inverted where bright."""
 
-    def of(self, rows: slice) -> Draw:
+    def of(self, rows: slice | Tensor) -> Draw:
         """The draws of some of the images."""
-        parts = (self.flip, self.vertical_flip, self.angle, self.box, self.brightness, self.contrast)
-        return Draw(*(part[rows] for part in parts))
+        return Draw(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def draw(settings: Views, count: int, generator: torch.Generator) -> Draw:
-    """Draw the changes of ``count`` images."""
+    """Draw the changes of ``count`` images.
+
+    What was added later is drawn later, so that a recipe without it gives the pictures that it always gave.
+    """
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(count, *shape, generator=generator)
 
-    return Draw(
-        flip=uniform(0, 1) < settings.flip,
-        vertical_flip=uniform(0, 1) < settings.vertical_flip,
+    def happens(probability: float) -> Tensor:
+        return uniform(0, 1) < probability
+
+    def factor(reach: float) -> Tensor:
+        return uniform(1 - reach, 1 + reach)
+
+    drawn = Draw(
+        flip=happens(settings.flip),
+        vertical_flip=happens(settings.vertical_flip),
         angle=uniform(-settings.rotate, settings.rotate),
         box=_boxes(
             uniform(settings.crop, 1, TRIES),
             uniform(math.log(3 / 4), math.log(4 / 3), TRIES),
             uniform(0, 1, 2),
         ),
-        brightness=uniform(1 - settings.brightness, 1 + settings.brightness),
-        contrast=uniform(1 - settings.contrast, 1 + settings.contrast),
+        brightness=factor(settings.brightness),
+        contrast=factor(settings.contrast),
+        saturation=factor(settings.saturation),
+        hue=uniform(-settings.hue, settings.hue),
+        grayscale=happens(settings.grayscale),
+        blur=happens(settings.blur),
+        sigma=uniform(*settings.blur_sigma),
+        solarize=happens(settings.solarize),
     )
+    jittered = happens(settings.jitter)
+    factors = {name: getattr(drawn, name).where(jittered, 1.0) for name in ("brightness", "contrast", "saturation")}
+    return replace(drawn, hue=drawn.hue.where(jittered, 0.0), **factors)
 
 
 def _boxes(area: Tensor, log_ratio: Tensor, place: Tensor) -> Tensor:
@@ -74,7 +105,10 @@ def _boxes(area: Tensor, log_ratio: Tensor, place: Tensor) -> Tensor:
 
 
 def training_view(pixels: Tensor, settings: Views, side: int, draw: Draw) -> Tensor:
-    """uint8 (B, 3, S, S) -> float32 (B, 3, side, side): crop or resize, flip, rotate, colour, normalise."""
+    """uint8 (B, 3, S, S) -> float32 (B, 3, side, side): crop or resize, flip, rotate, colour, blur, normalise.
+
+    Colour is brightness, contrast, saturation, hue, in this order, and grey; after the blur comes solarisation.
+    """
     cropped = settings.crop < 1
     images = pixels if cropped else _resized(pixels, side)
     images = _flipped(_flipped(images, draw.flip, -1), draw.vertical_flip, -2)
@@ -82,6 +116,8 @@ def training_view(pixels: Tensor, settings: Views, side: int, draw: Draw) -> Ten
         images = _sampled(images, side, _matrices(images.shape[-1], side, draw), settings.interpolation)
     if settings.brightness or settings.contrast:
         images = _coloured(images, draw)
+    if any((settings.saturation, settings.hue, settings.grayscale, settings.blur, settings.solarize)):
+        images = _stylised(images, settings, draw)
     return _normalised(images, settings)
 
 
@@ -145,9 +181,42 @@ def _coloured(images: Tensor, draw: Draw) -> Tensor:
     """Brightness, then contrast about the mean grey level (ITU-R 601), each clamped to what a pixel can hold."""
     factor = draw.brightness.to(images.device).view(-1, 1, 1, 1)
     bright = (images.float() * factor).clamp_(0, 255)
-    weights = bright.new_tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)
-    grey = (bright * weights).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+    grey = greyed(bright).mean(dim=(2, 3), keepdim=True)
     return torch.lerp(grey, bright, draw.contrast.to(images.device).view(-1, 1, 1, 1)).clamp_(0, 255)
+
+
+def _stylised(images: Tensor, settings: Views, draw: Draw) -> Tensor:
+    """Saturation, hue, grey, blur and solarisation, each of those images that it was drawn for."""
+    images = images.float().contiguous()
+    saturation, hue, sigma = (part.to(images.device) for part in (draw.saturation, draw.hue, draw.sigma))
+    _change(images, draw.saturation != 1, lambda some, rows: saturated(some, saturation[rows]))
+    _change(images, draw.hue != 0, lambda some, rows: hued(some, hue[rows]))
+    _change(images, draw.grayscale, lambda some, _: greyed(some).expand_as(some))
+    _change(images, draw.blur, lambda some, rows: blurred(some, sigma[rows], settings.blur_kernel))
+    _change(images, draw.solarize, lambda some, _: torch.where(some >= 127.5, 255 - some, some))
+    return images
+
+
+def _change(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Put what ``change`` makes of the chosen images, and of their rows, in their place."""
+    rows = chosen.nonzero().squeeze(1).to(images.device)
+    if len(rows):
+        images[rows] = change(images[rows], rows)
+
+
+def blurred(images: Tensor, sigma: Tensor, width: int) -> Tensor:
+    """float (B, 3, S, S), each image blurred by its own ``sigma`` (B,): a Gaussian ``width`` pixels wide.
+
+    The picture is mirrored at its edges. Across and then down is the same as both at once, for less arithmetic.
+    """
+    count, channels, height, across = images.shape
+    steps = torch.arange(width, device=images.device) - width // 2
+    weights = torch.exp(-0.5 * (steps / sigma.view(-1, 1)) ** 2)
+    weights = (weights / weights.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    framed = F.pad(images, (width // 2,) * 4, mode="reflect").flatten(0, 1).unsqueeze(0)
+    each = count * channels
+    lines = F.conv2d(framed, weights.view(each, 1, 1, width), groups=each)
+    return F.conv2d(lines, weights.view(each, 1, width, 1), groups=each).view(count, channels, height, across)
 
 
 def _normalised(images: Tensor, settings: Views) -> Tensor:

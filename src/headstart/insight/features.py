@@ -37,9 +37,14 @@ class Features:
     splits: NDArray[np.str_]
     """``val`` or ``train``, (N,)."""
     labels: NDArray[np.int64]
-    """(N,): positions in ``classes``."""
+    """(N,): positions in ``classes``, or -1 where an image has no label."""
     classes: tuple[str, ...]
     epochs: tuple[EpochFeatures, ...]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every image has a label."""
+        return bool((self.labels >= 0).all())
 
 
 def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
@@ -64,7 +69,7 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
             f"headstart map {run.path}",
         )
     classes = tuple(run.classes)
-    number = {name: i for i, name in enumerate(classes)}
+    number = {"": -1} | {name: i for i, name in enumerate(classes)}
     stored = []
     for epoch in sorted(epochs or files):
         file = files[epoch]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from headstart.insight.health import verdict
 from headstart.insight.learned import Figures, Learned, LearnedEpoch, Scaling
 from headstart.run import Row, best_epoch
 
@@ -19,7 +20,12 @@ WORTH_SCALING = 0.01
 
 def findings(rows: Sequence[Row], kept: str, learned: Learned | None = None) -> list[str]:
     """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `keep.metric`."""
-    return [*of_curves(rows, kept, learned), *(of_features(learned) if learned is not None else ())]
+    health = verdict(rows)
+    return [
+        *([f"{health.sentence} {health.do}"] if health is not None else ()),
+        *of_curves(rows, kept, learned),
+        *(of_features(learned) if learned is not None else ()),
+    ]
 
 
 def of_curves(rows: Sequence[Row], kept: str, learned: Learned | None = None) -> Iterator[str]:
@@ -118,7 +124,7 @@ def _memory(last: LearnedEpoch) -> Iterator[str]:
 
 
 def _head(val: Figures, epoch: int) -> Iterator[str]:
-    if val.knn is not None and val.knn.low > val.accuracy.high:
+    if val.knn is not None and val.accuracy is not None and val.knn.low > val.accuracy.high:
         yield (
             f"The features of epoch {epoch} are better than the answers: neighbours are right in"
             f" {val.knn.value:.1%} of the cases, the network in {val.accuracy.value:.1%}. A longer or faster"

@@ -31,10 +31,11 @@ class Figures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int
-    accuracy: Interval
-    loss: Interval
-    ece: Interval
-    brier: Interval
+    accuracy: Interval | None
+    """This and the next three are of the network's answers: None where it answers with no classes."""
+    loss: Interval | None
+    ece: Interval | None
+    brier: Interval | None
     knn: Interval | None
     """Share of images whose commonest class among the nearest training images looked at is their own."""
     purity: Interval | None
@@ -148,29 +149,34 @@ def _measured(stored: Features, seen: EpochFeatures, variance: float | None, see
     bank = seen.features[train]
     return LearnedEpoch(
         epoch=seen.epoch,
-        val=_figures(stored, seen, val, _neighbours(seen.features[val], bank, train), seed),
-        train=_figures(stored, seen, train, _neighbours(bank, None, train), seed) if len(train) else None,
+        val=_figures(stored, seen, val, _neighbours(stored, seen.features[val], bank, train), seed),
+        train=_figures(stored, seen, train, _neighbours(stored, bank, None, train), seed) if len(train) else None,
         variance=variance,
     )
 
 
-def _neighbours(features: separation.Floats, bank: separation.Floats | None, train: Rows) -> Rows | None:
-    """Each image's neighbours among the training images looked at, as rows of all; None where there are too few."""
-    if len(train) < 2:
+def _neighbours(
+    stored: Features, features: separation.Floats, bank: separation.Floats | None, train: Rows
+) -> Rows | None:
+    """Each image's neighbours among the training images looked at, as rows of all.
+
+    None where there are too few, or images without a label: neighbours are counted by class.
+    """
+    if len(train) < 2 or not stored.labelled:
         return None
     return np.asarray(train[separation.neighbours(features, bank)])
 
 
 def _figures(stored: Features, seen: EpochFeatures, rows: Rows, near: Rows | None, seed: int) -> Figures:
     labels = stored.labels[rows]
-    of_head = measure(labels, seen.probabilities[rows], stored.classes)
-    silhouettes = separation.silhouettes(seen.features[rows], labels, seed)
+    of_head = measure(labels, seen.probabilities[rows], stored.classes) if seen.probabilities.shape[1] else None
+    silhouettes = separation.silhouettes(seen.features[rows], labels, seed) if stored.labelled else ()
     return Figures(
         images=len(rows),
-        accuracy=of_head.accuracy,
-        loss=of_head.loss,
-        ece=of_head.ece,
-        brier=of_head.brier,
+        accuracy=of_head and of_head.accuracy,
+        loss=of_head and of_head.loss,
+        ece=of_head and of_head.ece,
+        brier=of_head and of_head.brier,
         knn=None if near is None else mean_interval(separation.knn_right(near, stored.labels, labels)),
         purity=None if near is None else mean_interval(separation.purity(near, stored.labels, labels)),
         silhouette=mean_interval(silhouettes) if len(silhouettes) else None,

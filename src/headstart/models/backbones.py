@@ -47,6 +47,12 @@ def freeze(backbone: nn.Module) -> None:
     backbone.eval()
 
 
+def usual_side(name: str) -> int:
+    """Side of the square images that timm's weights of this name expect, in pixels."""
+    settings = timm.get_pretrained_cfg(name, allow_unregistered=True) or timm.models.PretrainedCfg()
+    return int(settings.input_size[-1])
+
+
 def image_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and standard deviation (RGB, scale 0 to 1) by which the weights expect images normalised."""
     settings = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()

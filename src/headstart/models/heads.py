@@ -26,6 +26,11 @@ def make_head(features: int, classes: int, settings: Head) -> nn.Sequential:
     return nn.Sequential(*layers, last)
 
 
+def make_mlp(features: int, hidden: int, out: int) -> nn.Sequential:
+    """float (B, features) -> (B, out): linear, batch norm, ReLU, linear; BYOL's projector and predictor."""
+    return nn.Sequential(nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out))
+
+
 def width_into(head: nn.Sequential) -> int:
     """How many features the last layer of a head takes."""
     last = head[-1]

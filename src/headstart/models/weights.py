@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import load_state_dict_from_hf
 from torch import Tensor, nn
@@ -43,12 +42,14 @@ def load_weights(backbone: nn.Module, settings: Backbone) -> Provenance:
         tensors, source = SOURCES[weights](backbone, settings.name)
     else:
         tensors, source = _from_path(Path(weights))
-    ignored = _fill(backbone, tensors, source["file"], settings.name)
-    return {"name": settings.name, **source, "ignored": ignored}
+    return {"name": settings.name, **source, **_fill(backbone, tensors, source["file"], settings.name)}
 
 
-def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> list[str]:
-    """Load all that the backbone has; returns the names of tensors it has no place for (the classifier)."""
+def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> Provenance:
+    """Load all that the backbone has; returns how many tensors were loaded, missing and without a place in it.
+
+    Only counters of batches may be missing; what has no place is named under ``ignored`` (the classifier).
+    """
     own = backbone.state_dict()
     counters = {key for key in own if key.endswith("num_batches_tracked")}  # old checkpoints lack them
     fitting = {key for key, tensor in own.items() if key in tensors and tensors[key].shape == tensor.shape}
@@ -62,7 +63,9 @@ def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> list[s
             "set backbone.name to the network that the file is of",
         )
     backbone.load_state_dict({**own, **{key: tensors[key] for key in fitting}})
-    return sorted(tensors.keys() - own.keys())
+    ignored = sorted(tensors.keys() - own.keys())
+    count = {"loaded": len(fitting), "missing": len(own) - len(fitting), "unexpected": len(ignored)}
+    return {"tensors": count, "ignored": ignored}
 
 
 def _imagenet(_: nn.Module, name: str) -> tuple[Tensors, Provenance]:
@@ -126,13 +129,17 @@ SOURCES: dict[str, Callable[[nn.Module, str], tuple[Tensors, Provenance]]] = {
 
 def _from_path(path: Path) -> tuple[Tensors, Provenance]:
     """A run folder's best weights, or a file."""
-    kind = "file"
+    kind, expected = "file", f"expected {', '.join(CHOICES)}, a run folder or a weights file"
     if path.is_dir():
-        kind, path = f"run {path}", path / "weights" / "best.safetensors"
+        kind, folder, path = f"run {path}", path, path / "weights" / "best.safetensors"
+        if not path.is_file():
+            begun = (folder / "recipe.toml").is_file()
+            found = "a run whose first epoch has not ended" if begun else "a folder that is no run"
+            do = f"headstart fit --resume {folder}" if begun else f"name a weights file: ls {folder}"
+            raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", do)
     if not path.is_file():
         raise HeadstartError(
-            f"backbone.weights {path}: expected {', '.join(CHOICES)}, a run folder or a weights file, found none of"
-            f" them; nearest: {nearest(str(path), CHOICES)}",
+            f"backbone.weights {path}: {expected}, found none of them; nearest: {nearest(str(path), CHOICES)}",
             "headstart recipe show quick",
         )
     tensors = _read(path)
@@ -149,16 +156,24 @@ def _read(path: Path) -> Tensors:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about old formats is not the user's to follow
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    except Exception as error:  # torch's unpickler raises whatever the bytes lead it to: IndexError, KeyError, ...
         raise HeadstartError(
-            f"{path}: expected weights (safetensors, or a plain state dict), found a file that is not: {reason}",
+            f"{path}: expected weights (safetensors, or a plain state dict), found {_fault(path, error)}",
             "save them again: safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')",
         ) from None
     tensors = _unwrapped(content)
     if not tensors:
         raise HeadstartError(f"{path}: expected a dict of tensors, found none in it", "headstart recipe show quick")
     return tensors
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """What is wrong with a file of weights; torch's own words advise to run the code in it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"a file that cannot be read ({error.strerror})"
+    if zipfile.is_zipfile(path):
+        return "a PyTorch file that holds more than tensors, which is not run"
+    return "a file that is not a PyTorch or safetensors file, or is damaged"
 
 
 def _unwrapped(content: object) -> Tensors:

@@ -15,29 +15,45 @@ from headstart.insight.measures import Measures, calibration
 from headstart.run import Row, best_epoch
 
 BLUE, ORANGE, GREY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of colour blindness
+PANELS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "spread": "spread",
+    "likeness": "likeness of views",
+    "knn": "kNN accuracy",
+    "lr": "learning rate",
+}
+"""What is drawn over the epochs where it is there, from left to right; the last is always there."""
 MANY = 25
 """Classes beyond which the confusion matrix shows its figures on hover only."""
+MOST = 100
+"""Classes that the confusion matrix has at the most: its size grows with the square."""
 
 
 def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
-    """Loss, accuracy and learning rate over the epochs; the best epochs are marked, the kept one filled."""
-    figure = make_subplots(
-        rows=1, cols=3, subplot_titles=("loss", "accuracy", "learning rate"), horizontal_spacing=0.08
-    )
+    """Figures over the epochs, as many as there are; the best epochs are marked, the kept one filled."""
+    panels = [name for name in PANELS if any(name in row for row in rows)]
+    names = [PANELS[name] for name in panels]
+    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=names, horizontal_spacing=0.24 / len(panels))
     for split, colour in (("train", GREY), ("val", BLUE)):
         part = [row for row in rows if row["split"] == split]
         x = [row["epoch"] + 1 for row in part]
         name = "training" if split == "train" else "validation"
-        style = {"mode": "lines+markers", "line": {"color": colour}, "marker": {"size": 4}, "name": name}
-        for column, metric in ((1, "loss"), (2, "accuracy")):
-            y = [row.get(metric) for row in part]
-            figure.add_scatter(x=x, y=y, legendgroup=split, showlegend=column == 1, row=1, col=column, **style)
-        if split == "train":
-            lr = [row.get("lr") for row in part]
-            figure.add_scatter(x=x, y=lr, row=1, col=3, showlegend=False, **{**style, "line": {"color": ORANGE}})
+        style = {"mode": "lines+markers", "marker": {"size": 4}, "name": name, "legendgroup": split}
+        for column, metric in enumerate(panels, 1):
+            if any(metric in row for row in part):
+                figure.add_scatter(
+                    x=x,
+                    y=[row.get(metric) for row in part],
+                    line={"color": ORANGE if metric == "lr" else colour},
+                    showlegend=column == 1,
+                    row=1,
+                    col=column,
+                    **style,
+                )
     val = {row["epoch"]: row for row in rows if row["split"] == "val"}
-    for column, metric in ((1, "loss"), (2, "accuracy")):
-        best = best_epoch(rows, metric)
+    for column, metric in enumerate(panels, 1):
+        best = best_epoch(rows, metric) if metric in ("loss", "accuracy") and kept != "last" else None
         if best is not None:
             filled = kept == f"val_{metric}"
             symbol = "star" if filled else "star-open"
@@ -51,23 +67,31 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
                 col=column,
             )
     figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 6)))
-    figure.update_yaxes(tickformat=".0%", col=2)
-    figure.update_yaxes(rangemode="tozero", tickformat="~e", col=3)
+    for column, metric in enumerate(panels, 1):
+        if metric in ("accuracy", "knn"):
+            figure.update_yaxes(tickformat=".0%", col=column)
+    figure.update_yaxes(rangemode="tozero", tickformat="~e", col=len(panels))
     return drawn(figure, height=340)
 
 
 def confusion(measures: Measures) -> str:
-    """Rows: what it is; columns: what it was taken for; colour: the share of the row."""
-    names = [escape(each.name) for each in measures.per_class]
+    """Rows: what it is; columns: what it was taken for; colour: the share of the row.
+
+    Of more than `MOST` classes, those that are confused most.
+    """
     counts = np.array(measures.confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shown = counts if len(names) <= MANY else np.full(counts.shape, "", dtype=object)
+    mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    shown = np.sort(np.argsort(-mistakes, kind="stable")[:MOST])
+    counts, share = counts[np.ix_(shown, shown)], share[np.ix_(shown, shown)]
+    names = [escape(measures.per_class[i].name) for i in shown]
+    figures = counts if len(names) <= MANY else np.full(counts.shape, "", dtype=object)
     places = list(range(len(names)))
     figure = go.Figure(
         go.Heatmap(
             z=share.round(4).tolist(),
             customdata=counts.tolist(),
-            text=shown.tolist(),
+            text=figures.tolist(),
             texttemplate="%{text}",
             hovertemplate="%{customdata} of %{y} taken for %{x} (%{z:.1%})<extra></extra>",
             x=names,

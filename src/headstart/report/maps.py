@@ -22,11 +22,16 @@ SIDE, ACROSS = 40, 50
 FEW = ("#3b82c4", "#e07b39", "#3a9d6e", "#c94f7c", "#8465c5", "#b59a1b", "#28a3b8", "#8b5e3c", "#6b7280", "#d64545")
 """Colours told apart by most kinds of colour blindness, for up to ten classes."""
 
+UNKNOWN = "no label"
+"""What images of no class are called."""
+
 
 def map_facts(run: RunFolder, learned: Learned, rows: Sequence[Row]) -> dict[str, Any]:
     """What the page's script draws, as plain values; ``rows`` are those of the run's maps, at least one."""
     images, classes = run.looked_at, run.classes
-    number = {name: i for i, name in enumerate(classes)}
+    if any(not image["label"] for image in images):
+        classes = [*classes, UNKNOWN]
+    number = {"": len(classes) - 1} | {name: i for i, name in enumerate(classes)}
     mapped = sorted({row["row"] for row in rows})
     drawn = _sample(mapped)
     place = {row: i for i, row in enumerate(drawn)}

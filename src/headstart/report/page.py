@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from headstart.insight.answers import Answers, read_answers
 from headstart.insight.findings import findings
+from headstart.insight.health import verdict
 from headstart.insight.learned import read_learned
 from headstart.insight.measures import Measures, measure
 from headstart.insight.temperature import LEAST_FOR_HALVES, fit_on_half
@@ -74,12 +75,16 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "speed": float(np.median([row["images_per_second"] for row in train])) if train else 0.0,
         "test": next((row for row in rows if row["split"] == "test"), None),
         "measures": measures,
+        "health": verdict(rows),
+        "last": next((row for row in reversed(rows) if row["split"] == "val"), None),
+        "images": data.get("images") or {split: sum(counts.values()) for split, counts in data["counts"].items()},
         "majority": _majority(data["counts"].get("val", {})),
         "findings": findings(rows, recipe.keep.metric, learned),
         "learned": learned,
         "network": network,
         "architecture": drawing(network) if network is not None else None,
         "figures": drawn,
+        "most": figures.MOST,
         "pairs": confused_pairs(measures) if measures else [],
         "mistakes": _mistakes(run, answers, data["classes"]) if answers else [],
     }

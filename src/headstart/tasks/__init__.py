@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from headstart.errors import HeadstartError, nearest
+from headstart.tasks.byol import Byol
 from headstart.tasks.classify import Classify
 from headstart.tasks.contract import Batch, Seen, Task
 
-TASKS: dict[str, type[Task]] = {"classify": Classify}
+TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify}
 
 
 def task_named(name: str) -> type[Task]:

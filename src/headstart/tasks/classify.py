@@ -57,6 +57,8 @@ class Classify(Task):
         return loss
 
     def embed(self, images: Tensor) -> Tensor:
+        if images.ndim == 2:  # features already: the backbone is frozen, and was run before
+            return images
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features: Tensor = self.backbone(images)
         return features

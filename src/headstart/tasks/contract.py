@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from headstart.recipe import Recipe
+from headstart.models.weights import Provenance, load_weights
+from headstart.recipe import Backbone, Recipe
 
 
 class Batch(NamedTuple):
@@ -18,7 +19,9 @@ class Batch(NamedTuple):
     images: Tensor
     """float32 (B, 3, S, S), normalised."""
     labels: Tensor
-    """int64 (B,): positions in the run's classes."""
+    """int64 (B,): positions in the run's classes; -1 where an image has none."""
+    second: Tensor | None = None
+    """Another view of the same images, as `images`; for tasks that ask for two."""
 
 
 class Seen(NamedTuple):
@@ -33,11 +36,15 @@ class Seen(NamedTuple):
 class Task(nn.Module):
     """A network and what it learns. ``forward(batch)`` is the loss, so that DDP can wrap it."""
 
+    views: ClassVar[int] = 1
+    """How many views of an image the task compares: with 2, every batch has a `second` one."""
+    labelled: ClassVar[bool] = True
+    """Whether it learns from labels."""
     backbone: nn.Module
     features: int
     """F, the width of `Seen.features`."""
     classes: int
-    """C, the width of `Seen.probabilities`."""
+    """C, the width of `Seen.probabilities`; 0 where the task answers with no classes."""
     training_metrics: MetricCollection
     """Updated by `forward`; ``loss`` among them."""
     metrics: MetricCollection
@@ -47,6 +54,10 @@ class Task(nn.Module):
     @abstractmethod
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
         """The network of ``recipe`` for these classes, from random weights."""
+
+    def load_backbone(self, settings: Backbone) -> Provenance:
+        """Fill the backbone with the weights that a recipe names, and return where they are from."""
+        return load_weights(self.backbone, settings)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:

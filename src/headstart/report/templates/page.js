@@ -5,14 +5,16 @@ for (const place of document.querySelectorAll(".figure")) {
   const { data, layout } = JSON.parse(document.getElementById(place.id + "-json").textContent);
   layout.font.color = ink();
   if (place.id === "curves" && narrow()) {
-    // Three graphs side by side become three on top of each other.
-    ["", "2", "3"].forEach((n, i) => {
+    // Graphs side by side become graphs on top of each other.
+    const count = layout.annotations.length, pitch = 1.08 / count;
+    layout.annotations.forEach((title, i) => {
+      const n = i ? String(i + 1) : "";
       layout["xaxis" + n].domain = [0, 1];
-      layout["yaxis" + n].domain = [0.72 - 0.36 * i, 1 - 0.36 * i].map((y) => Math.max(0, y));
-      layout.annotations[i].x = 0.5;
-      layout.annotations[i].y = 1 - 0.36 * i;
+      layout["yaxis" + n].domain = [1 - pitch * i - 0.78 * pitch, 1 - pitch * i].map((y) => Math.max(0, y));
+      title.x = 0.5;
+      title.y = 1 - pitch * i;
     });
-    layout.height = 820;
+    layout.height = 100 + 240 * count;
     layout.legend.y = -0.1;
   }
   Plotly.newPlot(place, data, layout, { displayModeBar: false, responsive: true });

@@ -1,0 +1,75 @@
+"""What came of one cell of a study, read from its run folder."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.insight.answers import read_answers
+from headstart.insight.cells import Cell
+from headstart.insight.compare import Honest, crossfit
+from headstart.insight.features import Features, read_features
+from headstart.insight.measures import measure
+from headstart.insight.separation import knn_right, neighbours
+from headstart.plan import Plan
+from headstart.run import RunFolder
+
+
+def read_cell(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | None) -> Cell:
+    """The cell of a finished run, judged on the images of ``split``; ``lr`` is the chosen learning rate.
+
+    Where the recipe chose its epoch by these very images, the answers are those of cross-fitting: each image is judged
+    by the epoch that the other half of them chose.
+    """
+    labels, probabilities = _answers(run, plan, split)
+    right, optimism = probabilities.argmax(axis=1) == labels, None
+    features = read_features(run)
+    if split == "val" and len(features.epochs) > 1 and run.recipe.keep.metric != "last":
+        honest = _crossfitted(features, run)
+        right, optimism = honest.right, honest.optimism
+    chosen = {"lr": lr} if lr is not None else {}
+    if run.recipe.probe.method == "logistic":
+        chosen = {"l2": 1 / run.probe["C"]}
+    return Cell(
+        setting=setting,
+        fraction=run.recipe.data.labels,
+        labels=run.data["images_trained_on"],
+        seed=run.recipe.seed,
+        right=right,
+        ece=measure(labels, probabilities, run.classes, resamples=1).ece.value,
+        knn=_knn(features),
+        optimism=optimism,
+        chosen=chosen,
+        images_seen=sum(row["images"] for row in run.metrics if row["split"] == "train"),
+    )
+
+
+def _answers(run: RunFolder, plan: Plan, split: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and probabilities of the kept weights on the images that judge."""
+    if split == "test":
+        from headstart.predict import evaluate, load
+
+        answer = evaluate(load(run), run, plan.data, "test")
+        return answer.labels, answer.probabilities.astype(np.float64)
+    kept = read_answers(run)
+    assert kept is not None  # a finished run has them
+    return kept.labels, kept.probabilities
+
+
+def _crossfitted(features: Features, run: RunFolder) -> Honest:
+    val = np.flatnonzero(features.splits == "val")
+    labels = features.labels[val]
+    p = np.stack([each.probabilities[val] for each in features.epochs])
+    likelihood = np.maximum(p[:, np.arange(len(val)), labels], np.finfo(np.float32).tiny)
+    metric = "val_accuracy" if run.recipe.keep.metric == "val_accuracy" else "val_loss"
+    return crossfit(-np.log(likelihood), p.argmax(axis=2) == labels, metric)  # type: ignore[arg-type]
+
+
+def _knn(features: Features) -> float | None:
+    """kNN accuracy of the last epoch's features: validation images among the training images looked at."""
+    val, train = (np.flatnonzero(features.splits == split) for split in ("val", "train"))
+    if len(train) < 2:
+        return None
+    seen = features.epochs[-1].features
+    near = neighbours(seen[val], seen[train])
+    return float(knn_right(near, features.labels[train], features.labels[val]).mean())

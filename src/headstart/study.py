@@ -1,0 +1,287 @@
+"""The study: how much does each kind of pre-training buy, on these images? Many fits, one table.
+
+Every cell, pre-training and choice of a learning rate is a run folder below the study's own, so a study that was
+stopped goes on where it stood; `study.json` holds what came of the cells, and is written after each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart import recipe as recipes
+from headstart.cell import read_cell
+from headstart.data.pixels import Pixels, decode
+from headstart.data.split import labelled_part, training_index
+from headstart.environment import environment
+from headstart.errors import HeadstartError
+from headstart.insight.cells import Cell, Study, read_study
+from headstart.insight.results import Results, table_rows
+from headstart.plan import CONTINUED, NEEDS, SUPERVISED, Plan, require_sound
+from headstart.recipe import Recipe
+from headstart.report.study_page import write_study_page
+from headstart.run import RunFolder, table, write_atomically
+
+if TYPE_CHECKING:
+    from headstart.loop import Epoch, Step
+
+Done = Callable[[str, float], None]
+"""Called with (the run that is under way, the share of it that was done since the last call)."""
+
+
+@dataclass
+class Carrying:
+    """A study under way."""
+
+    plan: Plan
+    study: Study
+    pixels: Pixels
+    done: Done
+    jobs: int = 1
+    lr: dict[str, float] = field(default_factory=dict)
+    """Setting -> the learning rate that was chosen."""
+    tuning_seconds: dict[str, float] = field(default_factory=dict)
+    pretraining_seconds: dict[str, float] = field(default_factory=dict)
+
+    def is_done(self, name: str) -> bool:
+        """Whether the training that goes by ``name`` was done before."""
+        cells = {f"{cell.setting}-{cell.fraction:g}-seed{cell.seed}" for cell in self.study.cells}
+        made = {recipe.name: self.plan.folder(kind) for kind, recipe in self._pretrainings()}
+        tried = {
+            recipe.name: place
+            for setting in self.plan.tuned_settings()
+            for place, recipe in self.plan.tunings(setting).values()
+        }
+        place = (made | tried).get(name)
+        return name in cells or (place is not None and place.is_dir() and RunFolder(place).finished)
+
+    def _pretrainings(self) -> list[tuple[str, Recipe]]:
+        return [(kind, self.plan.pretrain(kind)[0]) for kind in self.plan.pretrainings()]
+
+
+def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying:
+    """Decode the images, refuse what cannot be carried out, and take up what was done before.
+
+    Raises HeadstartError for a plan, data or label fractions that cannot be used, and for a folder that holds a study
+    of another grid, recipe or data.
+    """
+    require_sound(plan)
+    index = training_index(plan.data, plan.recipe.data)
+    for fraction in plan.fractions:
+        labelled_part(index, fraction, plan.seeds[0])
+    pixels = decode(index, plan.recipe.data)
+    split = "test" if pixels.index.positions("test") else "val"
+    counts = pixels.index.counts(split)
+    study = Study(
+        name=plan.out.name,
+        data=plan.data,
+        classes=len(pixels.index.classes),
+        commonest=max(counts.values()) / sum(counts.values()),
+        settings=tuple(plan.settings),
+        fractions=plan.fractions,
+        seeds=plan.seeds,
+        split=split,
+        tuned=plan.tuned,
+        fingerprint=pixels.fingerprint,
+        environment=environment(),
+    )
+    return Carrying(plan, _taken_up(plan, study), pixels, done, jobs)
+
+
+def kept_plan(plan: Plan) -> Plan:
+    """``plan`` with the epochs that a budget chose for it when its folder was begun."""
+    files = [plan.out / name for name in ("recipe.toml", "pretraining.toml")]
+    if not all(file.is_file() for file in files):
+        return plan
+    kept = [recipes.load(str(file)) for file in files]
+    same = all(
+        one.model_copy(update={"train": other.train, "views": other.views, "insight": other.insight}) == other
+        for one, other in zip((plan.recipe, plan.pretraining), kept, strict=True)
+    )
+    return replace(plan, recipe=kept[0], pretraining=kept[1]) if same else plan
+
+
+def _taken_up(plan: Plan, study: Study) -> Study:
+    """``study`` with the cells that were done before; the recipes are written down when there is none."""
+    file = plan.out / "study.json"
+    recipe_files = {"recipe.toml": plan.recipe, "pretraining.toml": plan.pretraining}
+    if not file.exists():
+        if plan.out.exists() and any(plan.out.iterdir()):
+            raise HeadstartError(
+                f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
+            )
+        for name, recipe in recipe_files.items():
+            write_atomically(plan.out / name, recipe.to_toml().encode())
+        return study
+    before = read_study(file)
+    for name in ("data", "fingerprint", "settings", "fractions", "seeds", "tuned"):
+        was, asked = getattr(before, name), getattr(study, name)
+        if was != asked:
+            raise HeadstartError(
+                f"{plan.out}: expected the study that it holds ({name} {was}), found {asked} asked for",
+                "choose another --out",
+            )
+    for name, recipe in recipe_files.items():
+        if recipes.load(str(plan.out / name)) != recipe:
+            raise HeadstartError(
+                f"{plan.out}: expected the recipe that its {name} holds, found another asked for",
+                "choose another --out",
+            )
+    kept = tuple(cell for cell in before.cells if cell.error is None)
+    return study.model_copy(update={"cells": kept, "environment": before.environment})
+
+
+def carry_out(carrying: Carrying) -> Iterator[Study]:
+    """Do what is left of a study, giving it after every cell; a cell that fails is marked, and the others go on."""
+    plan = carrying.plan
+    _write(carrying)
+    for seed, settings in plan.waves():
+        waiting: list[tuple[str, float, Recipe]] = []
+        for setting in settings:
+            done = {cell.fraction for cell in carrying.study.cells if (cell.setting, cell.seed) == (setting, seed)}
+            left = [fraction for fraction in sorted(plan.fractions, reverse=True) if fraction not in done]
+            if not left:
+                continue
+            try:
+                _make_ready(carrying, setting)
+            except Exception as error:  # what it needs cannot be had: all of its cells fail, the other settings go on
+                for fraction in left:
+                    yield _added(carrying, _failed(carrying, setting, fraction, seed, error))
+                continue
+            lr = carrying.lr.get(setting)
+            waiting += [(setting, fraction, plan.cell(setting, fraction, seed, lr)) for fraction in left]
+        for setting, fraction, seconds, fault in _trained(carrying, waiting, seed):
+            if fault is None:
+                yield _added(carrying, _read(carrying, setting, fraction, seed, seconds))
+            else:
+                yield _added(carrying, _failed(carrying, setting, fraction, seed, fault))
+
+
+def _trained(
+    carrying: Carrying, waiting: list[tuple[str, float, Recipe]], seed: int
+) -> Iterator[tuple[str, float, float, Exception | None]]:
+    """Train the waiting cells, here or in several processes: setting, fraction, seconds, and what went wrong."""
+    plan = carrying.plan
+    if carrying.jobs == 1 or len(waiting) == 1:
+        for setting, fraction, recipe in waiting:
+            folder, began = plan.cell_folder(setting, fraction, seed), time.perf_counter()
+            try:
+                train_quietly(recipe, plan.data, folder, carrying.done)
+                yield setting, fraction, time.perf_counter() - began, None
+            except Exception as error:  # one cell's fault is not the study's
+                yield setting, fraction, 0.0, error
+        return
+    with ProcessPoolExecutor(carrying.jobs, mp_context=get_context("spawn")) as pool:
+        runs = [
+            (s, f, pool.submit(train_apart, r, plan.data, plan.cell_folder(s, f, seed), carrying.jobs))
+            for s, f, r in waiting
+        ]
+        for setting, fraction, future in runs:
+            fault = future.exception()
+            seconds = future.result() if fault is None else 0.0
+            carrying.done(f"{setting}-{fraction:g}-seed{seed}", 1.0)
+            yield setting, fraction, seconds, fault if isinstance(fault, Exception) else None
+
+
+def train_quietly(recipe: Recipe, data: str, folder: Path, done: Done) -> RunFolder:
+    """Train a run to its end, go on with one that was stopped, or find that it is finished."""
+    from headstart.loop import train
+    from headstart.training import resume, start
+
+    if (folder / "recipe.toml").exists():
+        run = RunFolder.open(folder)
+        if run.recipe != recipe:
+            raise HeadstartError(f"{folder}: expected the run of this study, found another", f"rm -r {folder}")
+        if run.finished:
+            done(recipe.name, 1.0)
+            return run
+        training = resume(folder, data)
+    else:
+        training = start(recipe, data, folder)
+    total, before = recipe.train.epochs * training.steps, 0
+    for event in train(training):
+        at = _steps_done(event)
+        done(recipe.name, max(0, at - before) / total)
+        before = max(before, at)
+    done(recipe.name, (total - before) / total)
+    return training.run
+
+
+def _steps_done(event: Step | Epoch) -> int:
+    from headstart.loop import Step
+
+    return event.epoch * event.steps + event.step + 1 if isinstance(event, Step) else 0
+
+
+def train_apart(recipe: Recipe, data: str, folder: Path, jobs: int) -> float:
+    """`train_quietly` in a process of its own, which takes its share of the cores; returns the seconds it took."""
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+    began = time.perf_counter()
+    train_quietly(recipe, data, folder, lambda *_: None)
+    return time.perf_counter() - began
+
+
+def _make_ready(carrying: Carrying, setting: str) -> None:
+    """Make the weights that a setting starts from, and choose its learning rate, unless that was done."""
+    plan, kind = carrying.plan, NEEDS.get(setting)
+    needed = [SUPERVISED, CONTINUED] if kind == CONTINUED else [kind]
+    for each in plan.pretrainings():
+        if each in needed and each not in carrying.pretraining_seconds:
+            recipe, data = plan.pretrain(each)
+            run = train_quietly(recipe, data, plan.folder(each), carrying.done)
+            carrying.pretraining_seconds[each] = sum(row["seconds"] for row in run.metrics)
+    if setting in plan.tuned_settings() and setting not in carrying.lr:
+        tried, seconds = {}, 0.0
+        for lr, (folder, recipe) in plan.tunings(setting).items():
+            rows = train_quietly(recipe, plan.data, folder, carrying.done).metrics
+            last = [row for row in rows if row["split"] == "val"][-1]
+            tried[lr] = (last["accuracy"], -last["loss"])
+            seconds += sum(row["seconds"] for row in rows)
+        carrying.lr[setting] = max(tried, key=lambda lr: tried[lr])
+        carrying.tuning_seconds[setting] = seconds
+
+
+def _read(carrying: Carrying, setting: str, fraction: float, seed: int, seconds: float) -> Cell:
+    plan = carrying.plan
+    costs = {
+        "seconds_pretrain": _seconds_pretrain(carrying, setting),
+        "seconds_tune": carrying.tuning_seconds.get(setting, 0.0),
+        "seconds_train": seconds,
+    }
+    run = RunFolder.open(plan.cell_folder(setting, fraction, seed))
+    return read_cell(run, plan, setting, carrying.study.split, carrying.lr.get(setting)).model_copy(update=costs)
+
+
+def _seconds_pretrain(carrying: Carrying, setting: str) -> float | None:
+    kind, known = NEEDS.get(setting), carrying.pretraining_seconds
+    if kind == CONTINUED:
+        return known.get(SUPERVISED, 0.0) + known[CONTINUED]
+    return known.get(kind) if kind is not None else None
+
+
+def _failed(carrying: Carrying, setting: str, fraction: float, seed: int, error: Exception) -> Cell:
+    labels = len(labelled_part(carrying.pixels.index, fraction, seed))
+    text = f"{type(error).__name__}: {error}" if not isinstance(error, HeadstartError) else error.problem
+    return Cell(setting=setting, fraction=fraction, labels=labels, seed=seed, error=text)
+
+
+def _added(carrying: Carrying, cell: Cell) -> Study:
+    carrying.study = carrying.study.model_copy(update={"cells": (*carrying.study.cells, cell)})
+    _write(carrying)
+    return carrying.study
+
+
+def _write(carrying: Carrying) -> None:
+    """``study.json``, then what is derived from it: the table and the report."""
+    out = carrying.plan.out
+    write_atomically(out / "study.json", carrying.study.to_json().encode())
+    results = Results(carrying.study)
+    write_atomically(out / "table.csv", table(table_rows(results)))
+    write_study_page(out, results)

@@ -1,0 +1,242 @@
+"""BYOL against byol-pytorch with equal weights and views, against the paper's formulas, and in sickness."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from byol_pytorch import BYOL
+from torch import Tensor, nn
+
+import headstart as hs
+from headstart import recipe as recipes
+from headstart.data.pixels import decode
+from headstart.data.split import training_index
+from headstart.data.views import draw, training_view
+from headstart.tasks import Batch
+from headstart.tasks.byol import Byol, Likeness, Spread, decay_at
+
+Small = Callable[..., recipes.Recipe]
+
+
+@pytest.fixture
+def batch(photos: Path, unlabelled: Small) -> Batch:
+    """Two views of twelve photographs."""
+    recipe = unlabelled()
+    pixels = decode(training_index(str(photos), recipe.data), recipe.data).batch(list(range(0, 60, 5)))
+    one, two = (draw(recipe.views, 12, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    images, second = (training_view(pixels, recipe.views, 32, drawn) for drawn in (one, two))
+    return Batch(images, torch.full((12,), -1), second)
+
+
+@pytest.fixture
+def task(unlabelled: Small) -> Byol:
+    """With a target that has come away from the online network."""
+    torch.manual_seed(0)
+    task = Byol.build(unlabelled(), [])
+    with torch.no_grad():
+        for parameter in (*task.target_backbone.parameters(), *task.target_projector.parameters()):
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return task
+
+
+def theirs_of(task: Byol, batch: Batch, decay: float) -> BYOL:
+    """byol-pytorch's network with the weights of ours, that sees the views of the batch."""
+    theirs = BYOL(
+        copy.deepcopy(task.backbone),
+        image_size=32,
+        hidden_layer=-1,
+        projection_size=task.settings.projection,
+        projection_hidden_size=task.settings.hidden,
+        augment_fn=lambda _: batch.images,
+        augment_fn2=lambda _: batch.second,
+        moving_average_decay=decay,
+    )
+    pairs = (
+        (theirs.online_encoder.net, task.backbone),
+        (theirs.online_encoder.projector, task.projector),
+        (theirs.online_predictor, task.predictor),
+        (theirs.target_encoder.net, task.target_backbone),
+        (theirs.target_encoder.projector, task.target_projector),
+    )
+    for other, own in pairs:
+        other.load_state_dict(own.state_dict())
+    return theirs
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_loss_and_its_gradients_are_byol_pytorch_s(task: Byol, batch: Batch, training: bool) -> None:
+    theirs = theirs_of(task, batch, 0.99).train(training)
+    task.train(training)
+    ours, other = task(batch), theirs(batch.images)
+    torch.testing.assert_close(ours, other, rtol=1e-5, atol=1e-5)
+    ours.backward()
+    other.backward()
+    for own, name in ((task.backbone, "net"), (task.projector, "projector")):
+        for mine, other in zip(own.parameters(), getattr(theirs.online_encoder, name).parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-5)
+    for mine, other in zip(task.predictor.parameters(), theirs.online_predictor.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_three_steps_are_byol_pytorch_s_to_the_last_statistic(task: Byol, batch: Batch) -> None:
+    """Losses, the target's parameters, and the running statistics of batch normalisation in both networks."""
+    task.settings = task.settings.model_copy(update={"decay": 0.9, "decay_schedule": "constant"})
+    theirs = theirs_of(task, batch, 0.9).train()
+    task.train()
+    one, two = (torch.optim.SGD(network.parameters(), lr=0.05) for network in (task, theirs))
+    for _ in range(3):
+        ours, other = task(batch), theirs(batch.images)
+        torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-4)
+        for loss, optimizer in ((ours, one), (other, two)):
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        task.after_step(0.5)
+        theirs.update_moving_average()
+    for own, other in ((task.backbone, theirs.online_encoder.net), (task.target_backbone, theirs.target_encoder.net)):
+        state = other.state_dict()
+        for name, tensor in own.state_dict().items():
+            torch.testing.assert_close(tensor, state[name], rtol=1e-3, atol=1e-4, msg=name)
+    for own, other in zip(
+        task.target_projector.parameters(), theirs.target_encoder.projector.parameters(), strict=True
+    ):
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
+
+
+def test_the_loss_is_the_paper_s_formula(task: Byol, batch: Batch) -> None:
+    """Equation 2 and its mirror image, image by image."""
+    task.eval()
+    assert batch.second is not None
+    views = (batch.images, batch.second)
+    with torch.inference_mode():
+        predictions = [task.predictor(task.projector(task.backbone(view))) for view in views]
+        targets = [task.target_projector(task.target_backbone(view)) for view in views]
+        expected = 0.0
+        for prediction, target in ((predictions[0], targets[1]), (predictions[1], targets[0])):
+            for q, z in zip(prediction, target, strict=True):
+                expected += float((q / q.norm() - z / z.norm()).square().sum()) / 12
+        task.evaluate(batch)
+        assert float(task.metrics["loss"].compute()) == pytest.approx(expected, rel=1e-5)
+        assert float(task(batch)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_views_in_one_batch_would_be_another_loss(task: Byol, batch: Batch) -> None:
+    """Why either view is a batch of its own: together they have other statistics (byol-pytorch 0.7.2 and after)."""
+    assert batch.second is not None
+    with torch.no_grad():
+        apart = [copy.deepcopy(task.target_backbone).train()(view) for view in (batch.images, batch.second)]
+        together = copy.deepcopy(task.target_backbone).train()(torch.cat([batch.images, batch.second]))
+    assert (torch.cat(apart) - together).abs().max() > 1e-2
+
+
+def test_the_target_is_other_tensors_without_gradient_that_move_by_1_minus_tau(unlabelled: Small, batch: Batch) -> None:
+    task = Byol.build(unlabelled(byol__decay=0.9, byol__decay_schedule="constant"), [])
+    pairs = [
+        (target, online)
+        for part in ("backbone", "projector")
+        for target, online in zip(
+            getattr(task, f"target_{part}").parameters(), getattr(task, part).parameters(), strict=True
+        )
+    ]
+    assert all(torch.equal(target, online) for target, online in pairs), "it begins as the online network"
+    assert not {target.data_ptr() for target, _ in pairs} & {online.data_ptr() for _, online in pairs}
+    optimizer = torch.optim.SGD(task.parameters(), lr=0.1)
+    task(batch).backward()
+    optimizer.step()
+    assert all(target.grad is None and not target.requires_grad for target, _ in pairs)
+    before = [target.clone() for target, _ in pairs]
+    task.after_step(1 / 3)
+    for (target, online), old in zip(pairs, before, strict=True):
+        torch.testing.assert_close(target, old + 0.1 * (online.detach() - old), rtol=1e-6, atol=1e-7)
+    assert any(not torch.equal(target, old) for (target, _), old in zip(pairs, before, strict=True))
+
+
+def test_the_decay_follows_the_paper_s_schedule() -> None:
+    """1 - (1 - tau_0) (cos(pi k / K) + 1) / 2."""
+    cosine = recipes.Byol(decay=0.996, decay_schedule="cosine")
+    for k in range(11):
+        assert decay_at(cosine, k / 10) == pytest.approx(1 - 0.004 * (math.cos(math.pi * k / 10) + 1) / 2)
+    assert decay_at(cosine, 0) == pytest.approx(0.996)
+    assert decay_at(cosine, 1) == 1
+    assert {decay_at(recipes.Byol(decay=0.99), p) for p in (0, 0.5, 1)} == {0.99}
+
+
+def test_the_predictor_and_projector_are_the_paper_s(task: Byol) -> None:
+    """Linear, batch norm, ReLU, linear, of the widths that the recipe says."""
+    for part, width in ((task.projector, task.features), (task.predictor, 16)):
+        first, norm, relu, last = part
+        assert isinstance(first, nn.Linear)
+        assert (first.in_features, first.out_features) == (width, 64)
+        assert isinstance(norm, nn.BatchNorm1d)
+        assert isinstance(relu, nn.ReLU)
+        assert isinstance(last, nn.Linear)
+        assert last.out_features == 16
+
+
+def test_what_is_seen_are_the_backbone_s_pooled_features(task: Byol, batch: Batch) -> None:
+    task.eval()
+    with torch.inference_mode():
+        seen = task.see(batch.images)
+        maps = task.backbone.forward_features(batch.images)  # type: ignore[operator]
+    torch.testing.assert_close(seen.features, maps.mean(dim=(2, 3)))
+    assert seen.probabilities.shape == (12, 0)
+    torch.testing.assert_close(task.evaluate(batch).features, seen.features)
+
+
+def unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=1, keepdim=True)
+
+
+def test_spread_is_chen_and_he_s_standard_deviation(task: Byol) -> None:
+    torch.manual_seed(0)
+    for outputs, expected in (
+        (torch.randn(4000, 64), 1.0),
+        (torch.ones(50, 64) + 1e-6 * torch.randn(50, 64), 0.0),
+        (torch.randn(300, 64) + 1, None),
+    ):
+        spread = Spread(64)
+        for part in outputs.split(37):
+            spread.update(part)
+        value = float(spread.compute())
+        assert value == pytest.approx(float(unit(outputs).std(dim=0, correction=0).mean() * 8), abs=1e-5)
+        if expected is not None:
+            assert value == pytest.approx(expected, abs=0.02)
+
+
+def test_likeness_compares_an_image_with_itself_and_with_others() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(40, 16) + 3
+    for noise in (0.0, 0.5, 100.0):
+        others = features + noise * torch.randn(40, 16)
+        likeness = Likeness(16)
+        for part in (slice(0, 7), slice(7, 40)):
+            likeness.update(features[part], others[part])
+        cosines = unit(features) @ unit(others).T
+        same = float(cosines.diagonal().mean())
+        different = float(cosines[~torch.eye(40, dtype=torch.bool)].mean())
+        assert float(likeness.compute()) == pytest.approx((same - different) / (1 - different), abs=1e-5)
+    likeness.reset()
+    likeness.update(features, features)
+    assert float(likeness.compute()) == pytest.approx(1)
+
+
+def test_a_frozen_backbone_is_refused(unlabelled: Small) -> None:
+    with pytest.raises(hs.HeadstartError, match=r"backbone\.train: expected true"):
+        Byol.build(unlabelled(backbone__train=False), [])
+
+
+def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabelled: Small, tmp_path: Path) -> None:
+    """Continued pre-training: weights loaded into the backbone are the target's too."""
+    first = Byol.build(unlabelled(), [])
+    torch.save(first.backbone.state_dict(), tmp_path / "weights.pt")
+    second = Byol.build(unlabelled(), [])
+    provenance = second.load_backbone(recipes.Backbone(name="resnet10t", weights=str(tmp_path / "weights.pt")))
+    assert provenance["tensors"] == {"loaded": len(first.backbone.state_dict()), "missing": 0, "unexpected": 0}
+    for name, tensor in first.backbone.state_dict().items():
+        assert torch.equal(second.backbone.state_dict()[name], tensor)
+        assert torch.equal(second.target_backbone.state_dict()[name], tensor)

@@ -1,0 +1,267 @@
+"""The study on sixty photographs: the grid is carried out once, goes on where it stood, and marks what failed."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+import headstart as hs
+from headstart import recipe as recipes
+from headstart import study as studies
+from headstart.cli import main
+from headstart.estimate import estimate, fit_budget, read_budget
+from headstart.insight.cells import read_study
+from headstart.plan import Plan, possible_fractions
+from headstart.run import RunFolder
+from headstart.study import carry_out, prepare
+
+Small = Callable[..., recipes.Recipe]
+
+
+@pytest.fixture
+def plan(photos: Path, tmp_path: Path, small: Small) -> Plan:
+    """Settings A, D and G, two fractions, two seeds; the "supervised" weights are those of another run."""
+    weights = hs.fit(small(train__epochs=1, seed=5), photos, tmp_path / "weights", console=Console(file=io.StringIO()))
+    return Plan(
+        data=str(photos),
+        out=tmp_path / "study",
+        recipe=small(backbone__weights=str(weights.path), train__epochs=2, views__sizes=[]),
+        pretraining=recipes.load("byol-quick"),
+        settings="ADG",
+        fractions=(0.25, 1.0),
+        seeds=(0, 1),
+    )
+
+
+def finish(plan: Plan) -> studies.Carrying:
+    carrying = prepare(plan)
+    for _ in carry_out(carrying):
+        pass
+    return carrying
+
+
+def test_every_cell_is_carried_out_as_its_setting_says(plan: Plan) -> None:
+    carrying = finish(plan)
+    study = carrying.study
+    assert (study.done, study.planned, len(study.failed)) == (12, 12, 0)
+    assert [(cell.setting, cell.seed) for cell in study.cells[::2]] == [
+        ("D", 0), ("G", 0), ("A", 0), ("D", 1), ("G", 1), ("A", 1)
+    ]  # fmt: skip
+    for cell in study.cells:
+        run = RunFolder.open(plan.cell_folder(cell.setting, cell.fraction, cell.seed))
+        assert cell.labels == 48 * cell.fraction
+        assert run.recipe.backbone.train == (cell.setting == "A")
+        assert run.recipe.backbone.weights == (plan.recipe.backbone.weights if cell.setting == "D" else "none")
+        assert cell.right is not None
+        assert cell.right.mean() == pytest.approx(hs.Run(run.path).accuracy)
+        assert cell.seconds_train > 0
+        assert cell.images_seen == (2 * 48 if cell.setting == "A" else cell.labels)
+        assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
+    chosen = {cell.chosen["lr"] for cell in study.cells if cell.setting == "A"}
+    assert chosen == {carrying.lr["A"]}
+    assert carrying.lr["A"] in plan.tunings("A")
+
+
+def test_learning_rates_are_chosen_on_training_images_alone(plan: Plan) -> None:
+    finish(plan)
+    val = {row["filename"] for row in RunFolder.open(plan.cell_folder("A", 1.0, 0)).predictions}
+    for folder, _ in plan.tunings("A").values():
+        run = RunFolder.open(folder)
+        assert run.recipe.data.judge_on == "training"
+        assert run.data["counts"]["train"].keys() == {"dress", "hat", "shoes"}
+        assert not val & {row["filename"] for row in run.predictions}
+
+
+def test_table_json_and_report_say_the_same(plan: Plan) -> None:
+    finish(plan)
+    study = read_study(plan.out / "study.json")
+    table = pd.read_csv(plan.out / "table.csv")
+    assert len(table) == 6
+    for _, line in table.iterrows():
+        cells = study.at(line["setting"], line["fraction"])
+        assert line["accuracy"] == pytest.approx(
+            np.mean([cell.right.mean() for cell in cells if cell.right is not None])
+        )
+    page = (plan.out / "report.html").read_text(encoding="utf-8")
+    assert "from scratch" in page
+    assert "probe supervised" in page
+
+
+def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = carry_out(prepare(plan))
+    for _ in range(3):
+        next(events)
+    events.close()
+    trained: list[str] = []
+    original = studies.train_quietly
+
+    def counted(recipe: recipes.Recipe, *rest: object) -> RunFolder:
+        trained.append(recipe.name)
+        return original(recipe, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(studies, "train_quietly", counted)
+    carrying = finish(plan)
+    assert carrying.study.done == 12
+    cells = [name for name in trained if "lr" not in name]
+    assert len(cells) == 9
+    again: list[str] = []
+    monkeypatch.setattr(studies, "train_quietly", lambda recipe, *_: again.append(recipe.name))
+    assert finish(plan).study.done == 12
+    assert again == []
+
+
+def test_a_cell_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = studies.train_quietly
+
+    def broken(recipe: recipes.Recipe, *rest: object) -> RunFolder:
+        if recipe.name == "G-0.25-seed1":
+            raise RuntimeError("the disk caught fire")
+        return original(recipe, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(studies, "train_quietly", broken)
+        study = finish(plan).study
+    assert (study.done, len(study.failed)) == (11, 1)
+    assert study.failed[0].error == "RuntimeError: the disk caught fire"
+    assert "the disk caught fire" in (plan.out / "report.html").read_text(encoding="utf-8")
+    study = finish(plan).study
+    assert (study.done, len(study.failed)) == (12, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"settings": "AD"}, r"settings \('A', 'D', 'G'\)\), found \('A', 'D'\) asked for"),
+        ({"fractions": (1.0,)}, r"fractions \(0.25, 1.0\)\), found \(1.0,\)"),
+        ({"seeds": (0, 1, 2)}, r"seeds \(0, 1\)\), found \(0, 1, 2\)"),
+        ({"tuned": False}, r"tuned True\), found False"),
+    ],
+)
+def test_a_folder_of_another_grid_is_refused(change: dict[str, object], expected: str, plan: Plan) -> None:
+    next(carry_out(prepare(plan)))
+    with pytest.raises(hs.HeadstartError, match=expected):
+        prepare(replace(plan, **change))  # type: ignore[arg-type]
+
+
+def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, small: Small) -> None:
+    next(carry_out(prepare(plan)))
+    other = recipes.override(plan.recipe, {"optimizer.lr": 0.5})
+    with pytest.raises(hs.HeadstartError, match=r"expected the recipe that its recipe.toml holds"):
+        prepare(replace(plan, recipe=other))
+    next(Path(plan.data, "dress").glob("*.jpg")).unlink()
+    with pytest.raises(hs.HeadstartError, match="fingerprint"):
+        prepare(plan)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"settings": "AX"}, "expected letters of ABCDEFG, each once, found AX"),
+        ({"settings": "AA"}, "each once"),
+        ({"fractions": (0.0, 1.0)}, r"expected shares above 0 and up to 1, found \[0.0\]"),
+        ({"fractions": (0.01,)}, r"data.labels 0.01.*the smallest fraction is 0.0313"),
+        ({"seeds": ()}, "--seeds: expected at least 1"),
+        ({"pretraining": recipes.load("quick")}, "expected a recipe with task = byol, found classify"),
+        ({"unlabelled": "/nowhere", "settings": "C"}, "/nowhere: expected a folder of images, found no such folder"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused_before_anything_is_written(
+    change: dict[str, object], expected: str, plan: Plan
+) -> None:
+    with pytest.raises(hs.HeadstartError, match=expected):
+        prepare(replace(plan, **change))  # type: ignore[arg-type]
+    assert not plan.out.exists()
+
+
+def test_supervised_settings_need_weights_or_a_corpus(plan: Plan) -> None:
+    bare = replace(plan, recipe=recipes.override(plan.recipe, {"backbone.weights": "none"}))
+    with pytest.raises(
+        hs.HeadstartError, match=r"setting D: expected supervised weights, found backbone\.weights none"
+    ):
+        prepare(bare)
+
+
+def test_fractions_that_are_possible_are_the_default(photos: Path, small: Small) -> None:
+    assert possible_fractions(str(photos), small()) == (0.05, 0.1, 0.25, 0.5, 1.0)
+    for file in sorted((photos / "hat").iterdir())[4:]:
+        file.unlink()
+    assert possible_fractions(str(photos), small()) == (0.25, 0.5, 1.0)
+
+
+def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan) -> None:
+    longer = replace(plan, recipe=recipes.override(plan.recipe, {"train.epochs": 40}))
+    carrying = prepare(longer)
+    seconds = estimate(longer, carrying.pixels)
+    cells = {f"{s}-{f:g}-seed{n}" for s in "ADG" for f in (0.25, 1.0) for n in (0, 1)}
+    assert set(seconds) == cells | {recipe.name for _, recipe in longer.tunings("A").values()}
+    assert all(value > 0 for value in seconds.values())
+    shorter, _ = fit_budget(longer, carrying.pixels, 0.6 * sum(seconds.values()))
+    assert shorter.recipe.train.epochs < 40
+    with pytest.raises(hs.HeadstartError, match=r"--budget: expected at least \d+m for this grid"):
+        fit_budget(longer, carrying.pixels, 1.0)
+
+
+def test_budgets_are_read() -> None:
+    assert [read_budget(text) for text in ("90s", "30m", "1.5h")] == [90, 1800, 5400]
+    for text in ("soon", "0m", "30"):
+        with pytest.raises(hs.HeadstartError, match="expected a time such as 30m"):
+            read_budget(text)
+
+
+def test_without_tuning_the_epoch_is_judged_by_cross_fitting(plan: Plan) -> None:
+    report = replace(plan, tuned=False, settings="AD", fractions=(1.0,), seeds=(0,))
+    study = finish(report).study
+    assert {cell.setting for cell in study.cells} == {"A", "D"}
+    for cell in study.cells:
+        assert cell.optimism is not None
+        assert cell.chosen == {}
+        run = RunFolder.open(report.cell_folder(cell.setting, 1.0, 0))
+        assert run.recipe.optimizer == plan.recipe.optimizer
+        assert cell.right is not None
+        flattering = hs.Run(run.path).accuracy
+        assert flattering == pytest.approx(cell.right.mean() + cell.optimism)
+
+
+def test_several_processes_give_the_same_cells(plan: Plan, tmp_path: Path) -> None:
+    one = replace(plan, settings="DG", seeds=(0,))
+    alone = finish(one).study
+    carrying = prepare(replace(one, out=tmp_path / "together"), jobs=2)
+    for _ in carry_out(carrying):
+        pass
+    for cell in alone.cells:
+        (other,) = carrying.study.at(cell.setting, cell.fraction)
+        assert cell.right is not None
+        assert other.right is not None
+        assert np.array_equal(cell.right, other.right)
+
+
+def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(plan.recipe.to_toml(), encoding="utf-8")
+    words = ["study", plan.data, "--recipe", str(file), "--settings", "ag", "--labels", "0.5,1", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", ["headstart", *words, "--out", str(plan.out)])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    shown = capsys.readouterr()
+    assert "7 trainings to do, about" in shown.err
+    assert "(4 of 4 cells)" in shown.err
+    assert "from scratch" in shown.out
+    assert str(plan.out / "report.html") in shown.out
+    table = hs.study(
+        plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),
+        console=Console(file=io.StringIO()),
+    )  # fmt: skip
+    assert list(table["setting"]) == ["A", "G", "A", "G"]
+    assert table["accuracy"].between(0, 1).all()
