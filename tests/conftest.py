@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 import headstart as hs
 from headstart import recipe as recipes
+from headstart.insight.cells import SETTINGS, Cell, Study
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -111,3 +115,55 @@ def trained(
     photographs = copy_photos(shared_data("clothing"), folder / "photos")
     run = hs.fit(small(), photographs, folder / "run", console=Console(file=io.StringIO()))
     return run.path, photographs
+
+
+RIGHT = {"A": 0.6, "B": 0.76, "C": 0.66, "D": 0.65, "E": 0.5, "F": 0.77, "G": 0.28}
+"""Share of images that a made-up study answers rightly with all labels."""
+LOST = {"A": 0.35, "B": 0.15, "C": 0.3, "D": 0.06, "E": 0.06, "F": 0.15, "G": 0.03}
+"""What of it is lost with each label fraction divided by ten."""
+
+
+@pytest.fixture(scope="session")
+def made_study() -> Callable[..., Study]:
+    """A study with made-up figures; ``skip`` and ``fail`` say which (setting, fraction, seed) are to come or failed."""
+
+    def make(
+        settings: str = "ABCDEFG",
+        fractions: tuple[float, ...] = (0.1, 0.25, 1.0),
+        seeds: tuple[int, ...] = (0, 1, 2),
+        images: int = 400,
+        skip: Callable[[str, float, int], bool] = lambda *_: False,
+        fail: Callable[[str, float, int], bool] = lambda *_: False,
+        right: dict[str, float] | None = None,
+        **more: Any,
+    ) -> Study:
+        random = np.random.default_rng(0)
+        easy = random.random(images)
+        cells = []
+        for seed, fraction, setting in itertools.product(seeds, fractions, settings):
+            if skip(setting, fraction, seed):
+                continue
+            place = {"setting": setting, "fraction": fraction, "labels": round(2000 * fraction), "seed": seed}
+            if fail(setting, fraction, seed):
+                cells.append(Cell(**place, error="<b>out of memory</b>"))
+                continue
+            share = (RIGHT | (right or {}))[setting] + LOST[setting] * np.log10(fraction)
+            frozen = SETTINGS[setting].frozen
+            cells.append(
+                Cell(
+                    **place,
+                    right=0.7 * easy + 0.3 * random.random(images) < np.quantile(0.7 * easy + 0.15, share),
+                    ece=0.05,
+                    knn=None if setting == "A" else 0.4,
+                    optimism=None if frozen else 0.012,
+                    chosen={"l2": 0.1} if frozen else {"lr": 0.001 * (1 + seed % 2)},
+                    seconds_pretrain=3600.0 if setting in "CE" else None,
+                    seconds_tune=5.0,
+                    seconds_train=20.0 if frozen else 600.0,
+                    images_seen=0 if frozen else 60_000,
+                )
+            )
+        about = {"data": "photos", "classes": 10, "commonest": 0.2} | more
+        return Study(settings=tuple(settings), fractions=fractions, seeds=seeds, cells=tuple(cells), **about)
+
+    return make

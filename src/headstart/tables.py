@@ -125,7 +125,8 @@ def study_table(results: Results, wide: bool = True) -> Table:
             figures = [*figures, *[""] * 8][: len(titles) - 1]
             seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
             if failed:
-                seeds.append(f" {failed} failed", "bold red")
+                seeds.append("!", "bold red")
+                table.caption = "! cells have failed"
             table.add_row(f"{setting} {SETTINGS[setting].phrase}", *figures, seeds, style=None if line else "dim")
     return table
 

@@ -27,14 +27,15 @@ def headline(results: Results) -> str:
     said = f"{_capital(best.what.doing)} is best with {_share(best)}: {_percent(best.accuracy.value)} are right"
     if best is a:
         if any(each.setting not in "AG" for each in at):
-            said += f". With {_share(best)} pre-training buys nothing here"
+            said += ". No pre-training comes above it"
     elif a is None:
         said += ". Training from scratch is not done yet, so there is nothing to compare it with"
     elif best.to_a is not None and best.to_a.told:
         said += f", {_points(best.to_a.interval.value)} more than from scratch"
     else:
         said += f", but it is not told from training from scratch ({_percent(a.accuracy.value)})"
-    helps = [each for each in results.lines if each.worth is not None and each.worth.helps and each.setting != "G"]
+    worths = [each for each in results.lines if each.worth is not None and each.worth.most > 1 and each.setting != "G"]
+    helps = [each for each in worths if each.worth is not None and each.worth.helps]
     few = max(helps, key=lambda each: (-each.fraction, each.setting == best.setting, each.accuracy.value), default=None)
     if few is not None and few.worth is not None:
         who = "it" if few.setting == best.setting else few.what.doing
@@ -109,11 +110,16 @@ def of_questions(results: Results) -> Iterator[str]:
         apart = results.difference(one, two, results.most)
         if apart is not None and {one, two} != first:
             what = f"{_capital(SETTINGS[one].doing)} ({one}) against {SETTINGS[two].doing} ({two})"
-            yield f"{what}, with {percent(results.most)} of the labels: {_small(_told(results, one, two, apart))}"
+            share = "all labels" if results.most == 1 else f"{percent(results.most)} of the labels"
+            yield f"{what}, with {share}: {_small(_told(results, one, two, apart))}"
 
 
 def of_worth(results: Results) -> Iterator[str]:
     """For each setting but the floor the worth at its fewest labels, within the data where there is such a one."""
+    if len(results.of("A")) < 2:
+        if len(results.lines) > 1 and "A" in results.study.settings:
+            yield "Worth in labels needs training from scratch with two label fractions or more: --labels 0.1,0.25,1."
+        return
     for setting in results.study.settings:
         if setting in "AG":
             continue

@@ -65,18 +65,19 @@ class Worth:
 
     @property
     def short(self) -> str:
-        """'7.4 (5.1 to >10)', for a narrow column."""
-        return f"{self.text} ({self.interval_text})".replace("more than ", ">").replace("less than ", "<")
+        """'7.4 (5.1..>10)', for a narrow column."""
+        long = f"{self.text} ({self.interval_text})"
+        return long.replace("more than ", ">").replace("less than ", "<").replace(" to ", "..")
 
     @property
     def harms(self) -> bool:
         """Whether the whole interval lies below 1: fewer labels from scratch would do."""
-        return self.high < 1
+        return self.beyond.high != "more" and (self.high < 1 or (self.high == 1 and self.beyond.high == "less"))
 
     @property
     def helps(self) -> bool:
         """Whether the whole interval lies above 1."""
-        return self.low > 1 or (self.low == 1 and self.beyond.low == "more")
+        return self.beyond.low != "less" and (self.low > 1 or (self.low == 1 and self.beyond.low == "more"))
 
     def sentence(self, doing: str, n: int, fraction: float) -> str:
         """The worth in words; ``doing`` is what the setting does, ``n`` its labels, ``fraction`` of all there are."""
@@ -144,7 +145,7 @@ def labels_for(labels: Floats, curves: Floats, values: Floats) -> Floats:
             between = at[k - 1] + np.clip(share, 0, 1) * (at[k] - at[k - 1])
             found = np.where(reached, between, found)
     found = np.where(values < curves[:, 0] - ALIKE, -np.inf, found)
-    return np.asarray(np.exp(found))
+    return np.asarray(np.exp(found).round(9))  # the logarithm of 1000 is not that of 999.9999999999998
 
 
 def percent(fraction: float) -> str:

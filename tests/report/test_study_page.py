@@ -1,0 +1,132 @@
+"""The study's page says what `study.json` holds, in every state of the study."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from headstart.insight.cells import Study
+from headstart.insight.results import Results
+from headstart.insight.verdicts import headline
+from headstart.report.study_figures import pareto
+from headstart.report.study_page import brief, ends, points, seconds_spent, write_study_page
+from headstart.tables import study_table
+
+MadeStudy = Callable[..., Study]
+HOSTILE = "<script>alert('x')</script>\"&é"
+
+
+def page(study: Study, folder: Path) -> str:
+    (folder / "study.json").write_text(study.to_json(), encoding="utf-8")
+    return write_study_page(folder).read_text(encoding="utf-8")
+
+
+def visible(text: str) -> str:
+    """What a reader sees: no scripts, no styles, no tags, one space between words."""
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", text, flags=re.DOTALL)).split())
+
+
+def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Path) -> None:
+    study = made_study()
+    seen = visible(page(study, tmp_path))
+    results = Results(study)
+    assert headline(results) in seen
+    assert "63 of 63 cells done." in seen
+    line = results.get("B", 0.25)
+    assert line is not None
+    assert line.to_a is not None
+    assert line.worth is not None
+    row = (
+        f"B fine-tune supervised 25 % 500 {100 * line.accuracy.value:.1f} {ends(line.accuracy)}"
+        f" {points(line.to_a.interval.value)} {ends(line.to_a.interval, True)}"
+        f" {line.worth.text} × {line.worth.interval_text} 5.0 40.0 \N{EN DASH} 5 s 10 min 60,000 3 of 3"
+    )
+    assert row in seen
+    assert "C fine-tune self-supervised 100 % lr 0.001 or 0.002 5 s" in seen
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ({"skip": lambda *_: True}, "0 of 63 cells done. The table sharpens"),
+        ({"skip": lambda s, f, k: f < 1 or k > 0}, "7 of 63 cells done"),
+        ({"fail": lambda *_: True}, "0 of 63 cells done, 63 failed."),
+        ({"fail": lambda s, f, k: s == "E"}, "failed, seed 0: &lt;b&gt;out of memory&lt;/b&gt;"),
+        ({"settings": "A", "fractions": (1.0,), "seeds": (0,)}, "1 of 1 cells done."),
+        ({"tuned": False}, "one recipe for all settings"),
+        ({"split": "test"}, "The test images had no part in any choice"),
+    ],
+)
+def test_every_state_has_a_page(made_study: MadeStudy, tmp_path: Path, study: dict[str, object], said: str) -> None:
+    made = made_study(**study)
+    text = page(made, tmp_path)
+    assert said in visible(text)
+    assert ('http-equiv="refresh"' in text) == (made.done + len(made.failed) < made.planned)
+
+
+def test_hostile_names_stay_text(made_study: MadeStudy, tmp_path: Path) -> None:
+    study = made_study(data=HOSTILE, name=HOSTILE, environment={"device": HOSTILE, "started": HOSTILE})
+    broken = study.cells[0].model_copy(update={"right": None, "error": HOSTILE})
+    chosen = study.cells[1].model_copy(update={"chosen": {HOSTILE: 1.0}})
+    text = page(study.model_copy(update={"cells": (broken, chosen, *study.cells[2:])}), tmp_path)
+    assert "<script>alert" not in text
+    assert text.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") >= 6
+
+
+def test_nothing_is_loaded_from_elsewhere(made_study: MadeStudy, tmp_path: Path) -> None:
+    text = re.sub(r"<script>.*?</script>", "", page(made_study(), tmp_path), flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']+""", text)
+    assert "url(" not in text
+
+
+def test_it_is_made_without_torch(made_study: MadeStudy, tmp_path: Path) -> None:
+    page(made_study(), tmp_path)
+    program = f"""
+import sys
+from pathlib import Path
+from headstart.report.study_page import write_study_page
+write_study_page(Path({str(tmp_path)!r}))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_front_holds_what_nothing_beats_in_less_time(made_study: MadeStudy) -> None:
+    """G 0.28 and E 0.5 (after an hour) are frozen, D 0.65 in 25 s, B 0.76 in 605 s, F 0.77 in 605 s."""
+    front = pareto(Results(made_study()).at(1.0))
+    assert front[0].setting in "DG"
+    assert [each.seconds for each in front] == sorted(each.seconds for each in front)
+    values = [each.accuracy.value for each in front]
+    assert values == sorted(set(values))
+    assert not {"A", "C", "E"} & {each.setting for each in front}
+
+
+def test_a_pre_training_that_settings_share_is_counted_once(made_study: MadeStudy) -> None:
+    study = made_study("CE", fractions=(1.0,), seeds=(0, 1))
+    assert seconds_spent(study) == pytest.approx(3600 + 2 * (605 + 25))
+
+
+def test_figures_read_well() -> None:
+    assert [brief(seconds) for seconds in (0, 8.2, 59.7, 905, 7500)] == ["0 s", "8 s", "1 min", "15 min", "2.1 h"]
+    assert [points(value) for value in (0.0123, -0.2)] == ["+1.2", "\N{MINUS SIGN}20.0"]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_terminal_s_table_fits(made_study: MadeStudy, wide: bool) -> None:
+    study = made_study(fail=lambda s, f, k: (s, k) == ("E", 1), skip=lambda s, f, k: s == "A" and f == 0.25)
+    console = Console(width=110 if wide else 80)
+    with console.capture() as captured:
+        console.print(study_table(Results(study), wide))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    assert len(lines) == 1 + 7 * 3 + 1
+    assert "…" not in captured.get()
+    assert ("ece" in lines[0]) == wide
+    assert next(line for line in lines if line.startswith("E ")).endswith("2/3!")
+    assert lines[-1].strip() == "! cells have failed"
+    assert "0/3" in next(line for line in lines if line.startswith("A ") and "25 %" in line)
