@@ -69,7 +69,7 @@ def _see(training: Training, rows: Rows, ask: Callable[[Batch], Seen], views: in
 
 
 def _batch(training: Training, rows: Rows, drawn: Draw | None) -> Batch:
-    """Some rows as validation sees them: plain images, or what a frozen backbone made of them; a second view if drawn."""
+    """Some rows as validation sees them: plain, or what a frozen backbone made of them; a second view if drawn."""
     recipe, device = training.recipe, training.fabric.device
     labels = training.labels[rows].to(device)
     if training.embedded is not None:
