@@ -197,4 +197,5 @@ def _require_health(training: Training) -> None:
     """Stop a training whose network gives the same answer to every image: more of it would mend nothing."""
     health = verdict(training.progress.rows)
     if health is not None and health.kind == "collapsed":
-        raise HeadstartError(f"{training.run.path}: expected features that differ, found {health.sentence}", health.do)
+        found = health.sentence.removesuffix(".")
+        raise HeadstartError(f"{training.run.path}: expected outputs that differ. {found}", health.do)

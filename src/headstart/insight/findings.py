@@ -22,7 +22,7 @@ def findings(rows: Sequence[Row], kept: str, learned: Learned | None = None) -> 
     """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `keep.metric`."""
     health = verdict(rows)
     return [
-        *([f"{health.sentence} {health.do}"] if health is not None else ()),
+        *([f"{health.sentence} {health.do}".strip()] if health is not None else ()),
         *of_curves(rows, kept, learned),
         *(of_features(learned) if learned is not None else ()),
     ]

@@ -1,0 +1,188 @@
+"""Learning without labels, from a folder of photographs to a classifier, with what goes wrong on the way."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import namedtuple
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import headstart as hs
+from headstart import recipe as recipes
+from headstart.cli import main
+from headstart.data.pixels import decode
+from headstart.data.split import training_index
+from headstart.data.views import plain_view
+from headstart.loop import train
+from headstart.run import RunFolder
+from headstart.tasks import task_named
+from headstart.training import resume, start
+
+Small = Callable[..., recipes.Recipe]
+Done = namedtuple("Done", "returncode stdout stderr")
+SMALL = ["data.size=32", "train.epochs=2", "train.batch=12", "backbone.name=resnet10t"]
+BYOL = [*SMALL, "byol.hidden=64", "byol.projection=16"]
+
+
+def headstart(*words: object) -> Done:
+    """Run the command line in this process, as the console script does."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["headstart", *map(str, words)])
+        patch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as left:
+            main()
+    return Done(left.value.code, out.getvalue(), err.getvalue())
+
+
+def finish(run: Path, data: Path, recipe: recipes.Recipe) -> RunFolder:
+    for _ in train(start(recipe, str(data), run)):
+        pass
+    return RunFolder.open(run)
+
+
+def visible(run: Path) -> str:
+    page = re.sub(r"<(script|style).*?</\1>", " ", (run / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path: Path) -> None:
+    """Labelled folders may be learnt from without their labels, which then tell how good the features are."""
+    run, second = tmp_path / "byol", tmp_path / "second"
+    done = headstart("fit", "byol-quick", photos, *BYOL, "--out", run)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"epoch 2/2  train loss \d\.\d{4}  val loss \d\.\d{4} spread 0\.\d{3} likeness .* knn ", done.stderr
+    )
+    assert f"headstart fit quick LABELLED_DATA backbone.name=resnet10t backbone.weights={run}" in done.stdout
+    folder = RunFolder.open(run)
+    assert [sorted(row) for row in folder.metrics if row["split"] == "val"] == [
+        sorted(
+            ("epoch", "split", "images", "loss", "spread", "likeness", "knn", "purity", "seconds", "images_per_second")
+        )
+    ] * 2
+    assert not (run / "predictions.csv").exists()
+    assert folder.data["images"] == {"train": 48, "val": 12}
+    assert hs.Run(run).accuracy is None
+    page = visible(run)
+    assert f"backbone.weights={run}" in page
+    assert "48 train, 12 val" in page
+    mapped = headstart("map", run)
+    assert mapped.returncode == 0, mapped.stderr
+    for words in (("predict", run, photos), ("evaluate", run, photos)):
+        refused = headstart(*words)
+        assert refused.returncode == 2
+        assert "expected a run that answers with classes, found the task byol" in refused.stderr
+        assert f"backbone.weights={run}" in refused.stderr
+    tuned = headstart("fit", "quick", photos, *SMALL, "views.sizes=[]", f"backbone.weights={run}", "--out", second)
+    assert tuned.returncode == 0, tuned.stderr
+    weights = RunFolder.open(second).environment["weights"]
+    assert weights["source"] == f"run {run}"
+    assert weights["tensors"]["loaded"] == len([k for k in load_file(folder.best) if k.startswith("backbone.")])
+    assert (weights["tensors"]["missing"], weights["tensors"]["unexpected"]) == (0, 0)
+
+
+def test_a_flat_folder_has_no_neighbours_and_a_report(photos: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for file in photos.rglob("*.jpg"):
+        shutil.copy(file, flat)
+    refused = headstart("fit", "quick", flat, *SMALL)
+    assert refused.returncode == 2
+    assert "headstart fit byol-quick" in refused.stderr
+    done = headstart("fit", "byol-quick", flat, *BYOL, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    run = RunFolder.open(tmp_path / "run")
+    assert run.data["images"] == {"train": 48, "val": 12}
+    assert (run.classes, {row["label"] for row in run.looked_at}) == ([], {""})
+    assert not any("knn" in row for row in run.metrics)
+    assert "48 train, 12 val" in visible(run.path)
+    mapped = headstart("map", run.path)
+    assert mapped.returncode == 0, mapped.stderr
+    assert '"no label"' in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_too_few_images_to_learn_from_are_refused(photos: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for number, file in enumerate(sorted(photos.rglob("*.jpg"))[:2]):
+        shutil.copy(file, alone)
+        done = headstart("fit", "byol-quick", alone, *BYOL)
+        assert done.returncode == 2, number
+        assert "expected at least two training images, found 1" in done.stderr
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from headstart import recipe
+from headstart.loop import train
+from headstart.training import start
+training = start(recipe.build(eval(sys.argv[3]), {"keep.minutes": 1e-9}), sys.argv[1], Path(sys.argv[2]))
+for n, event in enumerate(train(training), 1):
+    if n == 7:  # within the second epoch: four steps are an epoch
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: Path, unlabelled: Small) -> None:
+    """The target network and the moving average included."""
+    recipe = unlabelled(second_views={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
+    whole = finish(tmp_path / "whole", photos, recipe)
+    arguments = [str(photos), str(tmp_path / "killed"), repr(recipe.model_dump(exclude_none=True))]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    for _ in train(resume(tmp_path / "killed")):
+        pass
+    again = RunFolder.open(tmp_path / "killed")
+    one, two = load_file(whole.last), load_file(again.last)
+    assert any(name.startswith("target_backbone.") for name in one)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert whole.last.read_bytes() == whole.best.read_bytes(), "the last epoch is kept"
+    assert [row["loss"] for row in whole.metrics] == [row["loss"] for row in again.metrics]
+
+
+def test_a_classifier_begins_with_the_features_that_byol_learnt_to_the_last_digit(
+    photos: Path, tmp_path: Path, unlabelled: Small, small: Small
+) -> None:
+    run = finish(tmp_path / "byol", photos, unlabelled(train__epochs=1))
+    recipe = small(backbone__weights=str(run.path))
+    index = training_index(str(photos), recipe.data)
+    images = plain_view(decode(index, recipe.data).batch(list(range(0, 60, 5))), recipe.views)
+    learnt = task_named("byol").build(run.recipe, [])
+    learnt.set_weights(load_file(run.best))
+    fresh = task_named("classify").build(recipe, index.classes)
+    fresh.load_backbone(recipe.backbone)
+    with torch.inference_mode():
+        assert torch.equal(learnt.eval().embed(images), fresh.eval().embed(images))
+    with pytest.raises(hs.HeadstartError, match="expected the weights of resnet18"):
+        start(small(backbone__name="resnet18", backbone__weights=str(run.path)), str(photos), tmp_path / "other")
+
+
+def test_views_of_a_step_differ_and_those_of_validation_stay(photos: Path, tmp_path: Path, unlabelled: Small) -> None:
+    """What the task is given, step by step and epoch by epoch."""
+    training = start(unlabelled(), str(photos), tmp_path / "run")
+    trained, validated = [], []
+    evaluate = training.task.evaluate
+    training.task.register_forward_pre_hook(lambda _, batch: trained.append(batch[0]))
+    training.task.evaluate = lambda batch: validated.append(batch) or evaluate(batch)  # type: ignore[method-assign,func-returns-value]
+    for _ in train(training):
+        pass
+    assert len(trained) == 8
+    for batch in (*trained, *validated):
+        assert batch.second.shape == batch.images.shape
+        assert not torch.equal(batch.second, batch.images)
+    first, second = validated
+    assert torch.equal(first.second, second.second)
+    assert torch.equal(first.images, second.images)
