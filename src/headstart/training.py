@@ -71,7 +71,8 @@ class Training:
     @property
     def _images_per_epoch(self) -> int:
         """With equal steps, as many as with all labels: the same images come again within an epoch."""
-        return len(self.pixels.index.positions("train")) if self.recipe.train.same_steps else len(self.train_rows)
+        in_steps = self.recipe.probe.method == "steps" and self.recipe.train.same_steps
+        return len(self.pixels.index.positions("train")) if in_steps else len(self.train_rows)
 
     def save(self) -> None:
         """Write down where the training stands."""
