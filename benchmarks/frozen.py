@@ -1,0 +1,55 @@
+"""Heads on a frozen backbone: run once against run in every step, 30 epochs. python benchmarks/frozen.py CLOTHING."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from headstart import recipe as recipes
+from headstart.loop import train
+from headstart.training import start
+
+CHANGES = {
+    "data.size": 64,
+    "views.sizes": [],
+    "views.flip": 0.0,  # the same pictures for both: only the way there differs
+    "views.rotate": 0.0,
+    "backbone.train": False,
+    "train.epochs": 30,
+    "train.batch": 32,
+    "train.label_smoothing": 0.0,
+    "optimizer.name": "adam",
+    "optimizer.lr": 1e-3,
+    "keep.metric": "last",
+    "insight.sample": 0,
+    "insight.epochs": [30],
+    "insight.pictures": False,
+}
+
+
+def trained(data: str, once: bool, place: Path) -> tuple[float, float]:
+    """Seconds, from images that are decoded to the end, and the last validation accuracy."""
+    recipe = recipes.load("quick", {**CHANGES, "probe.once": once})
+    began = time.perf_counter()
+    training = start(recipe, data, place)
+    for _ in train(training):
+        pass
+    return time.perf_counter() - began, training.progress.rows[-1]["accuracy"]
+
+
+def main() -> None:
+    data = sys.argv[1]
+    with tempfile.TemporaryDirectory() as folder:
+        start(recipes.load("quick", {**CHANGES}), data, Path(folder) / "decoding")
+        once, one = trained(data, True, Path(folder) / "once")
+        anew, other = trained(data, False, Path(folder) / "anew")
+    print(f"once {once:.1f} s, accuracy {one:.2%}; in every step {anew:.1f} s, accuracy {other:.2%}")
+    print(
+        f"{anew / once:.1f} times as fast (asked: 20), accuracies {abs(one - other) * 100:.2f} points apart (asked: 0.5)"
+    )
+
+
+if __name__ == "__main__":
+    main()
