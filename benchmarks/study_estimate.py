@@ -11,8 +11,8 @@ from rich.console import Console
 
 from headstart import api
 from headstart.estimate import estimate
+from headstart.grid import prepare
 from headstart.recipe import read_overrides
-from headstart.study import prepare
 
 
 def main() -> None:

@@ -214,7 +214,7 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
     from rich.console import Console
 
     from headstart.estimate import estimate, fit_budget, read_budget
-    from headstart.study import carry_out, kept_plan, prepare
+    from headstart.grid import carry_out, kept_plan, prepare
     from headstart.watch import study_bar
 
     console = console or Console(stderr=True)

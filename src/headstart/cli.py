@@ -181,7 +181,7 @@ def study(
     except KeyboardInterrupt:
         ERR.print(f"stopped; the same command goes on where it stood ({plan.out})", soft_wrap=True)
         raise typer.Exit(130) from None
-    OUT.print(study_table(results))
+    OUT.print(study_table(results, wide=OUT.width >= 110))
     OUT.print(f"\n{headline(results)}", markup=False)
     for verdict in verdicts(results):
         OUT.print(f"- {verdict}", markup=False)

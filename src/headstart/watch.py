@@ -18,8 +18,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from headstart.tables import epoch_line, epochs_table, study_table
 
 if TYPE_CHECKING:
+    from headstart.grid import Carrying
     from headstart.insight.cells import Study
-    from headstart.study import Carrying
     from headstart.training import Training
 
 REPORT_SHARE = 0.05

@@ -15,20 +15,20 @@ import pytest
 from rich.console import Console
 
 import headstart as hs
+from headstart import grid
 from headstart import recipe as recipes
-from headstart import study as studies
 from headstart.cli import main
 from headstart.estimate import estimate, fit_budget, read_budget
+from headstart.grid import carry_out, prepare
 from headstart.insight.cells import read_study
 from headstart.plan import Plan, possible_fractions
 from headstart.run import RunFolder
-from headstart.study import carry_out, prepare
 
 Small = Callable[..., recipes.Recipe]
 
 
 @pytest.fixture(scope="module")
-def grid(trained: tuple[Path, Path], small: Small) -> Plan:
+def small_grid(trained: tuple[Path, Path], small: Small) -> Plan:
     """Settings A, D and G, two fractions, two seeds; the "supervised" weights are those of another run."""
     weights, photos = trained
     return Plan(
@@ -43,25 +43,25 @@ def grid(trained: tuple[Path, Path], small: Small) -> Plan:
 
 
 @pytest.fixture
-def plan(grid: Plan, tmp_path: Path) -> Plan:
+def plan(small_grid: Plan, tmp_path: Path) -> Plan:
     """The grid, to be carried out in a folder of its own."""
-    return replace(grid, out=tmp_path / "study")
+    return replace(small_grid, out=tmp_path / "study")
 
 
 @pytest.fixture(scope="module")
-def carried_out(grid: Plan, tmp_path_factory: pytest.TempPathFactory) -> studies.Carrying:
+def carried_out(small_grid: Plan, tmp_path_factory: pytest.TempPathFactory) -> grid.Carrying:
     """The grid, carried out; to read and not to change."""
-    return finish(replace(grid, out=tmp_path_factory.mktemp("carried-out") / "study"))
+    return finish(replace(small_grid, out=tmp_path_factory.mktemp("carried-out") / "study"))
 
 
-def finish(plan: Plan) -> studies.Carrying:
+def finish(plan: Plan) -> grid.Carrying:
     carrying = prepare(plan)
     for _ in carry_out(carrying):
         pass
     return carrying
 
 
-def test_every_cell_is_carried_out_as_its_setting_says(carried_out: studies.Carrying) -> None:
+def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.Carrying) -> None:
     carrying, plan, study = carried_out, carried_out.plan, carried_out.study
     assert (study.done, study.planned, len(study.failed)) == (12, 12, 0)
     assert [(cell.setting, cell.seed) for cell in study.cells[::2]] == [
@@ -82,7 +82,7 @@ def test_every_cell_is_carried_out_as_its_setting_says(carried_out: studies.Carr
     assert carrying.lr["A"] in plan.tunings("A")
 
 
-def test_learning_rates_are_chosen_on_training_images_alone(carried_out: studies.Carrying) -> None:
+def test_learning_rates_are_chosen_on_training_images_alone(carried_out: grid.Carrying) -> None:
     plan = carried_out.plan
     val = {row["filename"] for row in RunFolder.open(plan.cell_folder("A", 1.0, 0)).predictions}
     for folder, _ in plan.tunings("A").values():
@@ -92,7 +92,7 @@ def test_learning_rates_are_chosen_on_training_images_alone(carried_out: studies
         assert not val & {row["filename"] for row in run.predictions}
 
 
-def test_table_json_and_report_say_the_same(carried_out: studies.Carrying) -> None:
+def test_table_json_and_report_say_the_same(carried_out: grid.Carrying) -> None:
     plan = carried_out.plan
     study = read_study(plan.out / "study.json")
     table = pd.read_csv(plan.out / "table.csv")
@@ -114,25 +114,25 @@ def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, mon
         next(events)
     events.close()
     trained: list[str] = []
-    original = studies.train_quietly
+    original = grid.train_quietly
 
     def counted(recipe: recipes.Recipe, *rest: object) -> RunFolder:
         trained.append(recipe.name)
         return original(recipe, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(studies, "train_quietly", counted)
+    monkeypatch.setattr(grid, "train_quietly", counted)
     carrying = finish(plan)
     assert carrying.study.done == 6
     cells = [name for name in trained if "lr" not in name]
     assert len(cells) == 3
     again: list[str] = []
-    monkeypatch.setattr(studies, "train_quietly", lambda recipe, *_: again.append(recipe.name))
+    monkeypatch.setattr(grid, "train_quietly", lambda recipe, *_: again.append(recipe.name))
     assert finish(plan).study.done == 6
     assert again == []
 
 
 def test_a_cell_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, plan = studies.train_quietly, replace(plan, seeds=(0,), settings="DG")
+    original, plan = grid.train_quietly, replace(plan, seeds=(0,), settings="DG")
 
     def broken(recipe: recipes.Recipe, *rest: object) -> RunFolder:
         if recipe.name == "G-0.25-seed0":
@@ -140,7 +140,7 @@ def test_a_cell_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: py
         return original(recipe, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(studies, "train_quietly", broken)
+        patched.setattr(grid, "train_quietly", broken)
         study = finish(plan).study
     assert (study.done, len(study.failed)) == (3, 1)
     assert study.failed[0].error == "RuntimeError: the disk caught fire"

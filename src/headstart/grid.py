@@ -74,6 +74,9 @@ def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying
     index = training_index(plan.data, plan.recipe.data)
     for fraction in plan.fractions:
         labelled_part(index, fraction, plan.seeds[0])
+    for kind in plan.pretrainings():
+        recipe, data = plan.pretrain(kind)
+        training_index(data, recipe.data, labelled=kind == SUPERVISED)
     pixels = decode(index, plan.recipe.data)
     split = "test" if pixels.index.positions("test") else "val"
     counts = pixels.index.counts(split)
