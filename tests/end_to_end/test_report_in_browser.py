@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from headstart.report.page import write_report
 from headstart.run import RunFolder
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+Opening = Callable[[Path, int], AbstractContextManager[Page]]
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """A page of a browser, without a network."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser.new_page(viewport={"width": 1280, "height": 900})
-        browser.close()
-
-
 @pytest.fixture(params=["as trained", "hostile names"])
-def opened(request: pytest.FixtureRequest, page: Page, trained: tuple[Path, Path], tmp_path: Path) -> Iterator[Page]:
+def opened(
+    request: pytest.FixtureRequest, watched: Opening, trained: tuple[Path, Path], tmp_path: Path
+) -> Iterator[Page]:
     """The report of a run in the browser; fails on any error, dialog or request."""
     run = RunFolder.open(shutil.copytree(trained[0], tmp_path / "run"))
     if request.param == "hostile names":
@@ -52,17 +36,8 @@ def opened(request: pytest.FixtureRequest, page: Page, trained: tuple[Path, Path
         run.write_table("predictions.csv", rows)
         seen = [{k: v.replace("hat", HOSTILE) for k, v in row.items()} for row in run.looked_at]
         run.write_table("features/images.csv", seen)
-    faults: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda r: None if r.url.startswith(("data:", "file://", "blob:")) else asked.append(r.url))
-    page.goto(f"file://{write_report(run)}")
-    page.wait_for_function("document.querySelectorAll('.figure .main-svg').length >= 3")
-    yield page
-    assert faults == []
-    assert asked == []
+    with watched(write_report(run), 3) as page:
+        yield page
 
 
 def test_the_figures_are_drawn(opened: Page) -> None:

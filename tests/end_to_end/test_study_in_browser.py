@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from headstart.insight.cells import Study
 from headstart.report.study_page import write_study_page
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+Opening = Callable[[Path, int], AbstractContextManager[Page]]
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 STUDIES = {
     "finished": {},
@@ -21,33 +22,14 @@ STUDIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser.new_page(viewport={"width": 1280, "height": 900})
-        browser.close()
-
-
 @pytest.fixture(params=list(STUDIES))
 def opened(
-    request: pytest.FixtureRequest, page: Page, made_study: Callable[..., Study], tmp_path: Path
+    request: pytest.FixtureRequest, watched: Opening, made_study: Callable[..., Study], tmp_path: Path
 ) -> Iterator[Page]:
     """The page in the browser; fails on any error, dialog or request."""
     (tmp_path / "study.json").write_text(made_study(**STUDIES[request.param]).to_json())
-    faults: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda r: None if r.url.startswith(("data:", "file://", "blob:")) else asked.append(r.url))
-    page.goto(f"file://{write_study_page(tmp_path)}")
-    page.wait_for_function("document.querySelectorAll('.figure .main-svg').length >= 2")
-    yield page
-    assert faults == []
-    assert asked == []
+    with watched(write_study_page(tmp_path), 2) as page:
+        yield page
 
 
 def test_the_figures_are_drawn(opened: Page) -> None:
