@@ -277,5 +277,5 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
         plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),
         console=Console(file=io.StringIO()),
     )  # fmt: skip
-    assert list(table["setting"]) == ["A", "G", "A", "G"]
+    assert list(table["setting"]) == ["A", "A", "G", "G"]
     assert table["accuracy"].between(0, 1).all()
