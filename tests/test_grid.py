@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from headstart.estimate import estimate, fit_budget, read_budget
 from headstart.grid import carry_out, prepare
 from headstart.insight.cells import read_study
 from headstart.plan import Plan, possible_fractions
-from headstart.run import RunFolder
+from headstart.run import RunFolder, read_trained_on
 
 Small = Callable[..., recipes.Recipe]
 
@@ -90,6 +91,30 @@ def test_learning_rates_are_chosen_on_training_images_alone(carried_out: grid.Ca
         assert run.recipe.data.judge_on == "training"
         assert run.data["counts"]["train"].keys() == {"dress", "hat", "shoes"}
         assert not val & {row["filename"] for row in run.predictions}
+
+
+def test_self_supervised_weights_have_not_seen_what_the_cells_are_judged_by(plan: Plan, photos: Path) -> None:
+    """On the labelled folder the same images are held out; from another folder their copies are left out."""
+    short = {"train.epochs": 1, "data.size": 32, "train.batch": 12, "byol.hidden": 16, "byol.projection": 8}
+    changed = recipes.override(plan.recipe, {"data.val_fraction": 0.4})
+    settings = recipes.override(plan.pretraining, short)
+    plan = replace(plan, settings="E", fractions=(1.0,), seeds=(0,), recipe=changed, pretraining=settings)
+    for unlabelled in (None, str(photos)):
+        each = replace(plan, out=plan.out / str(unlabelled is None), unlabelled=unlabelled)
+        study = finish(each).study
+        assert study.done == 1
+        cell = RunFolder.open(each.cell_folder("E", 1.0, 0))
+        pretrained = RunFolder.open(each.folder("self-supervised"))
+        assert pretrained.recipe.task == "byol"
+        assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
+        content = {name: blake2b((photos / name).read_bytes(), digest_size=16).hexdigest() for name in names(photos)}
+        judged = {content[row["filename"]] for row in cell.predictions}
+        assert len(judged) == 24
+        assert not judged & read_trained_on(pretrained)
+
+
+def names(folder: Path) -> list[str]:
+    return [file.relative_to(folder).as_posix() for file in folder.rglob("*.jpg")]
 
 
 def test_table_json_and_report_say_the_same(carried_out: grid.Carrying) -> None:

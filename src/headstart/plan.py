@@ -133,7 +133,11 @@ class Plan:
             "backbone.weights": self.weights("B") if kind == CONTINUED else "none",
             "views.mean": list(base.views.mean),
             "views.std": list(base.views.std),
+            "data.val_fraction": base.data.val_fraction,  # the same images must be held out as in the cells
+            "data.skip_unreadable": base.data.skip_unreadable,
         }
+        if base.data.group is not None:
+            changes["data.group"] = base.data.group
         if self.unlabelled is None:
             return override(self.pretraining, {**common, **changes}), self.data
         return override(self.pretraining, {**common, **changes, "data.apart_from": self.data}), self.unlabelled
