@@ -12,6 +12,7 @@ import headstart as hs
 from headstart import recipe as recipes
 from headstart.models.backbones import build, image_statistics
 from headstart.optimizer import lr_factor, make_optimizer, set_lr
+from headstart.run import best_epoch
 from headstart.tasks import TASKS
 
 every_recipe = pytest.mark.parametrize("name", recipes.shipped())
@@ -106,7 +107,10 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ({"train": 5}, "field train: expected a table of fields (epochs, batch, label_smoothing, precision), found 5"),
+        (
+            {"train": 5},
+            "field train: expected a table of fields (epochs, batch, same_steps, label_smoothing, precision), found 5",
+        ),
         ({"expect": "0.9"}, "field expect: expected a table of fields (metric, value, source), found '0.9'"),
         ({"expect.metric": "val_accuracy"}, "field expect.value: expected a value, found nothing"),
         ({"views.mean": [0.5]}, "field views.mean: expected three numbers, found [0.5]"),
@@ -120,3 +124,41 @@ def test_what_was_expected_is_said_in_plain_words(override: dict[str, object], s
     with pytest.raises(hs.HeadstartError) as caught:
         recipes.load("quick", override)
     assert caught.value.problem == f"quick: {said}"
+
+
+def test_views_that_cannot_be_made_are_refused() -> None:
+    for changes, words in (
+        ({"views.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
+        ({"views.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the least and the greatest"),
+        ({"views.blur": 0.5, "views.blur_kernel": 63, "data.size": 31}, r"views\.blur_kernel: expected less than 62"),
+        ({"second_views.sizes": [32]}, r"second_views\.sizes: expected none"),
+        ({"second_views.solarise": 0.1}, r"unknown field second_views\.solarise; nearest: solarize"),
+        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; nearest: decay"),
+    ):
+        with pytest.raises(hs.HeadstartError, match=words):
+            recipes.load("byol-quick", changes)
+
+
+def test_the_report_s_byol_is_what_it_states() -> None:
+    """Section 2.1: byol-pytorch's defaults but for the crop, batches of 100, Adam at 1e-4."""
+    recipe = recipes.load("byol-resnet50")
+    assert (recipe.byol.projection, recipe.byol.hidden, recipe.byol.decay) == (256, 4096, 0.99)
+    assert (recipe.train.batch, recipe.optimizer.name, recipe.optimizer.lr) == (100, "adam", 1e-4)
+    assert (recipe.data.size, recipe.data.resize, recipe.views.crop) == (128, "crop", 1.0)
+    views, told = recipe.views, ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "flip", "blur")
+    assert [getattr(views, name) for name in told] == [0.3, 0.8, 0.8, 0.2, 0.0, 0.2, 0.5, 0.2]
+    assert (views.blur_kernel, views.blur_sigma) == (3, (1.0, 2.0))
+
+
+def test_the_paper_s_two_views_differ_in_blur_and_solarisation_alone() -> None:
+    recipe = recipes.load("byol")
+    one, two = recipe.views.model_dump(), recipe.second_views and recipe.second_views.model_dump()
+    assert two is not None
+    assert {k: (v, two[k]) for k, v in one.items() if v != two[k]} == {"blur": (1.0, 0.1), "solarize": (0.0, 0.2)}
+
+
+def test_the_best_epoch_is_by_the_metric_that_is_kept() -> None:
+    values = ((0, 0.9, 0.5), (1, 0.2, 0.6), (2, 0.4, 0.7), (3, 0.5, 0.1))
+    rows = [{"epoch": e, "split": "val", "loss": loss, "accuracy": accuracy} for e, loss, accuracy in values]
+    assert [best_epoch(rows, keep) for keep in ("val_loss", "val_accuracy", "last", "loss")] == [1, 2, 3, 1]
+    assert best_epoch([], "last") is None
