@@ -75,7 +75,7 @@ def test_a_terminal_shows_a_table_of_epochs_and_the_time_left(
     terminal = Console(file=out, force_terminal=True, width=120, color_system=None)
     hs.fit(small(), photos, tmp_path / "run", console=terminal)
     said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
-    assert re.search(r"epoch +train loss +accuracy +val loss +accuracy +seconds +images/s", said)
+    assert re.search(r"epoch +train loss +train accuracy +val loss +val accuracy +seconds +images/s", said)
     assert re.search(r"1/3 +\d\.\d{4} +\d+\.\d\d% +\d\.\d{4} +\d+\.\d\d% +\d+ +\d+", said)
     assert re.search(r"epoch 3/3 [━╸╺ ]+ 100% \d:\d\d:\d\d left \d:\d\d:\d\d", said)
     assert "best" in said
