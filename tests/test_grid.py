@@ -18,6 +18,7 @@ from rich.console import Console
 import headstart as hs
 from headstart import grid
 from headstart import recipe as recipes
+from headstart.api import carry_out_study
 from headstart.cli import main
 from headstart.estimate import estimate, fit_budget, read_budget
 from headstart.grid import carry_out, prepare
@@ -246,6 +247,19 @@ def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan)
     assert shorter.recipe.train.epochs < 40
     with pytest.raises(hs.HeadstartError, match=r"--budget: expected at least \d+m for this grid"):
         fit_budget(longer, carrying.pixels, 1.0)
+
+
+def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> None:
+    """Looking at the plan twice, as choosing the epochs does, leaves nothing behind that is then in the way."""
+    long = replace(plan, settings="AG", seeds=(0,), recipe=recipes.override(plan.recipe, {"train.epochs": 60}))
+    said = sum(estimate(long, prepare(long).pixels).values())
+    assert not plan.out.exists()
+    quiet = Console(file=io.StringIO())
+    study = carry_out_study(long, budget=f"{max(1, 0.5 * said):.0f}s", console=quiet)
+    assert study.done == 4
+    shortened = recipes.load(str(plan.out / "recipe.toml")).train.epochs
+    assert 2 <= shortened < 60
+    assert carry_out_study(long, budget="1h", console=quiet).to_json() == study.to_json()
 
 
 def test_budgets_are_read() -> None:

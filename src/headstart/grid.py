@@ -110,16 +110,13 @@ def kept_plan(plan: Plan) -> Plan:
 
 
 def _taken_up(plan: Plan, study: Study) -> Study:
-    """``study`` with the cells that were done before; the recipes are written down when there is none."""
-    file = plan.out / "study.json"
-    recipe_files = {"recipe.toml": plan.recipe, "pretraining.toml": plan.pretraining}
+    """``study`` with the cells that were done before."""
+    file, recipe_files = plan.out / "study.json", _recipe_files(plan)
     if not file.exists():
-        if plan.out.exists() and any(plan.out.iterdir()):
+        if plan.out.exists() and any(other.name not in recipe_files for other in plan.out.iterdir()):
             raise HeadstartError(
                 f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
             )
-        for name, recipe in recipe_files.items():
-            write_atomically(plan.out / name, recipe.to_toml().encode())
         return study
     before = read_study(file)
     for name in ("data", "fingerprint", "settings", "fractions", "seeds", "tuned"):
@@ -139,9 +136,15 @@ def _taken_up(plan: Plan, study: Study) -> Study:
     return study.model_copy(update={"cells": kept, "environment": before.environment})
 
 
+def _recipe_files(plan: Plan) -> dict[str, Recipe]:
+    return {"recipe.toml": plan.recipe, "pretraining.toml": plan.pretraining}
+
+
 def carry_out(carrying: Carrying) -> Iterator[Study]:
     """Do what is left of a study, giving it after every cell; a cell that fails is marked, and the others go on."""
     plan = carrying.plan
+    for name, recipe in _recipe_files(plan).items():
+        write_atomically(plan.out / name, recipe.to_toml().encode())
     _write(carrying)
     for seed, settings in plan.waves():
         waiting: list[tuple[str, float, Recipe]] = []
