@@ -22,7 +22,7 @@ from headstart.environment import environment
 from headstart.errors import HeadstartError
 from headstart.insight.cells import Cell, Study, read_study
 from headstart.insight.results import Results, table_rows
-from headstart.plan import CONTINUED, NEEDS, SUPERVISED, Plan, require_sound
+from headstart.plan import CONTINUED, NEEDS, SUPERVISED, Plan, cell_name, require_sound
 from headstart.recipe import Recipe
 from headstart.report.study_page import write_study_page
 from headstart.run import RunFolder, table, write_atomically
@@ -50,7 +50,7 @@ class Carrying:
 
     def is_done(self, name: str) -> bool:
         """Whether the training that goes by ``name`` was done before."""
-        cells = {f"{cell.setting}-{cell.fraction:g}-seed{cell.seed}" for cell in self.study.cells}
+        cells = {cell_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.cells}
         made = {recipe.name: self.plan.folder(kind) for kind, recipe in self._pretrainings()}
         tried = {
             recipe.name: place
@@ -190,7 +190,7 @@ def _trained(
         for setting, fraction, future in runs:
             fault = future.exception()
             seconds = future.result() if fault is None else 0.0
-            carrying.done(f"{setting}-{fraction:g}-seed{seed}", 1.0)
+            carrying.done(cell_name(setting, fraction, seed), 1.0)
             yield setting, fraction, seconds, fault if isinstance(fault, Exception) else None
 
 

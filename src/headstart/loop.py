@@ -119,7 +119,7 @@ def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Ba
 def _end_of_epoch(training: Training) -> Epoch:
     """Validate, keep what is best, and write the epoch down: `metrics.csv` comes after all that it speaks of."""
     run, progress, task = training.run, training.progress, training.task
-    count = len(training.order(progress.epoch))
+    count = training.images_per_epoch
     first: Row = {
         "epoch": progress.epoch,
         "split": "train",

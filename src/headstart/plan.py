@@ -77,7 +77,7 @@ class Plan:
         return self.out / "pretrained" / kind
 
     def cell_folder(self, setting: str, fraction: float, seed: int) -> Path:
-        return self.out / "cells" / f"{setting}-{fraction:g}-seed{seed}"
+        return self.out / "cells" / cell_name(setting, fraction, seed)
 
     def weights(self, setting: str) -> str:
         """What the backbone of a setting starts from, as a recipe says it."""
@@ -90,7 +90,7 @@ class Plan:
         """The recipe of one cell; ``lr`` is the chosen learning rate."""
         frozen = SETTINGS[setting].frozen
         changes: dict[str, Any] = {
-            "name": f"{setting}-{fraction:g}-seed{seed}",
+            "name": cell_name(setting, fraction, seed),
             "description": f"{SETTINGS[setting].phrase}, {fraction:.0%} of the labels",
             "seed": seed,
             "data.labels": fraction,
@@ -141,6 +141,11 @@ class Plan:
         if self.unlabelled is None:
             return override(self.pretraining, {**common, **changes}), self.data
         return override(self.pretraining, {**common, **changes, "data.apart_from": self.data}), self.unlabelled
+
+
+def cell_name(setting: str, fraction: float, seed: int) -> str:
+    """What the run of a cell is called, its folder too."""
+    return f"{setting}-{fraction:g}-seed{seed}"
 
 
 def require_sound(plan: Plan) -> None:

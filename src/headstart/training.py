@@ -61,15 +61,15 @@ class Training:
     @property
     def steps(self) -> int:
         """Steps per epoch."""
-        return steps_in_epoch(self._images_per_epoch, self.recipe.train.batch)
+        return steps_in_epoch(self.images_per_epoch, self.recipe.train.batch)
 
     def order(self, epoch: int) -> Rows:
         """The rows that are trained on in an epoch, in their order."""
         recipe, count = self.recipe, len(self.train_rows)
-        return self.train_rows[training_order(recipe.seed, epoch, count, self._images_per_epoch)]
+        return self.train_rows[training_order(recipe.seed, epoch, count, self.images_per_epoch)]
 
     @property
-    def _images_per_epoch(self) -> int:
+    def images_per_epoch(self) -> int:
         """With equal steps, as many as with all labels: the same images come again within an epoch."""
         in_steps = self.recipe.probe.method == "steps" and self.recipe.train.same_steps
         return len(self.pixels.index.positions("train")) if in_steps else len(self.train_rows)

@@ -64,10 +64,6 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.index)
 
-    def contents_of(self, split: str) -> list[str]:
-        """`contents` of the images of one split."""
-        return [self.contents[row] for row in self.index.positions(split)]
-
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """The images at some rows of the index: uint8 (B, 3, size, size)."""
         return torch.from_numpy(self.read(np.asarray(rows, dtype=np.int64)))
