@@ -63,10 +63,10 @@ def test_cached_views_are_taken_in_turn(photos: Path, tmp_path: Path, small: Sma
     training = start(small(**STILL | {"views__flip": 0.5}, probe__views=2), str(photos), tmp_path / "run")
     embedded = training.embedded
     assert embedded is not None
-    first, second, third = (embedded.training(training.train_rows, epoch) for epoch in range(3))
+    first, second, third = (embedded.training(training.train_rows, epoch)[0] for epoch in range(3))
     assert not torch.equal(first, second)
     assert torch.equal(first, third)
-    plain = embedded.plain[training.train_rows]
+    (plain,) = embedded.validation(training.train_rows)
     unflipped = (first == plain).all(dim=1)
     assert 0 < int(unflipped.sum()) < len(plain)  # a draw for each image
 

@@ -37,7 +37,7 @@ def architecture(task: Task, side: int) -> dict[str, Any]:
     hooks = [unit.register_forward_hook(note) for some in units.values() for unit in some]
     training, device = task.training, next(task.parameters()).device
     try:
-        task.eval().see(torch.zeros(1, 3, side, side, device=device))
+        task.eval().predict(torch.zeros(1, 3, side, side, device=device))
     finally:
         task.train(training)
         for hook in hooks:

@@ -19,16 +19,20 @@ from headstart.tasks import Task
 
 @dataclass(frozen=True)
 class Embedded:
-    """The backbone's features of all images, D wide, a row of the index each."""
+    """What the backbone makes of all images (`Task.embed`), each part of it a row of the index each."""
 
-    plain: Tensor
-    """float32 (N, D): of the images as validation sees them."""
-    views: tuple[Tensor, ...]
-    """float32 (N, D) each: of random views, one after the other taken for an epoch; rows of training images only."""
+    plain: tuple[Tensor, ...]
+    """(N, ...) each: of the images as validation sees them."""
+    views: tuple[tuple[Tensor, ...], ...]
+    """Of random views, one after the other taken for an epoch; rows of training images only."""
 
-    def training(self, rows: Rows, epoch: int) -> Tensor:
-        """What the head is trained on in an epoch, (B, D)."""
-        return (self.views[epoch % len(self.views)] if self.views else self.plain)[rows]
+    def training(self, rows: Rows, epoch: int) -> tuple[Tensor, ...]:
+        """What the head is trained on in an epoch, (B, ...) each."""
+        return tuple(part[rows] for part in (self.views[epoch % len(self.views)] if self.views else self.plain))
+
+    def validation(self, rows: Rows) -> tuple[Tensor, ...]:
+        """What is looked at, (B, ...) each."""
+        return tuple(part[rows] for part in self.plain)
 
 
 @torch.inference_mode()
@@ -39,8 +43,8 @@ def embed(
     device = next(task.parameters()).device
     task.eval()
 
-    def run(rows: Rows, side: int, chance: Sequence[int | str]) -> Tensor:
-        features = torch.zeros(len(pixels), task.embed(torch.zeros(1, 3, side, side, device=device)).shape[1])
+    def run(rows: Rows, side: int, chance: Sequence[int | str]) -> tuple[Tensor, ...]:
+        parts: tuple[Tensor, ...] = ()
         for number, some in enumerate(batches(rows, recipe.val.batch)):
             squares = pixels.batch(some).to(device)
             if chance:
@@ -48,8 +52,11 @@ def embed(
                 images = training_view(squares, recipe.views, side, drawn)
             else:
                 images = plain_view(squares, recipe.views)
-            features[some] = task.embed(images).float().cpu()
-        return features
+            seen = [part.float().cpu() for part in task.embed(images)]
+            parts = parts or tuple(torch.zeros(len(pixels), *part.shape[1:]) for part in seen)
+            for part, of_some in zip(parts, seen, strict=True):
+                part[some] = of_some
+        return tuple(part.to(device) for part in parts)
 
     with autocast:
         plain = run(np.arange(len(pixels)), recipe.data.size, ())
@@ -57,4 +64,4 @@ def embed(
             run(train_rows, recipe.side(recipe.train.epochs - 1), ("probe", recipe.seed, number))
             for number in range(recipe.probe.views)
         )
-    return Embedded(plain.to(device), tuple(view.to(device) for view in views))
+    return Embedded(plain, views)

@@ -76,7 +76,7 @@ def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying
         labelled_part(index, fraction, plan.seeds[0])
     for kind in plan.pretrainings():
         recipe, data = plan.pretrain(kind)
-        training_index(data, recipe.data, labelled=kind == SUPERVISED)
+        training_index(data, recipe.data, "label" if kind == SUPERVISED else "none")
     pixels = decode(index, plan.recipe.data)
     split = "test" if pixels.index.positions("test") else "val"
     counts = pixels.index.counts(split)

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 from headstart.data.order import Rows, batches, seed_of, share
 from headstart.data.views import Draw, draw, plain_view, training_view
 from headstart.run import Row
-from headstart.tasks import Batch, Seen
+from headstart.tasks import NO_PIXELS, Batch, Seen
 from headstart.training import Training
 
 
@@ -30,7 +30,7 @@ def look(training: Training, split: str) -> tuple[Row, Seen]:
 def see_sample(training: Training) -> tuple[Seen, float]:
     """What the network sees in a sample of the training images, and how long looking took."""
     began = time.perf_counter()
-    seen = _see(training, training.sample_rows, lambda batch: training.task.see(batch.images))
+    seen = _see(training, training.sample_rows, training.task.see)
     return seen, time.perf_counter() - began
 
 
@@ -73,7 +73,7 @@ def _batch(training: Training, rows: Rows, drawn: Draw | None) -> Batch:
     recipe, device = training.recipe, training.fabric.device
     labels = training.labels[rows].to(device)
     if training.embedded is not None:
-        return Batch(training.embedded.plain[rows], labels)
+        return Batch(NO_PIXELS, labels, embedded=training.embedded.validation(rows))
     pixels = training.pixels.batch(rows).to(device)
     second = None
     if drawn is not None:

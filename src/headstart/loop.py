@@ -25,7 +25,7 @@ from headstart.optimizer import lr_factor, set_lr
 from headstart.recipe import Views
 from headstart.record import predictions, save_features
 from headstart.run import Row
-from headstart.tasks import Batch, Seen
+from headstart.tasks import NO_PIXELS, Batch, Seen
 from headstart.training import Training
 
 LOOK = 20
@@ -104,7 +104,7 @@ def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Ba
     mine = share(rows, fabric.global_rank, fabric.world_size)
     labels = training.labels[mine].to(fabric.device)
     if training.embedded is not None:
-        return Batch(training.embedded.training(mine, epoch), labels)
+        return Batch(NO_PIXELS, labels, embedded=training.embedded.training(mine, epoch))
     pixels = training.pixels.batch(mine).to(fabric.device)
 
     def view(name: str, settings: Views) -> Tensor:
@@ -161,7 +161,7 @@ def _look_closer(training: Training, validation: Seen) -> Row:
 
     Neighbours are told where a task learns without labels and there are some; others have their accuracy.
     """
-    run, epoch, without = training.run, training.progress.epoch, not training.task.labelled
+    run, epoch, without = training.run, training.progress.epoch, training.task.target == "none"
     stored = epoch in training.recipe.looked_at()
     if not (stored or without):
         return {}

@@ -98,7 +98,7 @@ def load(run: RunFolder, unfinished: bool = False) -> Model:
     Raises HeadstartError unless it finished, or ``unfinished`` ones are asked for, and for a run without answers.
     """
     recipe, classes = run.recipe, tuple(run.classes)
-    if not task_named(recipe.task).labelled:
+    if task_named(recipe.task).target == "none":
         raise HeadstartError(
             f"{run.path}: expected a run that answers with classes, found the task {recipe.task}, which has none;"
             " train a classifier from its weights",

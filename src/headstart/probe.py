@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.data.order import batches
 from headstart.errors import HeadstartError
-from headstart.tasks import Batch
+from headstart.tasks import NO_PIXELS, Batch
 from headstart.training import Training
 
 Floats = NDArray[np.floating[Any]]
@@ -64,7 +64,7 @@ def solve_head(training: Training) -> None:
     began, task, rows = time.perf_counter(), training.task, training.train_rows
     if training.embedded is None:
         raise HeadstartError("probe.method logistic: expected probe.once=true, found false", "probe.once=true")
-    features, labels = training.embedded.plain[rows].cpu().numpy(), training.labels[rows].numpy()
+    features, labels = training.embedded.validation(rows)[0].cpu().numpy(), training.labels[rows].numpy()
     probe = solve(features, labels, task.classes, training.recipe.seed)
     last = task.get_submodule("head")[-1]  # type: ignore[index]
     with torch.no_grad():
@@ -72,8 +72,8 @@ def solve_head(training: Training) -> None:
         last.bias.copy_(torch.from_numpy(probe.bias))
         task.eval()
         for some in batches(rows, 512):  # the figures of the training images
-            images = training.embedded.plain[some]
-            task(Batch(images, training.labels[some].to(images.device)))
+            seen = training.embedded.validation(some)
+            task(Batch(NO_PIXELS, training.labels[some].to(seen[0].device), embedded=seen))
     if training.fabric.is_global_zero:
         seconds = round(time.perf_counter() - began, 3)
         tried = {f"{c:g}": round(accuracy, 4) for c, accuracy in probe.tried.items()}

@@ -11,215 +11,37 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from headstart.errors import HeadstartError, nearest
+from headstart.parts import (
+    Backbone,
+    Byol,
+    Data,
+    Decoder,
+    Expect,
+    Head,
+    Insight,
+    Keep,
+    Loss,
+    Optimizer,
+    Part,
+    Probe,
+    Schedule,
+    Train,
+    Validation,
+    Views,
+)
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Side = Annotated[int, Field(ge=8, le=4096)]
-Rgb = Annotated[tuple[float, float, float], Strict(False)]
-Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
-
-
-class Part(BaseModel):
-    """What all parts of a recipe have in common: frozen, strict, no unknown fields, every number finite."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class Data(Part):
-    """How image files become a table of square pictures."""
-
-    size: Side = 224
-    """Side of the square pictures, in pixels. They are decoded once, at this size."""
-    resize: Literal["squash", "crop", "pad"] = "squash"
-    """Reach the square by squashing, by cropping the centre, or by padding with black."""
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the images held out when the data has no validation split of its own."""
-    group: str | None = None
-    """Regular expression whose first group (or whole match) in the path names an image's source."""
-    skip_unreadable: bool = False
-    """Leave out files that cannot be decoded, instead of stopping at them."""
-    labels: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training images whose labels are used, of every class alike (a label fraction)."""
-    judge_on: Literal["validation", "training"] = "validation"
-    """Validate on the validation images, or on a part held out of the training images, to choose settings by."""
-    apart_from: str | None = None
-    """A data folder whose held-out images, and near duplicates of them, are left out of the training images."""
-
-
-class Views(Part):
-    """The random changes made to a training image each time it is seen; validation sees none of them."""
-
-    mean: Rgb = (0.485, 0.456, 0.406)
-    """Subtracted from red, green and blue, on the scale 0 to 1."""
-    std: Deviations = (0.229, 0.224, 0.225)
-    """What red, green and blue are then divided by."""
-    flip: Share = 0.5
-    """Probability of a horizontal flip."""
-    vertical_flip: Share = 0.0
-    """Probability of a vertical flip."""
-    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Rotation drawn from plus or minus this many degrees; corners are filled with black."""
-    interpolation: Literal["nearest", "bilinear"] = "nearest"
-    """How rotated and cropped pixels are read."""
-    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Smallest share of the area that a random crop keeps (aspect ratio 3/4 to 4/3); 1 crops nothing."""
-    brightness: Share = 0.0
-    """Brightness is multiplied by a draw from 1 minus this to 1 plus this."""
-    contrast: Share = 0.0
-    """Contrast, likewise."""
-    saturation: Share = 0.0
-    """Saturation, likewise."""
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """The hue is turned by a draw from minus this to plus this; 1 is once round the colour wheel."""
-    jitter: Share = 1.0
-    """Probability that brightness, contrast, saturation and hue change at all."""
-    grayscale: Share = 0.0
-    """Probability that all colour goes."""
-    blur: Share = 0.0
-    """Probability of a Gaussian blur."""
-    blur_sigma: Annotated[tuple[Positive, Positive], Strict(False)] = (0.1, 2.0)
-    """Least and greatest standard deviation of the blur, in pixels of the view."""
-    blur_kernel: Annotated[int, Field(ge=3)] = 3
-    """Width of the blur in pixels, odd."""
-    solarize: Share = 0.0
-    """Probability that values in the upper half of the scale are inverted."""
-    sizes: Annotated[tuple[Side, ...], Strict(False)] = ()
-    """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
-
-    @model_validator(mode="after")
-    def _blur_is_possible(self) -> Views:
-        if self.blur_kernel % 2 == 0:
-            raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
-        if self.blur_sigma[0] > self.blur_sigma[1]:
-            raise ValueError(f"blur_sigma: expected the least and the greatest, found {self.blur_sigma}")
-        return self
-
-
-class Backbone(Part):
-    """The feature extractor and where its numbers come from."""
-
-    name: str = "resnet18.tv_in1k"
-    """Any name that `timm.list_models()` knows."""
-    weights: str = "none"
-    """`none`, `imagenet`, `imagenet-lite`, a run folder, or a weights file (safetensors, or a plain state dict)."""
-    train: bool = True
-    """Train the backbone with the head (fine-tune), or keep it as it is (probe)."""
-
-
-class Probe(Part):
-    """How a head is trained on a frozen backbone (backbone.train=false)."""
-
-    method: Literal["steps", "logistic"] = "steps"
-    """The recipe's own steps and optimizer, or multinomial logistic regression, solved."""
-    once: bool = True
-    """Run the backbone once over the images, and train on what it saw; else anew in every step."""
-    views: Annotated[int, Field(ge=0)] = 0
-    """With `once`: so many random views of each training image, taken in turn; 0: the image as it is."""
-
-
-class Head(Part):
-    """The layers between the features and the classes."""
-
-    hidden: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False)] = ()
-    """Widths of the hidden layers, each followed by ReLU and dropout; empty: one linear layer."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout after each hidden layer; with no hidden layer, before the linear one."""
-
-
-class Byol(Part):
-    """What Grill et al. 2020 put on the backbone, and how their target network follows it."""
-
-    projection: Annotated[int, Field(gt=0)] = 256
-    """Width of what the projector and the predictor put out."""
-    hidden: Annotated[int, Field(gt=0)] = 4096
-    """Width of the one hidden layer of either."""
-    decay: Share = 0.99
-    """Share of itself that the target network keeps in a step (the paper's tau); the rest is the online network's."""
-    decay_schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine` takes the decay to 1 at the end of the training, as the paper does."""
-
-
-class Train(Part):
-    """How long and on how much at once."""
-
-    epochs: Annotated[int, Field(gt=0)] = 10
-    """Passes over the training images."""
-    batch: Annotated[int, Field(gt=1)] = 32
-    """Images per step, over all processes together."""
-    same_steps: bool = True
-    """With a label fraction, an epoch has as many steps as with all labels; else it is one pass over fewer images."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target spread over all classes (Szegedy et al. 2016)."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic, in Lightning Fabric's words."""
-
-
-class Validation(Part):
-    """How the validation images are run."""
-
-    batch: Annotated[int, Field(gt=0)] = 32
-    """Images per validation or prediction step."""
-
-
-class Optimizer(Part):
-    """The update rule."""
-
-    name: Literal["adam", "adamw", "sgd"] = "adamw"
-    """Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), or SGD with momentum 0.9."""
-    lr: Positive = 1e-3
-    """Learning rate of the backbone."""
-    head_lr_factor: Positive = 1.0
-    """The head's learning rate is `lr` times this."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Weight decay; never applied to biases and normalisation when the optimizer is `adamw`."""
-
-
-class Schedule(Part):
-    """What the learning rate is multiplied by, over time."""
-
-    name: Literal["constant", "linear", "cosine"] = "cosine"
-    """What follows the warm-up: nothing, a straight line to zero, or half a cosine to zero."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the training during which the factor rises from zero to one in a straight line."""
-    per: Literal["epoch", "step"] = "step"
-    """How often the factor changes."""
-
-
-class Keep(Part):
-    """What is kept, and when."""
-
-    metric: Literal["val_loss", "val_accuracy", "last"] = "val_loss"
-    """`weights/best` are those with the lowest loss or highest accuracy on the validation images, or the last ones."""
-    minutes: Positive = 10.0
-    """A checkpoint to resume from is saved after each epoch, and within an epoch after this long."""
-
-
-class Insight(Part):
-    """At which epochs what the network sees is stored, so that it can be looked at over time."""
-
-    epochs: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False)] = ()
-    """Counted from 1; empty: the first, the middle and the last."""
-    sample: Annotated[int, Field(ge=0)] = 1000
-    """So many training images are looked at beside all validation images."""
-    pictures: bool = True
-    """Keep small copies of the images that are looked at, for the report."""
-
-
-class Expect(Part):
-    """The number this recipe is expected to reach, so that a reader can tell a success from a mishap."""
-
-    metric: str
-    value: float
-    source: str
+__all__ = [
+    "Backbone", "Byol", "Data", "Decoder", "Expect", "Head", "Insight", "Keep", "Loss", "Optimizer", "Part", "Probe",
+    "Recipe", "Schedule", "Train", "Validation", "Views", "build", "load", "override", "read_overrides", "shipped",
+    "source",
+]  # fmt: skip
 
 
 class Recipe(Part):
@@ -238,6 +60,8 @@ class Recipe(Part):
     backbone: Backbone = Backbone()
     probe: Probe = Probe()
     head: Head = Head()
+    decoder: Decoder = Decoder()
+    loss: Loss = Loss()
     byol: Byol = Byol()
     train: Train = Train()
     val: Validation = Validation()

@@ -15,6 +15,8 @@ from headstart.environment import environment
 from headstart.run import Row, RunFolder
 from headstart.tasks import Seen
 
+STORED = ("features", "probabilities")
+
 
 def surroundings(device: torch.device) -> dict[str, Any]:
     """Versions, machine and device, for `environment.json`."""
@@ -43,8 +45,8 @@ def save_features(run: RunFolder, epoch: int, validation: Seen, sample: Seen, se
 
     ``seconds`` is how long it took to look at the sample, which is there for this alone.
     """
-    both = Seen(*(torch.cat(parts) for parts in zip(validation, sample, strict=True)))
-    content = save(both._asdict(), metadata={"seconds": f"{seconds:.3f}"})
+    both = {name: torch.cat([getattr(part, name) for part in (validation, sample)]) for name in STORED}
+    content = save(both, metadata={"seconds": f"{seconds:.3f}"})
     run.write(f"features/epoch-{epoch + 1:04}.safetensors", content)
 
 

@@ -167,7 +167,7 @@ def _prepare(
 ) -> tuple[Training, dict[str, Any]]:
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
     kind = task_named(recipe.task)
-    index = training_index(data, recipe.data, kind.labelled)
+    index = training_index(data, recipe.data, kind.target)
     if recipe.data.judge_on == "training":
         index = judged_on_training(index, recipe.data.val_fraction)
     torch.manual_seed(seed_of("weights", recipe.seed))

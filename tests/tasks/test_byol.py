@@ -181,7 +181,7 @@ def test_the_predictor_and_projector_are_the_paper_s(task: Byol) -> None:
 def test_what_is_seen_are_the_backbone_s_pooled_features(task: Byol, batch: Batch) -> None:
     task.eval()
     with torch.inference_mode():
-        seen = task.see(batch.images)
+        seen = task.see(batch)
         maps = task.backbone.forward_features(batch.images)  # type: ignore[operator]
     torch.testing.assert_close(seen.features, maps.mean(dim=(2, 3)))
     assert seen.probabilities.shape == (12, 0)

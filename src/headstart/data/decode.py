@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-Resize = Literal["squash", "crop", "pad"]
+Resize = Literal["squash", "crop", "pad", "keep"]
 EXIF_ORIENTATION = 0x0112
 QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 """Pillow warns of broken metadata and of more than 89 million pixels; both are read here, and more than twice as many

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headstart.errors import HeadstartError
+from headstart.palette import Palette
 
 IMAGE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"]
@@ -49,6 +50,11 @@ class Index:
     problems: tuple[tuple[str, str], ...] = ()
     """(kind, file): rows of a CSV that name no file, and the like. Training refuses them."""
 
+    masks: tuple[str, ...] = ()
+    """The mask of each image, relative to `root`, "" where one has none; empty where the data has no masks."""
+    palette: Palette | None = None
+    """The classes of the masks, and how their files write them; `classes` are those of them that count."""
+
     def __len__(self) -> int:
         return len(self.paths)
 
@@ -71,6 +77,7 @@ class Index:
             labels=tuple(self.labels[i] for i in kept),
             splits=tuple(self.splits[i] for i in kept),
             groups=tuple(self.groups[i] for i in kept),
+            masks=tuple(self.masks[i] for i in kept) if self.masks else (),
         )
 
 

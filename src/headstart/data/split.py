@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Literal
 
 from headstart.data.index import UNLABELLED, Index
 from headstart.data.layouts import scan
@@ -74,8 +75,8 @@ def judged_on_training(index: Index, fraction: float) -> Index:
     return hold_out(aside, fraction)
 
 
-def training_index(root: str, data: Data, labelled: bool = True) -> Index:
-    """The index that training uses: with a validation split, nothing missing, and labels if ``labelled``.
+def training_index(root: str, data: Data, target: Literal["label", "mask", "none"] = "label") -> Index:
+    """The index that training uses: with a validation split, nothing missing, and what is learnt from (``target``).
 
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
@@ -87,13 +88,13 @@ def training_index(root: str, data: Data, labelled: bool = True) -> Index:
             f"{index.root}: expected every listed image, found {kind}: {file}{more}",
             f"headstart check {root}",
         )
-    if labelled:
+    if target == "label":
         _require_classes(index, root)
     if not index.positions("val"):
-        if labelled:
+        if target == "label":
             _require_two_each(index, root)
         index = hold_out(index, data.val_fraction)
-    if labelled:
+    if target == "label":
         _require_trained_classes(index, root)
     if len(index.positions("train")) < 2:
         raise HeadstartError(

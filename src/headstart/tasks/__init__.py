@@ -5,7 +5,7 @@ from __future__ import annotations
 from headstart.errors import HeadstartError, nearest
 from headstart.tasks.byol import Byol
 from headstart.tasks.classify import Classify
-from headstart.tasks.contract import Batch, Seen, Task
+from headstart.tasks.contract import NO_PIXELS, Batch, Seen, Task
 
 TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify}
 
@@ -20,4 +20,4 @@ def task_named(name: str) -> type[Task]:
     return TASKS[name]
 
 
-__all__ = ["TASKS", "Batch", "Seen", "Task", "task_named"]
+__all__ = ["NO_PIXELS", "TASKS", "Batch", "Seen", "Task", "task_named"]

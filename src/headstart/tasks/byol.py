@@ -35,7 +35,7 @@ class Byol(Task):
     """
 
     views = 2
-    labelled = False
+    target = "none"
     classes = 0
 
     def __init__(self, backbone: nn.Module, settings: recipes.Byol) -> None:
@@ -74,12 +74,11 @@ class Byol(Task):
             self.training_metrics["loss"].update(losses)
         return losses.mean()
 
-    def embed(self, images: Tensor) -> Tensor:
-        features: Tensor = self.backbone(images)
-        return features
+    def embed(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (self.backbone(images),)
 
-    def see(self, images: Tensor) -> Seen:
-        return _seen(self.embed(images))
+    def see(self, batch: Batch) -> Seen:
+        return _seen(self.backbone(batch.images))
 
     def evaluate(self, batch: Batch) -> Seen:
         losses, (features, other, projection) = self._compare(batch)
@@ -101,7 +100,7 @@ class Byol(Task):
         """
         one, two = batch.images, batch.second
         assert two is not None, "the loop gives two views to a task that asks for them"
-        features, other = self.embed(one), self.embed(two)
+        features, other = self.backbone(one), self.backbone(two)
         projection = self.projector(features)
         predicted, predicted_too = self.predictor(projection), self.predictor(self.projector(other))
         with torch.no_grad():

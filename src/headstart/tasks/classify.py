@@ -49,27 +49,24 @@ class Classify(Task):
         return self
 
     def forward(self, batch: Batch) -> Tensor:
-        logits = self.head(self.embed(batch.images))
+        logits = self.head(self._features(batch))
         loss: Tensor = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         with torch.no_grad():
             self.training_metrics["loss"].update(loss.expand(len(batch.labels)))
             self.training_metrics["accuracy"].update(logits, batch.labels)
         return loss
 
-    def embed(self, images: Tensor) -> Tensor:
-        if images.ndim == 2:  # features already: the backbone is frozen, and was run before
-            return images
+    def embed(self, images: Tensor) -> tuple[Tensor, ...]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features: Tensor = self.backbone(images)
-        return features
+            return (self.backbone(images),)
 
-    def see(self, images: Tensor) -> Seen:
-        features: Tensor = self.head[:-1](self.embed(images))
+    def see(self, batch: Batch) -> Seen:
+        features: Tensor = self.head[:-1](self._features(batch))
         logits: Tensor = self.head[-1](features)
         return Seen(features.float(), logits.float().softmax(dim=1))
 
     def evaluate(self, batch: Batch) -> Seen:
-        seen = self.see(batch.images)
+        seen = self.see(batch)
         probabilities = seen.probabilities
         likelihoods = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
         losses = F.nll_loss(likelihoods, batch.labels, reduction="none")
@@ -77,6 +74,10 @@ class Classify(Task):
         for name in ("accuracy", "ece"):
             self.metrics[name].update(probabilities, batch.labels)
         return seen
+
+    def _features(self, batch: Batch) -> Tensor:
+        (features,) = batch.embedded or self.embed(batch.images)
+        return features
 
 
 def _metrics(classes: int) -> dict[str, Metric | MetricCollection]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from headstart.models.weights import Provenance, load_weights
 from headstart.recipe import Backbone, Recipe
+
+NO_PIXELS = torch.empty(0)
+"""In the place of images that the backbone has seen already."""
 
 
 class Batch(NamedTuple):
@@ -22,6 +26,10 @@ class Batch(NamedTuple):
     """int64 (B,): positions in the run's classes; -1 where an image has none."""
     second: Tensor | None = None
     """Another view of the same images, as `images`; for tasks that ask for two."""
+    masks: Tensor | None = None
+    """uint8 (B, S, S): a class for every pixel, those above the last one ignored; for tasks that learn from masks."""
+    embedded: tuple[Tensor, ...] = ()
+    """What the frozen backbone made of the images, when it was run before; `images` is then `NO_PIXELS`."""
 
 
 class Seen(NamedTuple):
@@ -31,6 +39,8 @@ class Seen(NamedTuple):
     """float32 (B, F): what its last layer works on (the penultimate features)."""
     probabilities: Tensor
     """float32 (B, C)"""
+    confusion: Tensor | None = None
+    """int64 (B, K, K): pixels of each image by (class, predicted class), ignored ones left out; of masks only."""
 
 
 class Task(nn.Module):
@@ -38,8 +48,8 @@ class Task(nn.Module):
 
     views: ClassVar[int] = 1
     """How many views of an image the task compares: with 2, every batch has a `second` one."""
-    labelled: ClassVar[bool] = True
-    """Whether it learns from labels."""
+    target: ClassVar[Literal["label", "mask", "none"]] = "label"
+    """What it learns from beside the images."""
     backbone: nn.Module
     features: int
     """F, the width of `Seen.features`."""
@@ -64,20 +74,21 @@ class Task(nn.Module):
         """The training loss, a scalar; updates `training_metrics`."""
 
     @abstractmethod
-    def embed(self, images: Tensor) -> Tensor:
-        """float32 (B, 3, S, S) -> what the backbone makes of them, float32 (B, D)."""
+    def embed(self, images: Tensor) -> tuple[Tensor, ...]:
+        """float32 (B, 3, S, S) -> what the backbone makes of them: features (B, D), or maps (B, D, s, s)."""
 
     @abstractmethod
-    def see(self, images: Tensor) -> Seen:
-        """float32 (B, 3, S, S) -> features and probabilities, in one pass."""
+    def see(self, batch: Batch) -> Seen:
+        """Features and probabilities of a batch, in one pass."""
 
     @abstractmethod
     def evaluate(self, batch: Batch) -> Seen:
         """Update `metrics` with a batch, and return what `see` says of it."""
 
     def predict(self, images: Tensor) -> Tensor:
-        """float32 (B, 3, S, S) -> probabilities, float32 (B, C)."""
-        return self.see(images).probabilities
+        """float32 (B, 3, S, S) -> probabilities, float32 (B, C); of masks (B, K, S, S)."""
+        unknown = torch.full((len(images),), -1, device=images.device)
+        return self.see(Batch(images, unknown)).probabilities
 
     def after_step(self, progress: float) -> None:
         """Called after each optimizer step; ``progress`` runs from 0 to 1 over the training."""

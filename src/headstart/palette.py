@@ -1,0 +1,59 @@
+"""The classes of a mask, and how a mask file writes them: as colours or as numbers.
+
+Within headstart a mask is uint8 (H, W): a position in `Palette.names`. The classes that count come first, so a value
+of `Palette.classes` or more is a pixel that is left out of every figure: of an ignored class, or `NOTHING`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOTHING = 255
+"""A pixel of no class: outside the picture, or of a colour that the palette does not know."""
+
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Names, numbers and colours of the classes of a data set's masks."""
+
+    names: tuple[str, ...]
+    """The classes that count, then the ignored ones."""
+    colours: tuple[Colour, ...]
+    """How each is painted; with kind ``colour`` also how a file writes it."""
+    values: tuple[int, ...]
+    """With kind ``number``: what a file writes for each class (grey level or palette index)."""
+    kind: Literal["colour", "number"]
+    ignored: int = 0
+    """How many classes, at the end of `names`, are ignored."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that count."""
+        return self.names[: len(self.names) - self.ignored]
+
+    def paint(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (H, W) -> RGB, uint8 (H, W, 3); `NOTHING` is the first ignored class's colour, or black."""
+        nothing = self.colours[len(self.classes)] if self.ignored else (0, 0, 0)
+        table = np.full((256, 3), nothing, np.uint8)
+        table[: len(self.colours)] = self.colours
+        return table[mask]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Palette:
+        """What `to_json` gave, after its way through a JSON file."""
+        red_green_blue = tuple((int(r), int(g), int(b)) for r, g, b in content["colours"])
+        return Palette(
+            tuple(content["names"]), red_green_blue, tuple(content["values"]), content["kind"], content["ignored"]
+        )
