@@ -130,6 +130,7 @@ def test_views_that_cannot_be_made_are_refused() -> None:
     for changes, words in (
         ({"views.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
         ({"views.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the least and the greatest"),
+        ({"views.zoom": [2.0, 1.0]}, "zoom: expected the least and the greatest"),
         ({"views.blur": 0.5, "views.blur_kernel": 63, "data.size": 31}, r"views\.blur_kernel: expected less than 62"),
         ({"second_views.sizes": [32]}, r"second_views\.sizes: expected none"),
         ({"second_views.solarise": 0.1}, r"unknown field second_views\.solarise; nearest: solarize"),
