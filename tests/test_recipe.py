@@ -118,6 +118,7 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
         ({"views.mean": 0.5}, "field views.mean: expected three numbers, found 0.5"),
         ({"views.mean": ["a", 1, 2]}, "field views.mean.0: expected a valid number, found 'a'"),
         ({"views.sizes": 32}, "field views.sizes: expected a list of numbers, found 32"),
+        ({"data.ignore": "unknown"}, "field data.ignore: expected a list of names, found 'unknown'"),
     ],
 )
 def test_what_was_expected_is_said_in_plain_words(override: dict[str, object], said: str) -> None:
