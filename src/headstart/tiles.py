@@ -22,12 +22,13 @@ Ask = Callable[[Tensor], Tensor]
 
 
 def begins(length: int, side: int, overlap: int) -> list[int]:
-    """Where tiles of ``side`` pixels begin along ``length`` pixels, so that neighbours share ``overlap`` or more.
+    """Where tiles of ``side`` pixels begin along ``length`` pixels: evenly, neighbours sharing ``overlap`` or more.
 
     All but the last are ``side`` long; it ends with the image, less than `GRID` pixels shorter.
     """
-    last = max(0, math.ceil((length - side) / GRID) * GRID)
-    return [*range(0, last, side - overlap), last]
+    last = max(0, math.ceil((length - side) / GRID))  # in cells of the grid
+    steps = max(1, math.ceil(last * GRID / (side - overlap)))
+    return sorted({GRID * (step * last // steps) for step in range(steps + 1)})
 
 
 def count(height: int, width: int, side: int, overlap: int) -> int:
