@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.data.index import split_named
 from headstart.data.listing import read_rows
 from headstart.data.masks import MANY, colours_of, hexadecimal
 from headstart.data.survey import Survey, survey
@@ -46,8 +47,9 @@ def read_palette(root: Path, masks: Sequence[Path], ignore: Iterable[str] = ()) 
 
 
 def palette_file(root: Path, masks: Sequence[Path]) -> Path | None:
-    """The file that names the classes: in ``root``, or in a folder of masks; None where there is none."""
-    folders = dict.fromkeys((root, *(mask.parent for mask in masks)))
+    """The file that names the classes: in ``root`` or a folder of masks, or beside a ``root`` called train; or None."""
+    above = [root.absolute().parent] if split_named(root.absolute().name) else []
+    folders = dict.fromkeys((root, *(mask.parent for mask in masks), *above))
     return next((file for folder in folders for name in (COLOURS, NAMES) if (file := folder / name).is_file()), None)
 
 
