@@ -125,6 +125,21 @@ def test_a_magnified_window_is_torchvision_s_crop_made_larger(zoom: float, pixel
     assert torch.equal(training_mask(pixels[:, 0], 48, chance), theirs[:, 0])
 
 
+def test_images_of_unlike_sizes_in_one_table_have_windows_inside_themselves(pixels: Tensor) -> None:
+    """Smaller images in the upper left of a table: their windows are those that they have by themselves."""
+    height, width = pixels.shape[-2:]
+    chance = drawn(ALL_AT_ONCE.model_copy(update={"rotate": 0.0, "zoom": (1.0, 1.0)}), len(pixels))
+    table, masks = torch.zeros(len(pixels), 3, 200, 180, dtype=torch.uint8), torch.full((len(pixels), 200, 180), 255)
+    table[:, :, :height, :width], masks[:, :height, :width] = pixels, pixels[:, 0].clamp(max=254)
+    sizes = torch.tensor([[height, width]]).repeat(len(pixels), 1)
+    assert torch.equal(
+        training_window(table, AS_IT_IS, 48, chance, sizes), training_window(pixels, AS_IT_IS, 48, chance)
+    )
+    truth = training_mask(masks.to(torch.uint8), 48, chance, sizes)
+    assert torch.equal(truth, training_mask(pixels[:, 0].clamp(max=254), 48, chance))
+    assert (truth != NOTHING).all()
+
+
 def test_windows_lie_anywhere_inside_the_image_and_their_magnification_is_log_uniform() -> None:
     settings = AS_IT_IS.model_copy(update={"zoom": (0.5, 2.0)})
     chance = drawn(settings, 20_000)

@@ -130,29 +130,28 @@ def training_view(pixels: Tensor, settings: Views, side: int, draw: Draw) -> Ten
     return _normalised(_recoloured(images, settings, draw), settings)
 
 
-def training_window(pixels: Tensor, settings: Views, side: int, draw: Draw) -> Tensor:
+def training_window(pixels: Tensor, settings: Views, side: int, draw: Draw, sizes: Tensor | None = None) -> Tensor:
     """uint8 (B, 3, H, W) -> float32 (B, 3, side, side): cut a window, flip, rotate, colour, blur, normalise.
 
     A window shows ``side / draw.zoom`` pixels of the image each way, somewhere inside it; or all of it, somewhere in
-    the window, where the image is smaller. `settings.crop` crops the window. Outside the image it is black.
+    the window, where the image is smaller. `settings.crop` crops the window. Outside the image it is black. ``sizes``
+    (B, 2) are the images' own heights and widths, where they are smaller than H and W and lie in the upper left.
     """
-    height, width = pixels.shape[-2:]
-    x, y = places(_window_matrices(height, width, side, draw).to(pixels.device), side)
+    x, y = places(_window_matrices(pixels, side, draw, sizes).to(pixels.device), side)
     if settings.interpolation == "bilinear":
-        inside = (2 * x.abs() <= width) & (2 * y.abs() <= height)
+        inside = (2 * x.abs() <= pixels.shape[-1]) & (2 * y.abs() <= pixels.shape[-2])
         images = bilinear(pixels, x, y, "border") * inside.unsqueeze(1)
     else:
         images = nearest(pixels, x, y)
     return _normalised(_recoloured(images, settings, draw), settings)
 
 
-def training_mask(masks: Tensor, side: int, draw: Draw) -> Tensor:
+def training_mask(masks: Tensor, side: int, draw: Draw, sizes: Tensor | None = None) -> Tensor:
     """uint8 (B, H, W) -> uint8 (B, side, side): the windows that `training_window` cuts with the same draw.
 
     A mask is read by nearest neighbour whatever the image is read by; outside it is `NOTHING`.
     """
-    height, width = masks.shape[-2:]
-    x, y = places(_window_matrices(height, width, side, draw).to(masks.device), side)
+    x, y = places(_window_matrices(masks, side, draw, sizes).to(masks.device), side)
     return nearest(masks.unsqueeze(1), x, y, NOTHING).squeeze(1)
 
 
@@ -188,17 +187,18 @@ def _rotated(images: Tensor, side: int, draw: Draw, interpolation: str) -> Tenso
     return nearest(images, x, y)
 
 
-def _window_matrices(height: int, width: int, side: int, draw: Draw) -> Tensor:
-    """As `rotation_matrices`, of windows in images of this height and width.
+def _window_matrices(images: Tensor, side: int, draw: Draw, sizes: Tensor | None) -> Tensor:
+    """As `rotation_matrices`, of windows in ``images`` (..., H, W), or in the upper left of them.
 
     A window begins at a whole pixel, so that without zoom and rotation its pixels are the image's own.
     """
-    across = side / draw.zoom
-    room = torch.tensor([height, width]) - across.unsqueeze(1)  # below zero where the image is the smaller one
+    whole = torch.tensor(images.shape[-2:])
+    across = (side / draw.zoom).unsqueeze(1)
+    room = (whole if sizes is None else sizes) - across  # below zero where the image is the smaller one
     corner = (draw.place * (room.floor() + 1)).floor()
-    box = draw.box * across.unsqueeze(1)
-    middle = corner + box[:, :2] + (box[:, 2:] - torch.tensor([height, width])) / 2
-    matrices = rotation_matrices(middle[:, 0], middle[:, 1], box[:, 2] / side, box[:, 3] / side, draw.angle)
+    box = draw.box * across
+    middle_y, middle_x = (corner + box[:, :2] + (box[:, 2:] - whole) / 2).unbind(1)
+    matrices = rotation_matrices(middle_y, middle_x, box[:, 2] / side, box[:, 3] / side, draw.angle)
     mirrored = torch.stack([draw.flip, draw.vertical_flip], dim=1)
     matrices[:, :, :2] *= torch.where(mirrored, -1.0, 1.0).unsqueeze(2)
     return matrices
