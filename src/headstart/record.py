@@ -27,8 +27,8 @@ def surroundings(device: torch.device) -> dict[str, Any]:
 def data_facts(pixels: Pixels) -> dict[str, Any]:
     """What the images are, for `data.json`: enough to know them again, and to name the network's outputs.
 
-    ``counts`` are images per class, with masks those in which it occurs. Of images with masks also ``palette``, and as ``shares`` the share of each class among the pixels that count, by
-    split.
+    ``counts`` are images per class, with masks those in which it occurs. Of images with masks also ``palette``, and
+    as ``shares`` the share of each class among the pixels that count, by split.
     """
     index = pixels.index
     splits = [split for split in ("train", "val", "test") if split in index.splits]
