@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 from torch import Tensor
 
-from headstart.tasks.confusion import Confusion, PixelLoss, confusion_of
+from headstart.tasks.confusion import Confusion, PixelMean, confusion_of
 
 
 def made_up(classes: int, seed: int = 0, size: tuple[int, int, int] = (3, 31, 45)) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ def test_masks_without_a_pixel_that_counts_have_no_figures() -> None:
 
 
 def test_the_mean_loss_is_of_pixels_not_of_images() -> None:
-    metric = PixelLoss()
+    metric = PixelMean()
     metric.update(torch.tensor([1.0, 3.0, 0.0]), torch.tensor([True, True, False]))
     metric.update(torch.tensor([5.0]), torch.tensor([True]))
     assert float(metric.compute()) == pytest.approx(3.0)

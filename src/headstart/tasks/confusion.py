@@ -71,7 +71,7 @@ class Confusion(Metric):
         return {"accuracy": right.sum() / pixels.sum(), "miou": iou.nanmean(), **each}
 
 
-class PixelLoss(Metric):
+class PixelMean(Metric):
     """The mean loss of all pixels that count, over all images seen: not a number, where a loss is none."""
 
     full_state_update = False
