@@ -52,7 +52,7 @@ def solar_cells() -> Path:
 def show(out: Path, seed: int, console: Console, progress_console: Console) -> None:
     """Check, fit, report, predict, as a user would, saying each command; the run goes to ``out``/run."""
     from headstart import api
-    from headstart.predict import find_images
+    from headstart.predict import Predictions, find_images
     from headstart.tables import health_table
 
     data = solar_cells()
@@ -69,7 +69,9 @@ def show(out: Path, seed: int, console: Console, progress_console: Console) -> N
         raise SystemExit(130)
     some = [str(file) for kind in ("defective", "functional") for file in find_images([data / "val" / kind])[:3]]
     console.print(f"\n[bold]$ headstart predict {run.path} {data}/val/*/...png[/bold]", soft_wrap=True)
-    for row in run.predict(some).rows(probabilities=True):
+    answer = run.predict(some)
+    assert isinstance(answer, Predictions)
+    for row in answer.rows(probabilities=True):
         console.print(",".join(str(value) for value in row.values()))
     console.print(
         f"\nvalidation accuracy [bold]{run.accuracy:.2%}[/bold]"

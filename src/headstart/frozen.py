@@ -55,12 +55,13 @@ def embed(
         """(N, ...) each: what the backbone makes of ``rows``, and last the masks under random views."""
         parts: tuple[Tensor, ...] = ()
         for number, some in enumerate(batches(rows, recipe.val.batch)):
-            images = images_at(pixels, some, recipe.data, with_masks and bool(chance), device)
+            mask = None
             if chance:
+                images = images_at(pixels, some, recipe.data, with_masks, device)
                 drawn = draw(recipe.views, len(some), torch.Generator().manual_seed(seed_of(*chance, number)))
                 view, mask = images.view(recipe.views, side, drawn), images.mask(side, drawn)
-            else:
-                view, mask = plain_view(images.pixels, recipe.views), None
+            else:  # all of one size, so that their maps are too
+                view = plain_view(pixels.batch(some).to(device), recipe.views)
             seen = [*(part.float().cpu() for part in task.embed(view)), *(() if mask is None else (mask.cpu(),))]
             parts = parts or tuple(torch.zeros(len(pixels), *part.shape[1:], dtype=part.dtype) for part in seen)
             for part, of_some in zip(parts, seen, strict=True):

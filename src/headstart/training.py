@@ -192,6 +192,7 @@ def _prepare(
     rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
     if recipe.data.apart_from is not None:
         rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
+    task.prepare(pixels, rows)
     training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows)
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
