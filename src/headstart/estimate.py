@@ -109,7 +109,12 @@ def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[st
         share = min(1.0, 0.95 * budget / total)
         if share == 1.0:
             return plan, seconds
-        shorter = replace(plan, recipe=_shortened(plan.recipe, share), pretraining=_shortened(plan.pretraining, share))
+        shorter = replace(
+            plan,
+            recipe=_shortened(plan.recipe, share),
+            pretraining=_shortened(plan.pretraining, share),
+            asked=plan.asked or (plan.recipe, plan.pretraining),
+        )
         if (shorter.recipe, shorter.pretraining) == (plan.recipe, plan.pretraining):
             break
         plan, seconds = shorter, estimate(shorter, pixels)

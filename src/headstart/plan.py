@@ -48,6 +48,8 @@ class Plan:
     """Images for self-supervised pre-training; None: the training images, without their labels."""
     corpus: str | None = None
     """Labelled images for supervised pre-training."""
+    asked: tuple[Recipe, Recipe] | None = None
+    """`recipe` and `pretraining` as they were asked for, where a budget has shortened them since."""
 
     def waves(self) -> Iterator[tuple[int, str]]:
         """(seed, settings) in the order in which they are carried out: seeds in rounds, the cheap settings first."""
