@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 import headstart as hs
+from headstart import estimate as measuring
 from headstart import grid
 from headstart import recipe as recipes
 from headstart.api import carry_out_study
@@ -247,6 +248,26 @@ def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan)
     assert shorter.recipe.train.epochs < 40
     with pytest.raises(hs.HeadstartError, match=r"--budget: expected at least \d+m for this grid"):
         fit_budget(longer, carrying.pixels, 1.0)
+
+
+def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(plan, settings="AG", seeds=(0,))
+    carrying = finish(plan)
+    measured: list[str] = []
+    original = measuring.measure_speed
+
+    def counted(recipe: recipes.Recipe, data: str) -> measuring.Speed:
+        measured.append(recipe.task)
+        return original(recipe, data)
+
+    monkeypatch.setattr(measuring, "measure_speed", counted)
+    said = io.StringIO()
+    assert carry_out_study(plan, console=Console(file=said)).done == 4
+    assert measured == []
+    assert "nothing left to do: every cell is done" in said.getvalue()
+    done = carrying.finished() - {"G-1-seed0"}
+    assert set(estimate(plan, carrying.pixels, done)) == {"G-1-seed0"}  # A's learning rates need no measuring either
+    assert measured == ["classify"]
 
 
 def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> None:

@@ -228,7 +228,7 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
             plan, seconds = fit_budget(plan, carrying.pixels, allowed)
             carrying = prepare(plan, jobs=jobs)
         else:
-            seconds = estimate(carrying.plan, carrying.pixels)
+            seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
     with study_bar(console, carrying, seconds) as shown:
         for state in carry_out(carrying):
             shown(state)

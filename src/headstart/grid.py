@@ -48,20 +48,17 @@ class Carrying:
     tuning_seconds: dict[str, float] = field(default_factory=dict)
     pretraining_seconds: dict[str, float] = field(default_factory=dict)
 
-    def is_done(self, name: str) -> bool:
-        """Whether the training that goes by ``name`` was done before."""
-        cells = {cell_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.cells}
-        made = {recipe.name: self.plan.folder(kind) for kind, recipe in self._pretrainings()}
-        tried = {
-            recipe.name: place
-            for setting in self.plan.tuned_settings()
-            for place, recipe in self.plan.tunings(setting).values()
-        }
-        place = (made | tried).get(name)
-        return name in cells or (place is not None and place.is_dir() and RunFolder(place).finished)
-
-    def _pretrainings(self) -> list[tuple[str, Recipe]]:
-        return [(kind, self.plan.pretrain(kind)[0]) for kind in self.plan.pretrainings()]
+    def finished(self) -> frozenset[str]:
+        """The names of the trainings that were done before."""
+        plan = self.plan
+        pretrainings = ((plan.pretrain(kind)[0].name, plan.folder(kind)) for kind in plan.pretrainings())
+        tunings = (
+            (recipe.name, place)
+            for setting in plan.tuned_settings()
+            for place, recipe in plan.tunings(setting).values()
+        )
+        runs = [name for name, place in (*pretrainings, *tunings) if place.is_dir() and RunFolder(place).finished]
+        return frozenset([*runs, *(cell_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.cells)])
 
 
 def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying:

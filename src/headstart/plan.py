@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +59,10 @@ class Plan:
                 settings = "".join(setting for setting in wave if setting in self.settings)
                 if settings:
                     yield seed, settings
+
+    def cells(self) -> Iterator[tuple[str, float, int]]:
+        """(setting, fraction, seed) of every cell."""
+        return itertools.product(self.settings, self.fractions, self.seeds)
 
     def pretrainings(self) -> list[str]:
         """The kinds of weights that must be made before the cells that need them."""
