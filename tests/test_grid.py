@@ -312,6 +312,8 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
     assert "(4 of 4 cells)" in shown.err
     assert "from scratch" in shown.out
     assert str(plan.out / "report.html") in shown.out
+    best = max("AG", key=lambda each: [cell.right.mean() for cell in read_study(plan.out / "study.json").at(each, 1.0)])
+    assert f"headstart predict {plan.cell_folder(best, 1.0, 0)} IMAGES" in shown.out
     table = hs.study(
         plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),
         console=Console(file=io.StringIO()),

@@ -186,6 +186,10 @@ def study(
     for verdict in verdicts(results):
         OUT.print(f"- {verdict}", markup=False)
     OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
+    model = results.model
+    if model is not None:
+        run = plan.cell_folder(model.setting, model.fraction, model.seed)
+        OUT.print(f"use it   headstart predict {run} IMAGES --out labels.csv", markup=False, soft_wrap=True)
     raise typer.Exit(1 if results.study.failed else 0)
 
 
