@@ -78,6 +78,7 @@ def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.Carryin
         assert cell.right.mean() == pytest.approx(hs.Run(run.path).accuracy)
         assert cell.seconds_train > 0
         assert cell.images_seen == (2 * 48 if cell.setting == "A" else cell.labels)
+        assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
         assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
     chosen = {cell.chosen["lr"] for cell in study.cells if cell.setting == "A"}
     assert chosen == {carrying.lr["A"]}
