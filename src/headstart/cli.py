@@ -34,7 +34,8 @@ recipe_app = typer.Typer(no_args_is_help=True, help="List, show and copy the rec
 app.add_typer(recipe_app, name="recipe")
 
 DATA_HELP = """The images: a folder per class, with or without train/ and val/ folders; files called {class}_{id};
-or a CSV file (or a folder with one) with the columns filename,label."""
+or a CSV file (or a folder with one) with the columns filename,label. With masks: X_sat.jpg and X_mask.png, or folders
+images/ and masks/."""
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quick-photos.")]
 Unfinished = Annotated[bool, typer.Option("--unfinished", help="Use the best weights so far of an unfinished run.")]
 
@@ -66,7 +67,22 @@ def check(
         _print_json(health.to_json())
     else:
         OUT.print(health_table(health))
+    if health.to_name is not None:
+        _say_what_to_name(Path(health.root), *health.to_name)
     raise typer.Exit(health.status)
+
+
+def _say_what_to_name(root: Path, name: str, text: str) -> None:
+    """Write the classes that were found beside the masks, to be filled in; where that cannot be, print them."""
+    stem, _, suffix = name.partition(".")
+    found = root / f"{stem}.found.{suffix}"
+    if not found.exists():
+        try:
+            found.write_text(text, encoding="utf-8")
+        except OSError:
+            ERR.print(f"Put names to these classes, in {root / name}:\n{text}", markup=False)
+            return
+    ERR.print(f"Put names to the classes in {found}, then: mv {found} {root / name}", markup=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel="Train")
