@@ -213,20 +213,22 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
     """Carry out what is left of a plan under one bar, having said first how long it will take."""
     from rich.console import Console
 
+    from headstart.asked import begun
     from headstart.estimate import estimate, fit_budget, read_budget
-    from headstart.grid import carry_out, kept_plan, prepare
+    from headstart.grid import carry_out, prepare
     from headstart.watch import study_bar
 
     console = console or Console(stderr=True)
     allowed = None if budget is None else read_budget(budget)
+    if allowed is not None and begun(plan):
+        console.print(f"{plan.out} was begun before: its epochs stay as they were chosen then", soft_wrap=True)
     with console.status("decode the images, and time a few steps"):
-        plan = kept_plan(plan)
         carrying = prepare(plan, jobs=jobs)
-        if allowed is not None and not carrying.study.cells:
+        if allowed is not None and not begun(plan):
             plan, seconds = fit_budget(plan, carrying.pixels, allowed)
             carrying = prepare(plan, jobs=jobs)
         else:
-            seconds = estimate(plan, carrying.pixels)
+            seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
     with study_bar(console, carrying, seconds) as shown:
         for state in carry_out(carrying):
             shown(state)
@@ -253,6 +255,15 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     if training.pixels.streaming:
         console.print(
             f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
+        )
+    if training.left_out is not None:
+        of, other = training.left_out + len(training.train_rows), training.recipe.data.apart_from
+        console.print(
+            f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
+            " judged by",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
     follow(training, console, run.report)
     if training.fabric.is_global_zero:

@@ -210,7 +210,7 @@ def _expected(kind: str, field: str, message: str) -> str:
     if field in ("views.mean", "views.std"):
         return "three numbers"
     if kind == "tuple_type":
-        return "a list of numbers"
+        return "a list of names" if field in ("data.ignore", "insight.masks") else "a list of numbers"
     return message.replace("Input should be ", "").replace("Field required", "a value")
 
 

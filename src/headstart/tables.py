@@ -176,14 +176,20 @@ def _header(health: Health) -> Text:
 
 
 def _classes(health: Health) -> Table:
+    """Images per class and split; with masks, their share of the pixels too."""
     table = Table()
     table.add_column(f"class ({len(health.classes)})")
     for split in health.counts:
-        table.add_column(split, justify="right")
+        table.add_column(f"{split} pixels (images)" if health.shares else split, justify="right")
     for name in health.classes[:CLASSES]:
-        table.add_row(Text(_printable(name)), *(f"{counts[name]:,}" for counts in health.counts.values()))
+        cells = {split: f"{counts[name]:,}" for split, counts in health.counts.items()}
+        for split, shares in health.shares.items():
+            cells[split] = f"{shares[name]:.2%} ({cells[split]})"
+        table.add_row(Text(_printable(name)), *cells.values())
     if len(health.classes) > CLASSES:
         table.add_row(Text(f"and {len(health.classes) - CLASSES} more classes", "dim"))
+    if any(health.left_out.values()):
+        table.add_row(Text("left out", "dim"), *(Text(f"{share:.2%}", "dim") for share in health.left_out.values()))
     return table
 
 

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from headstart.architecture import architecture
 from headstart.checkpoint import Progress, load_checkpoint, save_checkpoint
+from headstart.data.demands import require_different_masks
 from headstart.data.leakage import leaks
 from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
+from headstart.data.pairs import without_masks
 from headstart.data.pixels import Pixels, decode
-from headstart.data.split import judged_on_training, labelled_part, training_index
+from headstart.data.split import judged_on_training, labelled_part, offered, training_index
 from headstart.data.thumbnails import thumbnails
 from headstart.errors import HeadstartError
 from headstart.frozen import Embedded, embed
@@ -49,6 +51,8 @@ class Training:
     progress: Progress
     train_rows: Rows
     """The images that are trained on: of the training images, those of the label fraction."""
+    left_out: int | None = None
+    """Images that are not trained on because those of `data.apart_from` are, or look like, them; None without it."""
     embedded: Embedded | None = None
     """What a frozen backbone makes of the images; None when it is run in every step."""
 
@@ -94,6 +98,8 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         trained_on = {"images_trained_on": len(training.train_rows)}  # fewer than there are, with a label fraction
+        if training.left_out is not None:
+            trained_on["left_out"] = training.left_out
         RunFolder.create(out, recipe, facts, {**data_facts(training.pixels), **trained_on})
         contents = training.pixels.contents
         write_trained_on(training.run, [contents[row] for row in training.train_rows])
@@ -175,14 +181,18 @@ def _prepare(
     provenance = task.load_backbone(recipe.backbone)
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)
+    require_different_masks(pixels)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)
     rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
+    left_out = None
     if recipe.data.apart_from is not None:
+        known = len(rows)
         rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
+        left_out = known - len(rows)
     task.prepare(pixels, rows)
-    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows)
+    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance
@@ -191,7 +201,8 @@ def _prepare(
 def _apart_from(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
     """``rows`` less those that show what ``data`` is judged by: its validation and test images, and their likes."""
     plain = recipe.data.model_copy(update={"labels": 1.0, "apart_from": None, "judge_on": "validation"})
-    other = decode(training_index(data, plain), plain, decoding)
+    judged = without_masks(training_index(data, plain, offered(data, plain)))  # of its masks nothing is asked here
+    other = decode(judged, plain, decoding)
     held_out = [row for row, split in enumerate(other.index.splits) if split in ("val", "test")]
     left = np.setdiff1d(rows, leaks(pixels, other, np.array(held_out, dtype=np.int64)))
     if len(left) < 2:

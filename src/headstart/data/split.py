@@ -8,8 +8,16 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Literal
 
+from headstart.data.demands import (
+    require_labels,
+    require_no_problems,
+    require_trained_classes,
+    require_two_each,
+    with_masks,
+)
 from headstart.data.index import UNLABELLED, Index
 from headstart.data.layouts import scan
+from headstart.data.pairs import without_masks
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
 
@@ -41,7 +49,8 @@ def hold_out(index: Index, fraction: float) -> Index:
 
 
 def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
-    """The training rows of a label fraction, the same share of every class, in order.
+    """The training rows of a label fraction, the same share of every class, in order; of images without a class
+    (those with masks) a share of all, and at least one.
 
     A smaller fraction's rows are among a larger one's of the same seed. Raises HeadstartError when a class would be
     left without an image, naming the smallest fraction possible.
@@ -51,7 +60,7 @@ def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
         rows.setdefault(index.labels[i], []).append(i)
     kept: list[int] = []
     for label, some in rows.items():
-        count = math.floor(fraction * len(some) + 0.5)
+        count = max(math.floor(fraction * len(some) + 0.5), int(label == UNLABELLED))
         if not count:
             smallest = max(0.5 / len(each) for each in rows.values())
             raise HeadstartError(
@@ -81,21 +90,16 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
     index = scan(root, data.group)
-    if index.problems:
-        kind, file = index.problems[0]
-        more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
-        raise HeadstartError(
-            f"{index.root}: expected every listed image, found {kind}: {file}{more}",
-            f"headstart check {root}",
-        )
+    index = with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
     if target == "label":
-        _require_classes(index, root)
+        require_labels(index, root)
+    require_no_problems(index, root)
     if not index.positions("val"):
         if target == "label":
-            _require_two_each(index, root)
+            require_two_each(index, root)
         index = hold_out(index, data.val_fraction)
     if target == "label":
-        _require_trained_classes(index, root)
+        require_trained_classes(index, root)
     if len(index.positions("train")) < 2:
         raise HeadstartError(
             f"{index.root}: expected at least two training images, found {len(index.positions('train'))}",
@@ -109,37 +113,6 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     return index
 
 
-def _require_classes(index: Index, root: str) -> None:
-    if UNLABELLED in index.labels:
-        raise HeadstartError(
-            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
-            f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
-            f" byol-quick {root}",
-        )
-    if len(index.classes) < 2:
-        raise HeadstartError(
-            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
-            f"headstart check {root}",
-        )
-
-
-def _require_trained_classes(index: Index, root: str) -> None:
-    trained = index.counts("train")
-    for split, name in (("val", "validation"), ("test", "test")):
-        unknown = [each for each, count in index.counts(split).items() if count and not trained[each]]
-        if unknown:
-            raise HeadstartError(
-                f"{index.root}: expected every class of the {name} images among the training images,"
-                f" found {', '.join(unknown[:5])} only in {name}",
-                f"headstart check {root}",
-            )
-
-
-def _require_two_each(index: Index, root: str) -> None:
-    usable = Counter(label for label, split in zip(index.labels, index.splits, strict=True) if split != "test")
-    for label, name in enumerate(index.classes):
-        if usable[label] == 1:
-            raise HeadstartError(
-                f"{index.root}: class {name}: expected at least two images (one is held out), found 1",
-                f"headstart check {root}",
-            )
+def offered(root: str, data: Data) -> Literal["label", "mask"]:
+    """What the images of a folder are judged by."""
+    return "mask" if scan(root, data.group).masks else "label"
