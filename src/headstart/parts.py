@@ -88,11 +88,13 @@ class Views(Part):
     """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
 
     @model_validator(mode="after")
-    def _blur_is_possible(self) -> Views:
+    def _ranges_are_possible(self) -> Views:
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
         if self.blur_sigma[0] > self.blur_sigma[1]:
             raise ValueError(f"blur_sigma: expected the least and the greatest, found {self.blur_sigma}")
+        if self.zoom[0] > self.zoom[1]:
+            raise ValueError(f"zoom: expected the least and the greatest, found {self.zoom}")
         return self
 
 
