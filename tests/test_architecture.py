@@ -11,26 +11,18 @@ import torchvision
 
 from headstart import recipe as recipes
 from headstart.architecture import architecture
-from headstart.models.segmenters import Taps, build_segmenter, maps_of
 from headstart.report.architecture import drawing
 from headstart.tasks import task_named
-
-
-class Segmenting(torch.nn.Module):
-    """As much of a task that answers with masks as a drawing needs."""
-
-    def __init__(self, backbone: torch.nn.Module, decoder: torch.nn.Module, taps: Taps) -> None:
-        super().__init__()
-        self.backbone, self.decoder, self.taps = backbone, decoder, taps
-
-    def embed(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return maps_of(self.backbone, images, self.taps)
 
 
 def drawn(recipe: str, **changes: Any) -> dict[str, Any]:
     settings = recipes.load(recipe, {name.replace("__", "."): value for name, value in changes.items()})
     task = task_named(settings.task).build(settings, list("abcde"))
     return architecture(task, settings.data.size)
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def test_resnet18_has_the_stages_of_its_paper() -> None:
@@ -43,15 +35,14 @@ def test_resnet18_has_the_stages_of_its_paper() -> None:
     assert [(block["count"], block["channels"]) for block in blocks] == [(2, 64), (2, 128), (2, 256), (2, 512)]
     reference = torchvision.models.resnet18()
     reference.fc = torch.nn.Identity()
-    count = sum(parameter.numel() for parameter in reference.parameters())
-    assert sum(stage["parameters"] for stage in network["backbone"]) == count
+    assert sum(stage["parameters"] for stage in network["backbone"]) == count(reference)
     head = [(layer["kind"], layer["shape"], layer["parameters"]) for layer in network["head"]]
     assert head == [
         ("Linear", [256], 512 * 256 + 256), ("ReLU", [256], 0), ("Dropout 0.2", [256], 0),
         ("Linear", [128], 256 * 128 + 128), ("ReLU", [128], 0), ("Dropout 0.2", [128], 0),
         ("Linear", [5], 128 * 5 + 5),
     ]  # fmt: skip
-    assert network["parameters"] == count + sum(layer["parameters"] for layer in network["head"])
+    assert network["parameters"] == count(reference) + sum(layer["parameters"] for layer in network["head"])
     assert network["trained"] == network["parameters"]
 
 
@@ -78,74 +69,79 @@ def test_other_backbones_are_drawn_stage_by_stage(name: str, widths: list[int]) 
     assert len(slabs) == len(widths)
 
 
-def segmenter(backbone: str, decoder: recipes.Decoder, side: int) -> dict[str, Any]:
-    """A network that answers with masks of six classes."""
-    network = Segmenting(*build_segmenter(backbone, decoder, 6))
-    return architecture(network, side)
-
-
 def test_fcn32s_has_the_layers_of_its_paper() -> None:
     """Long et al. 2015, section 4: VGG16, fc6 and fc7 as convolutions, a score for each class, one 32x upsampling."""
-    network = segmenter("vgg16", recipes.Decoder(name="fcn32s", output_stride=32), 64)
+    network = drawn("fcn32s-vgg16", data__size=64)
     assert [stage["shape"] for stage in network["backbone"]] == [
         [64, 64, 64], [128, 32, 32], [256, 16, 16], [512, 8, 8], [512, 4, 4], [512, 2, 2], [4096, 2, 2]
     ]  # fmt: skip
     wide = network["backbone"][-1]["layers"]
-    assert [layer["kind"] for layer in wide] == ["Conv2d 7x7", "Conv2d 1x1"]
-    assert [(layer["kind"], layer["shape"]) for layer in network["head"]] == [
-        ("Dropout 0.5", [4096, 2, 2]), ("Conv2d 1x1", [6, 2, 2]), ("ConvTranspose2d 64x64 / 32", [6, 64, 64])
-    ]  # fmt: skip
+    assert [(layer["kind"], layer["channels"]) for layer in wide] == [("Conv2d 7x7", 4096), ("Conv2d 1x1", 4096)]
+    with torch.device("meta"):
+        reference = torchvision.models.vgg16()
+    assert sum(stage["parameters"] for stage in network["backbone"]) == count(reference) - count(
+        reference.classifier[6]
+    )
+    assert [(layer["kind"], layer["shape"], layer["parameters"]) for layer in network["head"]] == [
+        ("Dropout 0.5", [4096, 2, 2], 0),
+        ("Conv2d 1x1", [5, 2, 2], 4096 * 5 + 5),
+        ("ConvTranspose2d 64x64 / 32", [5, 64, 64], 5 * 5 * 64 * 64),
+    ]
     assert network["sides"] == []
 
 
 def test_deeplabv3_has_its_branches_and_its_auxiliary_classifier() -> None:
     """Chen et al. 2017, section 4.2: at output stride 8 the rates are 12, 24 and 36; parameters of torchvision."""
-    network = segmenter("resnet50", recipes.Decoder(name="deeplabv3", output_stride=8, auxiliary=0.4), 64)
-    assert [stage["shape"] for stage in network["backbone"]] == [
-        [64, 32, 32], [256, 16, 16], [512, 8, 8], [1024, 8, 8], [2048, 8, 8]
+    network = drawn("deeplabv3-resnet50", data__size=64)
+    assert [(stage["shape"], stage.get("maps")) for stage in network["backbone"]] == [
+        ([64, 32, 32], None), ([256, 16, 16], None), ([512, 8, 8], None), ([1024, 8, 8], [0]), ([2048, 8, 8], [1])
     ]  # fmt: skip
-    assert [stage.get("maps") for stage in network["backbone"]] == [None, None, None, [0], [1]]
-    branches = network["head"][0]["branches"]
-    assert [[layer["kind"] for layer in branch] for branch in branches] == [
+    aspp, *others = network["head"]
+    assert [[layer["kind"] for layer in branch] for branch in aspp["branches"]] == [
         ["Conv2d 1x1"], ["Conv2d 3x3, rate 12"], ["Conv2d 3x3, rate 24"], ["Conv2d 3x3, rate 36"],
         ["global pool", "Conv2d 1x1"],
     ]  # fmt: skip
     (auxiliary,) = network["sides"]
     assert (auxiliary["map"], auxiliary["joins"]) == (0, None)
     reference = torchvision.models.segmentation.deeplabv3_resnet50(
-        weights=None, weights_backbone=None, num_classes=6, aux_loss=True
+        weights=None, weights_backbone=None, aux_loss=True, num_classes=5
     )
-    rows = [*branches, network["head"][1:], auxiliary["layers"]]
-    counted = [sum(layer["parameters"] for layer in row) for row in rows]
-    heads = (reference.classifier, reference.aux_classifier)
-    assert sum(counted) == sum(p.numel() for head in heads for p in head.parameters())
-    assert counted[-1] == sum(p.numel() for p in reference.aux_classifier.parameters())
-    assert network["head"][-1] == {"kind": "bilinear upsampling", "shape": [6, 64, 64], "parameters": 0}
+    assert sum(stage["parameters"] for stage in network["backbone"]) == count(reference.backbone)
+    rows = [*aspp["branches"], others]
+    assert sum(layer["parameters"] for row in rows for layer in row) == count(reference.classifier)
+    assert sum(layer["parameters"] for layer in auxiliary["layers"]) == count(reference.aux_classifier)
+    assert others[-1] == {"kind": "bilinear upsampling", "shape": [5, 64, 64], "parameters": 0}
 
 
 def test_deeplabv3plus_joins_a_fine_map() -> None:
     """Chen et al. 2018, figure 2: separable convolutions, and 48 channels of the fine map stacked on what ASPP saw."""
-    decoder = recipes.Decoder(name="deeplabv3plus", output_stride=16, channels=64)
-    network = segmenter("tf_efficientnet_lite0", decoder, 64)
+    network = drawn("segment-quick", backbone__weights="none", data__size=128)
     (fine,) = network["sides"]
-    assert [(layer["kind"], layer["shape"]) for layer in fine["layers"]] == [("Conv2d 1x1", [48, 16, 16])]
+    assert fine["layers"] == [{"kind": "Conv2d 1x1", "shape": [48, 32, 32], "parameters": 24 * 48 + 2 * 48}]
     joined = network["head"][fine["joins"]]
-    assert (joined["kind"], joined["shape"]) == ("separable 3x3", [64, 16, 16])
-    kinds = [[layer["kind"] for layer in branch] for branch in network["head"][0]["branches"]]
-    assert kinds[1:4] == [["separable 3x3, rate 6"], ["separable 3x3, rate 12"], ["separable 3x3, rate 18"]]
-    assert network["backbone"][1]["maps"] == [0]
-    assert network["backbone"][1]["shape"] == [24, 16, 16]
+    assert (joined["kind"], joined["shape"]) == ("separable 3x3", [128, 32, 32])
+    aspp, *others = network["head"]
+    assert [branch[0]["kind"].partition(",")[0] for branch in aspp["branches"]] == [
+        "Conv2d 1x1", "separable 3x3", "separable 3x3", "separable 3x3", "global pool"
+    ]  # fmt: skip
+    assert [stage.get("maps") for stage in network["backbone"]][1] == [0]
+    rows = [*aspp["branches"], others, fine["layers"], network["backbone"]]
+    unused = 320 * 1280 + 2 * 1280  # the network's last convolution, above its last map
+    assert sum(each["parameters"] for row in rows for each in row) == network["parameters"] - unused
+    assert network["trained"] == network["parameters"] - unused
 
 
 @pytest.mark.parametrize("name", ["fcn32s", "deeplabv3", "deeplabv3plus"])
 def test_decoders_are_drawn_with_every_layer(name: str) -> None:
-    network = segmenter("resnet10t", recipes.Decoder(name=name, channels=32, auxiliary=0.4), 64)
+    small = {"backbone__name": "resnet10t", "backbone__weights": "none", "data__size": 64, "decoder__channels": 32}
+    auxiliary = 0.4 if name == "deeplabv3" else 0.0
+    network = drawn("segment-quick", decoder__name=name, decoder__auxiliary=auxiliary, **small)
     svg = ElementTree.fromstring(drawing(network))
     boxes = [element for element in svg.iter() if str(element.get("class")).startswith("layer")]
     rows = [row for layer in network["head"] for row in layer.get("branches", [[layer]])]
     assert len(boxes) == len(rows) + sum(len(side["layers"]) for side in network["sides"])
     words = [element.text for element in svg.iter() if element.tag.endswith("text")]
-    assert "6 × 64 × 64" in words
+    assert "5 × 64 × 64" in words
     assert ("auxiliary classifier" in words, "ASPP" in words) == (name == "deeplabv3", name != "fcn32s")
     width, height = map(float, str(svg.get("viewBox")).split()[2:])
     for box in boxes:
