@@ -58,15 +58,27 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the validation images that the kept weights get right, 0 to 1.
+        """Share of the validation images (with masks: of their pixels) that the kept weights get right, 0 to 1.
 
         None before the first epoch ends, and where the run's task answers with no classes.
         """
+        return self._kept("accuracy")
+
+    @property
+    def miou(self) -> float | None:
+        """Mean IoU of the kept weights on the validation masks, over the classes that have one, 0 to 1.
+
+        Of one confusion matrix over all images, ignored pixels left out. None where the run's task has no masks.
+        """
+        return self._kept("miou")
+
+    def _kept(self, figure: str) -> float | None:
+        """A figure of the validation images at the epoch whose weights are kept."""
         from headstart.run import best_epoch
 
         rows = self.metrics
         best = best_epoch(rows, self.folder.recipe.keep.metric)
-        return next((row.get("accuracy") for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+        return next((row.get(figure) for row in rows if row["split"] == "val" and row["epoch"] == best), None)
 
     @property
     def finished(self) -> bool:
@@ -250,20 +262,22 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
     """Carry out what is left of a plan under one bar, having said first how long it will take."""
     from rich.console import Console
 
+    from headstart.asked import begun
     from headstart.estimate import estimate, fit_budget, read_budget
-    from headstart.grid import carry_out, kept_plan, prepare
+    from headstart.grid import carry_out, prepare
     from headstart.watch import study_bar
 
     console = console or Console(stderr=True)
     allowed = None if budget is None else read_budget(budget)
+    if allowed is not None and begun(plan):
+        console.print(f"{plan.out} was begun before: its epochs stay as they were chosen then", soft_wrap=True)
     with console.status("decode the images, and time a few steps"):
-        plan = kept_plan(plan)
         carrying = prepare(plan, jobs=jobs)
-        if allowed is not None and not carrying.study.cells:
+        if allowed is not None and not begun(plan):
             plan, seconds = fit_budget(plan, carrying.pixels, allowed)
             carrying = prepare(plan, jobs=jobs)
         else:
-            seconds = estimate(plan, carrying.pixels)
+            seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
     with study_bar(console, carrying, seconds) as shown:
         for state in carry_out(carrying):
             shown(state)
@@ -290,6 +304,15 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     if training.pixels.streaming:
         console.print(
             f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
+        )
+    if training.left_out is not None:
+        of, other = training.left_out + len(training.train_rows), training.recipe.data.apart_from
+        console.print(
+            f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
+            " judged by",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
     follow(training, console, run.report)
     if training.fabric.is_global_zero:

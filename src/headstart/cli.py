@@ -27,8 +27,9 @@ app = typer.Typer(
     name="headstart",
     help="""How much does pre-training buy you on your own images?
 
-    Begin with: [bold]headstart demo[/bold] (solar cells, five minutes), or with a folder of your own:
-    [bold]headstart check photos/[/bold], then [bold]headstart fit quick photos/[/bold].
+    Begin with: [bold]headstart demo[/bold] (solar cells, eight minutes), or with a folder of your own:
+    [bold]headstart check photos/[/bold], then [bold]headstart study photos/[/bold], or for a classifier alone
+    [bold]headstart fit quick photos/[/bold].
     """,
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -144,6 +145,9 @@ def _say_what_next(run: Run) -> None:
     if health is not None:
         result = f"{health.sentence} {health.do}".strip()
         use = f"fit quick LABELLED_DATA backbone.name={backbone} backbone.weights={run.path}"
+    elif run.miou is not None:
+        result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"
+        use = f"predict {run.path} IMAGES --out masks"
     else:
         result, use = f"validation accuracy {run.accuracy:.2%}", f"predict {run.path} IMAGES --out labels.csv"
     OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
@@ -210,6 +214,10 @@ def study(
     for verdict in verdicts(results):
         OUT.print(f"- {verdict}", markup=False)
     OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
+    model = results.model
+    if model is not None:
+        run = plan.cell_folder(model.setting, model.fraction, model.seed)
+        OUT.print(f"use it   headstart predict {run} IMAGES --out labels.csv", markup=False, soft_wrap=True)
     raise typer.Exit(1 if results.study.failed else 0)
 
 
@@ -410,13 +418,15 @@ def _judge_masks(
 
 @app.command(rich_help_panel="Train")
 def demo(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the run and the predictions go.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Everything random follows from this number.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where pictures and study go.")] = Path("demo"),
 ) -> None:
-    """Check, train, report and predict on 2,624 photographs of solar cells: defective, or not. About five minutes."""
+    """What does pre-training buy on 2,624 photographs of solar cells, defective or not? About eight minutes.
+
+    It types the commands in that you would, and shows them; called again, it goes on where it stood.
+    """
     from headstart.demo import show
 
-    show(out, seed, OUT, ERR)
+    raise typer.Exit(show(out, lambda words: app(words, standalone_mode=False) or 0, OUT))
 
 
 @recipe_app.command("ls")

@@ -84,6 +84,34 @@ def test_layouts(image: str, mask: str, split: bool, layout: str, pairs: Path, t
     assert trained.classes == ("building", "clutter", "vegetation", "water", "ground", "car")
 
 
+@pytest.mark.parametrize(
+    ("name", "train", "val", "classes", "ignored", "size"),
+    [
+        ("aerial", 215, 45, 6, 0, (300, 300)),
+        ("camvid", 367, 101, 11, 1, (240, 320)),
+        ("deepglobe_sample", 2, 1, 6, 1, (512, 512)),
+    ],
+)
+def test_real_sets(
+    name: str,
+    train: int,
+    val: int,
+    classes: int,
+    ignored: int,
+    size: tuple[int, int],
+    shared_data: Callable[[str], Path],
+) -> None:
+    index = training_index(str(shared_data(name)), KEEP, "mask")
+    assert (len(index.positions("train")), len(index.positions("val")), len(index.classes)) == (train, val, classes)
+    assert index.palette is not None
+    assert index.palette.ignored == ignored
+    few = index.without(range(2, len(index)))
+    pixels = decode(few, KEEP)
+    assert (pixels.height, pixels.width) == size
+    for row, mask in enumerate(expected_masks(few)):
+        assert np.array_equal(pixels.masks([row])[0].numpy(), mask)
+
+
 def test_folders_that_only_sound_like_pairs_are_classes(photos: Path) -> None:
     (photos / "hat").rename(photos / "images")
     (photos / "dress").rename(photos / "labels")

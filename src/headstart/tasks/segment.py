@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
-from headstart.data.order import Rows, batches
+from headstart.data.order import Rows
 from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError
 from headstart.models.backbones import freeze
@@ -70,10 +70,9 @@ class Segment(Task):
     def prepare(self, pixels: Pixels, rows: Rows) -> None:
         """Weight the classes by their share of the training pixels, where the recipe asks for it."""
         if self.loss.settings.class_weights == "balanced":
-            counted = torch.zeros(256, dtype=torch.int64)
-            for some in batches(rows, 64):
-                counted += torch.bincount(pixels.masks(some).flatten(), minlength=256)
-            self.loss.balance(counted[: len(self.loss.class_weights)])
+            assert pixels.mask_table is not None, "it is built for images with masks"
+            pixels_of = pixels.mask_table.census[rows].sum(axis=0)[: len(self.loss.class_weights)]
+            self.loss.balance(torch.from_numpy(pixels_of))
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
