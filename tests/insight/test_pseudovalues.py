@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from headstart.insight.compare import accuracy, difference
+from headstart.insight.compare import average, difference
 from headstart.insight.pseudovalues import pseudo_values
 
 Ints = NDArray[np.int64]
@@ -86,7 +86,7 @@ def test_their_spread_is_that_of_resampled_images(tiles: tuple[Ints, Ints, Ints]
     assert psi.std() / np.sqrt(n) == pytest.approx(drawn.std(), rel=0.05)
     assert (psi - other).std() / np.sqrt(n) == pytest.approx((drawn - drawn_other).std(), rel=0.08)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    interval, apart = accuracy(psi), difference(psi, other).interval
+    interval, apart = average(psi), difference(psi, other).interval
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.1 * (high - low))
     low, high = np.quantile(drawn - drawn_other, [0.025, 0.975])
     assert (apart.low, apart.high) == pytest.approx((low, high), abs=0.1 * (high - low))
