@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 import headstart as hs
+from headstart import estimate as measuring
 from headstart import grid
 from headstart import recipe as recipes
 from headstart.api import carry_out_study
@@ -194,7 +195,7 @@ def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, smal
     plan = replace(plan, data=str(shutil.copytree(plan.data, plan.out.parent / "copy")))
     next(carry_out(prepare(plan)))
     other = recipes.override(plan.recipe, {"optimizer.lr": 0.5})
-    with pytest.raises(hs.HeadstartError, match=r"expected the recipe that its recipe.toml holds"):
+    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
         prepare(replace(plan, recipe=other))
     next(Path(plan.data, "dress").glob("*.jpg")).unlink()
     with pytest.raises(hs.HeadstartError, match="fingerprint"):
@@ -249,6 +250,26 @@ def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan)
         fit_budget(longer, carrying.pixels, 1.0)
 
 
+def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(plan, settings="AG", seeds=(0,))
+    carrying = finish(plan)
+    measured: list[str] = []
+    original = measuring.measure_speed
+
+    def counted(recipe: recipes.Recipe, data: str) -> measuring.Speed:
+        measured.append(recipe.task)
+        return original(recipe, data)
+
+    monkeypatch.setattr(measuring, "measure_speed", counted)
+    said = io.StringIO()
+    assert carry_out_study(plan, console=Console(file=said)).done == 4
+    assert measured == []
+    assert "nothing left to do: every cell is done" in said.getvalue()
+    done = carrying.finished() - {"G-1-seed0"}
+    assert set(estimate(plan, carrying.pixels, done)) == {"G-1-seed0"}  # A's learning rates need no measuring either
+    assert measured == ["classify"]
+
+
 def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> None:
     """Looking at the plan twice, as choosing the epochs does, leaves nothing behind that is then in the way."""
     long = replace(plan, settings="AG", seeds=(0,), recipe=recipes.override(plan.recipe, {"train.epochs": 60}))
@@ -259,7 +280,48 @@ def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> 
     assert study.done == 4
     shortened = recipes.load(str(plan.out / "recipe.toml")).train.epochs
     assert 2 <= shortened < 60
-    assert carry_out_study(long, budget="1h", console=quiet).to_json() == study.to_json()
+    for budget in ("1h", None):
+        assert carry_out_study(long, budget=budget, console=quiet).to_json() == study.to_json()
+    other = replace(long, recipe=recipes.override(plan.recipe, {"train.epochs": shortened}))
+    with pytest.raises(hs.HeadstartError, match=rf"train.epochs: 60 in the folder, {shortened} asked for") as caught:
+        carry_out_study(other, console=quiet)
+    assert caught.value.do == "choose another --out"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "told"),
+    [
+        ({"train.epochs": 6}, {}, r"\(train.epochs: 2 in the folder, 6 asked for\)"),
+        (
+            {"views.flip": 0.0, "insight.epochs": [1]},
+            {},
+            r"\(views.flip: 0.5 in the folder, 0.0 asked for; insight.epochs: \[\] in the folder, \[1\] asked for\)",
+        ),
+        ({}, {"pretraining": recipes.load("byol-quick", {"train.epochs": 7})}, r"\(pretraining.train.epochs: \d+ in"),
+        ({}, {"unlabelled": "photos"}, r"\(unlabelled: none in the folder, photos asked for\)"),
+    ],
+)
+def test_who_calls_again_and_asks_for_other_settings_is_told_which(
+    recipe: dict[str, object], more: dict[str, object], told: str, plan: Plan
+) -> None:
+    events = carry_out(prepare(plan))
+    next(events)
+    events.close()
+    other = replace(plan, recipe=recipes.override(plan.recipe, recipe), **more)  # type: ignore[arg-type]
+    with pytest.raises(hs.HeadstartError, match=told):
+        prepare(other)
+
+
+def test_a_folder_that_does_not_say_what_was_asked_for_is_gone_on_with(plan: Plan) -> None:
+    """One of an earlier headstart, whose epochs a budget may have chosen."""
+    events = carry_out(prepare(plan))
+    next(events)
+    events.close()
+    (plan.out / "asked.toml").unlink()
+    longer = recipes.override(plan.recipe, {"train.epochs": 60})
+    assert prepare(replace(plan, recipe=longer)).plan.recipe == plan.recipe
+    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
+        prepare(replace(plan, recipe=recipes.override(longer, {"optimizer.lr": 0.5})))
 
 
 def test_budgets_are_read() -> None:

@@ -213,20 +213,22 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
     """Carry out what is left of a plan under one bar, having said first how long it will take."""
     from rich.console import Console
 
+    from headstart.asked import begun
     from headstart.estimate import estimate, fit_budget, read_budget
-    from headstart.grid import carry_out, kept_plan, prepare
+    from headstart.grid import carry_out, prepare
     from headstart.watch import study_bar
 
     console = console or Console(stderr=True)
     allowed = None if budget is None else read_budget(budget)
+    if allowed is not None and begun(plan):
+        console.print(f"{plan.out} was begun before: its epochs stay as they were chosen then", soft_wrap=True)
     with console.status("decode the images, and time a few steps"):
-        plan = kept_plan(plan)
         carrying = prepare(plan, jobs=jobs)
-        if allowed is not None and not carrying.study.cells:
+        if allowed is not None and not begun(plan):
             plan, seconds = fit_budget(plan, carrying.pixels, allowed)
             carrying = prepare(plan, jobs=jobs)
         else:
-            seconds = estimate(plan, carrying.pixels)
+            seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
     with study_bar(console, carrying, seconds) as shown:
         for state in carry_out(carrying):
             shown(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from headstart.data.pixels import Pixels
 from headstart.data.split import labelled_part
 from headstart.errors import HeadstartError
 from headstart.insight.cells import SETTINGS
-from headstart.plan import Plan
+from headstart.plan import Plan, cell_name
 from headstart.probe import solve
 from headstart.recipe import Recipe, override
 
@@ -67,35 +68,67 @@ def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed) -> fl
     return speed.start + speed.image * (images * sum(areas) + VALIDATION * looked)
 
 
-def estimate(plan: Plan, pixels: Pixels) -> dict[str, float]:
-    """Seconds of everything that the study consists of, by the names that its progress is told under."""
-    index = pixels.index
-    train, val = len(index.positions("train")), len(index.positions("val"))
-    base = override(plan.recipe, {"backbone.weights": "none"})
-    speed = measure_speed(base, plan.data)
-    frozen_seconds: dict[float, float] = {}
-    seconds: dict[str, float] = {}
-    for kind in plan.pretrainings():
-        recipe, data = plan.pretrain(kind)
-        recipe = override(recipe, {"backbone.weights": "none"})
-        pre = measure_speed(recipe, data) if recipe.task != base.task else speed
-        seconds[recipe.name] = seconds_of(recipe, _images(recipe, data, pixels, plan), val, pre)
+class Stopwatch:
+    """What the trainings of a study take, each kind of them measured when it is first asked for."""
+
+    def __init__(self, plan: Plan, pixels: Pixels) -> None:
+        self.plan, self.pixels = plan, pixels
+        self.train, self.val = (len(pixels.index.positions(split)) for split in ("train", "val"))
+        self._speeds: dict[str, Speed] = {}
+        self._solved: dict[float, float] = {}
+
+    def pretraining(self, recipe: Recipe, data: str) -> float:
+        plan = self.plan
+        alike = recipe.task == plan.recipe.task  # as fast as the cells, whose images are decoded already
+        speed = self._speed(plan.recipe, plan.data) if alike else self._speed(recipe, data)
+        return seconds_of(recipe, _images(recipe, data, self.pixels, plan), self.val, speed)
+
+    def tuning(self, recipe: Recipe) -> float:
+        return seconds_of(recipe, self.train, self.train // 5, self._speed(recipe, self.plan.data))
+
+    def cell(self, setting: str, recipe: Recipe) -> float:
+        speed = self._speed(self.plan.recipe, self.plan.data)
+        if not (SETTINGS[setting].frozen and self.plan.tuned):
+            return seconds_of(recipe, self.train, self.val, speed)
+        return speed.start + VALIDATION * speed.image * len(self.pixels) + self._solving(recipe.data.labels)
+
+    def _speed(self, recipe: Recipe, data: str) -> Speed:
+        if recipe.task not in self._speeds:
+            self._speeds[recipe.task] = measure_speed(override(recipe, {"backbone.weights": "none"}), data)
+        return self._speeds[recipe.task]
+
+    def _solving(self, fraction: float) -> float:
+        if fraction not in self._solved:
+            index = self.pixels.index
+            labels = len(labelled_part(index, fraction, self.plan.seeds[0]))
+            self._solved[fraction] = _solving(labels, len(index.classes), self.plan.recipe)
+        return self._solved[fraction]
+
+
+def estimate(plan: Plan, pixels: Pixels, finished: Container[str] = ()) -> dict[str, float]:
+    """Seconds of everything that is left of the study, by the names that its progress is told under.
+
+    ``finished`` are the names of the trainings that are done: what only they need is not measured.
+    """
+    plan = replace(plan, settings=_unfinished_settings(plan, finished))
+    stopwatch, seconds = Stopwatch(plan, pixels), dict[str, float]()
+    for recipe, data in map(plan.pretrain, plan.pretrainings()):
+        if recipe.name not in finished:
+            seconds[recipe.name] = stopwatch.pretraining(recipe, data)
     for setting in plan.tuned_settings():
         for _, recipe in plan.tunings(setting).values():
-            seconds[recipe.name] = seconds_of(recipe, train, train // 5, speed)
-    for seed in plan.seeds:
-        for fraction in plan.fractions:
-            labels = len(labelled_part(index, fraction, plan.seeds[0]))
-            for setting in plan.settings:
-                recipe = plan.cell(setting, fraction, seed)
-                if SETTINGS[setting].frozen and plan.tuned:
-                    if fraction not in frozen_seconds:
-                        frozen_seconds[fraction] = _solving(labels, len(index.classes), base)
-                    looking = VALIDATION * speed.image * len(pixels)
-                    seconds[recipe.name] = speed.start + looking + frozen_seconds[fraction]
-                else:
-                    seconds[recipe.name] = seconds_of(recipe, train, val, speed)
+            if recipe.name not in finished:
+                seconds[recipe.name] = stopwatch.tuning(recipe)
+    for setting, fraction, seed in plan.cells():
+        if cell_name(setting, fraction, seed) not in finished:
+            recipe = plan.cell(setting, fraction, seed)
+            seconds[recipe.name] = stopwatch.cell(setting, recipe)
     return seconds
+
+
+def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:
+    left = {setting for setting, fraction, seed in plan.cells() if cell_name(setting, fraction, seed) not in finished}
+    return "".join(setting for setting in plan.settings if setting in left)
 
 
 def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[str, float]]:
@@ -109,7 +142,12 @@ def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[st
         share = min(1.0, 0.95 * budget / total)
         if share == 1.0:
             return plan, seconds
-        shorter = replace(plan, recipe=_shortened(plan.recipe, share), pretraining=_shortened(plan.pretraining, share))
+        shorter = replace(
+            plan,
+            recipe=_shortened(plan.recipe, share),
+            pretraining=_shortened(plan.pretraining, share),
+            asked=plan.asked or (plan.recipe, plan.pretraining),
+        )
         if (shorter.recipe, shorter.pretraining) == (plan.recipe, plan.pretraining):
             break
         plan, seconds = shorter, estimate(shorter, pixels)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import recipe as recipes
+from headstart import asked
 from headstart.cell import read_cell
 from headstart.data.pixels import Pixels, decode
 from headstart.data.split import labelled_part, training_index
@@ -48,28 +48,26 @@ class Carrying:
     tuning_seconds: dict[str, float] = field(default_factory=dict)
     pretraining_seconds: dict[str, float] = field(default_factory=dict)
 
-    def is_done(self, name: str) -> bool:
-        """Whether the training that goes by ``name`` was done before."""
-        cells = {cell_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.cells}
-        made = {recipe.name: self.plan.folder(kind) for kind, recipe in self._pretrainings()}
-        tried = {
-            recipe.name: place
-            for setting in self.plan.tuned_settings()
-            for place, recipe in self.plan.tunings(setting).values()
-        }
-        place = (made | tried).get(name)
-        return name in cells or (place is not None and place.is_dir() and RunFolder(place).finished)
-
-    def _pretrainings(self) -> list[tuple[str, Recipe]]:
-        return [(kind, self.plan.pretrain(kind)[0]) for kind in self.plan.pretrainings()]
+    def finished(self) -> frozenset[str]:
+        """The names of the trainings that were done before."""
+        plan = self.plan
+        pretrainings = ((plan.pretrain(kind)[0].name, plan.folder(kind)) for kind in plan.pretrainings())
+        tunings = (
+            (recipe.name, place)
+            for setting in plan.tuned_settings()
+            for place, recipe in plan.tunings(setting).values()
+        )
+        runs = [name for name, place in (*pretrainings, *tunings) if place.is_dir() and RunFolder(place).finished]
+        return frozenset([*runs, *(cell_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.cells)])
 
 
 def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying:
     """Decode the images, refuse what cannot be carried out, and take up what was done before.
 
-    Raises HeadstartError for a plan, data or label fractions that cannot be used, and for a folder that holds a study
-    of another grid, recipe or data.
+    The plan that is taken up is the folder's, whose epochs a budget may have chosen. Raises HeadstartError for a plan,
+    data or label fractions that cannot be used, and for a folder that holds a study of another grid, recipe or data.
     """
+    plan = asked.taken_up(plan)
     require_sound(plan)
     index = training_index(plan.data, plan.recipe.data)
     for fraction in plan.fractions:
@@ -96,55 +94,32 @@ def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying
     return Carrying(plan, _taken_up(plan, study), pixels, done, jobs)
 
 
-def kept_plan(plan: Plan) -> Plan:
-    """``plan`` with the epochs that a budget chose for it when its folder was begun."""
-    files = [plan.out / name for name in ("recipe.toml", "pretraining.toml")]
-    if not all(file.is_file() for file in files):
-        return plan
-    kept = [recipes.load(str(file)) for file in files]
-    same = all(
-        one.model_copy(update={"train": other.train, "views": other.views, "insight": other.insight}) == other
-        for one, other in zip((plan.recipe, plan.pretraining), kept, strict=True)
-    )
-    return replace(plan, recipe=kept[0], pretraining=kept[1]) if same else plan
-
-
 def _taken_up(plan: Plan, study: Study) -> Study:
     """``study`` with the cells that were done before."""
-    file, recipe_files = plan.out / "study.json", _recipe_files(plan)
-    if not file.exists():
-        if plan.out.exists() and any(other.name not in recipe_files for other in plan.out.iterdir()):
+    if not asked.begun(plan):
+        written = asked.files(plan)  # they come before study.json
+        if plan.out.exists() and any(other.name not in written for other in plan.out.iterdir()):
             raise HeadstartError(
                 f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
             )
         return study
-    before = read_study(file)
+    before = read_study(plan.out / "study.json")
     for name in ("data", "fingerprint", "settings", "fractions", "seeds", "tuned"):
-        was, asked = getattr(before, name), getattr(study, name)
-        if was != asked:
+        was, wanted = getattr(before, name), getattr(study, name)
+        if was != wanted:
             raise HeadstartError(
-                f"{plan.out}: expected the study that it holds ({name} {was}), found {asked} asked for",
-                "choose another --out",
-            )
-    for name, recipe in recipe_files.items():
-        if recipes.load(str(plan.out / name)) != recipe:
-            raise HeadstartError(
-                f"{plan.out}: expected the recipe that its {name} holds, found another asked for",
+                f"{plan.out}: expected the study that it holds ({name} {was}), found {wanted} asked for",
                 "choose another --out",
             )
     kept = tuple(cell for cell in before.cells if cell.error is None)
     return study.model_copy(update={"cells": kept, "environment": before.environment})
 
 
-def _recipe_files(plan: Plan) -> dict[str, Recipe]:
-    return {"recipe.toml": plan.recipe, "pretraining.toml": plan.pretraining}
-
-
 def carry_out(carrying: Carrying) -> Iterator[Study]:
     """Do what is left of a study, giving it after every cell; a cell that fails is marked, and the others go on."""
     plan = carrying.plan
-    for name, recipe in _recipe_files(plan).items():
-        write_atomically(plan.out / name, recipe.to_toml().encode())
+    for name, text in asked.files(plan).items():
+        write_atomically(plan.out / name, text.encode())
     _write(carrying)
     for seed, settings in plan.waves():
         waiting: list[tuple[str, float, Recipe]] = []

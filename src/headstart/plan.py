@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Plan:
     """Images for self-supervised pre-training; None: the training images, without their labels."""
     corpus: str | None = None
     """Labelled images for supervised pre-training."""
+    asked: tuple[Recipe, Recipe] | None = None
+    """`recipe` and `pretraining` as they were asked for, where a budget has shortened them since."""
 
     def waves(self) -> Iterator[tuple[int, str]]:
         """(seed, settings) in the order in which they are carried out: seeds in rounds, the cheap settings first."""
@@ -56,6 +59,10 @@ class Plan:
                 settings = "".join(setting for setting in wave if setting in self.settings)
                 if settings:
                     yield seed, settings
+
+    def cells(self) -> Iterator[tuple[str, float, int]]:
+        """(setting, fraction, seed) of every cell."""
+        return itertools.product(self.settings, self.fractions, self.seeds)
 
     def pretrainings(self) -> list[str]:
         """The kinds of weights that must be made before the cells that need them."""
