@@ -256,6 +256,15 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
         console.print(
             f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
         )
+    if training.left_out is not None:
+        of, other = training.left_out + len(training.train_rows), training.recipe.data.apart_from
+        console.print(
+            f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
+            " judged by",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     follow(training, console, run.report)
     if training.fabric.is_global_zero:
         if run.finished:

@@ -20,7 +20,7 @@ from headstart.data.pixels import Pixels, decode
 from headstart.data.split import labelled_part, training_index
 from headstart.environment import environment
 from headstart.errors import HeadstartError
-from headstart.insight.cells import Cell, Study, read_study
+from headstart.insight.cells import Cell, LeftOut, Study, read_study
 from headstart.insight.results import Results, table_rows
 from headstart.plan import CONTINUED, NEEDS, SUPERVISED, Plan, cell_name, require_sound
 from headstart.recipe import Recipe
@@ -112,7 +112,7 @@ def _taken_up(plan: Plan, study: Study) -> Study:
                 "choose another --out",
             )
     kept = tuple(cell for cell in before.cells if cell.error is None)
-    return study.model_copy(update={"cells": kept, "environment": before.environment})
+    return study.model_copy(update={"cells": kept, "left_out": before.left_out, "environment": before.environment})
 
 
 def carry_out(carrying: Carrying) -> Iterator[Study]:
@@ -218,6 +218,7 @@ def _make_ready(carrying: Carrying, setting: str) -> None:
             recipe, data = plan.pretrain(each)
             run = train_quietly(recipe, data, plan.folder(each), carrying.done)
             carrying.pretraining_seconds[each] = sum(row["seconds"] for row in run.metrics)
+            _note_left_out(carrying, data, run)
     if setting in plan.tuned_settings() and setting not in carrying.lr:
         tried, seconds = {}, 0.0
         for lr, (folder, recipe) in plan.tunings(setting).items():
@@ -227,6 +228,16 @@ def _make_ready(carrying: Carrying, setting: str) -> None:
             seconds += sum(row["seconds"] for row in rows)
         carrying.lr[setting] = max(tried, key=lambda lr: tried[lr])
         carrying.tuning_seconds[setting] = seconds
+
+
+def _note_left_out(carrying: Carrying, folder: str, run: RunFolder) -> None:
+    """Write into the study what a pre-training on a folder did without."""
+    facts, study = run.data, carrying.study
+    if "left_out" not in facts:
+        return
+    left = LeftOut(folder=folder, images=facts["left_out"], of=facts["images_trained_on"] + facts["left_out"])
+    if left not in study.left_out:  # one folder may serve two pre-trainings
+        carrying.study = study.model_copy(update={"left_out": (*study.left_out, left)})
 
 
 def _read(carrying: Carrying, setting: str, fraction: float, seed: int, seconds: float) -> Cell:

@@ -49,6 +49,8 @@ class Training:
     progress: Progress
     train_rows: Rows
     """The images that are trained on: of the training images, those of the label fraction."""
+    left_out: int | None = None
+    """Images that are not trained on because those of `data.apart_from` are, or look like, them; None without it."""
     embedded: Embedded | None = None
     """What a frozen backbone makes of the images; None when it is run in every step."""
 
@@ -94,6 +96,8 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         trained_on = {"images_trained_on": len(training.train_rows)}  # fewer than there are, with a label fraction
+        if training.left_out is not None:
+            trained_on["left_out"] = training.left_out
         RunFolder.create(out, recipe, facts, {**data_facts(training.pixels), **trained_on})
         contents = training.pixels.contents
         write_trained_on(training.run, [contents[row] for row in training.train_rows])
@@ -179,9 +183,12 @@ def _prepare(
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)
     rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
+    left_out = None
     if recipe.data.apart_from is not None:
+        known = len(rows)
         rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
-    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows)
+        left_out = known - len(rows)
+    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance

@@ -168,6 +168,15 @@ class Cell(Part):
         return self.scores if self.right is None else self.right.astype(np.float64)
 
 
+class LeftOut(Part):
+    """How many images of a folder a pre-training did without, because the study is judged by them or their likes."""
+
+    folder: str
+    images: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(gt=0)]
+    """Training images in the folder."""
+
+
 class Study(Part):
     """The grid, and the cells that are done or have failed; the others are still to come."""
 
@@ -190,6 +199,8 @@ class Study(Part):
     name: str = "study"
     fingerprint: str = ""
     """Of the data."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Of the folders other than the data that were pre-trained on."""
     environment: dict[str, Any] = {}
 
     @model_validator(mode="after")

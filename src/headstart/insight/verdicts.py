@@ -56,6 +56,7 @@ def verdicts(results: Results) -> list[str]:
         *of_floor(results),
         *of_choice(results),
         *of_seeds(results),
+        *of_leaks(results),
     ]
 
 
@@ -217,6 +218,21 @@ def of_seeds(results: Results) -> Iterator[str]:
         )
     elif single:
         yield f"{len(single)} of {len(lines)} lines rest on one seed so far: their intervals hold only images' chance."
+
+
+def of_leaks(results: Results) -> Iterator[str]:
+    """How many images pre-training did without, so that it has not seen what the study is judged by."""
+    for left in results.study.left_out:
+        if left.images:
+            yield (
+                f"Left out of pre-training: {left.images:,} of {left.of:,} training images of {left.folder}, which are,"
+                " or look like, images that the study is judged by."
+            )
+        else:
+            yield (
+                f"None of the {left.of:,} training images of {left.folder} is, or looks like, an image that the study"
+                " is judged by."
+            )
 
 
 def rounded(number: int) -> int:
