@@ -1,10 +1,12 @@
-"""What came of one cell of a study, read from its run folder."""
+"""What came of one cell of a study, read from its run folder, and what comes of guessing."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.order import batches
+from headstart.data.pixels import Pixels
 from headstart.insight.answers import read_answers
 from headstart.insight.cells import Cell
 from headstart.insight.compare import Honest, crossfit
@@ -73,3 +75,16 @@ def _knn(features: Features) -> float | None:
     seen = features.epochs[-1].features
     near = neighbours(seen[val], seen[train])
     return float(knn_right(near, features.labels[train], features.labels[val]).mean())
+
+
+def guessing(pixels: Pixels, split: str) -> float:
+    """The accuracy of always answering the commonest class of a split, or the mean IoU of painting all with it."""
+    classes, rows = len(pixels.index.classes), np.array(pixels.index.positions(split), dtype=np.int64)
+    if not pixels.index.masks:
+        counts = np.bincount([pixels.index.labels[row] for row in rows], minlength=classes)
+        return float(counts.max() / counts.sum())
+    counts = np.zeros(256, dtype=np.int64)
+    for some in batches(rows, 64):
+        counts += np.bincount(pixels.masks(some).numpy().ravel(), minlength=256)
+    shown = counts[:classes]
+    return float(shown.max() / shown.sum() / (shown > 0).sum())
