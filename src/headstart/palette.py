@@ -33,6 +33,8 @@ class Palette:
     kind: Literal["colour", "number"]
     ignored: int = 0
     """How many classes, at the end of `names`, are ignored."""
+    mode: Literal["L", "P", "RGB"] | None = None
+    """Pillow's mode of the mask files; None: L for numbers, RGB for colours."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -55,5 +57,10 @@ class Palette:
         """What `to_json` gave, after its way through a JSON file."""
         red_green_blue = tuple((int(r), int(g), int(b)) for r, g, b in content["colours"])
         return Palette(
-            tuple(content["names"]), red_green_blue, tuple(content["values"]), content["kind"], content["ignored"]
+            names=tuple(content["names"]),
+            colours=red_green_blue,
+            values=tuple(content["values"]),
+            kind=content["kind"],
+            ignored=content["ignored"],
+            mode=content.get("mode"),
         )

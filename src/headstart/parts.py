@@ -10,6 +10,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 Rgb = Annotated[tuple[float, float, float], Strict(False)]
+Names = Annotated[tuple[str, ...], Strict(False)]
 Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
 
@@ -29,7 +30,7 @@ class Data(Part):
     resize: Literal["squash", "crop", "pad", "keep"] = "squash"
     """Reach the square by squashing, by cropping the centre, or by padding with black. `keep`: images keep their size,
     training sees random windows of `size`, and validation the whole of each; for tasks that answer with masks."""
-    ignore: Annotated[tuple[str, ...], Strict(False)] = ()
+    ignore: Names = ()
     """Classes of a mask whose pixels count neither in training nor in any figure, by name or by index."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the images held out when the data has no validation split of its own."""
@@ -88,11 +89,13 @@ class Views(Part):
     """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
 
     @model_validator(mode="after")
-    def _blur_is_possible(self) -> Views:
+    def _ranges_are_possible(self) -> Views:
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
         if self.blur_sigma[0] > self.blur_sigma[1]:
             raise ValueError(f"blur_sigma: expected the least and the greatest, found {self.blur_sigma}")
+        if self.zoom[0] > self.zoom[1]:
+            raise ValueError(f"zoom: expected the least and the greatest, found {self.zoom}")
         return self
 
 
@@ -233,7 +236,7 @@ class Insight(Part):
     """So many training images are looked at beside all validation images."""
     pictures: bool = True
     """Keep small copies of the images that are looked at, for the report."""
-    masks: Annotated[tuple[str, ...], Strict(False)] = ()
+    masks: Names = ()
     """Validation images whose predicted masks are kept at these epochs, by name (`0013`); empty: the first few."""
 
 

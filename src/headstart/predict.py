@@ -40,7 +40,7 @@ class Model:
 
     @torch.inference_mode()
     def probabilities(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """uint8 (B, 3, S, S), S = ``recipe.data.size`` -> float32 (B, C)."""
+        """uint8 (B, 3, S, S), S = ``recipe.data.size`` -> float32 (B, C); of masks (B, 3, H, W) -> (B, K, H, W)."""
         images = plain_view(pixels.to(self.device), self.recipe.views)
         mixed = self.recipe.train.precision == "bf16-mixed"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):

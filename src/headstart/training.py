@@ -17,8 +17,9 @@ from headstart.architecture import architecture
 from headstart.checkpoint import Progress, load_checkpoint, save_checkpoint
 from headstart.data.leakage import leaks
 from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
+from headstart.data.pairs import without_masks
 from headstart.data.pixels import Pixels, decode
-from headstart.data.split import judged_on_training, labelled_part, training_index
+from headstart.data.split import judged_on_training, labelled_part, offered, training_index
 from headstart.data.thumbnails import thumbnails
 from headstart.errors import HeadstartError
 from headstart.frozen import Embedded, embed
@@ -197,7 +198,8 @@ def _prepare(
 def _apart_from(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
     """``rows`` less those that show what ``data`` is judged by: its validation and test images, and their likes."""
     plain = recipe.data.model_copy(update={"labels": 1.0, "apart_from": None, "judge_on": "validation"})
-    other = decode(training_index(data, plain), plain, decoding)
+    judged = without_masks(training_index(data, plain, offered(data, plain)))  # of its masks nothing is asked here
+    other = decode(judged, plain, decoding)
     held_out = [row for row, split in enumerate(other.index.splits) if split in ("val", "test")]
     left = np.setdiff1d(rows, leaks(pixels, other, np.array(held_out, dtype=np.int64)))
     if len(left) < 2:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+T = TypeVar("T")
 Resize = Literal["squash", "crop", "pad", "keep"]
 EXIF_ORIENTATION = 0x0112
+BITS, BANDS = 0x0102, 0x0115
+"""TIFF's tags BitsPerSample and SamplesPerPixel."""
+TIFF, PNG = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), b"\x89PNG"
+"""What such files begin with."""
 QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 """Pillow warns of broken metadata and of more than 89 million pixels; both are read here, and more than twice as many
 are refused. A filter that stays is safe with threads, which `warnings.catch_warnings` is not."""
@@ -45,6 +52,8 @@ class Picture:
     """Width and height in the file, before rotation."""
     rotated: bool
     """Whether EXIF asked for a rotation or a mirroring."""
+    beyond: str = ""
+    """What the file holds beyond three bands of eight bits: ``4 bands of 16 bits``."""
 
 
 def read(file: Path, enough_for: int | None = None) -> Picture:
@@ -54,6 +63,20 @@ def read(file: Path, enough_for: int | None = None) -> Picture:
     quarter or an eighth, still at least twice that side: much faster, and the resizing that follows
     hides the difference. Raises Unreadable, and nothing else.
     """
+
+    def picture(image: Image.Image, content: bytes) -> Picture:
+        mode, size, kind = image.mode, image.size, image.format or "?"
+        if enough_for is not None and kind in ("JPEG", "MPO") and mode != "CMYK":
+            image.draft(None, (2 * enough_for, 2 * enough_for))
+        turn = image.getexif().get(EXIF_ORIENTATION, 1)
+        upright = ImageOps.exif_transpose(image) if turn in range(2, 9) else image
+        return Picture(_as_rgb(upright), digest(content), kind, mode, size, turn in range(2, 9), beyond(image, content))
+
+    return opened(file, picture)
+
+
+def opened(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
+    """What ``use`` makes of a file's picture and bytes. Raises Unreadable, and nothing else."""
     if QUIET not in warnings.filters:  # each time: a test runner or the user's program may have reset them
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
@@ -64,20 +87,68 @@ def read(file: Path, enough_for: int | None = None) -> Picture:
         raise Unreadable("empty", "0 bytes")
     try:
         with Image.open(io.BytesIO(content)) as image:
-            mode, size, kind = image.mode, image.size, image.format or "?"
-            if enough_for is not None and kind in ("JPEG", "MPO") and mode != "CMYK":
-                image.draft(None, (2 * enough_for, 2 * enough_for))
-            turn = image.getexif().get(EXIF_ORIENTATION, 1)
-            upright = ImageOps.exif_transpose(image) if turn in range(2, 9) else image
-            rgb = _as_rgb(upright)
+            return use(image, content)
+    except Unreadable:
+        raise
     except UnidentifiedImageError:
-        raise Unreadable("not an image", f"{len(content)} bytes") from None
+        found = beyond(None, content)
+        raise Unreadable("not an image", f"a TIFF of {found}" if found else f"{len(content)} bytes") from None
     except Image.DecompressionBombError as error:
         raise Unreadable("too large", str(error).partition(", could be")[0]) from None
     except Exception as error:  # Pillow's decoders raise whatever the damage leads them to: struct.error, KeyError, ...
         raise Unreadable("truncated", str(error)) from None
-    digest = blake2b(content, digest_size=16).hexdigest()
-    return Picture(rgb, digest, kind, mode, size, rotated=turn in range(2, 9))
+
+
+def digest(content: bytes) -> str:
+    """BLAKE2b-128 of a file's bytes, in hexadecimal."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def upright_size(file: Path) -> tuple[int, int]:
+    """Height and width of the picture that `read` gives, from the file's first bytes; (0, 0) where there is none."""
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            turned = image.getexif().get(EXIF_ORIENTATION, 1) in range(5, 9)
+    except Exception:  # `read` will say what is wrong
+        return 0, 0
+    return (width, height) if turned else (height, width)
+
+
+def beyond(image: Image.Image | None, content: bytes) -> str:
+    """What a file holds beyond three bands of eight bits, in words; empty for most.
+
+    Pillow reads the upper eight of sixteen bits, and the first three of four bands: right for a photograph with
+    transparency, and wrong for a satellite's near infrared. Transparency, of other formats than TIFF, is no band.
+    """
+    bits, bands = 8, 3
+    if content[:4] in TIFF:
+        bits, bands = _bits_and_bands(content)
+        bands = 3 if image is not None and image.mode == "CMYK" else bands
+    elif content.startswith(PNG):
+        bits = content[24] if len(content) > 24 else bits
+    elif image is not None and image.mode[0] in "IF":
+        bits = 32 if image.mode in "IF" else 16
+    found = [f"{bands} bands"] * (bands > 3) + [f"{bits} bits"] * (bits > 8)
+    return " of ".join(found)
+
+
+def _bits_and_bands(tiff: bytes) -> tuple[int, int]:
+    source = io.BytesIO(tiff)
+    try:
+        tags = ImageFileDirectory_v2(tiff[:16] if 43 in tiff[2:4] else tiff[:8])  # 43: BigTIFF
+        source.seek(tags.next)
+        tags.load(source)
+        return max(tags.get(BITS, (1,))), int(tags.get(BANDS, 1))
+    except Exception:  # damaged: it will not be read either
+        return 8, 3
+
+
+def require_plain(picture: Picture) -> Picture:
+    """The picture, if it is three bands of eight bits; else raises Unreadable."""
+    if picture.beyond:
+        raise Unreadable(f"of {picture.beyond}", "expected three bands of 8 bits")
+    return picture
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

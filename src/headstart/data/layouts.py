@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headstart.data.index import Entry, Index, images_below, make_index, splits_named
 from headstart.data.listing import csv_tables, read_tables, split_tables
+from headstart.data.pairs import find_pairs, pairs_index
 from headstart.errors import HeadstartError
 
 LAYOUTS = "headstart check --help"
@@ -27,7 +28,10 @@ def scan(root: str | os.PathLike[str], group: str | None = None) -> Index:
         return _from_tables(path if path.is_dir() else path.parent, tables, group)
     if not path.is_dir():
         raise HeadstartError(f"{path}: expected a folder of images or a CSV file, found another file", LAYOUTS)
-    layout, entries = _from_folders(path)
+    images = images_below(path)
+    if pairs := find_pairs(images):
+        return pairs_index(path, pairs, group)
+    layout, entries = _from_folders(path, images)
     if len({label for _, label, _, _ in entries} - {None}) < 2 and (tables := split_tables(path)):
         return _from_tables(path, tables, group)  # where folders tell no classes apart, train.csv is meant to
     if not entries:
@@ -40,9 +44,9 @@ def _from_tables(folder: Path, tables: list[Path], group: str | None) -> Index:
     return make_index(folder, f"CSV ({', '.join(table.name for table in tables)})", entries, group, problems)
 
 
-def _from_folders(root: Path) -> tuple[str, list[Entry]]:
+def _from_folders(root: Path, images: list[str]) -> tuple[str, list[Entry]]:
     inside: dict[str, list[str]] = {}
-    for image in images_below(root):
+    for image in images:
         top, _, rest = image.rpartition("/") if "/" not in image else image.partition("/")
         inside.setdefault(top, []).append(rest)
     loose = inside.pop("", [])

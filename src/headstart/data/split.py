@@ -8,8 +8,13 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Literal
 
+from PIL import Image
+
+from headstart.data.decode import Unreadable, opened
 from headstart.data.index import UNLABELLED, Index
 from headstart.data.layouts import scan
+from headstart.data.masks import require_mask
+from headstart.data.pairs import waiting_rows, with_classes, without_masks
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
 
@@ -41,7 +46,8 @@ def hold_out(index: Index, fraction: float) -> Index:
 
 
 def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
-    """The training rows of a label fraction, the same share of every class, in order.
+    """The training rows of a label fraction, the same share of every class, in order; of images without a class
+    (those with masks) a share of all, and at least one.
 
     A smaller fraction's rows are among a larger one's of the same seed. Raises HeadstartError when a class would be
     left without an image, naming the smallest fraction possible.
@@ -51,7 +57,7 @@ def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
         rows.setdefault(index.labels[i], []).append(i)
     kept: list[int] = []
     for label, some in rows.items():
-        count = math.floor(fraction * len(some) + 0.5)
+        count = max(math.floor(fraction * len(some) + 0.5), int(label == UNLABELLED))
         if not count:
             smallest = max(0.5 / len(each) for each in rows.values())
             raise HeadstartError(
@@ -81,15 +87,10 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
     index = scan(root, data.group)
-    if index.problems:
-        kind, file = index.problems[0]
-        more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
-        raise HeadstartError(
-            f"{index.root}: expected every listed image, found {kind}: {file}{more}",
-            f"headstart check {root}",
-        )
+    index = _with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
     if target == "label":
-        _require_classes(index, root)
+        _require_labels(index, root)
+    _require_no_problems(index, root)
     if not index.positions("val"):
         if target == "label":
             _require_two_each(index, root)
@@ -109,7 +110,28 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     return index
 
 
-def _require_classes(index: Index, root: str) -> None:
+def offered(root: str, data: Data) -> Literal["label", "mask"]:
+    """What the images of a folder are judged by."""
+    return "mask" if scan(root, data.group).masks else "label"
+
+
+def _require_no_problems(index: Index, root: str) -> None:
+    if index.problems:
+        kind, file = index.problems[0]
+        expected = "a mask for every image, and an image for every mask" if index.masks else "every listed image"
+        more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
+        raise HeadstartError(
+            f"{index.root}: expected {expected}, found {kind}: {file}{more}",
+            f"headstart check {root}",
+        )
+
+
+def _require_labels(index: Index, root: str) -> None:
+    if index.masks:
+        raise HeadstartError(
+            f"{index.root}: expected a class for every image, found masks ({index.layout})",
+            f"headstart fit segment-quick {root}",
+        )
     if UNLABELLED in index.labels:
         raise HeadstartError(
             f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
@@ -121,6 +143,44 @@ def _require_classes(index: Index, root: str) -> None:
             f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
             f"headstart check {root}",
         )
+
+
+def _with_masks(index: Index, data: Data, root: str) -> Index:
+    """``index``, with a mask for every image, and two classes at least that count."""
+    if not index.masks:
+        raise HeadstartError(
+            f"{index.root}: expected images with masks, found {index.layout} ({len(index)} images)",
+            f"put masks beside the images, X_mask.png to X_sat.jpg or X.jpg, or in masks/ beside images/: headstart"
+            f" check {root}",
+        )
+    _require_no_problems(index, root)
+    index = with_classes(index.without(waiting_rows(index)), data.ignore)
+    if index.palette and not index.palette.names:
+        _require_readable(index, root)
+    if len(index.classes) < 2:
+        ignored = ", ".join(index.palette.names[len(index.classes) :]) if index.palette else ""
+        raise HeadstartError(
+            f"{index.root}: expected masks of at least two classes, found {len(index.classes)}"
+            f" ({', '.join(index.classes) or 'none'}{f'; ignored: {ignored}' if ignored else ''})",
+            f"headstart check {root}",
+        )
+    return index
+
+
+def _require_readable(index: Index, root: str) -> None:
+    """Raise HeadstartError for the first mask that cannot be read."""
+    for mask in index.masks:
+        try:
+            opened(index.root / mask, _read)
+        except Unreadable as error:
+            raise HeadstartError(
+                f"{index.root / mask}: expected a mask, found a file that is {error}", f"headstart check {root}"
+            ) from None
+
+
+def _read(image: Image.Image, content: bytes) -> None:
+    require_mask(image, content)
+    image.load()
 
 
 def _require_trained_classes(index: Index, root: str) -> None:
