@@ -10,12 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headstart.data.layouts import scan
-from headstart.data.split import training_index
+from headstart.data.split import offered, training_index
 from headstart.errors import HeadstartError
 from headstart.insight.cells import SETTINGS
 from headstart.insight.metric import MetricName
-from headstart.recipe import Recipe, load, override
+from headstart.recipe import Data, Recipe, load, override
 
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
 NEEDS = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
@@ -162,6 +161,8 @@ class Plan:
         }
         if base.data.group is not None:
             changes["data.group"] = base.data.group
+        if self.masks:  # without its masks the data may say otherwise what is held out
+            changes["data.apart_from"] = self.data
         if self.unlabelled is None:
             return override(self.pretraining, {**common, **changes}), self.data
         return override(self.pretraining, {**common, **changes, "data.apart_from": self.data}), self.unlabelled
@@ -170,7 +171,7 @@ class Plan:
     def _of_corpus(self) -> Recipe:
         """The cells' recipe; for a corpus with a class per image in the place of masks, `quick` with their backbone."""
         assert self.corpus is not None
-        if not self.masks or scan(self.corpus, self.recipe.data.group).masks:
+        if not self.masks or offered(self.corpus, self.recipe.data) == "mask":
             return self.recipe
         base = self.recipe
         changes = {
@@ -227,7 +228,7 @@ def possible_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
 
 def usual_recipe(data: str) -> str:
     """The recipe of the cells for this data, unless another is asked for."""
-    return "segment-quick" if scan(data).masks else "quick"
+    return "segment-quick" if offered(data, Data()) == "mask" else "quick"
 
 
 def usual_pretraining(recipe: Recipe) -> str:
