@@ -1,19 +1,23 @@
-"""A step of BYOL, images per second, against byol-pytorch: two views, forward, backward, optimizer, moving average.
+"""A step of BYOL, images per second, against byol-pytorch and lightly: two views, forward, backward, moving average.
 
 ResNet-18 at 64 px, 64 images at a time, the recipe `byol-resnet50`'s views and widths, Adam. Ours is the whole
 training loop, from decoded pixels. byol-pytorch has the images as tensors in memory, and makes one draw of its views
-for a whole batch, where ours makes one for every image. The two take turns; the ratio is of medians.
+for a whole batch, where ours makes one for every image. lightly has its own transform, on decoded images, in two
+workers. They take turns; the ratios are of medians. lightly is left out where it is not installed:
 
+    pip install --no-deps lightly==1.6.0 lightly-utils
     python benchmarks/byol.py DATA [rounds] [field=value ...]
 """
 
 from __future__ import annotations
 
+import copy
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -77,28 +81,77 @@ def theirs(training: Training) -> Iterator[float]:
         yield STEPS * len(pixels) / (time.perf_counter() - began)
 
 
+def lightlys(training: Training) -> Iterator[float]:
+    """The same with lightly's building blocks, as its documentation puts them together."""
+    from lightly.loss import NegativeCosineSimilarity
+    from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
+    from lightly.models.utils import deactivate_requires_grad, update_momentum
+    from lightly.transforms import BYOLTransform, BYOLView1Transform, BYOLView2Transform
+
+    views = BYOLTransform(BYOLView1Transform(input_size=SIDE), BYOLView2Transform(input_size=SIDE))
+    pictures = [T.functional.to_pil_image(training.pixels.batch([row])[0]) for row in training.train_rows.tolist()]
+
+    class Pictures(torch.utils.data.Dataset[list[torch.Tensor]]):
+        def __len__(self) -> int:
+            return len(pictures)
+
+        def __getitem__(self, row: int) -> list[torch.Tensor]:
+            return views(pictures[row])
+
+    def batches() -> Iterator[list[torch.Tensor]]:
+        loader = torch.utils.data.DataLoader(
+            Pictures(), BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+        )
+        while True:
+            yield from loader
+
+    backbone = models.resnet18()
+    backbone.fc = torch.nn.Identity()
+    online = torch.nn.Sequential(backbone, BYOLProjectionHead(512, 4096, 256))
+    predictor, target = BYOLPredictionHead(256, 4096, 256), copy.deepcopy(online)
+    deactivate_requires_grad(target)
+    optimizer = torch.optim.Adam([*online.parameters(), *predictor.parameters()], lr=1e-4)
+    criterion, waiting = NegativeCosineSimilarity(), batches()
+    while True:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            one, two = next(waiting)
+            update_momentum(online, target, m=0.99)
+            with torch.no_grad():
+                aims = target(one), target(two)
+            loss = 0.5 * (criterion(predictor(online(one)), aims[1]) + criterion(predictor(online(two)), aims[0]))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        yield STEPS * BATCH / (time.perf_counter() - began)
+
+
 def main() -> None:
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     recipe = recipes.load("byol-resnet50", CHANGES | recipes.read_overrides(sys.argv[3:]))
     with tempfile.TemporaryDirectory() as folder:
         training = start(recipe, sys.argv[1], Path(folder) / "run")
-        one, two = ours(training), theirs(training)
-        next(one), next(two)  # the first steps pay for what is made once
-        figures = []
+        contenders = {"headstart": ours(training), "byol-pytorch": theirs(training)}
+        if find_spec("lightly"):
+            contenders["lightly"] = lightlys(training)
+        for each in contenders.values():
+            next(each)  # the first steps pay for what is made once
+        figures: dict[str, list[float]] = {name: [] for name in contenders}
         for turn in range(rounds):
-            if turn % 2:  # neither is always first
-                second, first = next(two), next(one)
-            else:
-                first, second = next(one), next(two)
-            figures.append((first, second))
-            print(f"round {turn + 1}: {first:.1f} against {second:.1f} images/s", flush=True)
-        one.close()
-    fast, slow = (statistics.median(column) for column in zip(*figures, strict=True))
-    ratios = sorted(first / second for first, second in figures)
-    print(
-        f"{SIDE} px: headstart {fast:.1f} images/s, byol-pytorch {slow:.1f} images/s:"
-        f" {fast / slow:.2f} times (rounds: {ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
+            order = list(contenders) if turn % 2 else list(reversed(contenders))  # none is always first
+            for name in order:
+                figures[name].append(next(contenders[name]))
+            said = ", ".join(f"{name} {each[-1]:.1f}" for name, each in figures.items())
+            print(f"round {turn + 1}: {said} images/s", flush=True)
+        contenders["headstart"].close()  # type: ignore[attr-defined]
+    mine = figures.pop("headstart")
+    for name, other in figures.items():
+        ratios = sorted(first / second for first, second in zip(mine, other, strict=True))
+        fast, slow = statistics.median(mine), statistics.median(other)
+        print(
+            f"{SIDE} px: headstart {fast:.1f} images/s, {name} {slow:.1f} images/s:"
+            f" {fast / slow:.2f} times (rounds: {ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
 
 
 if __name__ == "__main__":

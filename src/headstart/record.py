@@ -25,9 +25,16 @@ def surroundings(device: torch.device) -> dict[str, Any]:
 
 
 def data_facts(pixels: Pixels) -> dict[str, Any]:
-    """What the images are, for `data.json`: enough to know them again, and to name the network's outputs."""
+    """What the images are, for `data.json`: enough to know them again, and to name the network's outputs.
+
+    ``counts`` are images per class, with masks those in which it occurs. Of images with masks also ``palette``, and
+    as ``shares`` the share of each class among the pixels that count, by split.
+    """
     index = pixels.index
     splits = [split for split in ("train", "val", "test") if split in index.splits]
+    masks = {}
+    if index.palette is not None:
+        masks = {"palette": index.palette.to_json(), "shares": {split: pixels.shares(split) for split in splits}}
     return {
         "fingerprint": pixels.fingerprint,
         "root": str(index.root.absolute()),
@@ -35,7 +42,8 @@ def data_facts(pixels: Pixels) -> dict[str, Any]:
         "split_made": index.split_made,
         "classes": list(index.classes),
         "images": {split: len(index.positions(split)) for split in splits},
-        "counts": {split: index.counts(split) for split in splits},
+        "counts": {split: pixels.counts(split) for split in splits},
+        **masks,
         "skipped": [{"filename": name, "reason": reason} for name, reason in pixels.skipped],
     }
 

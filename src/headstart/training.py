@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headstart.architecture import architecture
 from headstart.checkpoint import Progress, load_checkpoint, save_checkpoint
+from headstart.data.demands import require_different_masks
 from headstart.data.leakage import leaks
 from headstart.data.order import Rows, seed_of, steps_in_epoch, training_order
 from headstart.data.pairs import without_masks
@@ -180,6 +181,7 @@ def _prepare(
     provenance = task.load_backbone(recipe.backbone)
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)
+    require_different_masks(pixels)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)

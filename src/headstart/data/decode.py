@@ -109,7 +109,8 @@ def upright_size(file: Path) -> tuple[int, int]:
     try:
         with Image.open(file) as image:
             width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in range(5, 9)
+            told = image.format != "PNG" or "exif" in image.info  # a PNG is else decoded, to look behind its pixels
+            turned = told and image.getexif().get(EXIF_ORIENTATION, 1) in range(5, 9)
     except Exception:  # `read` will say what is wrong
         return 0, 0
     return (width, height) if turned else (height, width)
@@ -179,3 +180,10 @@ def square(image: Image.Image, size: int, resize: Resize) -> NDArray[np.uint8]:
     else:
         filled = ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(filled).transpose(2, 0, 1))
+
+
+def framed(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
+    """An RGB picture as a uint8 array (3, height, width), at the top left, with black beside and below."""
+    array = np.zeros((3, height, width), np.uint8)
+    array[:, : image.height, : image.width] = np.asarray(image).transpose(2, 0, 1)
+    return array

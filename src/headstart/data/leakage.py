@@ -10,7 +10,8 @@ from headstart.data import duplicates
 from headstart.data.order import batches
 from headstart.data.pixels import Pixels
 
-AT_ONCE = 512
+AT_ONCE = 512 * 160 * 160
+"""Pixels that are made small at once, of as many images as it takes: 160 MB."""
 
 
 def leaks(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) -> list[int]:
@@ -36,7 +37,7 @@ def leaks(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) -> list[int]:
 def _thumbnails(pixels: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Grey thumbnails, uint8 (N, 32, 32), by ITU-R 601."""
     found = [np.empty((0, duplicates.SIDE, duplicates.SIDE), np.uint8)]
-    for some in batches(rows, AT_ONCE):
+    for some in batches(rows, max(1, AT_ONCE // (pixels.height * pixels.width))):
         small = F.interpolate(
             pixels.batch(some).float(), (duplicates.SIDE, duplicates.SIDE), mode="bilinear", antialias=True
         )

@@ -1,4 +1,4 @@
-"""Every image decoded once: a memory-mapped table of uint8 squares, found again by what the files are.
+"""Every image decoded once: a memory-mapped table of uint8 pixels, found again by what the files are.
 
 The first run over a folder decodes it; later ones cost a look at each file's size and time. Where the disk has no
 room for the table, the images are decoded anew for every batch instead.
@@ -6,196 +6,180 @@ room for the table, the images are decoded anew for every batch instead.
 
 from __future__ import annotations
 
-import errno
 import json
-import math
 import os
-import shutil
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.data.cache import cache_folder
-from headstart.data.decode import Resize, Unreadable, read, square
+from headstart.data.decode import Picture, Resize, Unreadable, framed, read, require_plain, square, upright_size
 from headstart.data.index import Index
+from headstart.data.mask_table import MaskTable, decode_masks
+from headstart.data.store import Notes, make_table, open_table, place_of, read_notes
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
-from headstart.run import write_atomically
 
 VERSION = 1
 """Part of the key: raised when the same file would give other pixels."""
-
-Squares = np.memmap[Any, np.dtype[np.uint8]]
-"""A store that is being written: uint8 (N, 3, size, size)."""
+UNEVEN = 8
+"""With data.resize=keep, so many times what the images hold the table may be: each takes as much as the largest."""
 
 Report = Callable[[int, int], None]
 """Called with (images done, images in all)."""
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The images of `index` as squares of uint8."""
+    """The images of `index` as uint8, all of one height and width, and their masks where they have some."""
 
     index: Index
     """One row per image that could be read."""
-    size: int
-    """Side of the squares."""
+    height: int
+    """Height and width of every image: of the squares, or of the largest image (data.resize=keep)."""
+    width: int
+    sizes: NDArray[np.int64]
+    """(N, 2): each image's own height and width; beside and below it is black."""
     fingerprint: str
-    """BLAKE2b of every image's path, class, split and content; it does not hang on where the folder is."""
+    """BLAKE2b of every image's path, class, split and content, and of its mask's; it does not hang on where the folder
+    is."""
     contents: tuple[str, ...]
     """BLAKE2b-128 of each image's file, a row of the index each."""
     skipped: tuple[tuple[str, str], ...]
     """(path, reason) of the files that were left out."""
-    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]] = field(repr=False)
+    read: Callable[[Rows], NDArray[np.uint8]] = field(repr=False)
     streaming: bool = False
     """Whether the images are decoded anew for every batch, for want of room on the disk."""
+    mask_table: MaskTable | None = field(default=None, repr=False)
+    """The masks, a row of the index each."""
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """The images at some rows of the index: uint8 (B, 3, size, size)."""
+    def batch(self, rows: Sequence[int] | Rows) -> Tensor:
+        """The images at some rows of the index: uint8 (B, 3, height, width)."""
         return torch.from_numpy(self.read(np.asarray(rows, dtype=np.int64)))
+
+    def masks(self, rows: Sequence[int] | Rows) -> Tensor:
+        """Their masks, uint8 (B, height, width): positions in `Palette.names`, `palette.NOTHING` beyond the image."""
+        return torch.from_numpy(self._masks.read(np.asarray(rows, dtype=np.int64)))
+
+    def counts(self, split: str) -> dict[str, int]:
+        """Images of each class in one split; with masks, images in which it occurs."""
+        if self.mask_table is None:
+            return self.index.counts(split)
+        occurs = (self.mask_table.census[self.index.positions(split)] > 0).sum(axis=0).tolist()
+        return dict(zip(self.index.classes, occurs, strict=False))
+
+    def shares(self, split: str) -> dict[str, float]:
+        """Share of each class among the pixels of a split that count; 0 of all where none does."""
+        classes = self.index.classes
+        pixels = self._masks.census[self.index.positions(split)].sum(axis=0)[: len(classes)]
+        return dict(zip(classes, (pixels / max(1, pixels.sum())).tolist(), strict=True))
+
+    @property
+    def _masks(self) -> MaskTable:
+        if self.mask_table is None:
+            raise ValueError("these images have no masks")
+        return self.mask_table
 
 
 def decode(index: Index, settings: Data, progress: Report | None = None) -> Pixels:
-    """Decode every image of ``index``, or find that it has been done.
+    """Decode every image of ``index``, and its masks if it has some, or find that it has been done.
 
     Raises HeadstartError for unreadable files, unless ``settings.skip_unreadable``.
     """
+    if index.masks and settings.resize != "keep":
+        raise HeadstartError(
+            f"data.resize: expected keep (a mask is never resized), found {settings.resize}",
+            "data.resize=keep, with data.size the side of the training windows",
+        )
     files = [index.root / path for path in index.paths]
-    store = cache_folder() / "pixels" / f"{_key(files, settings)}.npy"
-    shape = (len(files), 3, settings.size, settings.size)
-    found, squares = _read_notes(store.with_suffix(".json"), files), _open(store, shape)
-    if found is None or squares is None:
-        found, stored = _decode_into(store, shape, files, settings, progress)
-        squares = _open(store, shape) if stored else None
-    unreadable = {int(row): reason for row, reason in found["unreadable"].items()}
+    notes, images, sizes = _decode_images(files, settings, progress)
+    unreadable = {int(row): (index.paths[int(row)], reason) for row, reason in notes["unreadable"].items()}
+    masks = None
+    if index.palette is not None and index.masks:
+        masks = decode_masks([index.root / mask for mask in index.masks], index.palette, sizes, progress)
+        unreadable = {row: (index.masks[row], reason) for row, reason in masks.unreadable.items()} | unreadable
     kept = np.array([row for row in range(len(files)) if row not in unreadable], dtype=np.int64)
-    skipped = tuple((index.paths[row], reason) for row, reason in unreadable.items())
-    readable = _leave_out(index, skipped, list(unreadable), settings.skip_unreadable)
-    contents = tuple(found["contents"][row] for row in kept)
+    skipped = tuple(unreadable[row] for row in sorted(unreadable))
+    readable = _leave_out(index, skipped, sorted(unreadable), settings.skip_unreadable)
+    contents = tuple(notes["contents"][row] for row in kept)
+    masks = masks.at(kept) if masks else None
+    height, width = (int(side) for side in sizes.max(axis=0))
     return Pixels(
         index=readable,
-        size=settings.size,
-        fingerprint=_fingerprint(readable, contents),
+        height=height,
+        width=width,
+        sizes=sizes[kept],
+        fingerprint=_fingerprint(readable, contents, masks.contents if masks else None),
         contents=contents,
         skipped=skipped,
-        read=_from_files([files[row] for row in kept], settings) if squares is None else _from_store(squares, kept),
-        streaming=squares is None,
+        read=_from_files(files, kept, settings, sizes) if images is None else _from_table(images, kept),
+        streaming=images is None,
+        mask_table=masks,
     )
 
 
-def _key(files: Sequence[Path], settings: Data) -> str:
-    key = blake2b(f"{VERSION} {settings.size} {settings.resize}".encode(), digest_size=16)
-    for file in files:
-        try:
-            status = file.stat()
-            key.update(
-                f"\n{file.absolute()}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
-            )
-        except OSError:
-            key.update(f"\n{file.absolute()}\0missing".encode("utf-8", "surrogateescape"))
-    return key.hexdigest()
+def _decode_images(
+    files: Sequence[Path], settings: Data, progress: Report | None
+) -> tuple[Notes, NDArray[np.uint8] | None, NDArray[np.int64]]:
+    """Notes, table and sizes of all images, made or found."""
+    keep = settings.resize == "keep"
+    store = place_of(files, f"{VERSION} {0 if keep else settings.size} {settings.resize}")
+    notes = read_notes(store, files)
+    if not keep:
+        sizes = np.full((len(files), 2), settings.size)
+    else:
+        sizes = np.array(notes["sizes"] if notes is not None else _sizes(files), dtype=np.int64).reshape(-1, 2)
+        _require_even(files, sizes)
+    shape = (len(files), 3, *(int(side) for side in sizes.max(axis=0)))
+    table = open_table(store, shape)
+    if notes is None or table is None:
+        notes, table = make_table(store, shape, lambda table: _fill(files, settings, sizes, table, progress))
+    return notes, table, sizes
 
 
-def _read_notes(path: Path, files: Sequence[Path]) -> dict[str, Any] | None:
-    """What was noted beside a store; None where nothing was, or where it no longer holds."""
-    try:
-        notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    # Damaged bytes stay damaged. A file that the system would not hand over (permission, a network disk) may come
-    # back with the same size and time, and so under the same key.
-    withheld = (files[int(row)] for row, reason in notes["unreadable"].items() if reason.startswith("missing"))
-    return None if any(os.access(file, os.R_OK) for file in withheld) else notes
+def _sizes(files: Sequence[Path]) -> list[tuple[int, int]]:
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(upright_size, files))
 
 
-def _open(store: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The decoded squares; None where there are none, or not all (a copy that was cut short)."""
-    try:
-        squares: NDArray[np.uint8] = np.load(store, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    return squares if squares.shape == shape else None
+def _require_even(files: Sequence[Path], sizes: NDArray[np.int64]) -> None:
+    """Raise HeadstartError where a few large images would make a table of mostly nothing."""
+    areas = sizes.prod(axis=1)
+    table, largest = len(sizes) * int(sizes.max(axis=0).prod()), int(areas.argmax())
+    if table > UNEVEN * areas.sum() and table > 2**30:
+        height, width = sizes[largest]
+        raise HeadstartError(
+            f"{files[largest]}: expected an image of about the size of the others (median {np.median(areas) ** 0.5:.0f}"
+            f" pixels a side), found {width} x {height} pixels",
+            "cut it and its mask into tiles",
+        )
 
 
-def _decode_into(
-    store: Path, shape: tuple[int, ...], files: Sequence[Path], settings: Data, progress: Report | None
-) -> tuple[dict[str, Any], bool]:
-    """Decode all files into ``store``; where it cannot be made, only look at them. Returns notes and whether it was."""
-    # Not the process's number: in containers that share a cache, all have the same.
-    temporary = store.with_name(f".{store.name}.{uuid.uuid4().hex}.part")
-    squares: Squares | None
-    try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        squares = _reserve(temporary, shape)
-    except OSError:  # no room, or no permission
-        squares = None
-    try:
-        notes = _decode_all(files, settings, squares, progress)
-        stored = squares is not None and _publish(temporary, squares, notes, store)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    return notes, stored
-
-
-def _publish(temporary: Path, squares: Squares, notes: dict[str, Any], store: Path) -> bool:
-    """Give notes and store their names, the store last: what has a name is complete. False when the disk refuses."""
-    noted = temporary.with_suffix(".json")
-    try:
-        squares.flush()
-        write_atomically(noted, json.dumps(notes).encode())
-        noted.replace(store.with_suffix(".json"))
-        temporary.replace(store)
-    except (OSError, HeadstartError):
-        return False
-    finally:
-        with suppress(OSError):
-            noted.unlink()
-    return True
-
-
-def _reserve(path: Path, shape: tuple[int, ...]) -> Squares:
-    """A new memory-mapped file whose blocks are on the disk already: writing to it cannot run out of room.
-
-    It takes nine tenths of the free room at most, so that the run that follows can still be written.
-    """
-    if math.prod(shape) > 0.9 * shutil.disk_usage(path.parent).free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    squares: Squares = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        try:
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError:
-            path.unlink()
-            raise
-    return squares
-
-
-def _decode_all(
-    files: Sequence[Path], settings: Data, squares: NDArray[np.uint8] | None, progress: Report | None
-) -> dict[str, Any]:
+def _fill(
+    files: Sequence[Path],
+    settings: Data,
+    sizes: NDArray[np.int64],
+    table: NDArray[np.uint8] | None,
+    progress: Report | None,
+) -> Notes:
     def one(row: int) -> tuple[str, str | None]:
         try:
-            picture = read(files[row], enough_for=settings.size)
+            picture = _read(files[row], settings)
+            if table is not None:
+                table[row] = _array(picture, settings, sizes, row)
         except Unreadable as error:
             return "", str(error)
-        if squares is not None:
-            squares[row] = square(picture.rgb, settings.size, settings.resize)
         return picture.content, None
 
     contents, unreadable = [], {}
@@ -206,7 +190,20 @@ def _decode_all(
                 unreadable[row] = fault
             if progress is not None:
                 progress(row + 1, len(files))
-    return {"contents": contents, "unreadable": unreadable}
+    notes: Notes = {"contents": contents, "unreadable": unreadable}
+    return notes | {"sizes": sizes.tolist()} if settings.resize == "keep" else notes
+
+
+def _read(file: Path, settings: Data) -> Picture:
+    return require_plain(read(file)) if settings.resize == "keep" else read(file, enough_for=settings.size)
+
+
+def _array(picture: Picture, settings: Data, sizes: NDArray[np.int64], row: int) -> NDArray[np.uint8]:
+    if settings.resize != "keep":
+        return square(picture.rgb, settings.size, settings.resize)
+    if picture.rgb.size[::-1] != tuple(sizes[row]):  # EXIF data behind the pixels
+        raise Unreadable("turned", "save it upright")
+    return framed(picture.rgb, *(int(side) for side in sizes.max(axis=0)))
 
 
 def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[int], allowed: bool) -> Index:
@@ -215,12 +212,18 @@ def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[
     if not allowed:
         path, reason = skipped[0]
         more = f" (and {len(skipped) - 1} more such files)" if len(skipped) > 1 else ""
+        expected = "a mask" if path in index.masks else "an image"
         raise HeadstartError(
-            f"{index.root / path}: expected an image, found a file that is {reason}{more}",
+            f"{index.root / path}: expected {expected}, found a file that is {reason}{more}",
             f"headstart check {index.root}, or leave such files out: data.skip_unreadable=true",
         )
     readable = index.without(rows)
     for split in ("train", "val"):
+        if index.positions(split) and not readable.positions(split):
+            raise HeadstartError(
+                f"{index.root}: expected images for {split}, found only unreadable ones",
+                f"headstart check {index.root}",
+            )
         before, after = index.counts(split), readable.counts(split)
         gone = [name for name in index.classes if before[name] and not after[name]]
         if gone:
@@ -231,25 +234,28 @@ def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[
     return readable
 
 
-def _fingerprint(index: Index, contents: Sequence[str]) -> str:
+def _fingerprint(index: Index, contents: Sequence[str], masks: Sequence[str] | None) -> str:
     names = [index.classes[label] if label >= 0 else "" for label in index.labels]
-    lines = sorted("\0".join(row) for row in zip(index.paths, names, index.splits, contents, strict=True))
+    columns = (index.paths, names, index.splits, contents, *(() if masks is None else (masks,)))
+    lines = sorted("\0".join(row) for row in zip(*columns, strict=True))
+    if index.palette is not None:
+        lines.append(json.dumps(index.palette.to_json()))
     return blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
-def _from_store(
-    squares: NDArray[np.uint8], kept: NDArray[np.int64]
-) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
-    return lambda rows: squares[kept[rows]]
+def _from_table(table: NDArray[np.uint8], kept: Rows) -> Callable[[Rows], NDArray[np.uint8]]:
+    return lambda rows: table[kept[rows]]
 
 
-def _from_files(files: Sequence[Path], settings: Data) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
+def _from_files(
+    files: Sequence[Path], kept: Rows, settings: Data, sizes: NDArray[np.int64]
+) -> Callable[[Rows], NDArray[np.uint8]]:
     threads = ThreadPoolExecutor(os.cpu_count())
 
     def one(row: int) -> NDArray[np.uint8]:
-        return square(read(files[row], enough_for=settings.size).rgb, settings.size, settings.resize)
+        return _array(_read(files[row], settings), settings, sizes, row)
 
-    return lambda rows: np.stack(list(threads.map(one, rows.tolist())))
+    return lambda rows: np.stack(list(threads.map(one, kept[rows].tolist())))
 
 
 def stream(

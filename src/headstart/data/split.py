@@ -8,13 +8,16 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Literal
 
-from PIL import Image
-
-from headstart.data.decode import Unreadable, opened
+from headstart.data.demands import (
+    require_labels,
+    require_no_problems,
+    require_trained_classes,
+    require_two_each,
+    with_masks,
+)
 from headstart.data.index import UNLABELLED, Index
 from headstart.data.layouts import scan
-from headstart.data.masks import require_mask
-from headstart.data.pairs import waiting_rows, with_classes, without_masks
+from headstart.data.pairs import without_masks
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
 
@@ -87,16 +90,16 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
     index = scan(root, data.group)
-    index = _with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
+    index = with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
     if target == "label":
-        _require_labels(index, root)
-    _require_no_problems(index, root)
+        require_labels(index, root)
+    require_no_problems(index, root)
     if not index.positions("val"):
         if target == "label":
-            _require_two_each(index, root)
+            require_two_each(index, root)
         index = hold_out(index, data.val_fraction)
     if target == "label":
-        _require_trained_classes(index, root)
+        require_trained_classes(index, root)
     if len(index.positions("train")) < 2:
         raise HeadstartError(
             f"{index.root}: expected at least two training images, found {len(index.positions('train'))}",
@@ -113,93 +116,3 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
 def offered(root: str, data: Data) -> Literal["label", "mask"]:
     """What the images of a folder are judged by."""
     return "mask" if scan(root, data.group).masks else "label"
-
-
-def _require_no_problems(index: Index, root: str) -> None:
-    if index.problems:
-        kind, file = index.problems[0]
-        expected = "a mask for every image, and an image for every mask" if index.masks else "every listed image"
-        more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
-        raise HeadstartError(
-            f"{index.root}: expected {expected}, found {kind}: {file}{more}",
-            f"headstart check {root}",
-        )
-
-
-def _require_labels(index: Index, root: str) -> None:
-    if index.masks:
-        raise HeadstartError(
-            f"{index.root}: expected a class for every image, found masks ({index.layout})",
-            f"headstart fit segment-quick {root}",
-        )
-    if UNLABELLED in index.labels:
-        raise HeadstartError(
-            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
-            f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
-            f" byol-quick {root}",
-        )
-    if len(index.classes) < 2:
-        raise HeadstartError(
-            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
-            f"headstart check {root}",
-        )
-
-
-def _with_masks(index: Index, data: Data, root: str) -> Index:
-    """``index``, with a mask for every image, and two classes at least that count."""
-    if not index.masks:
-        raise HeadstartError(
-            f"{index.root}: expected images with masks, found {index.layout} ({len(index)} images)",
-            f"put masks beside the images, X_mask.png to X_sat.jpg or X.jpg, or in masks/ beside images/: headstart"
-            f" check {root}",
-        )
-    _require_no_problems(index, root)
-    index = with_classes(index.without(waiting_rows(index)), data.ignore)
-    if index.palette and not index.palette.names:
-        _require_readable(index, root)
-    if len(index.classes) < 2:
-        ignored = ", ".join(index.palette.names[len(index.classes) :]) if index.palette else ""
-        raise HeadstartError(
-            f"{index.root}: expected masks of at least two classes, found {len(index.classes)}"
-            f" ({', '.join(index.classes) or 'none'}{f'; ignored: {ignored}' if ignored else ''})",
-            f"headstart check {root}",
-        )
-    return index
-
-
-def _require_readable(index: Index, root: str) -> None:
-    """Raise HeadstartError for the first mask that cannot be read."""
-    for mask in index.masks:
-        try:
-            opened(index.root / mask, _read)
-        except Unreadable as error:
-            raise HeadstartError(
-                f"{index.root / mask}: expected a mask, found a file that is {error}", f"headstart check {root}"
-            ) from None
-
-
-def _read(image: Image.Image, content: bytes) -> None:
-    require_mask(image, content)
-    image.load()
-
-
-def _require_trained_classes(index: Index, root: str) -> None:
-    trained = index.counts("train")
-    for split, name in (("val", "validation"), ("test", "test")):
-        unknown = [each for each, count in index.counts(split).items() if count and not trained[each]]
-        if unknown:
-            raise HeadstartError(
-                f"{index.root}: expected every class of the {name} images among the training images,"
-                f" found {', '.join(unknown[:5])} only in {name}",
-                f"headstart check {root}",
-            )
-
-
-def _require_two_each(index: Index, root: str) -> None:
-    usable = Counter(label for label, split in zip(index.labels, index.splits, strict=True) if split != "test")
-    for label, name in enumerate(index.classes):
-        if usable[label] == 1:
-            raise HeadstartError(
-                f"{index.root}: class {name}: expected at least two images (one is held out), found 1",
-                f"headstart check {root}",
-            )

@@ -19,7 +19,9 @@ def thumbnails(pixels: Pixels, rows: Sequence[int]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for number, row in enumerate(rows):
-            picture = Image.fromarray(np.ascontiguousarray(pixels.batch([row])[0].permute(1, 2, 0).numpy()))
+            height, width = pixels.sizes[row]
+            whole = pixels.batch([row])[0, :, :height, :width]
+            picture = Image.fromarray(np.ascontiguousarray(whole.permute(1, 2, 0).numpy()))
             picture.thumbnail((SIDE, SIDE))
             jpeg = io.BytesIO()
             picture.save(jpeg, "JPEG", quality=80)
