@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 import headstart as hs
 from headstart import recipe as recipes
-from headstart.data.mask_files import mask_names, without_masks
+from headstart.data.mask_files import mask_names
 from headstart.data.masks import read_mask
 from headstart.data.palettes import read_palette
 from headstart.palette import Palette
 from headstart.predict import Model
-from headstart.segmenting import predict_masks, write_masks
+from headstart.segmenting import find_scenes, predict_masks, write_masks
 
 
 class Colours(nn.Module):
@@ -91,7 +91,7 @@ def test_a_data_set_s_own_palette_writes_masks_that_it_reads(
 ) -> None:
     root = shared_data("deepglobe_sample")
     palette = read_palette(root, sorted(root.glob("*_mask.png")))
-    files = without_masks(sorted(root.glob("*.*g")))
+    files = find_scenes([root])
     assert [file.name for file in files] == ["0008_sat.jpg", "0097_sat.jpg", "0107_sat.jpg"]
     for file, mask in zip(files, write_masks(model, palette, files, tmp_path / "out").masks, strict=True):
         assert np.array_equal(read_mask(mask, palette), expected(np.asarray(Image.open(file)), model))
@@ -144,13 +144,18 @@ def test_two_images_with_one_name_are_refused_before_anything_is_written(
     assert [each.name for each in (tmp_path / "a").iterdir()] == ["7.jpg"]
 
 
-def test_names_of_masks_and_which_files_are_masks() -> None:
-    places = [Path(name) for name in ("x/0013_sat.jpg", "x/photo.jpg", "y/b.sat.PNG", "y/satellite.jpeg")]
-    assert [mask.as_posix() for mask in mask_names(places, Path("o"))] == [
-        "o/0013_mask.png", "o/photo_mask.png", "o/b.sat_mask.png", "o/satellite_mask.png",
-    ]  # fmt: skip
-    files = [Path(name) for name in ("1_sat.jpg", "1_mask.png", "2.jpg", "2_mask.png", "3_mask.png", "z/1_mask.png")]
-    assert without_masks(files) == [files[0], files[2], files[4], files[5]]
+def test_a_mask_has_its_image_s_name() -> None:
+    names = {"x/0013_sat.jpg": "0013", "x/14-SAT.tif": "14", "x/photo.jpg": "photo", "y/b.sat.PNG": "b.sat"}
+    names["y/satellite.jpeg"] = "satellite"
+    assert mask_names([Path(name) for name in names], Path("o")) == [Path(f"o/{n}_mask.png") for n in names.values()]
+
+
+def test_masks_in_a_folder_are_not_taken_for_images(shared_data: Callable[[str], Path]) -> None:
+    aerial, camvid = shared_data("aerial") / "val", shared_data("camvid") / "val"
+    assert find_scenes([aerial]) == sorted(aerial.glob("*_sat.jpg"))
+    assert find_scenes([camvid]) == sorted((camvid / "images").iterdir())
+    mask = min(aerial.glob("*_mask.png"))
+    assert find_scenes([mask, camvid / "masks"]) == [mask, *sorted((camvid / "masks").iterdir())], "what is asked for"
 
 
 def test_averaging_over_flips_takes_those_of_the_training(model: Model, chips: list[Path]) -> None:

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.images import images_at
 from headstart.data.order import Rows, batches, seed_of
 from headstart.data.pixels import Pixels
-from headstart.data.views import draw, plain_view, training_view
+from headstart.data.views import draw, plain_view
 from headstart.errors import HeadstartError
 from headstart.recipe import Recipe
 from headstart.tasks import Task
@@ -28,6 +29,8 @@ class Made:
 
     parts: tuple[Tensor, ...]
     """(M, D) each, or maps (M, D, h, w): these as float16 in the machine's memory, whatever trains on them."""
+    masks: Tensor | None
+    """uint8 (M, side, side): what lies under random views, where the task learns from masks."""
     place: NDArray[np.int64]
     """(N,): where each image of the index stands in the parts."""
     device: torch.device
@@ -53,6 +56,12 @@ class Embedded:
         """What the head is trained on in an epoch, (B, ...) each."""
         return (self.views[epoch % len(self.views)] if self.views else self.plain).of(rows)
 
+    def training_masks(self, rows: Rows, epoch: int, pixels: Pixels) -> Tensor:
+        """The masks under them, uint8 (B, H, W): of the views, or of the images as they are."""
+        view = self.views[epoch % len(self.views)] if self.views else self.plain
+        masks = pixels.masks(rows) if view.masks is None else view.masks[view.place[rows]]
+        return masks.to(view.device)
+
     def validation(self, rows: Rows) -> tuple[Tensor, ...]:
         """What is looked at, (B, ...) each."""
         return self.plain.of(rows)
@@ -64,34 +73,29 @@ def embed(
 ) -> Embedded:
     """Run the backbone of ``task``, in eval mode, over all images and over ``recipe.probe.views`` views of some.
 
-    ``train_rows`` are the training images that are used. Raises HeadstartError for views of images with masks, and when
-    the memory has no room for the maps.
+    ``train_rows`` are the training images that are used. Raises HeadstartError when memory has no room for the maps.
     """
-    if task.target == "mask" and recipe.probe.views:
-        raise HeadstartError(
-            f"probe.views: expected 0 for the task {recipe.task}, whose masks are of whole images, found"
-            f" {recipe.probe.views}",
-            "probe.views=0, or probe.once=false",
-        )
-    device, side = next(task.parameters()).device, recipe.side(recipe.train.epochs - 1)
+    device, with_masks = next(task.parameters()).device, task.target == "mask"
+    side = recipe.side(recipe.train.epochs - 1)
     task.eval()
 
     def run(rows: Rows, chance: Sequence[int | str] = ()) -> Made:
-        parts: tuple[Tensor, ...] = ()
+        kept: list[Tensor] = []
         for number, some in enumerate(batches(np.arange(len(rows)), recipe.val.batch)):
-            squares = pixels.batch(rows[some]).to(device)
+            images = images_at(pixels, rows[some], recipe.data, with_masks and bool(chance), device)
             if chance:
                 drawn = draw(recipe.views, len(some), torch.Generator().manual_seed(seed_of(*chance, number)))
-                images = training_view(squares, recipe.views, side, drawn)
+                view, mask = images.view(recipe.views, side, drawn), images.mask(side, drawn)
             else:
-                images = plain_view(squares, recipe.views)
-            seen = [_kept(part) for part in task.embed(images)]
-            parts = parts or _reserved(seen, len(rows))
-            for part, of_some in zip(parts, seen, strict=True):
+                view, mask = plain_view(images.pixels, recipe.views), None
+            seen = [*map(_small, task.embed(view)), *(() if mask is None else (mask.cpu(),))]
+            kept = kept or _reserved(seen, len(rows))
+            for part, of_some in zip(kept, seen, strict=True):
                 part[some] = of_some
+        masks = kept.pop() if with_masks and chance else None
         place = np.full(len(pixels), -1)
         place[rows] = np.arange(len(rows))
-        return Made(tuple(part.to(device) if part.ndim == 2 else part for part in parts), place, device)
+        return Made(tuple(part.to(device) if part.ndim == 2 else part for part in kept), masks, place, device)
 
     looked_at = [row for row, split in enumerate(pixels.index.splits) if split in ("val", "test")]
     with autocast:
@@ -100,12 +104,12 @@ def embed(
     return Embedded(plain, views)
 
 
-def _kept(part: Tensor) -> Tensor:
+def _small(part: Tensor) -> Tensor:
     """Features as they are; maps, which are large, by half: 11 bits of each number, finer than a mask can tell."""
     return part.float().cpu() if part.ndim == 2 else part.clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu()
 
 
-def _reserved(seen: Sequence[Tensor], count: int) -> tuple[Tensor, ...]:
+def _reserved(seen: Sequence[Tensor], count: int) -> list[Tensor]:
     """Room for as much as was seen of a first batch, for ``count`` images."""
     needed = count * sum(part[0].numel() * part.element_size() for part in seen)
     free = _available()
@@ -115,7 +119,7 @@ def _reserved(seen: Sequence[Tensor], count: int) -> tuple[Tensor, ...]:
             f" {free / 2**30:.1f} GiB available",
             "probe.once=false, which runs the backbone in every step",
         )
-    return tuple(torch.zeros(count, *part.shape[1:], dtype=part.dtype) for part in seen)
+    return [torch.zeros(count, *part.shape[1:], dtype=part.dtype) for part in seen]
 
 
 def _available() -> int | None:

@@ -10,7 +10,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 Rgb = Annotated[tuple[float, float, float], Strict(False)]
-Names = Annotated[tuple[str, ...], Strict(False)]
 Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
 
@@ -30,7 +29,7 @@ class Data(Part):
     resize: Literal["squash", "crop", "pad", "keep"] = "squash"
     """Reach the square by squashing, by cropping the centre, or by padding with black. `keep`: images keep their size,
     training sees random windows of `size`, and validation the whole of each; for tasks that answer with masks."""
-    ignore: Names = ()
+    ignore: Annotated[tuple[str, ...], Strict(False)] = ()
     """Classes of a mask whose pixels count neither in training nor in any figure, by name or by index."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the images held out when the data has no validation split of its own."""
@@ -236,7 +235,7 @@ class Insight(Part):
     """So many training images are looked at beside all validation images."""
     pictures: bool = True
     """Keep small copies of the images that are looked at, for the report."""
-    masks: Names = ()
+    masks: Annotated[tuple[str, ...], Strict(False)] = ()
     """Validation images whose predicted masks are kept at these epochs, by name (`0013`); empty: the first few."""
 
 

@@ -120,7 +120,7 @@ class Plan:
         if self.masks:  # no epoch is chosen, and no neighbours are looked for
             changes |= {"keep.metric": "last", "insight.sample": 0, "insight.epochs": []}
             changes |= {"optimizer.lr": lr or self.recipe.optimizer.lr}
-            changes |= {"probe.method": "steps", "probe.views": 0} if frozen else {}
+            changes |= {"probe.method": "steps"} if frozen else {}
         elif not self.tuned:  # one recipe for all: the epoch is the recipe's choice, and judged by cross-fitting
             changes["insight.epochs"] = list(range(1, self.recipe.train.epochs + 1))
         elif frozen:

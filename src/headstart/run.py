@@ -7,6 +7,9 @@
     metrics.csv            a row per epoch and split
     predictions.csv        validation images at the best epoch: file, label, prediction, probabilities; only
                            of a task that answers with classes
+    confusion.safetensors  validation images at the best epoch: pixels by class and predicted class, (N, K, K), the
+                           images in their order; only of a task that answers with masks
+    masks/                 of it too: some validation images, their masks, and those predicted after some epochs
     architecture.json      the network: its stages, shapes and parameters
     features/images.csv    the images that are looked at over time: validation, and a sample of training
     features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
@@ -34,6 +37,7 @@ from typing import Any
 
 from headstart import recipe as recipes
 from headstart.errors import HeadstartError
+from headstart.palette import Palette
 from headstart.recipe import Recipe
 
 Row = dict[str, Any]
@@ -166,6 +170,12 @@ class RunFolder:
     def classes(self) -> list[str]:
         """Class names, in the order of the network's outputs."""
         return list(self.data["classes"])
+
+    @property
+    def palette(self) -> Palette | None:
+        """The classes of the masks that the network answers with; None where it answers with none."""
+        content = self.data.get("palette")
+        return None if content is None else Palette.from_json(content)
 
     @property
     def metrics(self) -> list[Row]:

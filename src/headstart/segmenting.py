@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from headstart.data.decode import Unreadable
 from headstart.data.mask_files import Bands, mask_names, write_mask
+from headstart.data.pairs import find_pairs
 from headstart.data.scenes import Scene, open_scene, size_of
 from headstart.errors import HeadstartError
 from headstart.palette import Palette
-from headstart.predict import Model
+from headstart.predict import Model, find_images
 from headstart.tiles import Ask, blended, count, flipped
 
 SIDE, OVERLAP = 512, 128
@@ -50,6 +52,20 @@ class Written:
     """The masks that were written."""
     unreadable: tuple[tuple[Path, str], ...]
     """(file, reason)."""
+
+
+def find_scenes(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The image files that folders, patterns and names mean, less the masks beside them in a folder.
+
+    Raises HeadstartError for a place where there is none.
+    """
+    files: list[Path] = []
+    for place in places:
+        found, pairs = find_images([place]), None
+        if Path(place).is_dir():
+            pairs = find_pairs([file.relative_to(place).as_posix() for file in found])
+        files += found if pairs is None else [Path(place) / name for name in (*pairs.mask_of, *pairs.apart)]
+    return files
 
 
 def predict_masks(

@@ -29,6 +29,7 @@ from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, looked_at, surroundings
 from headstart.run import RunFolder, refuse_unless_free, write_trained_on
+from headstart.shown import show_truth, shown_rows
 from headstart.tasks import Task, task_named
 
 Decoding = Callable[[int, int], None]
@@ -61,6 +62,11 @@ class Training:
         """The training images that are looked at beside the validation images: always the same, drawn by the seed."""
         order = training_order(seed_of("sample", self.recipe.seed), 0, len(self.train_rows))
         return self.train_rows[np.sort(order[: self.recipe.insight.sample])]
+
+    @property
+    def shown(self) -> list[int]:
+        """The validation images whose masks are kept over the epochs."""
+        return shown_rows(self.pixels.index, self.recipe.insight.masks)
 
     @property
     def steps(self) -> int:
@@ -106,6 +112,8 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
         seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
         if recipe.insight.pictures:
             training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
+        if training.task.target == "mask":
+            show_truth(training.run, training.pixels, training.shown)
         training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
         training.run.write_json("architecture.json", architecture(training.task, recipe.data.size))
     fabric.barrier()

@@ -41,7 +41,7 @@ def mask_names(files: Sequence[Path], out: Path) -> list[Path]:
                 f"--out {out}: expected another folder than that of the images, found {file.name} in it",
                 f"--out {out}-predicted",
             )
-        stem = re.sub(r"_sat$", "", file.stem, flags=re.IGNORECASE)
+        stem = re.sub(r"[_-]sat$", "", file.stem, flags=re.IGNORECASE)
         name = f"{stem}_mask.tif" if is_placed(file) else f"{stem}_mask.png"
         other = taken.setdefault(stem.casefold(), file)
         if other is not file:
@@ -52,17 +52,6 @@ def mask_names(files: Sequence[Path], out: Path) -> list[Path]:
             )
         names.append(out / name)
     return names
-
-
-def without_masks(files: Sequence[Path]) -> list[Path]:
-    """``files`` less the masks that lie beside their images: ``0013_mask.png`` beside ``0013_sat.jpg``."""
-    there = {(file.parent, file.stem) for file in files}
-
-    def is_mask(file: Path) -> bool:
-        stem = file.stem.removesuffix("_mask")
-        return stem != file.stem and any((file.parent, of) in there for of in (f"{stem}_sat", stem))
-
-    return [file for file in files if not is_mask(file)]
 
 
 def write_mask(scene: Scene, mask: Bands, palette: Palette, name: Path, overlay: bool = False) -> None:

@@ -64,6 +64,10 @@ class Draw:
         """The draws of some of the images."""
         return Draw(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def of_window(self, other: Draw) -> Draw:
+        """The same changes of the windows that ``other`` has: two views of one window."""
+        return replace(self, zoom=other.zoom, place=other.place)
+
 
 def draw(settings: Views, count: int, generator: torch.Generator) -> Draw:
     """Draw the changes of ``count`` images.
