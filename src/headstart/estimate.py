@@ -109,7 +109,9 @@ class Stopwatch:
         return speed.start + maps + decoder.image * recipe.train.epochs * (self.train + VALIDATION * val)
 
     def _area(self, recipe: Recipe) -> float:
-        """Pixels of an image that is looked at."""
+        """Pixels of an image that is looked at; without masks or classes, two views of it as large as training's."""
+        if recipe.task == "byol":
+            return _side(recipe) ** 2
         if recipe.data.resize != "keep":
             return recipe.data.size**2
         return math.prod(self.pixels.batch([0]).shape[-2:])
