@@ -79,6 +79,7 @@ def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.Carryin
         assert cell.right.mean() == pytest.approx(hs.Run(run.path).accuracy)
         assert cell.seconds_train > 0
         assert cell.images_seen == (2 * 48 if cell.setting == "A" else cell.labels)
+        assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
         assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
     chosen = {cell.chosen["lr"] for cell in study.cells if cell.setting == "A"}
     assert chosen == {carrying.lr["A"]}
@@ -374,6 +375,8 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
     assert "(4 of 4 cells)" in shown.err
     assert "from scratch" in shown.out
     assert str(plan.out / "report.html") in shown.out
+    best = max("AG", key=lambda each: [cell.right.mean() for cell in read_study(plan.out / "study.json").at(each, 1.0)])
+    assert f"headstart predict {plan.cell_folder(best, 1.0, 0)} IMAGES" in shown.out
     table = hs.study(
         plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),
         console=Console(file=io.StringIO()),

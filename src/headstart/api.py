@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from headstart.data.check import Health
     from headstart.insight.cells import Study
+    from headstart.insight.iou import MaskMeasures
     from headstart.insight.learned import Learned
     from headstart.insight.measures import Measures
     from headstart.plan import Plan
     from headstart.predict import Predictions
     from headstart.recipe import Recipe
     from headstart.run import Row, RunFolder
+    from headstart.segmenting import MaskPredictions, Written
     from headstart.training import Training
 
 Place = str | os.PathLike[str]
@@ -92,21 +94,56 @@ class Run:
 
         return write_report(self.folder)
 
-    def predict(self, images: Place | Iterable[Place], unfinished: bool = False) -> Predictions:
-        """Look at images: files, folders or patterns. Unreadable ones are named in the answer and left out."""
+    def predict(
+        self, images: Place | Iterable[Place], unfinished: bool = False, flip: bool = False
+    ) -> Predictions | MaskPredictions:
+        """Look at images: files, folders or patterns. Unreadable ones are named in the answer and left out.
+
+        The answer is labels, or masks of a run that was trained on them; images are then of any size. With ``flip``
+        masks are averaged over mirror images.
+        """
         from headstart.predict import find_images, load, predict
+        from headstart.segmenting import find_scenes, predict_masks
 
-        places = [images] if isinstance(images, str | os.PathLike) else list(images)
-        return predict(load(self.folder, unfinished), find_images(places))
+        model = load(self.folder, unfinished)
+        if model.palette is not None:
+            return predict_masks(model, find_scenes(_places(images)), flip)
+        return predict(model, find_images(_places(images)))
 
-    def evaluate(self, data: Place, split: str | None = None, unfinished: bool = False) -> Measures:
-        """All measures, with bootstrap intervals, on the labelled images of a folder."""
+    def write_masks(
+        self,
+        images: Place | Iterable[Place],
+        out: Place,
+        overlay: bool = False,
+        flip: bool = False,
+        unfinished: bool = False,
+    ) -> Written:
+        """Write the mask of each image into the folder ``out``, as the training masks are; large images need no memory.
+
+        ``photo_mask.png`` for ``photo.jpg``, and with ``overlay`` the image under its mask too.
+        """
+        from headstart.predict import load
+        from headstart.segmenting import find_scenes, write_masks
+
+        return write_masks(load(self.folder, unfinished), find_scenes(_places(images)), Path(out), overlay, flip)
+
+    def evaluate(self, data: Place, split: str | None = None, unfinished: bool = False) -> Measures | MaskMeasures:
+        """All measures, with bootstrap intervals, on a folder of labelled images, or of pairs of image and mask."""
+        from headstart.insight.iou import measure_masks
         from headstart.insight.measures import measure
+        from headstart.judging import evaluate_masks
         from headstart.predict import evaluate, load
 
         model = load(self.folder, unfinished)
+        if model.palette is not None:
+            found = evaluate_masks(model, self.folder, os.fspath(data), split)
+            return measure_masks(found.confusion, model.classes)
         answer = evaluate(model, self.folder, os.fspath(data), split)
         return measure(answer.labels, answer.probabilities, model.classes)
+
+
+def _places(images: Place | Iterable[Place]) -> list[Place]:
+    return [images] if isinstance(images, str | os.PathLike) else list(images)
 
 
 def check(data: Place, group: str | None = None, val_fraction: float = 0.2) -> Health:

@@ -82,12 +82,13 @@ def embed(
     def run(rows: Rows, chance: Sequence[int | str] = ()) -> Made:
         kept: list[Tensor] = []
         for number, some in enumerate(batches(np.arange(len(rows)), recipe.val.batch)):
-            images = images_at(pixels, rows[some], recipe.data, with_masks and bool(chance), device)
+            mask = None
             if chance:
+                images = images_at(pixels, rows[some], recipe.data, with_masks, device)
                 drawn = draw(recipe.views, len(some), torch.Generator().manual_seed(seed_of(*chance, number)))
                 view, mask = images.view(recipe.views, side, drawn), images.mask(side, drawn)
-            else:
-                view, mask = plain_view(images.pixels, recipe.views), None
+            else:  # all of one size, so that their maps are too
+                view = plain_view(pixels.batch(rows[some]).to(device), recipe.views)
             seen = [*map(_small, task.embed(view)), *(() if mask is None else (mask.cpu(),))]
             kept = kept or _reserved(seen, len(rows))
             for part, of_some in zip(kept, seen, strict=True):

@@ -141,7 +141,13 @@ class Decoder(Part):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Dropout within the decoder (of FCN-32s: after either of its two wide layers)."""
     auxiliary: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the auxiliary classifier's loss (`deeplabv3`); 0: no auxiliary classifier."""
+    """Weight of the auxiliary classifier's loss (`deeplabv3` only); 0: no auxiliary classifier."""
+
+    @model_validator(mode="after")
+    def _auxiliary_is_of_deeplabv3(self) -> Decoder:
+        if self.auxiliary and self.name != "deeplabv3":
+            raise ValueError(f"decoder.auxiliary: expected 0 with decoder.name {self.name}, found {self.auxiliary}")
+        return self
 
 
 class Loss(Part):

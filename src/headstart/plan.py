@@ -128,6 +128,7 @@ class Plan:
             changes |= {"keep.metric": "last", "insight.epochs": []}
         else:
             changes |= {"keep.metric": "last", "optimizer.lr": lr or self.recipe.optimizer.lr}
+            changes["insight.epochs"] = self.recipe.insight.epochs or [self.recipe.train.epochs]  # what the table reads
         return override(self.recipe, changes)
 
     def tunings(self, setting: str) -> dict[float, tuple[Path, Recipe]]:

@@ -69,7 +69,7 @@ def find_scenes(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def predict_masks(
-    model: Model, palette: Palette, files: Sequence[Path], flip: bool = False, progress: Counting | None = None
+    model: Model, files: Sequence[Path], flip: bool = False, progress: Counting | None = None
 ) -> MaskPredictions:
     """The masks of ``files``; those that cannot be read are named and left out.
 
@@ -81,12 +81,13 @@ def predict_masks(
         found.append((files[number], np.concatenate([rows for _, rows in mask])))
 
     unreadable = _look(model, files, flip, progress, keep)
-    return MaskPredictions(palette, tuple(file for file, _ in found), tuple(mask for _, mask in found), unreadable)
+    return MaskPredictions(
+        _palette(model), tuple(file for file, _ in found), tuple(mask for _, mask in found), unreadable
+    )
 
 
 def write_masks(
     model: Model,
-    palette: Palette,
     files: Sequence[Path],
     out: Path,
     overlay: bool = False,
@@ -97,7 +98,7 @@ def write_masks(
 
     Raises HeadstartError, before anything is written, where two masks would have one name (`mask_names`).
     """
-    names = mask_names(files, out)
+    names, palette = mask_names(files, out), _palette(model)
     written: list[Path] = []
 
     def write(number: int, scene: Scene, mask: Bands) -> None:
@@ -106,6 +107,12 @@ def write_masks(
 
     unreadable = _look(model, files, flip, progress, write)
     return Written(tuple(written), unreadable)
+
+
+def _palette(model: Model) -> Palette:
+    if model.palette is None:
+        raise ValueError("expected a model that answers with masks, found one that answers with labels")
+    return model.palette
 
 
 def asking(model: Model, flip: bool = False) -> Ask:

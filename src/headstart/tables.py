@@ -15,6 +15,7 @@ from headstart.run import Row, best_epoch
 if TYPE_CHECKING:
     from headstart.data.check import Health
     from headstart.data.findings import Finding
+    from headstart.insight.iou import MaskMeasures
     from headstart.insight.learned import Learned
     from headstart.insight.measures import Interval, Measures
     from headstart.insight.results import Result, Results
@@ -87,6 +88,37 @@ def measures_table(measures: Measures, split: str) -> Table:
             form = ".2%" if name in shares else ".4f"
             table.add_row(name, f"{interval.value:{form}}", f"{interval.low:{form}} to {interval.high:{form}}")
     return table
+
+
+def mask_measures_table(measures: MaskMeasures, split: str) -> Table:
+    """IoU and Dice of each class and their means, with intervals over images, and how they are counted."""
+    of_mean = [each.name for each in measures.per_class if each.iou is not None]
+    undefined = f"; {', '.join(measures.undefined)}: neither there nor predicted, so undefined" * bool(
+        measures.undefined
+    )
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title=f"{measures.images} images ({split})",
+        caption=f"over all pixels of all images together that are not ignored; the mean is of {len(of_mean)} classes:"
+        f" {', '.join(of_mean)}{undefined}",
+        caption_justify="left",
+    )
+    for title in ("class", "IoU", "95 % interval", "Dice", "pixels", "predicted"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    all_pixels = max(1, sum(each.pixels for each in measures.per_class))
+    for each in measures.per_class:
+        shares = (f"{count / all_pixels:.1%}" for count in (each.pixels, each.predicted))
+        dice = "" if each.dice is None else f"{each.dice:.4f}"
+        table.add_row(Text(each.name), *_with_interval(each.iou), dice, *shares)
+    table.add_row("mean", *_with_interval(measures.miou), f"{measures.mean_dice:.4f}")
+    table.add_row("pixel accuracy", *_with_interval(measures.accuracy))
+    return table
+
+
+def _with_interval(figure: Interval | None) -> tuple[str, str]:
+    return ("", "") if figure is None else (f"{figure.value:.4f}", f"{figure.low:.4f} to {figure.high:.4f}")
 
 
 def learned_table(learned: Learned) -> Table:
@@ -179,14 +211,20 @@ def _header(health: Health) -> Text:
 
 
 def _classes(health: Health) -> Table:
+    """Images per class and split; with masks, their share of the pixels too."""
     table = Table()
     table.add_column(f"class ({len(health.classes)})")
     for split in health.counts:
-        table.add_column(split, justify="right")
+        table.add_column(f"{split} pixels (images)" if health.shares else split, justify="right")
     for name in health.classes[:CLASSES]:
-        table.add_row(Text(_printable(name)), *(f"{counts[name]:,}" for counts in health.counts.values()))
+        cells = {split: f"{counts[name]:,}" for split, counts in health.counts.items()}
+        for split, shares in health.shares.items():
+            cells[split] = f"{shares[name]:.2%} ({cells[split]})"
+        table.add_row(Text(_printable(name)), *cells.values())
     if len(health.classes) > CLASSES:
         table.add_row(Text(f"and {len(health.classes) - CLASSES} more classes", "dim"))
+    if any(health.left_out.values()):
+        table.add_row(Text("left out", "dim"), *(Text(f"{share:.2%}", "dim") for share in health.left_out.values()))
     return table
 
 

@@ -199,6 +199,7 @@ def _prepare(
         known = len(rows)
         rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
         left_out = known - len(rows)
+    task.prepare(pixels, rows)
     training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())

@@ -102,3 +102,14 @@ def test_the_largest_fraction_is_one_where_two_can_be_compared(made_study: MadeS
     assert Results(made_study(skip=lambda s, f, k: f == 1 and s != "D")).most == 0.25
     assert Results(made_study("A")).most == 1
     assert Results(made_study(skip=lambda *_: True)).most is None
+
+
+def test_the_model_to_use_is_of_the_best_setting_and_no_seed_is_picked_by_its_accuracy(made_study: MadeStudy) -> None:
+    for right, best in (({}, "F"), ({"D": 0.99}, "D")):
+        model = Results(made_study(right=right)).model
+        assert model is not None
+        assert (model.setting, model.fraction, model.seed) == (best, 1.0, 0)
+    begun = Results(made_study(right={"F": 0.99}, fail=lambda s, f, k: s == "F" and k == 0)).model
+    assert begun is not None
+    assert (begun.setting, begun.seed) == ("F", 1)
+    assert Results(made_study(skip=lambda *_: True)).model is None

@@ -93,6 +93,8 @@ def test_worth_is_said_at_the_fewest_labels_within_the_data(made_study: MadeStud
     (one,) = of_worth(Results(made_study("AB", fractions=(1.0,))))
     assert "needs training from scratch with two label fractions" in one
     assert list(of_worth(Results(made_study("BD")))) == []
+    begun = made_study("AD", skip=lambda s, f, k: s == "A")
+    assert list(of_worth(Results(begun))) == [], "both fractions are to come"
 
 
 def test_harm_is_said_only_beyond_the_interval(made_study: MadeStudy) -> None:
@@ -138,6 +140,7 @@ def test_one_seed_is_owned_up_to(made_study: MadeStudy) -> None:
     some = Results(made_study("AD", skip=lambda s, f, k: s == "A" and k > 0))
     assert next(of_seeds(some)).startswith("3 of 6 lines rest on one seed so far")
     assert list(of_seeds(Results(made_study(seeds=(0, 1))))) == []
+    assert "One seed so far" in next(of_seeds(Results(made_study(skip=lambda s, f, k: k > 0))))
 
 
 def test_images_that_pre_training_did_without_are_counted(made_study: MadeStudy) -> None:

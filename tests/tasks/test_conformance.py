@@ -158,5 +158,5 @@ def test_public_methods_say_what_they_take_and_give(built: Built) -> None:
 
 
 def test_an_unknown_task_is_an_error() -> None:
-    with pytest.raises(hs.HeadstartError, match="expected byol or classify, found clasify; nearest: classify"):
+    with pytest.raises(hs.HeadstartError, match="expected byol, classify, segment, found clasify; nearest: classify"):
         task_named("clasify")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -14,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data import duplicates, findings
-from headstart.data.decode import Unreadable, read
+from headstart.data import duplicates, findings, mask_findings, palettes
+from headstart.data.decode import Unreadable, read, require_plain, upright_size
 from headstart.data.findings import SPLITS, Finding, Look
 from headstart.data.index import UNLABELLED, Index
 from headstart.data.layouts import scan
+from headstart.data.mask_looks import Looks, census_of, look_at_masks, occurrences
+from headstart.data.pairs import waiting_rows, with_classes
 from headstart.data.split import hold_out
-
-Report = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
+from headstart.data.threads import Report, over
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Health:
     """Images per split; under ``all`` where there is no split."""
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    """Split -> class -> images."""
+    """Split -> class -> images; with masks, images in which the class occurs."""
     sizes: dict[str, tuple[int, float, int]]
     """``width`` and ``height`` -> least, median and greatest, in pixels; empty when no file could be read."""
     modes: dict[str, int]
@@ -47,6 +46,12 @@ class Health:
     """JPEG, PNG, ... -> images."""
     findings: tuple[Finding, ...]
     """The gravest first."""
+    shares: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Of masks: split -> class -> share of the pixels that count."""
+    left_out: dict[str, float] = field(default_factory=dict)
+    """Of masks: split -> share of all pixels that do not count."""
+    to_name: tuple[str, str] | None = None
+    """Of masks whose classes nothing names: (file name, text) of a file to fill in."""
 
     @property
     def usable(self) -> bool:
@@ -73,10 +78,13 @@ def check(
     training would make of ``val_fraction`` is judged. Raises HeadstartError when the layout cannot be understood.
     """
     index = scan(root, group)
-    if not index.positions("val") and UNLABELLED not in index.labels:
+    waiting = [index.paths[row] for row in waiting_rows(index)]
+    index = with_classes(index.without(waiting_rows(index))) if index.masks else index
+    if not index.positions("val") and (index.masks or UNLABELLED not in index.labels):
         index = hold_out(index, val_fraction)
     looks, thumbs, faults = _look(index, progress)
-    found = sorted(_find(index, group, looks, thumbs, faults), key=_gravity)
+    masks, mask_faults = look_at_masks(index, progress) if index.masks else ({}, {})
+    found = [*_find(index, group, looks, thumbs, faults), *_find_in_masks(index, looks, masks, mask_faults, waiting)]
     splits = [split for split in SPLITS if index.positions(split)]
     images = Counter(index.splits)
     return Health(
@@ -85,12 +93,37 @@ def check(
         split="made" if index.split_made else "given" if splits else "none",
         images={split or "all": images[split] for split in (*SPLITS, "") if images[split]},
         classes=index.classes,
-        counts={split: index.counts(split) for split in splits},
+        counts={split: _counts(index, masks, split) for split in splits},
         sizes=_sizes(looks),
         modes=dict(Counter(look.mode for look in looks.values()).most_common()),
         formats=dict(Counter(look.format for look in looks.values()).most_common()),
-        findings=tuple(found),
+        findings=tuple(sorted(found, key=_gravity)),
+        **_pixels(index, masks, splits),
     )
+
+
+def _counts(index: Index, masks: Looks, split: str) -> dict[str, int]:
+    if not index.masks:
+        return index.counts(split)
+    return {name: len(rows) for name, rows in occurrences(index, masks, split).items()}
+
+
+def _pixels(index: Index, masks: Looks, splits: list[str]) -> dict[str, Any]:
+    """The fields of `Health` that are of masks."""
+    if index.palette is None:
+        return {}
+    count = len(index.classes)
+    census = {split: census_of(index, masks, split) for split in splits}
+    counted = {split: pixels[:count] for split, pixels in census.items()}
+    named = palettes.palette_file(index.root, [index.root / mask for mask in index.masks if mask])
+    return {
+        "shares": {
+            split: dict(zip(index.classes, (pixels / max(1, pixels.sum())).tolist(), strict=True))
+            for split, pixels in counted.items()
+        },
+        "left_out": {split: float(pixels[count:].sum() / max(1, pixels.sum())) for split, pixels in census.items()},
+        "to_name": palettes.to_fill_in(index.palette) if named is None and index.palette.names else None,
+    }
 
 
 def _gravity(finding: Finding) -> tuple[int, bool]:
@@ -105,8 +138,9 @@ def _find(
     thumbs: NDArray[np.uint8],
     faults: dict[int, tuple[str, str]],
 ) -> Iterator[Finding]:
-    yield from findings.of_labels(index)
-    yield from findings.of_splits(index)
+    if not index.masks:
+        yield from findings.of_labels(index)
+        yield from findings.of_splits(index)
     yield from findings.of_groups(index, group)
     yield from findings.of_files(index, faults)
     pictures = duplicates.same_content({row: look.content for row, look in looks.items()})
@@ -115,8 +149,28 @@ def _find(
     near = [sorted(row for picture in some for row in pictures[picture]) for some in alike]
     yield from findings.of_copies(index, near, exact=False)
     yield from findings.of_pictures(index, looks)
-    yield from findings.of_unlisted(index)
+    if not index.masks:
+        yield from findings.of_unlisted(index)
     yield from findings.of_bystanders(index)
+
+
+def _find_in_masks(
+    index: Index,
+    looks: dict[int, Look],
+    masks: Looks,
+    faults: dict[int, tuple[str, str]],
+    waiting: list[str],
+) -> Iterator[Finding]:
+    if not index.masks:
+        return
+    yield from mask_findings.of_pairs(index)
+    yield from mask_findings.of_pair_splits(index)
+    yield from mask_findings.of_mask_files(index, faults)
+    yield from mask_findings.of_mask_sizes(index, looks, masks)
+    yield from mask_findings.of_colours(index, masks)
+    yield from mask_findings.of_classes(index, masks)
+    yield from mask_findings.of_names(index)
+    yield from mask_findings.of_waiting(waiting)
 
 
 def _look(
@@ -129,24 +183,22 @@ def _look(
 
     def one(row: int) -> Look | Unreadable:
         try:
-            picture = read(index.root / index.paths[row], enough_for=duplicates.SIDE)
+            file = index.root / index.paths[row]
+            picture = read(file, enough_for=duplicates.SIDE)
+            if index.masks:
+                require_plain(picture)
         except Unreadable as error:
             return error
         small = picture.rgb.convert("L").resize((duplicates.SIDE, duplicates.SIDE), Image.Resampling.LANCZOS)
         thumbs[row] = np.asarray(small)
-        return Look(picture.content, picture.size, picture.mode, picture.format, picture.rotated)
+        upright = upright_size(file)[::-1] if picture.rotated else picture.size
+        return Look(picture.content, picture.size, picture.mode, picture.format, picture.rotated, upright)
 
-    threads = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for row, result in enumerate(threads.map(one, range(len(index)))):
-            if isinstance(result, Unreadable):
-                faults[row] = (result.kind, result.detail)
-            else:
-                looks[row] = result
-            if progress is not None:
-                progress(row + 1, len(index))
-    finally:
-        threads.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the rest
+    for row, result in over(len(index), one, progress):
+        if isinstance(result, Unreadable):
+            faults[row] = (result.kind, result.detail)
+        else:
+            looks[row] = result
     return looks, thumbs, faults
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -12,9 +13,11 @@ from headstart.data.decode import Unreadable, opened, upright_size
 from headstart.data.index import UNLABELLED, Index
 from headstart.data.masks import require_mask
 from headstart.data.pairs import waiting_rows, with_classes
-from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
+
+if TYPE_CHECKING:  # `check` needs no torch
+    from headstart.data.pixels import Pixels
 
 STRANGE = 0.5
 """Masks with a larger share of pixels in no colour of their palette are masks of something else."""

@@ -45,6 +45,8 @@ class Look:
     mode: str
     format: str
     rotated: bool
+    upright: tuple[int, int] | None = None
+    """Width and height after EXIF's rotation; None: as `size`."""
 
 
 def count(number: int, noun: str) -> str:
@@ -210,13 +212,14 @@ def of_unlisted(index: Index) -> Iterator[Finding]:
 def of_bystanders(index: Index) -> Iterator[Finding]:
     """Files that lie among the images and are not looked at: phone formats and the like."""
     folders = {path.rpartition("/")[0] for path in index.paths}
-    used, left = set(index.paths), []
+    used, left = {*index.paths, *index.masks}, []
     for folder in sorted(folders):
         with os.scandir(index.root / folder) as entries:
             names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
         paths = [f"{folder}/{name}".lstrip("/") for name in sorted(names) if not is_image(name)]
         left += [path for path in paths if path not in used]
-    left = [name for name in left if not name.lower().endswith((".csv", ".md"))]
+    known = (".csv", ".md", *(("classes.txt",) if index.masks else ()))
+    left = [name for name in left if not name.lower().endswith(known)]
     if left:
         suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in left)  # noqa: PTH122
         kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in suffixes.most_common(3))

@@ -36,9 +36,13 @@ class Images:
 
 
 def images_at(pixels: Pixels, rows: Rows, data: Data, masks: bool, device: torch.device) -> Images:
-    """The images at some rows of a table, and if asked their masks."""
-    return Images(
-        pixels.batch(rows).to(device),
-        pixels.masks(rows).to(device) if masks else None,
-        torch.from_numpy(pixels.sizes[rows]) if data.resize == "keep" else None,
-    )
+    """The images at some rows of a table, and if asked their masks.
+
+    Images that keep their size are as large as the largest of these rows; the others lie in its upper left.
+    """
+    images, under = pixels.batch(rows), pixels.masks(rows) if masks else None
+    sizes = torch.from_numpy(pixels.sizes[rows]) if data.resize == "keep" else None
+    if sizes is not None:
+        height, width = sizes.amax(dim=0).tolist()
+        images, under = images[..., :height, :width], None if under is None else under[..., :height, :width]
+    return Images(images.to(device), None if under is None else under.to(device), sizes)

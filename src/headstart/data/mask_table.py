@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +13,11 @@ from numpy.typing import NDArray
 from headstart.data.decode import Unreadable
 from headstart.data.masks import examine_mask, read_mask
 from headstart.data.store import Notes, make_table, open_table, place_of, read_notes
+from headstart.data.threads import Report, over
 from headstart.palette import NOTHING, Palette
 
 VERSION = 1
 """Part of the key: raised when the same file would give another mask."""
-Report = Callable[[int, int], None]
-"""Called with (masks done, masks in all)."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +86,12 @@ def _fill(
         return mask.content, [*counts[:names], counts[NOTHING]], mask.outside.pixels, None
 
     notes: Notes = {"contents": [], "census": [], "outside": [], "unreadable": {}}
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for row, (content, census, outside, fault) in enumerate(threads.map(one, range(len(files)))):
-            notes["contents"].append(content)
-            notes["census"].append(census)
-            notes["outside"].append(outside)
-            if fault is not None:
-                notes["unreadable"][row] = fault
-            if report is not None:
-                report(row + 1, len(files))
+    for row, (content, census, outside, fault) in over(len(files), one, report):
+        notes["contents"].append(content)
+        notes["census"].append(census)
+        notes["outside"].append(outside)
+        if fault is not None:
+            notes["unreadable"][row] = fault
     return notes
 
 

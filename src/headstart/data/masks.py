@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Strays:
     """Pixels of a mask whose colour, or number, is no class's own."""
 
     pixels: int = 0
-    commonest: Mapping[str, int] | None = None
+    commonest: Mapping[str, int] = field(default_factory=dict)
     """Some of them: ``#0080ff`` or ``17`` -> pixels."""
 
 

@@ -24,6 +24,7 @@ from headstart.data.decode import Picture, Resize, Unreadable, framed, read, req
 from headstart.data.index import Index
 from headstart.data.mask_table import MaskTable, decode_masks
 from headstart.data.store import Notes, make_table, open_table, place_of, read_notes
+from headstart.data.threads import Report, over
 from headstart.errors import HeadstartError
 from headstart.recipe import Data
 
@@ -32,8 +33,6 @@ VERSION = 1
 UNEVEN = 8
 """With data.resize=keep, so many times what the images hold the table may be: each takes as much as the largest."""
 
-Report = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
 Rows = NDArray[np.int64]
 
 
@@ -183,13 +182,10 @@ def _fill(
         return picture.content, None
 
     contents, unreadable = [], {}
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for row, (content, fault) in enumerate(threads.map(one, range(len(files)))):
-            contents.append(content)
-            if fault is not None:
-                unreadable[row] = fault
-            if progress is not None:
-                progress(row + 1, len(files))
+    for row, (content, fault) in over(len(files), one, progress):
+        contents.append(content)
+        if fault is not None:
+            unreadable[row] = fault
     notes: Notes = {"contents": contents, "unreadable": unreadable}
     return notes | {"sizes": sizes.tolist()} if settings.resize == "keep" else notes
 

@@ -93,6 +93,15 @@ class Results:
                     return fraction
         return None
 
+    @property
+    def model(self) -> Cell | None:
+        """The cell whose network to use: of the best setting with the most labels, the first seed that is done.
+
+        No seed is picked by its accuracy, which would be too kind to it: what is told of the setting is told of all.
+        """
+        best = self.at(self.most)[:1] if self.most is not None else []
+        return self.study.at(best[0].setting, best[0].fraction)[0] if best else None
+
     def difference(self, setting: str, other: str, fraction: float) -> Difference | None:
         """What ``setting`` is above ``other``, over the seeds that both have done; None where there is no such seed."""
         key = (setting, other, fraction)

@@ -126,7 +126,7 @@ def of_questions(results: Results) -> Iterator[str]:
 def of_worth(results: Results) -> Iterator[str]:
     """For each setting but the floor the worth at its fewest labels, within the data where there is such a one."""
     if len(results.of("A")) < 2:
-        if len(results.lines) > 1 and "A" in results.study.settings:
+        if len(results.lines) > 1 and "A" in results.study.settings and len(results.study.fractions) < 2:
             yield "Worth in labels needs training from scratch with two label fractions or more: --labels 0.1,0.25,1."
         return
     for setting in results.study.settings:
@@ -212,10 +212,11 @@ def of_seeds(results: Results) -> Iterator[str]:
     lines = results.lines
     single = [line for line in lines if line.seeds == 1]
     if single and len(single) == len(lines):
-        yield (
-            "One seed for each cell: the intervals hold the chance of the images only, not that of the training."
-            " Three seeds would show how much a result owes to luck."
-        )
+        only = "the intervals hold the chance of the images only, not that of the training."
+        if len(results.study.seeds) == 1:
+            yield f"One seed for each cell: {only} Three seeds would show how much a result owes to luck."
+        else:
+            yield f"One seed so far: {only} The next seeds show how much a result owes to luck."
     elif single:
         yield f"{len(single)} of {len(lines)} lines rest on one seed so far: their intervals hold only images' chance."
 

@@ -28,6 +28,8 @@ class Taps(NamedTuple):
     """Pixels of the image per pixel of the last map; images are padded to a multiple of it."""
     classifier: bool
     """Whether VGG's fc6 and fc7 are run over the last map, as convolutions."""
+    channels: tuple[int, ...] = ()
+    """Of each map."""
 
 
 def build_segmenter(name: str, settings: Decoder, classes: int) -> tuple[nn.Module, AnyDecoder, Taps]:
@@ -51,8 +53,8 @@ def build_segmenter(name: str, settings: Decoder, classes: int) -> tuple[nn.Modu
     taps = Taps(_places(strides, settings), strides[-1], settings.name == "fcn32s" and isinstance(of_vgg, ConvMlp))
     if taps.classifier:
         of_vgg.drop.p = settings.dropout  # type: ignore[union-attr]
-    channels = _use_only(backbone, taps, tried_side(name))
-    return backbone, DECODERS[settings.name](channels, taps.stride, classes, settings), taps
+    taps = taps._replace(channels=_use_only(backbone, taps, tried_side(name)))
+    return backbone, DECODERS[settings.name](taps.channels, taps.stride, classes, settings), taps
 
 
 def maps_of(backbone: nn.Module, images: Tensor, taps: Taps) -> Maps:
