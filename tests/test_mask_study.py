@@ -27,7 +27,7 @@ SMALL = {
     "views.sizes": [],
     "backbone.name": "resnet10t",
     "decoder.channels": 16,
-    "train.epochs": 3,
+    "train.epochs": 2,
     "train.batch": 4,
 }
 BYOL = {
@@ -90,7 +90,7 @@ def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: Car
         assert cell.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
         assert run.recipe.backbone.train == (cell.setting == "A")
         assert cell.labels == 12 * cell.fraction
-        assert cell.images_seen == 3 * 12
+        assert cell.images_seen == 2 * 12
         assert (cell.ece, cell.knn, cell.optimism) == (None, None, None)
         assert cell.chosen == {"lr": carried_out.lr[cell.setting]}
 
@@ -150,9 +150,9 @@ def test_an_estimate_knows_decoders(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_the_recipes_are_those_for_masks_unless_others_are_asked_for(tiles: Path, photos: Path) -> None:
-    asked = plan_study(tiles, None, None, "ABC", None, 2, None, None, None, {"train.epochs": 2}, True)
+    asked = plan_study(tiles, None, None, "ABC", None, 2, None, None, None, {"data.size": 32}, True)
     assert (asked.recipe.name, asked.pretraining.name) == ("segment-quick", "byol-tiles")
-    assert asked.recipe.train.epochs == 2
+    assert asked.recipe.data.size == 32
     assert asked.fractions == possible_fractions(str(tiles), asked.recipe) == (0.25, 0.5, 1.0)
     other = plan_study(photos, None, None, "A", None, 1, None, None, None, None, True)
     assert (other.recipe.name, other.pretraining.name) == ("quick", "byol-quick")
