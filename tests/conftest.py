@@ -106,6 +106,27 @@ def unlabelled() -> Callable[..., recipes.Recipe]:
     )
 
 
+SMALL_MASKS = {
+    "data.size": 64,
+    "train.epochs": 2,
+    "train.batch": 12,
+    "val.batch": 12,
+    "backbone.name": "resnet10t",
+    "backbone.weights": "none",
+    "decoder.channels": 16,
+    "decoder.dropout": 0.0,
+}
+"""Changes to `segment-quick`, likewise, for a few pairs of image and mask."""
+
+
+@pytest.fixture(scope="session")
+def masked() -> Callable[..., recipes.Recipe]:
+    """A small recipe for masks; ``masked(train__epochs=1)`` changes a field."""
+    return lambda **changes: recipes.load(
+        "segment-quick", SMALL_MASKS | {k.replace("__", "."): v for k, v in changes.items()}
+    )
+
+
 @pytest.fixture(scope="session")
 def trained(
     shared_data: Callable[[str], Path], small: Callable[..., recipes.Recipe], tmp_path_factory: pytest.TempPathFactory

@@ -58,15 +58,27 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the validation images that the kept weights get right, 0 to 1.
+        """Share of the validation images (with masks: of their pixels) that the kept weights get right, 0 to 1.
 
         None before the first epoch ends, and where the run's task answers with no classes.
         """
+        return self._kept("accuracy")
+
+    @property
+    def miou(self) -> float | None:
+        """Mean IoU of the kept weights on the validation masks, over the classes that have one, 0 to 1.
+
+        Of one confusion matrix over all images, ignored pixels left out. None where the run's task has no masks.
+        """
+        return self._kept("miou")
+
+    def _kept(self, figure: str) -> float | None:
+        """A figure of the validation images at the epoch whose weights are kept."""
         from headstart.run import best_epoch
 
         rows = self.metrics
         best = best_epoch(rows, self.folder.recipe.keep.metric)
-        return next((row.get("accuracy") for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+        return next((row.get(figure) for row in rows if row["split"] == "val" and row["epoch"] == best), None)
 
     @property
     def finished(self) -> bool:

@@ -145,6 +145,9 @@ def _say_what_next(run: Run) -> None:
     if health is not None:
         result = f"{health.sentence} {health.do}".strip()
         use = f"fit quick LABELLED_DATA backbone.name={backbone} backbone.weights={run.path}"
+    elif run.miou is not None:
+        result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"
+        use = f"predict {run.path} IMAGES --out masks"
     else:
         result, use = f"validation accuracy {run.accuracy:.2%}", f"predict {run.path} IMAGES --out labels.csv"
     OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)

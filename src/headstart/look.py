@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -92,10 +93,13 @@ def _batch(training: Training, rows: Rows, drawn: Draw | None) -> Batch:
     return Batch(first, labels, images.view(recipe.second_views or recipe.views, side, drawn))
 
 
-def figures_of(metrics: MetricCollection) -> dict[str, float]:
-    """What a metric collection holds, as plain numbers; it then begins anew."""
+def figures_of(metrics: MetricCollection) -> Row:
+    """What a metric collection holds, as plain numbers; it then begins anew.
+
+    A class that was neither shown nor predicted has no IoU: that is None. What else is no number must show.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchmetrics misses updates that were made before a run was resumed
         figures = {name: float(value) for name, value in metrics.compute().items()}
     metrics.reset()
-    return figures
+    return {name: None if name.startswith("iou_") and math.isnan(value) else value for name, value in figures.items()}

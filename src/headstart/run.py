@@ -246,7 +246,8 @@ def read_trained_on(run: RunFolder) -> set[str]:
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
     """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
 
-    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, or `last` for the last epoch there is.
+    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last epoch
+    there is.
     """
     if metric == "last":
         return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)

@@ -24,7 +24,7 @@ SHOWN = 12
 """Epochs that the live table shows: the latest ones."""
 CLASSES, FILES = 20, 3
 """Classes and files that the health table names; it counts the rest."""
-FIGURES = {"loss": ".4f", "accuracy": ".2%", "spread": ".3f", "likeness": ".3f", "knn": ".2%"}
+FIGURES = {"loss": ".4f", "accuracy": ".2%", "miou": ".2%", "spread": ".3f", "likeness": ".3f", "knn": ".2%"}
 """Figures of an epoch that are shown where they are there, and how they are written."""
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 

@@ -201,6 +201,8 @@ def _prepare(
         left_out = known - len(rows)
     task.prepare(pixels, rows)
     training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
+    if kind.target == "mask":
+        _ = training.shown  # raises for an image of insight.masks that is not there
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance
