@@ -292,7 +292,7 @@ class TestBadInput:
                 "backbone.name resnet19: expected a model that timm knows, found none; nearest: resnet1",
             ),
             ("backbone.weights=nowhere.pt", "backbone.weights nowhere.pt: expected none, imagenet"),
-            ("task=clasify", "task: expected byol or classify, found clasify"),
+            ("task=clasify", "task: expected byol, classify, segment, found clasify"),
             ("epochs", "expected field=value"),
             ("optimizer.lr=inf", "field optimizer.lr: expected a finite number, found inf"),
             ("views.mean=[0.5,nan,0.5]", "field views.mean.1: expected a finite number, found nan"),

@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 import headstart as hs
+from headstart import estimate as measuring
 from headstart import grid
 from headstart import recipe as recipes
 from headstart.api import carry_out_study
@@ -78,6 +79,7 @@ def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.Carryin
         assert cell.right.mean() == pytest.approx(hs.Run(run.path).accuracy)
         assert cell.seconds_train > 0
         assert cell.images_seen == (2 * 48 if cell.setting == "A" else cell.labels)
+        assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
         assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
     chosen = {cell.chosen["lr"] for cell in study.cells if cell.setting == "A"}
     assert chosen == {carrying.lr["A"]}
@@ -194,7 +196,7 @@ def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, smal
     plan = replace(plan, data=str(shutil.copytree(plan.data, plan.out.parent / "copy")))
     next(carry_out(prepare(plan)))
     other = recipes.override(plan.recipe, {"optimizer.lr": 0.5})
-    with pytest.raises(hs.HeadstartError, match=r"expected the recipe that its recipe.toml holds"):
+    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
         prepare(replace(plan, recipe=other))
     next(Path(plan.data, "dress").glob("*.jpg")).unlink()
     with pytest.raises(hs.HeadstartError, match="fingerprint"):
@@ -249,6 +251,26 @@ def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan)
         fit_budget(longer, carrying.pixels, 1.0)
 
 
+def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(plan, settings="AG", seeds=(0,))
+    carrying = finish(plan)
+    measured: list[str] = []
+    original = measuring.measure_speed
+
+    def counted(recipe: recipes.Recipe, data: str) -> measuring.Speed:
+        measured.append(recipe.task)
+        return original(recipe, data)
+
+    monkeypatch.setattr(measuring, "measure_speed", counted)
+    said = io.StringIO()
+    assert carry_out_study(plan, console=Console(file=said)).done == 4
+    assert measured == []
+    assert "nothing left to do: every cell is done" in said.getvalue()
+    done = carrying.finished() - {"G-1-seed0"}
+    assert set(estimate(plan, carrying.pixels, done)) == {"G-1-seed0"}  # A's learning rates need no measuring either
+    assert measured == ["classify"]
+
+
 def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> None:
     """Looking at the plan twice, as choosing the epochs does, leaves nothing behind that is then in the way."""
     long = replace(plan, settings="AG", seeds=(0,), recipe=recipes.override(plan.recipe, {"train.epochs": 60}))
@@ -259,7 +281,48 @@ def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> 
     assert study.done == 4
     shortened = recipes.load(str(plan.out / "recipe.toml")).train.epochs
     assert 2 <= shortened < 60
-    assert carry_out_study(long, budget="1h", console=quiet).to_json() == study.to_json()
+    for budget in ("1h", None):
+        assert carry_out_study(long, budget=budget, console=quiet).to_json() == study.to_json()
+    other = replace(long, recipe=recipes.override(plan.recipe, {"train.epochs": shortened}))
+    with pytest.raises(hs.HeadstartError, match=rf"train.epochs: 60 in the folder, {shortened} asked for") as caught:
+        carry_out_study(other, console=quiet)
+    assert caught.value.do == "choose another --out"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "told"),
+    [
+        ({"train.epochs": 6}, {}, r"\(train.epochs: 2 in the folder, 6 asked for\)"),
+        (
+            {"views.flip": 0.0, "insight.epochs": [1]},
+            {},
+            r"\(views.flip: 0.5 in the folder, 0.0 asked for; insight.epochs: \[\] in the folder, \[1\] asked for\)",
+        ),
+        ({}, {"pretraining": recipes.load("byol-quick", {"train.epochs": 7})}, r"\(pretraining.train.epochs: \d+ in"),
+        ({}, {"unlabelled": "photos"}, r"\(unlabelled: none in the folder, photos asked for\)"),
+    ],
+)
+def test_who_calls_again_and_asks_for_other_settings_is_told_which(
+    recipe: dict[str, object], more: dict[str, object], told: str, plan: Plan
+) -> None:
+    events = carry_out(prepare(plan))
+    next(events)
+    events.close()
+    other = replace(plan, recipe=recipes.override(plan.recipe, recipe), **more)  # type: ignore[arg-type]
+    with pytest.raises(hs.HeadstartError, match=told):
+        prepare(other)
+
+
+def test_a_folder_that_does_not_say_what_was_asked_for_is_gone_on_with(plan: Plan) -> None:
+    """One of an earlier headstart, whose epochs a budget may have chosen."""
+    events = carry_out(prepare(plan))
+    next(events)
+    events.close()
+    (plan.out / "asked.toml").unlink()
+    longer = recipes.override(plan.recipe, {"train.epochs": 60})
+    assert prepare(replace(plan, recipe=longer)).plan.recipe == plan.recipe
+    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
+        prepare(replace(plan, recipe=recipes.override(longer, {"optimizer.lr": 0.5})))
 
 
 def test_budgets_are_read() -> None:
@@ -312,6 +375,8 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
     assert "(4 of 4 cells)" in shown.err
     assert "from scratch" in shown.out
     assert str(plan.out / "report.html") in shown.out
+    best = max("AG", key=lambda each: [cell.right.mean() for cell in read_study(plan.out / "study.json").at(each, 1.0)])
+    assert f"headstart predict {plan.cell_folder(best, 1.0, 0)} IMAGES" in shown.out
     table = hs.study(
         plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),
         console=Console(file=io.StringIO()),

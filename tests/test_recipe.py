@@ -118,6 +118,7 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
         ({"views.mean": 0.5}, "field views.mean: expected three numbers, found 0.5"),
         ({"views.mean": ["a", 1, 2]}, "field views.mean.0: expected a valid number, found 'a'"),
         ({"views.sizes": 32}, "field views.sizes: expected a list of numbers, found 32"),
+        ({"data.ignore": "unknown"}, "field data.ignore: expected a list of names, found 'unknown'"),
     ],
 )
 def test_what_was_expected_is_said_in_plain_words(override: dict[str, object], said: str) -> None:
@@ -130,6 +131,7 @@ def test_views_that_cannot_be_made_are_refused() -> None:
     for changes, words in (
         ({"views.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
         ({"views.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the least and the greatest"),
+        ({"views.zoom": [2.0, 1.0]}, "zoom: expected the least and the greatest"),
         ({"views.blur": 0.5, "views.blur_kernel": 63, "data.size": 31}, r"views\.blur_kernel: expected less than 62"),
         ({"second_views.sizes": [32]}, r"second_views\.sizes: expected none"),
         ({"second_views.solarise": 0.1}, r"unknown field second_views\.solarise; nearest: solarize"),

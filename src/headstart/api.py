@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from headstart.data.check import Health
     from headstart.insight.cells import Study
+    from headstart.insight.iou import MaskMeasures
     from headstart.insight.learned import Learned
     from headstart.insight.measures import Measures
     from headstart.plan import Plan
     from headstart.predict import Predictions
     from headstart.recipe import Recipe
     from headstart.run import Row, RunFolder
+    from headstart.segmenting import MaskPredictions, Written
     from headstart.training import Training
 
 Place = str | os.PathLike[str]
@@ -56,15 +58,27 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the validation images that the kept weights get right, 0 to 1.
+        """Share of the validation images (with masks: of their pixels) that the kept weights get right, 0 to 1.
 
         None before the first epoch ends, and where the run's task answers with no classes.
         """
+        return self._kept("accuracy")
+
+    @property
+    def miou(self) -> float | None:
+        """Mean IoU of the kept weights on the validation masks, over the classes that have one, 0 to 1.
+
+        Of one confusion matrix over all images, ignored pixels left out. None where the run's task has no masks.
+        """
+        return self._kept("miou")
+
+    def _kept(self, figure: str) -> float | None:
+        """A figure of the validation images at the epoch whose weights are kept."""
         from headstart.run import best_epoch
 
         rows = self.metrics
         best = best_epoch(rows, self.folder.recipe.keep.metric)
-        return next((row.get("accuracy") for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+        return next((row.get(figure) for row in rows if row["split"] == "val" and row["epoch"] == best), None)
 
     @property
     def finished(self) -> bool:
@@ -92,21 +106,56 @@ class Run:
 
         return write_report(self.folder)
 
-    def predict(self, images: Place | Iterable[Place], unfinished: bool = False) -> Predictions:
-        """Look at images: files, folders or patterns. Unreadable ones are named in the answer and left out."""
+    def predict(
+        self, images: Place | Iterable[Place], unfinished: bool = False, flip: bool = False
+    ) -> Predictions | MaskPredictions:
+        """Look at images: files, folders or patterns. Unreadable ones are named in the answer and left out.
+
+        The answer is labels, or masks of a run that was trained on them; images are then of any size. With ``flip``
+        masks are averaged over mirror images.
+        """
         from headstart.predict import find_images, load, predict
+        from headstart.segmenting import find_scenes, predict_masks
 
-        places = [images] if isinstance(images, str | os.PathLike) else list(images)
-        return predict(load(self.folder, unfinished), find_images(places))
+        model = load(self.folder, unfinished)
+        if model.palette is not None:
+            return predict_masks(model, find_scenes(_places(images)), flip)
+        return predict(model, find_images(_places(images)))
 
-    def evaluate(self, data: Place, split: str | None = None, unfinished: bool = False) -> Measures:
-        """All measures, with bootstrap intervals, on the labelled images of a folder."""
+    def write_masks(
+        self,
+        images: Place | Iterable[Place],
+        out: Place,
+        overlay: bool = False,
+        flip: bool = False,
+        unfinished: bool = False,
+    ) -> Written:
+        """Write the mask of each image into the folder ``out``, as the training masks are; large images need no memory.
+
+        ``photo_mask.png`` for ``photo.jpg``, and with ``overlay`` the image under its mask too.
+        """
+        from headstart.predict import load
+        from headstart.segmenting import find_scenes, write_masks
+
+        return write_masks(load(self.folder, unfinished), find_scenes(_places(images)), Path(out), overlay, flip)
+
+    def evaluate(self, data: Place, split: str | None = None, unfinished: bool = False) -> Measures | MaskMeasures:
+        """All measures, with bootstrap intervals, on a folder of labelled images, or of pairs of image and mask."""
+        from headstart.insight.iou import measure_masks
         from headstart.insight.measures import measure
+        from headstart.judging import evaluate_masks
         from headstart.predict import evaluate, load
 
         model = load(self.folder, unfinished)
+        if model.palette is not None:
+            found = evaluate_masks(model, self.folder, os.fspath(data), split)
+            return measure_masks(found.confusion, model.classes)
         answer = evaluate(model, self.folder, os.fspath(data), split)
         return measure(answer.labels, answer.probabilities, model.classes)
+
+
+def _places(images: Place | Iterable[Place]) -> list[Place]:
+    return [images] if isinstance(images, str | os.PathLike) else list(images)
 
 
 def check(data: Place, group: str | None = None, val_fraction: float = 0.2) -> Health:
@@ -156,8 +205,8 @@ def study(
     seeds: int = 3,
     jobs: int = 1,
     out: Place | None = None,
-    recipe: str | Recipe = "quick",
-    pretraining: str | Recipe = "byol-quick",
+    recipe: str | Recipe | None = None,
+    pretraining: str | Recipe | None = None,
     overrides: Mapping[str, Any] | None = None,
     tune: bool = True,
     budget: str | None = None,
@@ -166,8 +215,10 @@ def study(
     """How much each kind of pre-training buys on the images of ``data``: the table, a row a setting and fraction.
 
     ``settings`` are letters A to G; ``labels`` are label fractions (default: 0.05, 0.1, 0.25, 0.5 and 1, as far as
-    every class keeps an image). The study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it
-    goes on where it stood. ``budget`` ("30m") chooses the epochs to fit. Failed cells are missing from the figures.
+    every class keeps an image). ``recipe`` and ``pretraining`` are `quick` and `byol-quick`, of images with masks
+    `segment-quick` and `byol-tiles`; such a study has columns ``miou`` in the place of ``accuracy``. The study's
+    folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it goes on where it stood. ``budget``
+    ("30m") chooses the epochs to fit. Failed cells are missing from the figures.
     Raises HeadstartError for what the caller can mend.
     """
     import pandas as pd
@@ -186,20 +237,20 @@ def plan_study(
     labels: Sequence[float] | None,
     seeds: int,
     out: Place | None,
-    recipe: str | Recipe,
-    pretraining: str | Recipe,
+    recipe: str | Recipe | None,
+    pretraining: str | Recipe | None,
     overrides: Mapping[str, Any] | None,
     tune: bool,
 ) -> Plan:
     """The arguments of `study` as a plan, nothing being done yet."""
-    from headstart.plan import Plan, possible_fractions
+    from headstart.plan import Plan, possible_fractions, usual_pretraining, usual_recipe
 
-    base = _settings(recipe, overrides)
+    base = _settings(usual_recipe(os.fspath(data)) if recipe is None else recipe, overrides)
     return Plan(
         data=os.fspath(data),
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(data).absolute().name}",
         recipe=base,
-        pretraining=_settings(pretraining),
+        pretraining=_settings(usual_pretraining(base) if pretraining is None else pretraining),
         settings=settings.upper(),
         fractions=tuple(labels) if labels is not None else possible_fractions(os.fspath(data), base),
         seeds=tuple(range(seeds)),
@@ -213,20 +264,22 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
     """Carry out what is left of a plan under one bar, having said first how long it will take."""
     from rich.console import Console
 
+    from headstart.asked import begun
     from headstart.estimate import estimate, fit_budget, read_budget
-    from headstart.grid import carry_out, kept_plan, prepare
+    from headstart.grid import carry_out, prepare
     from headstart.watch import study_bar
 
     console = console or Console(stderr=True)
     allowed = None if budget is None else read_budget(budget)
+    if allowed is not None and begun(plan):
+        console.print(f"{plan.out} was begun before: its epochs stay as they were chosen then", soft_wrap=True)
     with console.status("decode the images, and time a few steps"):
-        plan = kept_plan(plan)
         carrying = prepare(plan, jobs=jobs)
-        if allowed is not None and not carrying.study.cells:
+        if allowed is not None and not begun(plan):
             plan, seconds = fit_budget(plan, carrying.pixels, allowed)
             carrying = prepare(plan, jobs=jobs)
         else:
-            seconds = estimate(plan, carrying.pixels)
+            seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
     with study_bar(console, carrying, seconds) as shown:
         for state in carry_out(carrying):
             shown(state)
@@ -253,6 +306,15 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     if training.pixels.streaming:
         console.print(
             f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
+        )
+    if training.left_out is not None:
+        of, other = training.left_out + len(training.train_rows), training.recipe.data.apart_from
+        console.print(
+            f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
+            " judged by",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
     follow(training, console, run.report)
     if training.fabric.is_global_zero:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -13,7 +14,12 @@ from rich.console import Console
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from headstart.api import Run
+    from headstart.judging import MaskEvaluation
+    from headstart.predict import Counting, Evaluation
+    from headstart.run import RunFolder
 
 OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
 
@@ -21,8 +27,9 @@ app = typer.Typer(
     name="headstart",
     help="""How much does pre-training buy you on your own images?
 
-    Begin with: [bold]headstart demo[/bold] (solar cells, five minutes), or with a folder of your own:
-    [bold]headstart check photos/[/bold], then [bold]headstart fit quick photos/[/bold].
+    Begin with: [bold]headstart demo[/bold] (solar cells, eight minutes), or with a folder of your own:
+    [bold]headstart check photos/[/bold], then [bold]headstart study photos/[/bold], or for a classifier alone
+    [bold]headstart fit quick photos/[/bold].
     """,
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -36,6 +43,8 @@ DATA_HELP = """The images: a folder per class, with or without train/ and val/ f
 or a CSV file (or a folder with one) with the columns filename,label. With masks: X_sat.jpg and X_mask.png, or folders
 images/ and masks/."""
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quick-photos.")]
+Unreadable = Sequence[tuple[Path, str]]
+"""(file, reason)."""
 Unfinished = Annotated[bool, typer.Option("--unfinished", help="Use the best weights so far of an unfinished run.")]
 
 
@@ -136,6 +145,9 @@ def _say_what_next(run: Run) -> None:
     if health is not None:
         result = f"{health.sentence} {health.do}".strip()
         use = f"fit quick LABELLED_DATA backbone.name={backbone} backbone.weights={run.path}"
+    elif run.miou is not None:
+        result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"
+        use = f"predict {run.path} IMAGES --out masks"
     else:
         result, use = f"validation accuracy {run.accuracy:.2%}", f"predict {run.path} IMAGES --out labels.csv"
     OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
@@ -171,8 +183,20 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="Each cell so many times: error bars come of it.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Cells trained at the same time, sharing the cores.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")] = None,
-    recipe: Annotated[str, typer.Option(help="What every cell is made from: a shipped recipe or a file.")] = "quick",
-    pretraining: Annotated[str, typer.Option(help="The recipe of self-supervised pre-training.")] = "byol-quick",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="What every cell is made from, a name or a file. [dim]Default: quick; for masks segment-quick[/dim]",
+        ),
+    ] = None,
+    pretraining: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Self-supervised pre-training. [dim]Default: byol-quick; for masks byol-tiles[/dim]",
+        ),
+    ] = None,
     tune: Annotated[
         bool, typer.Option(help="Choose each setting's learning rate on training images; else one recipe for all.")
     ] = True,
@@ -202,6 +226,10 @@ def study(
     for verdict in verdicts(results):
         OUT.print(f"- {verdict}", markup=False)
     OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
+    model = results.model
+    if model is not None:
+        run = plan.cell_folder(model.setting, model.fraction, model.seed)
+        OUT.print(f"use it   headstart predict {run} IMAGES --out labels.csv", markup=False, soft_wrap=True)
     raise typer.Exit(1 if results.study.failed else 0)
 
 
@@ -261,23 +289,57 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGES", help="Folders, files or patterns; with --list, the files' folder.")
     ],
-    out: Annotated[Path | None, typer.Option(help="CSV file to write. [dim]Default: print it[/dim]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; of masks the folder. [dim]Default: print the CSV[/dim]")
+    ] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Add a column per class.")] = False,
     listed: Annotated[
         Path | None, typer.Option("--list", help="A CSV with a column filename: fill in its column label.")
     ] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Of masks: write each image under its mask too.")] = False,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Of masks: average over mirror images, as many as training saw.")
+    ] = False,
     unfinished: Unfinished = False,
 ) -> None:
-    """Label images: a CSV with the columns filename,label.
+    """Label images: a CSV with the columns filename,label; or, from a run on masks, a mask for each image.
+
+    [bold]headstart predict RUN photos/ --out masks/[/bold] writes photo_mask.png for photo.jpg.
+    Images may then be of any size, GeoTIFF files too (pip install 'headstart\\[geo]').
 
     Exit status 1 when some files could not be read: they are named, and left out.
     """
-    from headstart.predict import fill_in, find_images, load
-    from headstart.predict import predict as look
-    from headstart.run import RunFolder, table, write_atomically
-    from headstart.watch import bar
+    from headstart.run import RunFolder
 
     folder = RunFolder.open(run)
+    unreadable: Unreadable
+    if folder.palette is not None:
+        if out is None or probabilities or listed is not None:
+            raise HeadstartError(
+                f"predict: expected --out FOLDER and neither --probabilities nor --list ({run} answers with masks)",
+                f"headstart predict {run} IMAGES --out masks",
+            )
+        unreadable = _write_masks(folder, images, out, overlay, flip, unfinished)
+    else:
+        if overlay or flip:
+            raise HeadstartError(
+                f"predict: expected no --overlay and no --flip, which are of masks ({run} answers with labels)",
+                "headstart predict --help",
+            )
+        unreadable = _write_labels(folder, images, out, probabilities, listed, unfinished)
+    for file, reason in unreadable:
+        ERR.print(f"left out {file}: {reason}", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if unreadable else 0)
+
+
+def _write_labels(
+    folder: RunFolder, images: list[str], out: Path | None, probabilities: bool, listed: Path | None, unfinished: bool
+) -> Unreadable:
+    from headstart.predict import fill_in, find_images, load
+    from headstart.predict import predict as look
+    from headstart.run import table, write_atomically
+    from headstart.watch import bar
+
     if listed is not None and (probabilities or len(images) != 1 or not Path(images[0]).is_dir()):
         raise HeadstartError("predict --list: expected one folder and no --probabilities", "headstart predict --help")
     files = find_images(images) if listed is None else []
@@ -294,9 +356,22 @@ def predict(
     else:
         write_atomically(out, content)
         ERR.print(f"{len(rows)} labels written to {out}", soft_wrap=True)
-    for file, reason in answer.unreadable:
-        ERR.print(f"left out {file}: {reason}", markup=False, soft_wrap=True)
-    raise typer.Exit(1 if answer.unreadable else 0)
+    return answer.unreadable
+
+
+def _write_masks(
+    folder: RunFolder, images: list[str], out: Path, overlay: bool, flip: bool, unfinished: bool
+) -> Unreadable:
+    from headstart.predict import load
+    from headstart.segmenting import find_scenes, write_masks
+    from headstart.watch import bar
+
+    files = find_scenes(images)
+    model = load(folder, unfinished)
+    with bar(ERR, "look at tiles") as progress:
+        written = write_masks(model, files, out, overlay, flip, progress)
+    ERR.print(f"{len(written.masks)} masks written to {out}", soft_wrap=True)
+    return written.unreadable
 
 
 @app.command(rich_help_panel="Use")
@@ -309,39 +384,61 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON, for programs.")] = False,
     unfinished: Unfinished = False,
 ) -> None:
-    """All measures of a run on labelled images, each with its 95 % bootstrap interval."""
-    from headstart.insight.measures import measure
-    from headstart.predict import evaluate as look
-    from headstart.predict import load
+    """All measures of a run on labelled images, or on pairs of image and mask, with their 95 % bootstrap intervals."""
     from headstart.run import RunFolder
-    from headstart.tables import measures_table
     from headstart.watch import bar
 
     folder = RunFolder.open(run)
-    model = load(folder, unfinished)
+    judge = _judge_labels if folder.palette is None else _judge_masks
     with bar(ERR, "look at images") as progress:
-        answer = look(model, folder, data, split, progress)
+        answer, measures, shown = judge(folder, data, split, unfinished, progress)
     if answer.left_out:
         said = (
             f"left out {answer.left_out:,} images that {folder.path} was trained on (--split {answer.split} keeps them)"
         )
         ERR.print(said, markup=False, soft_wrap=True)
-    measures = measure(answer.labels, answer.probabilities, model.classes)
     if as_json:
-        _print_json({"split": answer.split, "left_out": answer.left_out, **measures.to_json()})
+        _print_json({"split": answer.split, "left_out": answer.left_out, **measures})
     else:
-        OUT.print(measures_table(measures, answer.split))
+        OUT.print(shown)
+
+
+def _judge_labels(
+    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Counting
+) -> tuple[Evaluation, dict[str, Any], RenderableType]:
+    from headstart.insight.measures import measure
+    from headstart.predict import evaluate, load
+    from headstart.tables import measures_table
+
+    answer = evaluate(load(folder, unfinished), folder, data, split, progress)
+    measures = measure(answer.labels, answer.probabilities, folder.classes)
+    return answer, measures.to_json(), measures_table(measures, answer.split)
+
+
+def _judge_masks(
+    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Counting
+) -> tuple[MaskEvaluation, dict[str, Any], RenderableType]:
+    from headstart.insight.iou import measure_masks
+    from headstart.judging import evaluate_masks
+    from headstart.predict import load
+    from headstart.tables import mask_measures_table
+
+    answer = evaluate_masks(load(folder, unfinished), folder, data, split, progress)
+    measures = measure_masks(answer.confusion, folder.classes)
+    return answer, measures.to_json(), mask_measures_table(measures, answer.split)
 
 
 @app.command(rich_help_panel="Train")
 def demo(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the run and the predictions go.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Everything random follows from this number.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where pictures and study go.")] = Path("demo"),
 ) -> None:
-    """Check, train, report and predict on 2,624 photographs of solar cells: defective, or not. About five minutes."""
+    """What does pre-training buy on 2,624 photographs of solar cells, defective or not? About eight minutes.
+
+    It types the commands in that you would, and shows them; called again, it goes on where it stood.
+    """
     from headstart.demo import show
 
-    show(out, seed, OUT, ERR)
+    raise typer.Exit(show(out, lambda words: app(words, standalone_mode=False) or 0, OUT))
 
 
 @recipe_app.command("ls")

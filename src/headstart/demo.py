@@ -1,4 +1,4 @@
-"""The demonstration: solar cells, defective or not, as a folder of photographs that anyone could have.
+"""The demonstration: a study of solar cells, defective or not, as a folder of photographs that anyone could have.
 
 2,624 electroluminescence pictures of 300 x 300 pixels from the PyPI package elpv-dataset (Deitsch et al. 2019,
 doi:10.1016/j.solener.2019.02.067), which reports 82.44 % for an SVM and 88.42 % for a fine-tuned VGG19.
@@ -6,34 +6,40 @@ doi:10.1016/j.solener.2019.02.067), which reports 82.44 % for an SVM and 88.42 %
 
 from __future__ import annotations
 
+import shlex
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 
-from headstart.data.cache import cache_folder
 from headstart.errors import HeadstartError
-from headstart.run import free_name
+from headstart.insight.cells import read_study
+from headstart.insight.results import Results
+from headstart.plan import cell_name
 
 VAL_FRACTION = 0.25
+STUDY = ["--recipe", "quick-48px", "--pretraining", "byol-short", "--labels", "0.1,1"]
+"""Thirty trainings and what they need, as one types them: under ten minutes on two cores."""
+CELLS = ["views.vertical_flip=0.5", "views.rotate=0"]
+"""A cell has no upper side and is never tilted."""
 
 
-def solar_cells() -> Path:
-    """The pictures in folders train/ and val/, a folder per class; made once, in the cache.
+def solar_cells(target: Path) -> Path:
+    """The pictures below ``target`` in folders train/ and val/, a folder per class; made where they are not there.
 
     A cell is defective when the experts' probability for it is above one half. The split is 75/25, stratified by
     label and by cell type (mono- or polycrystalline), as in the paper.
     """
     from sklearn.model_selection import train_test_split
 
+    if target.is_dir():
+        return target
     package = find_spec("elpv_dataset")
     if package is None or not package.submodule_search_locations:
         raise HeadstartError("demo: expected the package elpv-dataset, found none", "pip install 'headstart[demo]'")
     source = Path(package.submodule_search_locations[0]) / "data"
-    target = cache_folder() / "demo" / "solar-cells"
-    if target.is_dir():
-        return target
     rows = [line.split() for line in (source / "labels.csv").read_text(encoding="utf-8").splitlines() if line.strip()]
     names = [name for name, _, _ in rows]
     labels = ["defective" if float(probability) > 0.5 else "functional" for _, probability, _ in rows]
@@ -49,32 +55,32 @@ def solar_cells() -> Path:
     return target
 
 
-def show(out: Path, seed: int, console: Console, progress_console: Console) -> None:
-    """Check, fit, report, predict, as a user would, saying each command; the run goes to ``out``/run."""
-    from headstart import api
-    from headstart.predict import find_images
-    from headstart.tables import health_table
+def show(out: Path, carry_out: Callable[[list[str]], int], console: Console) -> int:
+    """Check, study and predict with the very commands that are shown, all in ``out``; the exit status.
 
-    data = solar_cells()
-    run_path = free_name(out, "solar-cells")
-    console.print(f"[bold]$ headstart check {data}[/bold]", soft_wrap=True)
-    console.print(health_table(api.check(data)))
-    # A cell has no upper side and is never tilted; two thousand images are seen a little longer.
-    changes = {"views.vertical_flip": 0.5, "views.rotate": 0, "train.epochs": 9, "seed": seed}
-    typed = " ".join(f"{name}={value}" for name, value in changes.items())
-    console.print(f"\n[bold]$ headstart fit quick {data} {typed} --out {run_path}[/bold]", soft_wrap=True)
-    run = api.fit("quick", data, run_path, changes, progress_console)
-    if not run.finished:
-        console.print(f"stopped and saved; go on with: headstart fit --resume {run.path}", soft_wrap=True)
-        raise SystemExit(130)
-    some = [str(file) for kind in ("defective", "functional") for file in find_images([data / "val" / kind])[:3]]
-    console.print(f"\n[bold]$ headstart predict {run.path} {data}/val/*/...png[/bold]", soft_wrap=True)
-    for row in run.predict(some).rows(probabilities=True):
-        console.print(",".join(str(value) for value in row.values()))
+    ``carry_out`` is the command line: words in, exit status out. Called again, the study goes on where it stood.
+    """
+    data, study = solar_cells(out / "solar-cells"), out / "study"
+
+    def type_in(*words: object) -> int:
+        command = [str(word) for word in words]
+        console.print(f"\n$ headstart {shlex.join(command)}", style="bold", markup=False, soft_wrap=True)
+        return carry_out(command)
+
+    type_in("check", data)
+    status = type_in("study", data, *STUDY, "--out", study, *CELLS)
+    model = Results(read_study(study / "study.json")).model if status in (0, 1) else None
+    if model is None:
+        return status
+    run = study / "cells" / cell_name(model.setting, model.fraction, model.seed)
+    type_in("predict", run, data / "val" / "*" / "cell00[0-3]*.png", "--probabilities")
+    better = shlex.join(["fit", "quick", str(data), *CELLS, "train.epochs=9"])
     console.print(
-        f"\nvalidation accuracy [bold]{run.accuracy:.2%}[/bold]"
-        " (the paper: 82.44 % with an SVM, 88.42 % with a fine-tuned VGG19 at 300 px)"
-        f"\nreport   [bold]{run.report().absolute()}[/bold]  (open it in a browser)"
-        "\nnow you  headstart check YOUR_FOLDER, then headstart fit quick YOUR_FOLDER",
+        f"\nreport   {(study / 'report.html').absolute()}  (open it in a browser)"
+        f"\nnow you  the same commands with your own folder in the place of {data}"
+        f"\nbetter   headstart {better}"
+        "\n         (larger pictures, longer: about 88 %; the paper: 82.44 % by an SVM, 88.42 % by VGG19 at 300 px)",
+        markup=False,
         soft_wrap=True,
     )
+    return status

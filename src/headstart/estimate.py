@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 import time
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from headstart.data.pixels import Pixels
 from headstart.data.split import labelled_part
 from headstart.errors import HeadstartError
 from headstart.insight.cells import SETTINGS
-from headstart.plan import Plan
+from headstart.plan import Plan, cell_name
 from headstart.probe import solve
 from headstart.recipe import Recipe, override
 
@@ -33,7 +35,7 @@ class Speed:
     start: float
     """Seconds before the first step, images being decoded already."""
     image: float
-    """Seconds to train on one image at the recipe's full size."""
+    """Seconds to train on one image at the recipe's last size."""
 
 
 def measure_speed(recipe: Recipe, data: str) -> Speed:
@@ -41,7 +43,7 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
     from headstart.loop import Step, train
     from headstart.training import start
 
-    plain = override(recipe, {"views.sizes": [], "data.apart_from": None, "insight.pictures": False})
+    plain = override(recipe, {"views.sizes": [_side(recipe)], "data.apart_from": None, "insight.pictures": False})
     with tempfile.TemporaryDirectory() as place:
         began = time.perf_counter()
         training = start(plain, data, Path(place) / "run")
@@ -60,42 +62,98 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
     return Speed(started, took / images)
 
 
-def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed) -> float:
-    """What a training of ``recipe`` will take; the images of an epoch, and of validation."""
-    areas = [(recipe.side(epoch) / recipe.data.size) ** 2 for epoch in range(recipe.train.epochs)]
-    looked = validation * recipe.train.epochs + recipe.insight.sample * len(recipe.looked_at())
-    return speed.start + speed.image * (images * sum(areas) + VALIDATION * looked)
+def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed, area: float) -> float:
+    """What a training of ``recipe`` will take; the images of an epoch, and of validation, of ``area`` pixels each."""
+    trained = images * sum(recipe.side(epoch) ** 2 for epoch in range(recipe.train.epochs))
+    looked = area * (validation * recipe.train.epochs + recipe.insight.sample * len(recipe.looked_at()))
+    return speed.start + speed.image * (trained + VALIDATION * looked) / _side(recipe) ** 2
 
 
-def estimate(plan: Plan, pixels: Pixels) -> dict[str, float]:
-    """Seconds of everything that the study consists of, by the names that its progress is told under."""
-    index = pixels.index
-    train, val = len(index.positions("train")), len(index.positions("val"))
-    base = override(plan.recipe, {"backbone.weights": "none"})
-    speed = measure_speed(base, plan.data)
-    frozen_seconds: dict[float, float] = {}
-    seconds: dict[str, float] = {}
-    for kind in plan.pretrainings():
-        recipe, data = plan.pretrain(kind)
-        recipe = override(recipe, {"backbone.weights": "none"})
-        pre = measure_speed(recipe, data) if recipe.task != base.task else speed
-        seconds[recipe.name] = seconds_of(recipe, _images(recipe, data, pixels, plan), val, pre)
+def _side(recipe: Recipe) -> int:
+    """Of the training images in the end, at which the speed is measured."""
+    return recipe.side(recipe.train.epochs - 1)
+
+
+class Stopwatch:
+    """What the trainings of a study take, each kind of them measured when it is first asked for."""
+
+    def __init__(self, plan: Plan, pixels: Pixels) -> None:
+        self.plan, self.pixels = plan, pixels
+        self.train, self.val = (len(pixels.index.positions(split)) for split in ("train", "val"))
+        self._speeds: dict[tuple[str, bool], Speed] = {}
+        self._solved: dict[float, float] = {}
+
+    def pretraining(self, recipe: Recipe, data: str) -> float:
+        plan = self.plan
+        alike = recipe.task == plan.recipe.task  # as fast as the cells, whose images are decoded already
+        speed = self._speed(plan.recipe, plan.data) if alike else self._speed(recipe, data)
+        return seconds_of(recipe, _images(recipe, data, self.pixels, plan), self.val, speed, self._area(recipe))
+
+    def tuning(self, recipe: Recipe) -> float:
+        return self._training(recipe, self.train // 5)
+
+    def cell(self, setting: str, recipe: Recipe) -> float:
+        if self.plan.masks or not (SETTINGS[setting].frozen and self.plan.tuned):
+            return self._training(recipe, self.val)
+        speed = self._speed(self.plan.recipe, self.plan.data)
+        return speed.start + VALIDATION * speed.image * len(self.pixels) + self._solving(recipe.data.labels)
+
+    def _training(self, recipe: Recipe, val: int) -> float:
+        speed, area = self._speed(self.plan.recipe, self.plan.data), self._area(recipe)
+        if recipe.backbone.train or not self.plan.masks:
+            return seconds_of(recipe, self.train, val, speed, area)
+        # The backbone is run once over whole images, and the decoder is trained on whole maps.
+        labels = round(recipe.data.labels * self.train)
+        maps = VALIDATION * speed.image * area / _side(self.plan.recipe) ** 2 * (labels + val)
+        decoder = self._speed(override(recipe, {"data.labels": min(self.plan.fractions)}), self.plan.data)
+        return speed.start + maps + decoder.image * recipe.train.epochs * (self.train + VALIDATION * val)
+
+    def _area(self, recipe: Recipe) -> float:
+        """Pixels of an image that is looked at; without masks or classes, two views of it as large as training's."""
+        if recipe.task == "byol":
+            return _side(recipe) ** 2
+        if recipe.data.resize != "keep":
+            return recipe.data.size**2
+        return math.prod(self.pixels.batch([0]).shape[-2:])
+
+    def _speed(self, recipe: Recipe, data: str) -> Speed:
+        kind = (recipe.task, recipe.backbone.train)
+        if kind not in self._speeds:
+            self._speeds[kind] = measure_speed(override(recipe, {"backbone.weights": "none"}), data)
+        return self._speeds[kind]
+
+    def _solving(self, fraction: float) -> float:
+        if fraction not in self._solved:
+            index = self.pixels.index
+            labels = len(labelled_part(index, fraction, self.plan.seeds[0]))
+            self._solved[fraction] = _solving(labels, len(index.classes), self.plan.recipe)
+        return self._solved[fraction]
+
+
+def estimate(plan: Plan, pixels: Pixels, finished: Container[str] = ()) -> dict[str, float]:
+    """Seconds of everything that is left of the study, by the names that its progress is told under.
+
+    ``finished`` are the names of the trainings that are done: what only they need is not measured.
+    """
+    plan = replace(plan, settings=_unfinished_settings(plan, finished))
+    stopwatch, seconds = Stopwatch(plan, pixels), dict[str, float]()
+    for recipe, data in map(plan.pretrain, plan.pretrainings()):
+        if recipe.name not in finished:
+            seconds[recipe.name] = stopwatch.pretraining(recipe, data)
     for setting in plan.tuned_settings():
         for _, recipe in plan.tunings(setting).values():
-            seconds[recipe.name] = seconds_of(recipe, train, train // 5, speed)
-    for seed in plan.seeds:
-        for fraction in plan.fractions:
-            labels = len(labelled_part(index, fraction, plan.seeds[0]))
-            for setting in plan.settings:
-                recipe = plan.cell(setting, fraction, seed)
-                if SETTINGS[setting].frozen and plan.tuned:
-                    if fraction not in frozen_seconds:
-                        frozen_seconds[fraction] = _solving(labels, len(index.classes), base)
-                    looking = VALIDATION * speed.image * len(pixels)
-                    seconds[recipe.name] = speed.start + looking + frozen_seconds[fraction]
-                else:
-                    seconds[recipe.name] = seconds_of(recipe, train, val, speed)
+            if recipe.name not in finished:
+                seconds[recipe.name] = stopwatch.tuning(recipe)
+    for setting, fraction, seed in plan.cells():
+        if cell_name(setting, fraction, seed) not in finished:
+            recipe = plan.cell(setting, fraction, seed)
+            seconds[recipe.name] = stopwatch.cell(setting, recipe)
     return seconds
+
+
+def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:
+    left = {setting for setting, fraction, seed in plan.cells() if cell_name(setting, fraction, seed) not in finished}
+    return "".join(setting for setting in plan.settings if setting in left)
 
 
 def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[str, float]]:
@@ -109,7 +167,12 @@ def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[st
         share = min(1.0, 0.95 * budget / total)
         if share == 1.0:
             return plan, seconds
-        shorter = replace(plan, recipe=_shortened(plan.recipe, share), pretraining=_shortened(plan.pretraining, share))
+        shorter = replace(
+            plan,
+            recipe=_shortened(plan.recipe, share),
+            pretraining=_shortened(plan.pretraining, share),
+            asked=plan.asked or (plan.recipe, plan.pretraining),
+        )
         if (shorter.recipe, shorter.pretraining) == (plan.recipe, plan.pretraining):
             break
         plan, seconds = shorter, estimate(shorter, pixels)

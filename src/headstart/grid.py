@@ -6,26 +6,28 @@ stopped goes on where it stood; `study.json` holds what came of the cells, and i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart import recipe as recipes
-from headstart.cell import read_cell
+from headstart import asked
+from headstart.cell import guessing, read_cell
 from headstart.data.pixels import Pixels, decode
 from headstart.data.split import labelled_part, training_index
 from headstart.environment import environment
 from headstart.errors import HeadstartError
-from headstart.insight.cells import Cell, Study, read_study
+from headstart.insight.cells import Cell, LeftOut, Study, read_study
 from headstart.insight.results import Results, table_rows
 from headstart.plan import CONTINUED, NEEDS, SUPERVISED, Plan, cell_name, require_sound
 from headstart.recipe import Recipe
 from headstart.report.study_page import write_study_page
 from headstart.run import RunFolder, table, write_atomically
+from headstart.tasks import task_named
 
 if TYPE_CHECKING:
     from headstart.loop import Epoch, Step
@@ -48,43 +50,41 @@ class Carrying:
     tuning_seconds: dict[str, float] = field(default_factory=dict)
     pretraining_seconds: dict[str, float] = field(default_factory=dict)
 
-    def is_done(self, name: str) -> bool:
-        """Whether the training that goes by ``name`` was done before."""
-        cells = {cell_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.cells}
-        made = {recipe.name: self.plan.folder(kind) for kind, recipe in self._pretrainings()}
-        tried = {
-            recipe.name: place
-            for setting in self.plan.tuned_settings()
-            for place, recipe in self.plan.tunings(setting).values()
-        }
-        place = (made | tried).get(name)
-        return name in cells or (place is not None and place.is_dir() and RunFolder(place).finished)
-
-    def _pretrainings(self) -> list[tuple[str, Recipe]]:
-        return [(kind, self.plan.pretrain(kind)[0]) for kind in self.plan.pretrainings()]
+    def finished(self) -> frozenset[str]:
+        """The names of the trainings that were done before."""
+        plan = self.plan
+        pretrainings = ((plan.pretrain(kind)[0].name, plan.folder(kind)) for kind in plan.pretrainings())
+        tunings = (
+            (recipe.name, place)
+            for setting in plan.tuned_settings()
+            for place, recipe in plan.tunings(setting).values()
+        )
+        runs = [name for name, place in (*pretrainings, *tunings) if place.is_dir() and RunFolder(place).finished]
+        return frozenset([*runs, *(cell_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.cells)])
 
 
 def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying:
     """Decode the images, refuse what cannot be carried out, and take up what was done before.
 
-    Raises HeadstartError for a plan, data or label fractions that cannot be used, and for a folder that holds a study
-    of another grid, recipe or data.
+    The plan that is taken up is the folder's, whose epochs a budget may have chosen. Raises HeadstartError for a plan,
+    data or label fractions that cannot be used, and for a folder that holds a study of another grid, recipe or data.
     """
+    plan = asked.taken_up(plan)
     require_sound(plan)
-    index = training_index(plan.data, plan.recipe.data)
+    index = training_index(plan.data, plan.recipe.data, "mask" if plan.masks else "label")
     for fraction in plan.fractions:
         labelled_part(index, fraction, plan.seeds[0])
     for kind in plan.pretrainings():
         recipe, data = plan.pretrain(kind)
-        training_index(data, recipe.data, "label" if kind == SUPERVISED else "none")
+        training_index(data, recipe.data, task_named(recipe.task).target)
     pixels = decode(index, plan.recipe.data)
     split = "test" if pixels.index.positions("test") else "val"
-    counts = pixels.index.counts(split)
     study = Study(
         name=plan.out.name,
         data=plan.data,
         classes=len(pixels.index.classes),
-        commonest=max(counts.values()) / sum(counts.values()),
+        commonest=guessing(pixels, split),
+        metric=plan.metric,
         settings=tuple(plan.settings),
         fractions=plan.fractions,
         seeds=plan.seeds,
@@ -96,55 +96,32 @@ def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying
     return Carrying(plan, _taken_up(plan, study), pixels, done, jobs)
 
 
-def kept_plan(plan: Plan) -> Plan:
-    """``plan`` with the epochs that a budget chose for it when its folder was begun."""
-    files = [plan.out / name for name in ("recipe.toml", "pretraining.toml")]
-    if not all(file.is_file() for file in files):
-        return plan
-    kept = [recipes.load(str(file)) for file in files]
-    same = all(
-        one.model_copy(update={"train": other.train, "views": other.views, "insight": other.insight}) == other
-        for one, other in zip((plan.recipe, plan.pretraining), kept, strict=True)
-    )
-    return replace(plan, recipe=kept[0], pretraining=kept[1]) if same else plan
-
-
 def _taken_up(plan: Plan, study: Study) -> Study:
     """``study`` with the cells that were done before."""
-    file, recipe_files = plan.out / "study.json", _recipe_files(plan)
-    if not file.exists():
-        if plan.out.exists() and any(other.name not in recipe_files for other in plan.out.iterdir()):
+    if not asked.begun(plan):
+        written = asked.files(plan)  # they come before study.json
+        if plan.out.exists() and any(other.name not in written for other in plan.out.iterdir()):
             raise HeadstartError(
                 f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
             )
         return study
-    before = read_study(file)
+    before = read_study(plan.out / "study.json")
     for name in ("data", "fingerprint", "settings", "fractions", "seeds", "tuned"):
-        was, asked = getattr(before, name), getattr(study, name)
-        if was != asked:
+        was, wanted = getattr(before, name), getattr(study, name)
+        if was != wanted:
             raise HeadstartError(
-                f"{plan.out}: expected the study that it holds ({name} {was}), found {asked} asked for",
-                "choose another --out",
-            )
-    for name, recipe in recipe_files.items():
-        if recipes.load(str(plan.out / name)) != recipe:
-            raise HeadstartError(
-                f"{plan.out}: expected the recipe that its {name} holds, found another asked for",
+                f"{plan.out}: expected the study that it holds ({name} {was}), found {wanted} asked for",
                 "choose another --out",
             )
     kept = tuple(cell for cell in before.cells if cell.error is None)
-    return study.model_copy(update={"cells": kept, "environment": before.environment})
-
-
-def _recipe_files(plan: Plan) -> dict[str, Recipe]:
-    return {"recipe.toml": plan.recipe, "pretraining.toml": plan.pretraining}
+    return study.model_copy(update={"cells": kept, "left_out": before.left_out, "environment": before.environment})
 
 
 def carry_out(carrying: Carrying) -> Iterator[Study]:
     """Do what is left of a study, giving it after every cell; a cell that fails is marked, and the others go on."""
     plan = carrying.plan
-    for name, recipe in _recipe_files(plan).items():
-        write_atomically(plan.out / name, recipe.to_toml().encode())
+    for name, text in asked.files(plan).items():
+        write_atomically(plan.out / name, text.encode())
     _write(carrying)
     for seed, settings in plan.waves():
         waiting: list[tuple[str, float, Recipe]] = []
@@ -243,15 +220,27 @@ def _make_ready(carrying: Carrying, setting: str) -> None:
             recipe, data = plan.pretrain(each)
             run = train_quietly(recipe, data, plan.folder(each), carrying.done)
             carrying.pretraining_seconds[each] = sum(row["seconds"] for row in run.metrics)
+            _note_left_out(carrying, data, run)
     if setting in plan.tuned_settings() and setting not in carrying.lr:
         tried, seconds = {}, 0.0
         for lr, (folder, recipe) in plan.tunings(setting).items():
             rows = train_quietly(recipe, plan.data, folder, carrying.done).metrics
             last = [row for row in rows if row["split"] == "val"][-1]
-            tried[lr] = (last["accuracy"], -last["loss"])
+            score = last[plan.metric]
+            tried[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
             seconds += sum(row["seconds"] for row in rows)
         carrying.lr[setting] = max(tried, key=lambda lr: tried[lr])
         carrying.tuning_seconds[setting] = seconds
+
+
+def _note_left_out(carrying: Carrying, folder: str, run: RunFolder) -> None:
+    """Write into the study what a pre-training on a folder did without."""
+    facts, study = run.data, carrying.study
+    if "left_out" not in facts:
+        return
+    left = LeftOut(folder=folder, images=facts["left_out"], of=facts["images_trained_on"] + facts["left_out"])
+    if left not in study.left_out:  # one folder may serve two pre-trainings
+        carrying.study = study.model_copy(update={"left_out": (*study.left_out, left)})
 
 
 def _read(carrying: Carrying, setting: str, fraction: float, seed: int, seconds: float) -> Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 from torchmetrics import MetricCollection
 
+from headstart.data.images import images_at
 from headstart.data.order import Rows, batches, seed_of, share
-from headstart.data.views import Draw, draw, plain_view, training_view
+from headstart.data.views import Draw, draw, plain_view
 from headstart.run import Row
 from headstart.tasks import NO_PIXELS, Batch, Seen
 from headstart.training import Training
@@ -54,6 +56,8 @@ def _see(training: Training, rows: Rows, ask: Callable[[Batch], Seen], views: in
     """
     recipe, fabric, task = training.recipe, training.fabric, training.task
     features, probabilities = (torch.zeros(len(rows), width) for width in (task.features, task.classes))
+    classes = len(training.pixels.index.classes) if task.target == "mask" else 0
+    confusion = torch.zeros(len(rows), classes, classes, dtype=torch.int64)
     chance = torch.Generator().manual_seed(seed_of("validation views", recipe.seed))
     drawn = draw(recipe.second_views or recipe.views, len(rows), chance)
     task.eval()
@@ -62,29 +66,40 @@ def _see(training: Training, rows: Rows, ask: Callable[[Batch], Seen], views: in
         with fabric.autocast():
             seen = ask(batch)
         features[places], probabilities[places] = seen.features.cpu(), seen.probabilities.cpu()
+        if seen.confusion is not None:
+            confusion[places] = seen.confusion.cpu()
     if fabric.world_size > 1:  # each row is zero on all ranks but one
-        whole = fabric.all_reduce((features.to(fabric.device), probabilities.to(fabric.device)), reduce_op="sum")
-        features, probabilities = (torch.as_tensor(part).cpu() for part in whole)
-    return Seen(features, probabilities)
+        parts = tuple(part.to(fabric.device) for part in (features, probabilities, confusion))
+        whole = fabric.all_reduce(parts, reduce_op="sum")
+        features, probabilities, confusion = (torch.as_tensor(part).cpu() for part in whole)
+    return Seen(features, probabilities, confusion if classes else None)
 
 
 def _batch(training: Training, rows: Rows, drawn: Draw | None) -> Batch:
-    """Some rows as validation sees them: plain, or what a frozen backbone made of them; a second view if drawn."""
-    recipe, device = training.recipe, training.fabric.device
+    """Some rows as validation sees them: plain, or what a frozen backbone made of them; a second view if drawn.
+
+    Two views are of the size of training's in the end: a backbone that learns from small crops is looked at in these.
+    """
+    recipe, device, with_masks = training.recipe, training.fabric.device, training.task.target == "mask"
     labels = training.labels[rows].to(device)
     if training.embedded is not None:
-        return Batch(NO_PIXELS, labels, embedded=training.embedded.validation(rows))
-    pixels = training.pixels.batch(rows).to(device)
-    second = None
-    if drawn is not None:
-        second = training_view(pixels, recipe.second_views or recipe.views, recipe.data.size, drawn)
-    return Batch(plain_view(pixels, recipe.views), labels, second)
+        masks = training.pixels.masks(rows).to(device) if with_masks else None
+        return Batch(NO_PIXELS, labels, masks=masks, embedded=training.embedded.validation(rows))
+    images = images_at(training.pixels, rows, recipe.data, with_masks, device)
+    if drawn is None:
+        return Batch(plain_view(images.pixels, recipe.views), labels, masks=images.masks)
+    side = recipe.side(recipe.train.epochs - 1)
+    first = plain_view(images.pixels, recipe.views, side if images.sizes is None else None)
+    return Batch(first, labels, images.view(recipe.second_views or recipe.views, side, drawn))
 
 
-def figures_of(metrics: MetricCollection) -> dict[str, float]:
-    """What a metric collection holds, as plain numbers; it then begins anew."""
+def figures_of(metrics: MetricCollection) -> Row:
+    """What a metric collection holds, as plain numbers; it then begins anew.
+
+    A class that was neither shown nor predicted has no IoU: that is None. What else is no number must show.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchmetrics misses updates that were made before a run was resumed
         figures = {name: float(value) for name, value in metrics.compute().items()}
     metrics.reset()
-    return figures
+    return {name: None if name.startswith("iou_") and math.isnan(value) else value for name, value in figures.items()}

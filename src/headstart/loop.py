@@ -16,15 +16,17 @@ import torch
 from torch import Tensor
 
 from headstart.checkpoint import read_weights, save_weights
+from headstart.data.images import images_at
 from headstart.data.order import Rows, seed_of, share, training_step
-from headstart.data.views import draw, training_view
+from headstart.data.views import Draw, draw
 from headstart.errors import HeadstartError
 from headstart.insight.health import verdict
 from headstart.look import figures_of, look, neighbourhood, see_sample
 from headstart.optimizer import lr_factor, set_lr
 from headstart.recipe import Views
-from headstart.record import predictions, save_features
+from headstart.record import predictions, save_confusion, save_features
 from headstart.run import Row
+from headstart.shown import show_predicted
 from headstart.tasks import NO_PIXELS, Batch, Seen
 from headstart.training import Training
 
@@ -100,20 +102,21 @@ def train(training: Training) -> Generator[Step | Epoch, None, None]:
 
 def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Batch:
     """This rank's part of a step. Draws are made for all ranks, so that they do not hang on their number."""
-    recipe, fabric = training.recipe, training.fabric
+    recipe, fabric, task = training.recipe, training.fabric, training.task
     mine = share(rows, fabric.global_rank, fabric.world_size)
-    labels = training.labels[mine].to(fabric.device)
+    labels, with_masks = training.labels[mine].to(fabric.device), task.target == "mask"
     if training.embedded is not None:
-        return Batch(NO_PIXELS, labels, embedded=training.embedded.training(mine, epoch))
-    pixels = training.pixels.batch(mine).to(fabric.device)
+        masks = training.embedded.training_masks(mine, epoch, training.pixels) if with_masks else None
+        return Batch(NO_PIXELS, labels, masks=masks, embedded=training.embedded.training(mine, epoch))
+    images, side = images_at(training.pixels, mine, recipe.data, with_masks, fabric.device), recipe.side(epoch)
 
-    def view(name: str, settings: Views) -> Tensor:
+    def drawn(name: str, settings: Views) -> Draw:
         chance = torch.Generator().manual_seed(seed_of(name, recipe.seed, epoch, step))
-        drawn = draw(settings, len(rows), chance).of(slice(fabric.global_rank, None, fabric.world_size))
-        return training_view(pixels, settings, recipe.side(epoch), drawn)
+        return draw(settings, len(rows), chance).of(slice(fabric.global_rank, None, fabric.world_size))
 
-    second = view("second views", recipe.second_views or recipe.views) if training.task.views == 2 else None
-    return Batch(view("views", recipe.views), labels, second)
+    first, others = drawn("views", recipe.views), recipe.second_views or recipe.views
+    second = images.view(others, side, drawn("second views", others).of_window(first)) if task.views == 2 else None
+    return Batch(images.view(recipe.views, side, first), labels, second, images.mask(side, first))
 
 
 def _end_of_epoch(training: Training) -> Epoch:
@@ -137,6 +140,8 @@ def _end_of_epoch(training: Training) -> Epoch:
     if training.fabric.is_global_zero:
         if kept:
             save_weights(run, "best", task.weights())
+            if seen.confusion is not None:
+                save_confusion(run, seen.confusion)
             if task.classes:
                 run.write_table("predictions.csv", predictions(training.pixels.index, "val", seen.probabilities))
         save_weights(run, "last", task.weights())
@@ -168,6 +173,9 @@ def _look_closer(training: Training, validation: Seen) -> Row:
     sample, seconds = see_sample(training)
     if stored and training.fabric.is_global_zero:
         save_features(run, epoch, validation, sample, seconds)
+        if training.task.target == "mask":
+            autocast = training.fabric.autocast()
+            show_predicted(run, epoch, training.task, training.recipe, training.pixels, training.shown, autocast)
     return neighbourhood(training, validation, sample) if without else {}
 
 

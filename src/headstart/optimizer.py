@@ -12,13 +12,13 @@ from headstart.recipe import Optimizer, Schedule
 def make_optimizer(network: nn.Module, settings: Optimizer) -> optim.Optimizer:
     """An optimizer over the trainable parameters of ``network``.
 
-    Parameters under ``head.`` learn at ``lr * head_lr_factor``. AdamW does not decay vectors (biases,
+    Parameters under ``head.`` or ``decoder.`` learn at ``lr * head_lr_factor``. AdamW does not decay vectors (biases,
     normalisation), as is the custom in fine-tuning; Adam and SGD decay all alike, as torch does.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            lr = settings.lr * (settings.head_lr_factor if name.startswith("head.") else 1.0)
+            lr = settings.lr * (settings.head_lr_factor if name.startswith(("head.", "decoder.")) else 1.0)
             spared = settings.name == "adamw" and parameter.ndim <= 1
             groups.setdefault((lr, 0.0 if spared else settings.weight_decay), []).append(parameter)
     each = [

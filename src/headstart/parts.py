@@ -88,11 +88,13 @@ class Views(Part):
     """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
 
     @model_validator(mode="after")
-    def _blur_is_possible(self) -> Views:
+    def _ranges_are_possible(self) -> Views:
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
         if self.blur_sigma[0] > self.blur_sigma[1]:
             raise ValueError(f"blur_sigma: expected the least and the greatest, found {self.blur_sigma}")
+        if self.zoom[0] > self.zoom[1]:
+            raise ValueError(f"zoom: expected the least and the greatest, found {self.zoom}")
         return self
 
 
@@ -139,7 +141,13 @@ class Decoder(Part):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Dropout within the decoder (of FCN-32s: after either of its two wide layers)."""
     auxiliary: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the auxiliary classifier's loss (`deeplabv3`); 0: no auxiliary classifier."""
+    """Weight of the auxiliary classifier's loss (`deeplabv3` only); 0: no auxiliary classifier."""
+
+    @model_validator(mode="after")
+    def _auxiliary_is_of_deeplabv3(self) -> Decoder:
+        if self.auxiliary and self.name != "deeplabv3":
+            raise ValueError(f"decoder.auxiliary: expected 0 with decoder.name {self.name}, found {self.auxiliary}")
+        return self
 
 
 class Loss(Part):

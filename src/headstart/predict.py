@@ -21,6 +21,7 @@ from headstart.data.pixels import Pixels, decode, stream
 from headstart.data.split import hold_out
 from headstart.data.views import plain_view
 from headstart.errors import HeadstartError, nearest
+from headstart.palette import Palette
 from headstart.recipe import Recipe
 from headstart.run import Row, RunFolder, read_trained_on
 from headstart.tasks import Task, task_named
@@ -37,13 +38,19 @@ class Model:
     recipe: Recipe
     classes: tuple[str, ...]
     device: torch.device
+    palette: Palette | None = None
+    """Of a network that answers with masks."""
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it computes in bfloat16 where that is exact enough, as it was trained."""
+        return self.recipe.train.precision == "bf16-mixed"
 
     @torch.inference_mode()
     def probabilities(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """uint8 (B, 3, S, S), S = ``recipe.data.size`` -> float32 (B, C)."""
+        """uint8 (B, 3, S, S), S = ``recipe.data.size`` -> float32 (B, C); of masks (B, 3, H, W) -> (B, K, H, W)."""
         images = plain_view(pixels.to(self.device), self.recipe.views)
-        mixed = self.recipe.train.precision == "bf16-mixed"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed):
             answer: NDArray[np.float32] = self.task.predict(images).cpu().numpy()
         return answer
 
@@ -109,7 +116,7 @@ def load(run: RunFolder, unfinished: bool = False) -> Model:
     task = task_named(recipe.task).build(recipe, classes)
     task.set_weights(read_weights(run))
     task.eval().to(device).to(memory_format=torch.channels_last)
-    return Model(task, recipe, classes, device)
+    return Model(task, recipe, classes, device, run.palette)
 
 
 def predict(model: Model, files: Sequence[Path], progress: Counting | None = None) -> Predictions:
@@ -193,15 +200,24 @@ def evaluate(
         index if own_split else hold_out(index, model.recipe.data.val_fraction), model.recipe.data, progress
     )
     index = pixels.index
-    own_images = pixels.fingerprint == run.data["fingerprint"]
-    chosen = split or ("test" if "test" in index.splits else "val" if own_split or own_images else "all")
-    asked = _rows_of(index, chosen, data)
-    rows = asked if split or own_images else _not_trained_on(run, pixels, asked, data)
+    chosen, rows, left_out = judged_rows(run, pixels, split, own_split, data)
     answers = [model.probabilities(pixels.batch(some)) for some in batches(rows, model.recipe.val.batch)]
     number = [model.classes.index(name) for name in index.classes]
     labels = np.array([number[index.labels[row]] for row in rows], dtype=np.int64)
     paths = tuple(index.paths[row] for row in rows)
-    return Evaluation(chosen, paths, labels, np.concatenate(answers), left_out=len(asked) - len(rows))
+    return Evaluation(chosen, paths, labels, np.concatenate(answers), left_out)
+
+
+def judged_rows(run: RunFolder, pixels: Pixels, split: str | None, own_split: bool, data: str) -> tuple[str, Rows, int]:
+    """What `evaluate` looks at: the split, its rows, and how many of them are left out.
+
+    ``own_split``: whether the data came with a validation split. Raises HeadstartError where nothing is left.
+    """
+    own_images = pixels.fingerprint == run.data["fingerprint"]
+    chosen = split or ("test" if "test" in pixels.index.splits else "val" if own_split or own_images else "all")
+    asked = _rows_of(pixels.index, chosen, data)
+    rows = asked if split or own_images else _not_trained_on(run, pixels, asked, data)
+    return chosen, rows, len(asked) - len(rows)
 
 
 def _rows_of(index: Index, split: str, data: str) -> Rows:

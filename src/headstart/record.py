@@ -58,6 +58,11 @@ def save_features(run: RunFolder, epoch: int, validation: Seen, sample: Seen, se
     run.write(f"features/epoch-{epoch + 1:04}.safetensors", content)
 
 
+def save_confusion(run: RunFolder, confusion: Tensor) -> None:
+    """The kept epoch's pixels of each validation image by class and predicted class: ``confusion``, int64 (N, K, K)."""
+    run.write("confusion.safetensors", save({"confusion": confusion.contiguous()}))
+
+
 def looked_at(index: Index, rows: Sequence[int]) -> list[Row]:
     """One row per image whose features are stored: file, split, class (empty where it has none)."""
     names = {UNLABELLED: "", **dict(enumerate(index.classes))}

@@ -7,6 +7,9 @@
     metrics.csv            a row per epoch and split
     predictions.csv        validation images at the best epoch: file, label, prediction, probabilities; only
                            of a task that answers with classes
+    confusion.safetensors  validation images at the best epoch: pixels by class and predicted class, (N, K, K), the
+                           images in their order; only of a task that answers with masks
+    masks/                 of it too: some validation images, their masks, and those predicted after some epochs
     architecture.json      the network: its stages, shapes and parameters
     features/images.csv    the images that are looked at over time: validation, and a sample of training
     features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
@@ -34,6 +37,7 @@ from typing import Any
 
 from headstart import recipe as recipes
 from headstart.errors import HeadstartError
+from headstart.palette import Palette
 from headstart.recipe import Recipe
 
 Row = dict[str, Any]
@@ -168,6 +172,12 @@ class RunFolder:
         return list(self.data["classes"])
 
     @property
+    def palette(self) -> Palette | None:
+        """The classes of the masks that the network answers with; None where it answers with none."""
+        content = self.data.get("palette")
+        return None if content is None else Palette.from_json(content)
+
+    @property
     def metrics(self) -> list[Row]:
         """One row per finished epoch and split; empty before the first epoch ends."""
         path = self.path / "metrics.csv"
@@ -236,7 +246,8 @@ def read_trained_on(run: RunFolder) -> set[str]:
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
     """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
 
-    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, or `last` for the last epoch there is.
+    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last epoch
+    there is.
     """
     if metric == "last":
         return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)

@@ -15,6 +15,7 @@ from headstart.run import Row, best_epoch
 if TYPE_CHECKING:
     from headstart.data.check import Health
     from headstart.data.findings import Finding
+    from headstart.insight.iou import MaskMeasures
     from headstart.insight.learned import Learned
     from headstart.insight.measures import Interval, Measures
     from headstart.insight.results import Result, Results
@@ -23,7 +24,7 @@ SHOWN = 12
 """Epochs that the live table shows: the latest ones."""
 CLASSES, FILES = 20, 3
 """Classes and files that the health table names; it counts the rest."""
-FIGURES = {"loss": ".4f", "accuracy": ".2%", "spread": ".3f", "likeness": ".3f", "knn": ".2%"}
+FIGURES = {"loss": ".4f", "accuracy": ".2%", "miou": ".2%", "spread": ".3f", "likeness": ".3f", "knn": ".2%"}
 """Figures of an epoch that are shown where they are there, and how they are written."""
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -89,6 +90,37 @@ def measures_table(measures: Measures, split: str) -> Table:
     return table
 
 
+def mask_measures_table(measures: MaskMeasures, split: str) -> Table:
+    """IoU and Dice of each class and their means, with intervals over images, and how they are counted."""
+    of_mean = [each.name for each in measures.per_class if each.iou is not None]
+    undefined = f"; {', '.join(measures.undefined)}: neither there nor predicted, so undefined" * bool(
+        measures.undefined
+    )
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title=f"{measures.images} images ({split})",
+        caption=f"over all pixels of all images together that are not ignored; the mean is of {len(of_mean)} classes:"
+        f" {', '.join(of_mean)}{undefined}",
+        caption_justify="left",
+    )
+    for title in ("class", "IoU", "95 % interval", "Dice", "pixels", "predicted"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    all_pixels = max(1, sum(each.pixels for each in measures.per_class))
+    for each in measures.per_class:
+        shares = (f"{count / all_pixels:.1%}" for count in (each.pixels, each.predicted))
+        dice = "" if each.dice is None else f"{each.dice:.4f}"
+        table.add_row(Text(each.name), *_with_interval(each.iou), dice, *shares)
+    table.add_row("mean", *_with_interval(measures.miou), f"{measures.mean_dice:.4f}")
+    table.add_row("pixel accuracy", *_with_interval(measures.accuracy))
+    return table
+
+
+def _with_interval(figure: Interval | None) -> tuple[str, str]:
+    return ("", "") if figure is None else (f"{figure.value:.4f}", f"{figure.low:.4f} to {figure.high:.4f}")
+
+
 def learned_table(learned: Learned) -> Table:
     """What each epoch that was looked at is worth, on validation and training images."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -108,20 +140,23 @@ def learned_table(learned: Learned) -> Table:
 def study_table(results: Results, wide: bool = True) -> Table:
     """A line for each setting and label fraction of a study; what stands after ± is half of the 95 % interval.
 
-    Not ``wide``, it fits 80 columns and leaves out calibration error, kNN accuracy and times.
+    Not ``wide``, it fits 80 columns and leaves out times and, where images have a class each, calibration error and
+    kNN accuracy.
     """
     from headstart.insight.cells import SETTINGS
+    from headstart.insight.metric import METRICS
 
-    titles = ["setting", "labels", "accuracy", "minus A", "worth (95 %)", *(("ece", "knn", "tune", "train") * wide)]
+    study = results.study
+    more = ("ece", "knn", "tune", "train") if study.metric == "accuracy" else ("tune", "train")
+    titles = ["setting", "labels", METRICS[study.metric].title, "minus A", "worth (95 %)", *(more * wide)]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for title in [*titles, "seeds"]:
         table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
-    study = results.study
     for fraction in sorted(study.fractions, reverse=True):
         for setting in sorted(study.settings):
             line = results.get(setting, fraction)
             failed = sum((cell.setting, cell.fraction) == (setting, fraction) for cell in study.failed)
-            figures = _study_figures(line) if line else [f"{100 * fraction:.3g} %"]
+            figures = _study_figures(line, wide, study.metric == "accuracy") if line else [f"{100 * fraction:.3g} %"]
             figures = [*figures, *[""] * 8][: len(titles) - 1]
             seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
             if failed:
@@ -131,16 +166,16 @@ def study_table(results: Results, wide: bool = True) -> Table:
     return table
 
 
-def _study_figures(line: Result) -> list[str]:
+def _study_figures(line: Result, wide: bool, answers: bool) -> list[str]:
     def spread(figure: Interval, sign: str = "") -> str:
-        return f"{100 * figure.value:{sign}.1f} ±{50 * (figure.high - figure.low):.1f}"
+        return f"{100 * figure.value:{sign}.1f}{' ' * wide}±{50 * (figure.high - figure.low):.1f}"
 
     return [
         f"{line.labels:,}",
-        spread(line.accuracy),
+        spread(line.score),
         spread(line.to_a.interval, "+") if line.to_a else "",
         line.worth.short if line.worth else "",
-        *("" if each is None else f"{100 * each:.1f}" for each in (line.ece, line.knn)),
+        *("" if each is None else f"{100 * each:.1f}" for each in (line.ece, line.knn) * answers),
         f"{line.seconds_tune:.0f} s",
         f"{line.seconds_train:.0f} s",
     ]

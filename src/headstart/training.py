@@ -29,7 +29,11 @@ from headstart.optimizer import make_optimizer
 from headstart.recipe import Recipe
 from headstart.record import data_facts, looked_at, surroundings
 from headstart.run import RunFolder, refuse_unless_free, write_trained_on
+from headstart.shown import show_truth, shown_rows
 from headstart.tasks import Task, task_named
+
+WHOLE = "data.resize keep"
+"""What asks for whole images in validation, in an error."""
 
 Decoding = Callable[[int, int], None]
 """Called with (images decoded, images in all)."""
@@ -51,6 +55,8 @@ class Training:
     progress: Progress
     train_rows: Rows
     """The images that are trained on: of the training images, those of the label fraction."""
+    left_out: int | None = None
+    """Images that are not trained on because those of `data.apart_from` are, or look like, them; None without it."""
     embedded: Embedded | None = None
     """What a frozen backbone makes of the images; None when it is run in every step."""
 
@@ -59,6 +65,11 @@ class Training:
         """The training images that are looked at beside the validation images: always the same, drawn by the seed."""
         order = training_order(seed_of("sample", self.recipe.seed), 0, len(self.train_rows))
         return self.train_rows[np.sort(order[: self.recipe.insight.sample])]
+
+    @property
+    def shown(self) -> list[int]:
+        """The validation images whose masks are kept over the epochs."""
+        return shown_rows(self.pixels.index, self.recipe.insight.masks)
 
     @property
     def steps(self) -> int:
@@ -96,12 +107,16 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     if fabric.is_global_zero:
         facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
         trained_on = {"images_trained_on": len(training.train_rows)}  # fewer than there are, with a label fraction
+        if training.left_out is not None:
+            trained_on["left_out"] = training.left_out
         RunFolder.create(out, recipe, facts, {**data_facts(training.pixels), **trained_on})
         contents = training.pixels.contents
         write_trained_on(training.run, [contents[row] for row in training.train_rows])
         seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
         if recipe.insight.pictures:
             training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
+        if training.task.target == "mask":
+            show_truth(training.run, training.pixels, training.shown)
         training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
         training.run.write_json("architecture.json", architecture(training.task, recipe.data.size))
     fabric.barrier()
@@ -150,18 +165,25 @@ def _try_sizes(recipe: Recipe) -> None:
 
     It is another network than the one that is trained, which is drawn after, from the recipe's seed.
     """
-    task = task_named(recipe.task).build(recipe, ("one class", "another")).eval()
+    task = task_named(recipe.task).build(recipe, ("one class", "another"))
     for side in sorted({recipe.data.size, *(recipe.side(epoch) for epoch in range(recipe.train.epochs))}):
-        try:
-            with torch.inference_mode():
-                task.predict(torch.zeros(2, 3, side, side))
-        except Exception as error:  # each network complains in its own way
-            field, name = "data.size" if side == recipe.data.size else "views.sizes", recipe.backbone.name
-            raise HeadstartError(
-                f"{field} {side}: expected images that backbone.name {name} takes, found that it does not take"
-                f" {side} x {side} pixels ({str(error)[:120]})",
-                f"data.size={usual_side(name)} and no other views.sizes, or another backbone.name",
-            ) from None
+        _try(task, (side, side), "data.size" if side == recipe.data.size else "views.sizes", recipe.backbone.name)
+
+
+def _try(task: Task, extent: tuple[int, int], field: str, name: str) -> None:
+    """Show two images of this height and width to a network."""
+    try:
+        with torch.inference_mode():
+            task.eval().predict(torch.zeros(2, 3, *extent))
+    except Exception as error:  # each network complains in its own way
+        height, width = extent
+        whole = field == WHOLE
+        do = f"data.size={usual_side(name)} and no other views.sizes, or another backbone.name"
+        raise HeadstartError(
+            f"{field if whole else f'{field} {height}'}: expected images that backbone.name {name} takes, found that it"
+            f" does not take {height} x {width} pixels ({str(error)[:120]})",
+            "another backbone.name, such as resnet50" if whole else do,
+        ) from None
 
 
 def _prepare(
@@ -178,13 +200,21 @@ def _prepare(
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)
     require_different_masks(pixels)
+    if kind.target == "mask":
+        _try(task, (pixels.height, pixels.width), WHOLE, recipe.backbone.name)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)
     rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
+    left_out = None
     if recipe.data.apart_from is not None:
+        known = len(rows)
         rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
-    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows)
+        left_out = known - len(rows)
+    task.prepare(pixels, rows)
+    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
+    if kind.target == "mask":
+        _ = training.shown  # raises for an image of insight.masks that is not there
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance

@@ -96,20 +96,22 @@ def _progress(console: Console, transient: bool) -> Progress:
 
 @contextmanager
 def study_bar(console: Console, carrying: Carrying, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
-    """One bar for a whole study; ``seconds`` is what each of its parts is estimated to take.
+    """One bar for a whole study; ``seconds`` is what each of the trainings that are left is estimated to take.
 
     Give what it gives the study after each cell: the table so far is shown with it.
     """
     from headstart.insight.results import Results
 
-    left = {name: each for name, each in seconds.items() if not carrying.is_done(name)}
-    console.print(f"{len(left)} trainings to do, about {minutes(sum(left.values()))}", highlight=False)
+    if seconds:
+        console.print(f"{len(seconds)} trainings to do, about {minutes(sum(seconds.values()))}", highlight=False)
+    else:
+        console.print("nothing left to do: every cell is done", highlight=False)
     progress = _progress(console, transient=False)
-    task = progress.add_task("study", total=sum(left.values()))
+    task = progress.add_task("study", total=sum(seconds.values()))
     live = Live(Group(progress), console=console, refresh_per_second=4)
 
     def done(name: str, share: float) -> None:
-        progress.update(task, advance=left.get(name, 0.0) * share, description=name)
+        progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
 
     def shown(study: Study) -> None:
         cell = study.cells[-1]

@@ -44,6 +44,8 @@ def still(count: int) -> Draw:
         blur=torch.zeros(count, dtype=torch.bool),
         sigma=torch.ones(count),
         solarize=torch.zeros(count, dtype=torch.bool),
+        zoom=torch.ones(count),
+        place=torch.zeros(count, 2),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.insight.cells import Study
-from headstart.insight.compare import accuracy, difference
+from headstart.insight.compare import average, difference
 from headstart.insight.results import Results, said_choice, table_rows
 
 MadeStudy = Callable[..., Study]
@@ -24,7 +24,7 @@ def test_a_line_is_what_the_plain_functions_say(made_study: MadeStudy) -> None:
     assert line is not None
     assert line.to_a is not None
     b, a = (rights(study, setting, 0.25) for setting in "BA")
-    for got, expected in ((line.accuracy, accuracy(b)), (line.to_a.interval, difference(b, a).interval)):
+    for got, expected in ((line.score, average(b)), (line.to_a.interval, difference(b, a).interval)):
         assert (got.value, got.low, got.high) == pytest.approx((expected.value, expected.low, expected.high))
     assert line.to_a.needed == difference(b, a).needed
     assert (line.labels, line.seeds, line.ece, line.knn) == (500, 3, pytest.approx(0.05), pytest.approx(0.4))
@@ -92,9 +92,9 @@ def test_in_every_state_there_are_lines_rows_and_order(made_study: MadeStudy, st
     assert sum(row["failed"] for row in rows) == len(made.failed)
     assert len({tuple(row) for row in rows}) == 1, "every row has the same columns"
     for line in results.lines:
-        assert 0 <= line.accuracy.low <= line.accuracy.value <= line.accuracy.high <= 1
+        assert 0 <= line.score.low <= line.score.value <= line.score.high <= 1
     if results.most is not None:
-        values = [line.accuracy.value for line in results.at(results.most)]
+        values = [line.score.value for line in results.at(results.most)]
         assert values == sorted(values, reverse=True)
 
 
@@ -102,3 +102,14 @@ def test_the_largest_fraction_is_one_where_two_can_be_compared(made_study: MadeS
     assert Results(made_study(skip=lambda s, f, k: f == 1 and s != "D")).most == 0.25
     assert Results(made_study("A")).most == 1
     assert Results(made_study(skip=lambda *_: True)).most is None
+
+
+def test_the_model_to_use_is_of_the_best_setting_and_no_seed_is_picked_by_its_accuracy(made_study: MadeStudy) -> None:
+    for right, best in (({}, "F"), ({"D": 0.99}, "D")):
+        model = Results(made_study(right=right)).model
+        assert model is not None
+        assert (model.setting, model.fraction, model.seed) == (best, 1.0, 0)
+    begun = Results(made_study(right={"F": 0.99}, fail=lambda s, f, k: s == "F" and k == 0)).model
+    assert begun is not None
+    assert (begun.setting, begun.seed) == ("F", 1)
+    assert Results(made_study(skip=lambda *_: True)).model is None

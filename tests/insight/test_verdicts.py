@@ -18,6 +18,7 @@ from headstart.insight.verdicts import (
     of_floor,
     of_frozen,
     of_harm,
+    of_leaks,
     of_questions,
     of_seeds,
     of_worth,
@@ -92,6 +93,8 @@ def test_worth_is_said_at_the_fewest_labels_within_the_data(made_study: MadeStud
     (one,) = of_worth(Results(made_study("AB", fractions=(1.0,))))
     assert "needs training from scratch with two label fractions" in one
     assert list(of_worth(Results(made_study("BD")))) == []
+    begun = made_study("AD", skip=lambda s, f, k: s == "A")
+    assert list(of_worth(Results(begun))) == [], "both fractions are to come"
 
 
 def test_harm_is_said_only_beyond_the_interval(made_study: MadeStudy) -> None:
@@ -137,6 +140,15 @@ def test_one_seed_is_owned_up_to(made_study: MadeStudy) -> None:
     some = Results(made_study("AD", skip=lambda s, f, k: s == "A" and k > 0))
     assert next(of_seeds(some)).startswith("3 of 6 lines rest on one seed so far")
     assert list(of_seeds(Results(made_study(seeds=(0, 1))))) == []
+    assert "One seed so far" in next(of_seeds(Results(made_study(skip=lambda s, f, k: k > 0))))
+
+
+def test_images_that_pre_training_did_without_are_counted(made_study: MadeStudy) -> None:
+    left = ({"folder": "corpus", "images": 12, "of": 20_000}, {"folder": "pool", "images": 0, "of": 1_234})
+    some, none = of_leaks(Results(made_study(left_out=left)))
+    assert some.startswith("Left out of pre-training: 12 of 20,000 training images of corpus, which are, or look like,")
+    assert none.startswith("None of the 1,234 training images of pool is, or looks like,")
+    assert list(of_leaks(Results(made_study()))) == []
 
 
 def test_failures_come_first(made_study: MadeStudy) -> None:

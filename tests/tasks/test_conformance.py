@@ -16,21 +16,31 @@ from headstart import recipe as recipes
 from headstart.data.pixels import decode
 from headstart.data.split import training_index
 from headstart.data.views import draw, plain_view, training_view
-from headstart.tasks import TASKS, Batch, Task, task_named
+from headstart.tasks import NO_PIXELS, TASKS, Batch, Task, task_named
 
 Built = tuple[Task, Batch, int]
 Small = Callable[..., recipes.Recipe]
 
 
-def recipe_of(task: str, small: Small, unlabelled: Small) -> recipes.Recipe:
-    return small(task=task) if TASKS[task].target == "label" else unlabelled(task=task)
+def recipe_of(task: str, small: Small, unlabelled: Small, masked: Small) -> recipes.Recipe:
+    return {"label": small, "none": unlabelled, "mask": masked}[TASKS[task].target](task=task)
 
 
 @pytest.fixture(params=sorted(TASKS))
-def built(request: pytest.FixtureRequest, photos: Path, small: Small, unlabelled: Small) -> Built:
+def built(
+    request: pytest.FixtureRequest,
+    shared_data: Callable[[str], Path],
+    photos: Path,
+    small: Small,
+    unlabelled: Small,
+    masked: Small,
+) -> Built:
     """A task on real photographs: (the task, a batch of twelve, how many classes it answers with)."""
-    recipe = recipe_of(request.param, small, unlabelled)
+    recipe = recipe_of(request.param, small, unlabelled, masked)
     kind = task_named(request.param)
+    torch.manual_seed(0)
+    if kind.target == "mask":
+        return _on_masks(recipe, shared_data("camvid"))
     index = training_index(str(photos), recipe.data, kind.target)
     rows = list(range(0, 60, 5))
     pixels = decode(index, recipe.data).batch(rows)
@@ -38,12 +48,21 @@ def built(request: pytest.FixtureRequest, photos: Path, small: Small, unlabelled
     if kind.views == 2:
         second = training_view(pixels, recipe.views, 32, draw(recipe.views, 12, torch.Generator().manual_seed(0)))
     batch = Batch(plain_view(pixels, recipe.views), torch.tensor([index.labels[row] for row in rows]), second)
-    torch.manual_seed(0)
     return kind.build(recipe, index.classes), batch, len(index.classes) if kind.target == "label" else 0
 
 
+def _on_masks(recipe: recipes.Recipe, data: Path) -> Built:
+    """Parts of road scenes, with pixels that are ignored; validated as they are."""
+    index = training_index(str(data), recipe.data, "mask")
+    pixels, rows = decode(index, recipe.data), list(range(0, 60, 5))
+    images, masks = (part(rows)[..., 90:160, 100:180] for part in (pixels.batch, pixels.masks))
+    assert (masks >= len(index.classes)).any()
+    batch = Batch(plain_view(images, recipe.views), torch.full((12,), -1), masks=masks)
+    return task_named(recipe.task).build(recipe, index.classes), batch, 0
+
+
 def part_of(batch: Batch, rows: slice) -> Batch:
-    return Batch(*(None if each is None else each[rows] for each in batch))
+    return Batch(*(each if each is None or isinstance(each, tuple) else each[rows] for each in batch))
 
 
 def test_forward_is_a_scalar_loss_whose_gradient_reaches_every_parameter(built: Built) -> None:
@@ -70,11 +89,18 @@ def test_predictions_are_probabilities_and_evaluate_gives_the_same(built: Built)
     task.eval()
     with torch.inference_mode():
         probabilities = task.predict(batch.images)
-        assert probabilities.shape == (12, classes)
         assert probabilities.dtype == torch.float32
-        torch.testing.assert_close(probabilities.sum(dim=1), torch.full((12,), float(classes > 0)))
         seen = task.evaluate(batch)
-        torch.testing.assert_close(seen.probabilities, probabilities)
+        if batch.masks is None:
+            assert probabilities.shape == (12, classes)
+            torch.testing.assert_close(probabilities.sum(dim=1), torch.full((12,), float(classes > 0)))
+            torch.testing.assert_close(seen.probabilities, probabilities)
+        else:
+            assert (probabilities.shape[0], *probabilities.shape[2:]) == batch.masks.shape
+            torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(batch.masks.shape))
+            assert seen.confusion is not None
+            assert seen.confusion.shape == (12, probabilities.shape[1], probabilities.shape[1])
+            assert seen.probabilities.shape == (12, 0)
         assert seen.features.shape == (12, task.features)
         assert (seen.features.dtype, task.classes) == (torch.float32, classes)
         torch.testing.assert_close(seen.features, task.see(batch).features)
@@ -114,8 +140,8 @@ def test_looking_changes_nothing(built: Built) -> None:
     before = {name: tensor.clone() for name, tensor in task.weights().items()}
     with torch.inference_mode():
         task.evaluate(batch)
-        (features,) = task.embed(batch.images)
-    assert features.ndim == 2
+        parts = task.embed(batch.images)
+    assert all(part.ndim == (2 if batch.masks is None else 4) for part in parts)
     assert all(torch.equal(before[name], tensor) for name, tensor in task.weights().items())
 
 
@@ -126,17 +152,35 @@ def test_the_backbone_s_weights_are_kept_under_its_name(built: Built) -> None:
     assert kept == set(task.backbone.state_dict())
 
 
-def test_weights_come_back_and_those_of_another_network_do_not(built: Built, small: Small, unlabelled: Small) -> None:
+def test_what_a_backbone_made_before_is_as_good_as_the_images(built: Built) -> None:
+    """Except where two views are compared, which are made anew each time."""
+    task, batch, _ = built
+    if task.views == 2:
+        pytest.skip("it learns with its backbone alone")
+    task.eval()
+    with torch.inference_mode():
+        before = batch._replace(images=NO_PIXELS, embedded=task.embed(batch.images))
+        mine, theirs = task.see(batch), task.see(before)
+        torch.testing.assert_close(float(task(before)), float(task(batch)))
+    for one, other in zip(mine, theirs, strict=True):
+        assert one is other is None or torch.equal(one, other)
+
+
+def test_weights_come_back_and_those_of_another_network_do_not(
+    built: Built, small: Small, unlabelled: Small, masked: Small
+) -> None:
     task, batch, classes = built
     name = next(name for name, kind in TASKS.items() if kind is type(task))
-    other = type(task).build(recipe_of(name, small, unlabelled), [str(i) for i in range(classes)])
-    other.set_weights(pickle.loads(pickle.dumps(task.weights())))
     task.eval()
+    answers = classes if batch.masks is None else task.predict(batch.images).shape[1]
+    other = type(task).build(recipe_of(name, small, unlabelled, masked), [str(i) for i in range(answers)])
+    other.set_weights(pickle.loads(pickle.dumps(task.weights())))
     other.eval()
     with torch.inference_mode():
         mine, theirs = task.see(batch), other.see(batch)
     assert torch.equal(mine.features, theirs.features)
     assert torch.equal(mine.probabilities, theirs.probabilities)
+    assert mine.confusion is theirs.confusion is None or torch.equal(mine.confusion, theirs.confusion)
     with pytest.raises(RuntimeError, match="found others"):
         other.set_weights({"x": torch.zeros(1)})
     assert not any("metrics" in name for name in task.weights())
@@ -146,6 +190,7 @@ def test_public_methods_say_what_they_take_and_give(built: Built) -> None:
     for name in (
         "build",
         "load_backbone",
+        "prepare",
         "forward",
         "predict",
         "embed",
@@ -158,5 +203,5 @@ def test_public_methods_say_what_they_take_and_give(built: Built) -> None:
 
 
 def test_an_unknown_task_is_an_error() -> None:
-    with pytest.raises(hs.HeadstartError, match="expected byol or classify, found clasify; nearest: classify"):
+    with pytest.raises(hs.HeadstartError, match="expected byol, classify, segment, found clasify; nearest: classify"):
         task_named("clasify")

@@ -2,6 +2,9 @@
 
 The draw is made first and apart from the pixels, so that an image gets the same change however many processes
 share a batch. The operations are torchvision's without its loop over images; the tests hold them against it.
+
+A `training_view` shows the whole of a square image, or a crop of it. A `training_window` is cut out of an image of any
+shape at the magnification drawn, and `training_mask` reads that image's mask at the very same places.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from headstart.data.colour import greyed, hued, saturated
+from headstart.data.geometry import bilinear, nearest, places, rotation_matrices
+from headstart.palette import NOTHING
 from headstart.recipe import Views
 
 TRIES = 10
@@ -50,10 +55,18 @@ class Draw:
     """float (B,): standard deviation of the blur, in pixels."""
     solarize: Tensor
     """bool (B,): inverted where bright."""
+    zoom: Tensor
+    """float (B,): magnification of a window."""
+    place: Tensor
+    """float (B, 2): where a window lies, from 0 (top, left) to 1 (bottom, right)."""
 
     def of(self, rows: slice | Tensor) -> Draw:
         """The draws of some of the images."""
         return Draw(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def of_window(self, other: Draw) -> Draw:
+        """The same changes of the windows that ``other`` has: two views of one window."""
+        return replace(self, zoom=other.zoom, place=other.place)
 
 
 def draw(settings: Views, count: int, generator: torch.Generator) -> Draw:
@@ -88,10 +101,14 @@ def draw(settings: Views, count: int, generator: torch.Generator) -> Draw:
         blur=happens(settings.blur),
         sigma=uniform(*settings.blur_sigma),
         solarize=happens(settings.solarize),
+        zoom=torch.ones(count),
+        place=torch.zeros(count, 2),
     )
     jittered = happens(settings.jitter)
     factors = {name: getattr(drawn, name).where(jittered, 1.0) for name in ("brightness", "contrast", "saturation")}
-    return replace(drawn, hue=drawn.hue.where(jittered, 0.0), **factors)
+    drawn = replace(drawn, hue=drawn.hue.where(jittered, 0.0), **factors)
+    least, greatest = settings.zoom
+    return replace(drawn, zoom=uniform(math.log(least), math.log(greatest)).exp(), place=uniform(0, 1, 2))
 
 
 def _boxes(area: Tensor, log_ratio: Tensor, place: Tensor) -> Tensor:
@@ -113,21 +130,42 @@ def training_view(pixels: Tensor, settings: Views, side: int, draw: Draw) -> Ten
     images = pixels if cropped else _resized(pixels, side)
     images = _flipped(_flipped(images, draw.flip, -1), draw.vertical_flip, -2)
     if cropped or settings.rotate:
-        images = _sampled(images, side, _matrices(images.shape[-1], side, draw), settings.interpolation)
-    if settings.brightness or settings.contrast:
-        images = _coloured(images, draw)
-    if any((settings.saturation, settings.hue, settings.grayscale, settings.blur, settings.solarize)):
-        images = _stylised(images, settings, draw)
-    return _normalised(images, settings)
+        images = _rotated(images, side, draw, settings.interpolation)
+    return _normalised(_recoloured(images, settings, draw), settings)
+
+
+def training_window(pixels: Tensor, settings: Views, side: int, draw: Draw, sizes: Tensor | None = None) -> Tensor:
+    """uint8 (B, 3, H, W) -> float32 (B, 3, side, side): cut a window, flip, rotate, colour, blur, normalise.
+
+    A window shows ``side / draw.zoom`` pixels of the image each way, somewhere inside it; or all of it, somewhere in
+    the window, where the image is smaller. `settings.crop` crops the window. Outside the image it is black. ``sizes``
+    (B, 2) are the images' own heights and widths, where they are smaller than H and W and lie in the upper left.
+    """
+    x, y = places(_window_matrices(pixels, side, draw, sizes).to(pixels.device), side)
+    if settings.interpolation == "bilinear":
+        inside = (2 * x.abs() <= pixels.shape[-1]) & (2 * y.abs() <= pixels.shape[-2])
+        images = bilinear(pixels, x, y, "border") * inside.unsqueeze(1)
+    else:
+        images = nearest(pixels, x, y)
+    return _normalised(_recoloured(images, settings, draw), settings)
+
+
+def training_mask(masks: Tensor, side: int, draw: Draw, sizes: Tensor | None = None) -> Tensor:
+    """uint8 (B, H, W) -> uint8 (B, side, side): the windows that `training_window` cuts with the same draw.
+
+    A mask is read by nearest neighbour whatever the image is read by; outside it is `NOTHING`.
+    """
+    x, y = places(_window_matrices(masks, side, draw, sizes).to(masks.device), side)
+    return nearest(masks.unsqueeze(1), x, y, NOTHING).squeeze(1)
 
 
 def plain_view(pixels: Tensor, settings: Views, side: int | None = None) -> Tensor:
-    """uint8 (B, 3, S, S) -> float32 (B, 3, side, side): resize if need be, and normalise."""
-    return _normalised(_resized(pixels, side or pixels.shape[-1]), settings)
+    """uint8 (B, 3, H, W) -> float32 (B, 3, side, side), or (B, 3, H, W) without ``side``: resize, and normalise."""
+    return _normalised(pixels if side is None else _resized(pixels, side), settings)
 
 
 def _resized(pixels: Tensor, side: int) -> Tensor:
-    return pixels if pixels.shape[-1] == side else resize(pixels, [side, side], antialias=True)
+    return pixels if pixels.shape[-2:] == (side, side) else resize(pixels, [side, side], antialias=True)
 
 
 def _flipped(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
@@ -138,43 +176,44 @@ def _flipped(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
     return images
 
 
-def _matrices(size: int, side: int, draw: Draw) -> Tensor:
-    """For each image, the map from a pixel of the view to a place in the image, both counted from the centre.
+def _rotated(images: Tensor, side: int, draw: Draw, interpolation: str) -> Tensor:
+    """The crops of square images, rotated about their middles; black outside.
 
-    float (B, 2, 3): the view is a crop of the image, rotated about the crop's centre. The crop is mirrored with
-    the image, and counted in the mirrored one.
+    A crop is mirrored with the image, and counted in the mirrored one.
     """
+    size = images.shape[-1]
     top, left, height, width = draw.box.unbind(1)
-    scale_y, scale_x = height * size / side, width * size / side
-    angle = torch.deg2rad(draw.angle)
-    cos, sin = angle.cos(), angle.sin()
     middle_y, middle_x = (top + height / 2 - 0.5) * size, (left + width / 2 - 0.5) * size
-    row_x = torch.stack([scale_x * cos, -scale_x * sin, middle_x], dim=1)
-    row_y = torch.stack([scale_y * sin, scale_y * cos, middle_y], dim=1)
-    return torch.stack([row_x, row_y], dim=1)
+    matrices = rotation_matrices(middle_y, middle_x, height * size / side, width * size / side, draw.angle)
+    x, y = places(matrices.to(images.device), side)
+    if interpolation == "bilinear":  # only a rotation looks outside
+        return bilinear(images, x, y, "zeros" if bool(matrices[:, 0, 1].any()) else "border")
+    return nearest(images, x, y)
 
 
-def _sampled(images: Tensor, side: int, matrices: Tensor, interpolation: str) -> Tensor:
-    """Read ``images`` (uint8, B x 3 x S x S) where the matrices say; black outside."""
-    size, matrices = images.shape[-1], matrices.to(images.device)
-    steps = torch.arange(side, device=images.device, dtype=torch.float32) - (side - 1) / 2
-    x, y = steps.view(1, 1, side), steps.view(1, side, 1)
-    (xx, xy, x0), (yx, yy, y0) = ([part.view(-1, 1, 1) for part in row.unbind(1)] for row in matrices.unbind(1))
-    from_x, from_y = xx * x + (xy * y + x0), yx * x + (yy * y + y0)
-    if interpolation == "bilinear":
-        grid = torch.stack([from_x, from_y], dim=-1) * (2 / size)
-        outside = "zeros" if bool(matrices[:, 0, 1].any()) else "border"  # only a rotation looks outside
-        return F.grid_sample(images.float(), grid, padding_mode=outside, align_corners=False)
-    # A frame of black, one pixel wide, takes all that falls outside. Gathering bytes by their number is three
-    # times as fast as grid_sample on floats.
-    framed = F.pad(images, (1, 1, 1, 1))
-    centre = (size + 1) / 2
-    column = from_x.add_(centre).clamp_(0, size + 1).round_()
-    row = from_y.add_(centre).clamp_(0, size + 1).round_()
-    row = row.double() if size > 4094 else row  # float32 counts to 2**24 without a gap
-    number = row.mul_(size + 2).add_(column).long().flatten(1).unsqueeze(1)
-    read = framed.flatten(2).gather(2, number.expand(-1, images.shape[1], -1))
-    return read.view(len(images), -1, side, side)
+def _window_matrices(images: Tensor, side: int, draw: Draw, sizes: Tensor | None) -> Tensor:
+    """As `rotation_matrices`, of windows in ``images`` (..., H, W), or in the upper left of them.
+
+    A window begins at a whole pixel, so that without zoom and rotation its pixels are the image's own.
+    """
+    whole = torch.tensor(images.shape[-2:])
+    across = (side / draw.zoom).unsqueeze(1)
+    room = (whole if sizes is None else sizes) - across  # below zero where the image is the smaller one
+    corner = (draw.place * (room.floor() + 1)).floor()
+    box = draw.box * across
+    middle_y, middle_x = (corner + box[:, :2] + (box[:, 2:] - whole) / 2).unbind(1)
+    matrices = rotation_matrices(middle_y, middle_x, box[:, 2] / side, box[:, 3] / side, draw.angle)
+    mirrored = torch.stack([draw.flip, draw.vertical_flip], dim=1)
+    matrices[:, :, :2] *= torch.where(mirrored, -1.0, 1.0).unsqueeze(2)
+    return matrices
+
+
+def _recoloured(images: Tensor, settings: Views, draw: Draw) -> Tensor:
+    if settings.brightness or settings.contrast:
+        images = _coloured(images, draw)
+    if any((settings.saturation, settings.hue, settings.grayscale, settings.blur, settings.solarize)):
+        images = _stylised(images, settings, draw)
+    return images
 
 
 def _coloured(images: Tensor, draw: Draw) -> Tensor:

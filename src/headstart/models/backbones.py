@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import timm
@@ -10,8 +11,12 @@ from torch import nn
 from headstart.errors import HeadstartError, nearest
 
 
-def build(name: str) -> nn.Module:
-    """A backbone from random weights: float (B, 3, S, S) -> pooled features (B, F). Raises HeadstartError."""
+def build(name: str, output_stride: int | None = None) -> nn.Module:
+    """A backbone from random weights: float (B, 3, S, S) -> pooled features (B, F). Raises HeadstartError.
+
+    With an ``output_stride`` its strides beyond that become dilation, where timm can do so for the network; else it
+    keeps its own. Its parameters are the same.
+    """
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         raise HeadstartError(
@@ -19,8 +24,13 @@ def build(name: str) -> nn.Module:
             f" nearest: {nearest(architecture, timm.list_models())}",
             "python -c \"import timm; print(*timm.list_models('*resnet*'))\"",
         )
+    settings = _any_size(architecture)
     try:
-        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **_any_size(architecture))
+        if output_stride is not None:
+            with suppress(TypeError, AssertionError, NotImplementedError):  # each network refuses in its own way
+                dilated: nn.Module = timm.create_model(name, num_classes=0, output_stride=output_stride, **settings)
+                return dilated
+        network: nn.Module = timm.create_model(name, num_classes=0, **settings)
     except RuntimeError as error:  # an unknown tag after the dot
         tags = nearest(name, timm.list_pretrained(f"{architecture}.*"))
         raise HeadstartError(
@@ -51,6 +61,12 @@ def usual_side(name: str) -> int:
     """Side of the square images that timm's weights of this name expect, in pixels."""
     settings = timm.get_pretrained_cfg(name, allow_unregistered=True) or timm.models.PretrainedCfg()
     return int(settings.input_size[-1])
+
+
+def tried_side(name: str) -> int:
+    """Side of square images, in pixels, that a network takes for certain, small where it takes any size."""
+    settings = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return usual_side(name) if settings is None or settings.fixed_input_size else min(96, usual_side(name))
 
 
 def image_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -6,15 +6,16 @@ from headstart.errors import HeadstartError, nearest
 from headstart.tasks.byol import Byol
 from headstart.tasks.classify import Classify
 from headstart.tasks.contract import NO_PIXELS, Batch, Seen, Task
+from headstart.tasks.segment import Segment
 
-TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify}
+TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify, "segment": Segment}
 
 
 def task_named(name: str) -> type[Task]:
     """The task that a recipe asks for. Raises HeadstartError for an unknown one."""
     if name not in TASKS:
         raise HeadstartError(
-            f"task: expected {' or '.join(TASKS)}, found {name}; nearest: {nearest(name, TASKS)}",
+            f"task: expected {', '.join(TASKS)}, found {name}; nearest: {nearest(name, TASKS)}",
             "headstart recipe show quick",
         )
     return TASKS[name]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from headstart.data.order import Rows
+from headstart.data.pixels import Pixels
 from headstart.models.weights import Provenance, load_weights
 from headstart.recipe import Backbone, Recipe
 
@@ -68,6 +70,9 @@ class Task(nn.Module):
     def load_backbone(self, settings: Backbone) -> Provenance:
         """Fill the backbone with the weights that a recipe names, and return where they are from."""
         return load_weights(self.backbone, settings)
+
+    def prepare(self, pixels: Pixels, rows: Rows) -> None:
+        """Look at what will be trained on, some rows of ``pixels``, before the first step; most tasks need not."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:

@@ -1,0 +1,92 @@
+"""How a network's masks compare with the true ones: one confusion matrix, from which every figure of masks comes.
+
+The figures are of the whole set: a class's pixels are counted over all images before anything is divided, as the
+course and the DeepGlobe challenge do. A mean over images of each image's IoU is another number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+PAIRED = 11
+"""Classes up to which the numbers of two pixels, 0 to K * K, fit into 15 bits."""
+
+
+def confusion_of(masks: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """Pixels of each image by true class (row) and predicted class (column), int64 (B, K, K).
+
+    ``masks`` is uint8 (B, H, W), values of K or more are left out; ``predicted`` is (B, H, W), 0 to K - 1. An image
+    at a time, so that what is counted stays in the processor's cache.
+    """
+    kind, count = (torch.uint8, _counted_in_pairs) if classes <= PAIRED else (torch.int32, _counted)
+    left_out = classes * classes
+    counts = []
+    for mask, answer in zip(masks, predicted.to(kind), strict=True):
+        numbers = mask.clamp(max=classes).to(kind).mul_(classes).add_(answer).clamp_(max=left_out)
+        counts.append(count(numbers.flatten(), left_out + 1)[:left_out])
+    return torch.stack(counts).view(-1, classes, classes)
+
+
+def _counted(numbers: Tensor, bins: int) -> Tensor:
+    return torch.bincount(numbers, minlength=bins)
+
+
+def _counted_in_pairs(numbers: Tensor, bins: int) -> Tensor:
+    """As `_counted`, of bytes, but two neighbours at a time: a histogram costs by its entries, not by their range."""
+    if len(numbers) % 2:
+        numbers = F.pad(numbers, (0, 1), value=bins - 1)  # the last bin is of what is left out
+    pairs = torch.bincount(numbers.view(torch.int16), minlength=256 * bins).view(bins, 256)[:, :bins]
+    return pairs.sum(dim=0) + pairs.sum(dim=1)
+
+
+class Confusion(Metric):
+    """``accuracy`` (of pixels), ``miou`` and, with ``names``, ``iou_<name>`` of each class, over all images seen.
+
+    A class that is neither in the truth nor predicted has no IoU: it is nan, and not in the mean.
+    """
+
+    full_state_update = False
+    confusion: Tensor
+
+    def __init__(self, classes: int, names: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(**settings)
+        self.names = tuple(names)
+        self.add_state("confusion", torch.zeros(classes, classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, confusion: Tensor) -> None:
+        """int64 (B, K, K), as `confusion_of` gives it."""
+        self.confusion += confusion.sum(dim=0)
+
+    def compute(self) -> dict[str, Tensor]:
+        pixels = self.confusion.double()
+        right, either = pixels.diagonal(), pixels.sum(dim=0) + pixels.sum(dim=1) - pixels.diagonal()
+        iou = right / either  # 0 / 0 is nan
+        each = {f"iou_{name}": value for name, value in zip(self.names, iou, strict=False)}
+        return {"accuracy": right.sum() / pixels.sum(), "miou": iou.nanmean(), **each}
+
+
+class PixelMean(Metric):
+    """The mean loss of all pixels that count, over all images seen: not a number, where a loss is none."""
+
+    full_state_update = False
+    total: Tensor
+    pixels: Tensor
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("pixels", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, losses: Tensor, counted: Tensor) -> None:
+        """The loss of each pixel, 0 where it does not count, and bool whether it does."""
+        self.total += losses.double().sum()
+        self.pixels += counted.sum()
+
+    def compute(self) -> Tensor:
+        return self.total / self.pixels

@@ -1,0 +1,134 @@
+"""Semantic segmentation: a class for every pixel, from a backbone seen in maps and a decoder on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+
+from headstart.data.order import Rows
+from headstart.data.pixels import Pixels
+from headstart.errors import HeadstartError
+from headstart.models.backbones import freeze
+from headstart.models.decoders import AnyDecoder, DeepLabV3, Maps
+from headstart.models.losses import IGNORED, PixelLoss, targets
+from headstart.models.segmenters import Taps, build_segmenter, maps_of
+from headstart.recipe import Recipe
+from headstart.tasks.confusion import Confusion, PixelMean, confusion_of
+from headstart.tasks.contract import Batch, Seen, Task
+
+
+class Segment(Task):
+    """The recipe's loss over the pixels that count, and its share on the auxiliary classifier where there is one.
+
+    Validation's loss is the plain cross-entropy per pixel, whatever is trained on, so that recipes compare.
+    """
+
+    target = "mask"
+    classes = 0
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        decoder: AnyDecoder,
+        taps: Taps,
+        names: Sequence[str],
+        loss: PixelLoss,
+        auxiliary: float = 0.0,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.decoder, self.taps = backbone, decoder, taps
+        self.features = taps.channels[-1]
+        self.loss, self.auxiliary = loss, auxiliary
+        self.frozen = frozen
+        if frozen:
+            freeze(backbone)
+        count = len(names)
+        # A loss that is not a number must show. So set, MeanMetric forgets its weights: it is given a loss per image.
+        mean = MeanMetric(nan_strategy="disable")
+        self.training_metrics = MetricCollection({"loss": mean, "masks": Confusion(count)}, compute_groups=False)
+        self.metrics = MetricCollection({"loss": PixelMean(), "masks": Confusion(count, names)}, compute_groups=False)
+        self.training_metrics.persistent(True)  # a run stopped within an epoch goes on counting where it was
+
+    @classmethod
+    def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
+        if recipe.probe.method == "logistic":
+            raise HeadstartError(
+                "probe.method: expected steps for the task segment, whose decoder is more than one layer, found"
+                " logistic",
+                "probe.method=steps",
+            )
+        backbone, decoder, taps = build_segmenter(recipe.backbone.name, recipe.decoder, len(classes))
+        loss = PixelLoss(len(classes), recipe.loss, recipe.train.label_smoothing)
+        return cls(backbone, decoder, taps, classes, loss, recipe.decoder.auxiliary, not recipe.backbone.train)
+
+    def prepare(self, pixels: Pixels, rows: Rows) -> None:
+        """Weight the classes by their share of the training pixels, where the recipe asks for it."""
+        if self.loss.settings.class_weights == "balanced":
+            assert pixels.mask_table is not None, "it is built for images with masks"
+            pixels_of = pixels.mask_table.census[rows].sum(axis=0)[: len(self.loss.class_weights)]
+            self.loss.balance(torch.from_numpy(pixels_of))
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()  # a frozen backbone keeps its batch-norm statistics too
+        return self
+
+    def forward(self, batch: Batch) -> Tensor:
+        maps, masks = self._maps(batch), _masks_of(batch)
+        extent = (masks.shape[-2], masks.shape[-1])
+        logits = self.decoder(maps, extent)
+        loss: Tensor = self.loss(logits, masks)
+        if self.auxiliary and isinstance(self.decoder, DeepLabV3):
+            loss = loss + self.auxiliary * self.loss(self.decoder.auxiliary(maps, extent), masks)
+        with torch.no_grad():
+            self.training_metrics["loss"].update(loss.expand(len(masks)))
+            self.training_metrics["masks"].update(_confusion(logits, masks))
+        return loss
+
+    def embed(self, images: Tensor) -> Maps:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return maps_of(self.backbone, images, self.taps)
+
+    def see(self, batch: Batch) -> Seen:
+        return self._look(batch)[0]
+
+    def evaluate(self, batch: Batch) -> Seen:
+        seen, logits = self._look(batch)
+        target = targets(_masks_of(batch), logits.shape[1])
+        losses = F.cross_entropy(logits.float(), target, ignore_index=IGNORED, reduction="none")
+        self.metrics["loss"].update(losses, target != IGNORED)
+        self.metrics["masks"].update(seen.confusion)
+        return seen
+
+    def predict(self, images: Tensor) -> Tensor:
+        """float32 (B, 3, H, W) of any height and width -> probabilities of each pixel's class, (B, K, H, W)."""
+        logits: Tensor = self.decoder(self.embed(images), (images.shape[-2], images.shape[-1]))
+        return logits.float().softmax(dim=1)
+
+    def _look(self, batch: Batch) -> tuple[Seen, Tensor]:
+        """What is seen in a batch, and the logits."""
+        maps = self._maps(batch)
+        size = batch.images if batch.masks is None else batch.masks
+        logits = self.decoder(maps, (size.shape[-2], size.shape[-1]))
+        features = maps[-1].mean(dim=(2, 3)).float()
+        confusion = None if batch.masks is None else _confusion(logits, batch.masks)
+        return Seen(features, features.new_zeros(len(features), 0), confusion), logits
+
+    def _maps(self, batch: Batch) -> Maps:
+        return batch.embedded or self.embed(batch.images)
+
+
+def _masks_of(batch: Batch) -> Tensor:
+    assert batch.masks is not None, "the loop gives masks to a task that learns from them"
+    return batch.masks
+
+
+def _confusion(logits: Tensor, masks: Tensor) -> Tensor:
+    return confusion_of(masks, logits.argmax(dim=1), logits.shape[1])

@@ -1,0 +1,225 @@
+"""Masks from end to end: trained on small aerial pairs, and what fit, predict and evaluate say of the same images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import load_file
+from sklearn.metrics import confusion_matrix, jaccard_score
+
+import headstart as hs
+from headstart import recipe as recipes
+from headstart.cli import main
+from headstart.data.masks import read_mask
+from headstart.loop import train
+from headstart.run import RunFolder
+from headstart.training import resume, start
+
+SMALL = {
+    "task": "segment",
+    "data.resize": "keep",
+    "data.size": 64,
+    "views.sizes": [],
+    "views.flip": 0.5,
+    "views.vertical_flip": 0.5,
+    "views.rotate": 10.0,
+    "views.zoom": [0.8, 1.5],
+    "backbone.name": "resnet10t",
+    "backbone.weights": "none",
+    "decoder.channels": 16,
+    "decoder.dropout": 0.1,
+    "train.epochs": 2,
+    "train.batch": 4,
+    "val.batch": 3,
+    "keep.metric": "val_miou",
+    "insight.masks": ["0036", "0038_sat"],
+}
+
+
+def small(**changes: object) -> recipes.Recipe:
+    return recipes.load("quick", SMALL | {name.replace("__", "."): value for name, value in changes.items()})
+
+
+@pytest.fixture(scope="session")
+def pairs(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve aerial pairs, cut to 96 x 80 pixels: eight to train on and four to validate."""
+    root = tmp_path_factory.mktemp("pairs")
+    source = shared_data("aerial")
+    shutil.copy(source / "class_dict.csv", root)
+    for split, count in (("train", 8), ("val", 4)):
+        (root / split).mkdir()
+        for file in sorted((source / split).glob("*_sat.jpg"))[:count]:
+            for part in (file, file.with_name(file.name.replace("_sat.jpg", "_mask.png"))):
+                Image.open(part).crop((100, 100, 196, 180)).save(root / split / part.name, quality=95)
+    return root
+
+
+@pytest.fixture(scope="session")
+def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("masks") / "run"
+    for _ in train(start(small(), str(pairs), folder)):
+        pass
+    return RunFolder.open(folder)
+
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def headstart(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """The command line in this process: (exit status, standard output, standard error)."""
+
+    def typed(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0), *capsys.readouterr()
+
+    return typed
+
+
+def truths(run: RunFolder, pairs: Path, split: str = "val") -> list[NDArray[np.uint8]]:
+    assert run.palette is not None
+    return [read_mask(file, run.palette) for file in sorted((pairs / split).glob("*_mask.png"))]
+
+
+def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(
+    run: RunFolder, pairs: Path, tmp_path: Path, headstart: Typed
+) -> None:
+    """One confusion matrix per image: as fit wrote it, and of the masks that predict writes (scikit-learn's)."""
+    kept = load_file(run.path / "confusion.safetensors")["confusion"]
+    classes = len(run.classes)
+    assert (kept.shape, kept.dtype) == ((4, classes, classes), np.int64)
+    assert headstart("predict", run.path, pairs / "val", "--out", tmp_path / "out")[0] == 0
+    written, true = sorted((tmp_path / "out").iterdir()), truths(run, pairs)
+    assert [file.name for file in written] == [file.name for file in sorted((pairs / "val").glob("*_mask.png"))]
+    assert run.palette is not None
+    said = [read_mask(file, run.palette) for file in written]
+    for matrix, truth, answer in zip(kept, true, said, strict=True):
+        counted = truth < classes
+        theirs = confusion_matrix(truth[counted], answer[counted], labels=list(range(classes)))
+        assert np.abs(matrix - theirs).sum() <= 0.002 * counted.sum()  # a pixel between two classes goes either way
+    best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["miou"])
+    judged = json.loads(headstart("evaluate", run.path, pairs, "--json")[1])
+    assert (judged["split"], judged["images"], judged["left_out"]) == ("val", 4, 0)
+    assert judged["miou"]["value"] == pytest.approx(best["miou"], abs=1e-6)
+    assert judged["accuracy"]["value"] == pytest.approx(best["accuracy"], abs=1e-6)
+    flat, answers = np.concatenate([t.ravel() for t in true]), np.concatenate([s.ravel() for s in said])
+    there = sorted({*flat[flat < classes].tolist(), *answers[flat < classes].tolist()})
+    theirs = jaccard_score(flat[flat < classes], answers[flat < classes], labels=there, average="macro")
+    assert judged["miou"]["value"] == pytest.approx(theirs, abs=2e-3)
+
+
+def test_masks_of_the_images_named_are_kept_over_the_epochs(run: RunFolder, pairs: Path) -> None:
+    folder = run.path / "masks"
+    assert sorted(each.name for each in folder.iterdir()) == ["epoch-0001", "epoch-0002", "images", "truth"]
+    assert run.palette is not None
+    for name in ("0036_sat", "0038_sat"):
+        truth = read_mask(pairs / "val" / f"{name[:4]}_mask.png", run.palette)
+        assert np.array_equal(np.asarray(Image.open(folder / "truth" / f"{name}.png")), run.palette.paint(truth))
+        for file in (f"images/{name}.jpg", f"epoch-0002/{name}.png"):
+            assert np.asarray(Image.open(folder / file)).shape == (80, 96, 3)
+    last = run.path / "masks" / "epoch-0002" / "0036_sat.png"
+    assert set(map(tuple, np.asarray(Image.open(last)).reshape(-1, 3).tolist())) <= set(run.palette.colours)
+    assert len(list(folder.rglob("*.*"))) == 8
+
+
+def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0063: expected a validation image.*nearest: 003"):
+        start(small(insight__masks=["0036", "0063"]), str(pairs), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_stopped_within_an_epoch_and_resumed_it_ends_at_the_same_masks(
+    run: RunFolder, pairs: Path, tmp_path: Path
+) -> None:
+    loop = train(start(small(), str(pairs), tmp_path / "stopped"))
+    for _ in range(4):
+        next(loop)
+    loop.close()
+    for _ in train(resume(tmp_path / "stopped")):
+        pass
+    for name in ("confusion.safetensors", "weights/best.safetensors"):
+        ours, theirs = (load_file(folder / name) for folder in (tmp_path / "stopped", run.path))
+        assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_frozen_backbone_is_run_once_and_its_decoder_learns_from_the_masks(
+    views: int, pairs: Path, tmp_path: Path
+) -> None:
+    recipe = small(backbone__train=False, probe__views=views, train__epochs=4, views__rotate=0.0)
+    training = start(recipe, str(pairs), tmp_path / "run")
+    assert training.embedded is not None
+    assert len(training.embedded.views) == len(training.embedded.masks) == views
+    for _ in train(training):
+        pass
+    losses = [row["loss"] for row in RunFolder.open(tmp_path / "run").metrics if row["split"] == "train"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_run_on_masks_is_used_from_python(run: RunFolder, pairs: Path, tmp_path: Path) -> None:
+    opened = hs.Run(run.path)
+    answer = opened.predict(pairs / "val")
+    assert [file.name for file in answer.files] == [f.name for f in sorted((pairs / "val").glob("*_sat.jpg"))]
+    assert [mask.shape for mask in answer.masks] == [(80, 96)] * 4
+    written = opened.write_masks(pairs / "val", tmp_path / "out", overlay=True, flip=True)
+    assert len(written.masks) == 4
+    assert len(list((tmp_path / "out").iterdir())) == 8
+    measures = opened.evaluate(pairs)
+    best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["miou"])
+    assert measures.miou.value == pytest.approx(best["miou"], abs=1e-6)
+    assert measures.miou.low <= measures.miou.value <= measures.miou.high
+
+
+def test_what_cannot_be_done_with_masks_is_said_in_one_line(
+    run: RunFolder, pairs: Path, tmp_path: Path, headstart: Typed
+) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    images = (pairs / "val" / "*_sat.jpg", tmp_path / "text.png")
+    status, _, err = headstart("predict", run.path, *images, "--out", tmp_path / "o")
+    assert status == 1
+    assert f"left out {tmp_path / 'text.png'}: not an image" in err
+    assert len(list((tmp_path / "o").iterdir())) == 4
+    for words, said in (
+        ([], "expected --out FOLDER"),
+        (["--out", "x", "--probabilities"], "expected --out FOLDER"),
+        (["--out", pairs / "val"], "expected another folder than that of the images"),
+    ):
+        status, _, err = headstart("predict", run.path, pairs / "val", *words)
+        assert status == 2
+        assert said in err
+
+
+def test_other_pairs_are_judged_by_the_names_of_their_classes(run: RunFolder, pairs: Path, tmp_path: Path) -> None:
+    """The same images with the classes listed in another order, and without the file that lists them."""
+    other = Path(shutil.copytree(pairs, tmp_path / "other"))
+    header, *rows = (other / "class_dict.csv").read_text().split()
+    (other / "class_dict.csv").write_text("\n".join([header, *reversed(rows)]) + "\n")
+    expected = hs.Run(run.path).evaluate(pairs)
+    assert hs.Run(run.path).evaluate(other).confusion == expected.confusion
+    (other / "class_dict.csv").unlink()
+    assert hs.Run(run.path).evaluate(other).confusion == expected.confusion
+    (other / "class_dict.csv").write_text("\n".join([header, *rows]).replace("water", "waters") + "\n")
+    with pytest.raises(hs.HeadstartError, match=r"class waters: expected the classes of .*nearest: water"):
+        hs.Run(run.path).evaluate(other)
+
+
+def test_pairs_that_were_trained_on_are_left_out(run: RunFolder, pairs: Path, tmp_path: Path, headstart: Typed) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    shutil.copy(pairs / "class_dict.csv", mixed)
+    for file in (*(pairs / "val").iterdir(), *(pairs / "train").iterdir()):
+        shutil.copy(file, mixed)
+    _, out, err = headstart("evaluate", run.path, mixed, "--json")
+    judged = json.loads(out)
+    assert (judged["split"], judged["images"], judged["left_out"]) == ("all", 4, 8)
+    assert "left out 8 images" in err
