@@ -152,7 +152,10 @@ LOST = {"A": 0.35, "B": 0.15, "C": 0.3, "D": 0.06, "E": 0.06, "F": 0.15, "G": 0.
 
 @pytest.fixture(scope="session")
 def made_study() -> Callable[..., Study]:
-    """A study with made-up figures; ``skip`` and ``fail`` say which (setting, fraction, seed) are to come or failed."""
+    """A study with made-up figures; ``skip`` and ``fail`` say which (setting, fraction, seed) are to come or failed.
+
+    With ``masks`` it is judged by mean IoU, and each image has a pseudo-value.
+    """
 
     def make(
         settings: str = "ABCDEFG",
@@ -162,6 +165,7 @@ def made_study() -> Callable[..., Study]:
         skip: Callable[[str, float, int], bool] = lambda *_: False,
         fail: Callable[[str, float, int], bool] = lambda *_: False,
         right: dict[str, float] | None = None,
+        masks: bool = False,
         **more: Any,
     ) -> Study:
         random = np.random.default_rng(0)
@@ -176,13 +180,13 @@ def made_study() -> Callable[..., Study]:
                 continue
             share = (RIGHT | (right or {}))[setting] + LOST[setting] * np.log10(fraction)
             frozen = SETTINGS[setting].frozen
+            each = 0.7 * easy + 0.3 * random.random(images) < np.quantile(0.7 * easy + 0.15, share)
+            answers = {"right": each, "ece": 0.05, "knn": None if setting == "A" else 0.4}
+            answers["optimism"] = None if frozen else 0.012
             cells.append(
                 Cell(
                     **place,
-                    right=0.7 * easy + 0.3 * random.random(images) < np.quantile(0.7 * easy + 0.15, share),
-                    ece=0.05,
-                    knn=None if setting == "A" else 0.4,
-                    optimism=None if frozen else 0.012,
+                    **({"scores": each + np.tile([0.2, -0.2], images)[:images]} if masks else answers),
                     chosen={"l2": 0.1} if frozen else {"lr": 0.001 * (1 + seed % 2)},
                     seconds_pretrain=3600.0 if setting in "CE" else None,
                     seconds_tune=5.0,
@@ -190,7 +194,7 @@ def made_study() -> Callable[..., Study]:
                     images_seen=0 if frozen else 60_000,
                 )
             )
-        about = {"data": "photos", "classes": 10, "commonest": 0.2} | more
+        about = {"data": "photos", "classes": 10, "commonest": 0.2, "metric": "miou" if masks else "accuracy"} | more
         return Study(settings=tuple(settings), fractions=fractions, seeds=seeds, cells=tuple(cells), **about)
 
     return make

@@ -205,8 +205,8 @@ def study(
     seeds: int = 3,
     jobs: int = 1,
     out: Place | None = None,
-    recipe: str | Recipe = "quick",
-    pretraining: str | Recipe = "byol-quick",
+    recipe: str | Recipe | None = None,
+    pretraining: str | Recipe | None = None,
     overrides: Mapping[str, Any] | None = None,
     tune: bool = True,
     budget: str | None = None,
@@ -215,8 +215,10 @@ def study(
     """How much each kind of pre-training buys on the images of ``data``: the table, a row a setting and fraction.
 
     ``settings`` are letters A to G; ``labels`` are label fractions (default: 0.05, 0.1, 0.25, 0.5 and 1, as far as
-    every class keeps an image). The study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it
-    goes on where it stood. ``budget`` ("30m") chooses the epochs to fit. Failed cells are missing from the figures.
+    every class keeps an image). ``recipe`` and ``pretraining`` are `quick` and `byol-quick`, of images with masks
+    `segment-quick` and `byol-tiles`; such a study has columns ``miou`` in the place of ``accuracy``. The study's
+    folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it goes on where it stood. ``budget``
+    ("30m") chooses the epochs to fit. Failed cells are missing from the figures.
     Raises HeadstartError for what the caller can mend.
     """
     import pandas as pd
@@ -235,20 +237,20 @@ def plan_study(
     labels: Sequence[float] | None,
     seeds: int,
     out: Place | None,
-    recipe: str | Recipe,
-    pretraining: str | Recipe,
+    recipe: str | Recipe | None,
+    pretraining: str | Recipe | None,
     overrides: Mapping[str, Any] | None,
     tune: bool,
 ) -> Plan:
     """The arguments of `study` as a plan, nothing being done yet."""
-    from headstart.plan import Plan, possible_fractions
+    from headstart.plan import Plan, possible_fractions, usual_pretraining, usual_recipe
 
-    base = _settings(recipe, overrides)
+    base = _settings(usual_recipe(os.fspath(data)) if recipe is None else recipe, overrides)
     return Plan(
         data=os.fspath(data),
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(data).absolute().name}",
         recipe=base,
-        pretraining=_settings(pretraining),
+        pretraining=_settings(usual_pretraining(base) if pretraining is None else pretraining),
         settings=settings.upper(),
         fractions=tuple(labels) if labels is not None else possible_fractions(os.fspath(data), base),
         seeds=tuple(range(seeds)),

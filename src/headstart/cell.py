@@ -1,15 +1,20 @@
-"""What came of one cell of a study, read from its run folder."""
+"""What came of one cell of a study, read from its run folder, and what comes of guessing."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from headstart.data.pixels import Pixels
 from headstart.insight.answers import read_answers
 from headstart.insight.cells import Cell
 from headstart.insight.compare import Honest, crossfit
 from headstart.insight.features import Features, read_features
 from headstart.insight.measures import measure
+from headstart.insight.pseudovalues import pseudo_values
 from headstart.insight.separation import knn_right, neighbours
 from headstart.plan import Plan
 from headstart.run import RunFolder
@@ -19,14 +24,8 @@ def read_cell(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | 
     """The cell of a finished run, judged on the images of ``split``; ``lr`` is the chosen learning rate.
 
     Where the recipe chose its epoch by these very images, the answers are those of cross-fitting: each image is judged
-    by the epoch that the other half of them chose.
+    by the epoch that the other half of them chose. Of masks no epoch is chosen.
     """
-    labels, probabilities = _answers(run, plan, split)
-    right, optimism = probabilities.argmax(axis=1) == labels, None
-    features = read_features(run)
-    if split == "val" and len(features.epochs) > 1 and run.recipe.keep.metric != "last":
-        honest = _crossfitted(features, run)
-        right, optimism = honest.right, honest.optimism
     chosen = {"lr": lr} if lr is not None else {}
     if run.recipe.probe.method == "logistic":
         chosen = {"l2": 1 / run.probe["C"]}
@@ -35,13 +34,32 @@ def read_cell(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | 
         fraction=run.recipe.data.labels,
         labels=run.data["images_trained_on"],
         seed=run.recipe.seed,
-        right=right,
-        ece=measure(labels, probabilities, run.classes, resamples=1).ece.value,
-        knn=_knn(features),
-        optimism=optimism,
         chosen=chosen,
         images_seen=sum(row["images"] for row in run.metrics if row["split"] == "train"),
+        **({"scores": pseudo_values(_confusion(run, plan, split))} if plan.masks else _of_answers(run, plan, split)),
     )
+
+
+def _confusion(run: RunFolder, plan: Plan, split: str) -> NDArray[np.int64]:
+    """Pixels of each image that judges by class and predicted class, (N, K, K)."""
+    if split == "test":
+        from headstart.judging import evaluate_masks
+        from headstart.predict import load
+
+        return evaluate_masks(load(run), run, plan.data, "test").confusion
+    return load_file(run.path / "confusion.safetensors")["confusion"]
+
+
+def _of_answers(run: RunFolder, plan: Plan, split: str) -> dict[str, Any]:
+    """What the answers of a classifier say: the fields of `Cell` that are theirs."""
+    labels, probabilities = _answers(run, plan, split)
+    right, optimism = probabilities.argmax(axis=1) == labels, None
+    features = read_features(run)
+    if split == "val" and len(features.epochs) > 1 and run.recipe.keep.metric != "last":
+        honest = _crossfitted(features, run)
+        right, optimism = honest.right, honest.optimism
+    ece = measure(labels, probabilities, run.classes, resamples=1).ece.value
+    return {"right": right, "ece": ece, "knn": _knn(features), "optimism": optimism}
 
 
 def _answers(run: RunFolder, plan: Plan, split: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -73,3 +91,12 @@ def _knn(features: Features) -> float | None:
     seen = features.epochs[-1].features
     near = neighbours(seen[val], seen[train])
     return float(knn_right(near, features.labels[train], features.labels[val]).mean())
+
+
+def guessing(pixels: Pixels, split: str) -> float:
+    """The accuracy of always answering the commonest class of a split, or the mean IoU of painting all with it."""
+    if pixels.index.masks:
+        shares = pixels.shares(split).values()
+        return max(shares) / sum(share > 0 for share in shares)
+    counts = pixels.index.counts(split).values()
+    return max(counts) / sum(counts)

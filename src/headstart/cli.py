@@ -183,8 +183,20 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="Each cell so many times: error bars come of it.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Cells trained at the same time, sharing the cores.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")] = None,
-    recipe: Annotated[str, typer.Option(help="What every cell is made from: a shipped recipe or a file.")] = "quick",
-    pretraining: Annotated[str, typer.Option(help="The recipe of self-supervised pre-training.")] = "byol-quick",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="What every cell is made from, a name or a file. [dim]Default: quick; for masks segment-quick[/dim]",
+        ),
+    ] = None,
+    pretraining: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Self-supervised pre-training. [dim]Default: byol-quick; for masks byol-tiles[/dim]",
+        ),
+    ] = None,
     tune: Annotated[
         bool, typer.Option(help="Choose each setting's learning rate on training images; else one recipe for all.")
     ] = True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 import time
@@ -34,7 +35,7 @@ class Speed:
     start: float
     """Seconds before the first step, images being decoded already."""
     image: float
-    """Seconds to train on one image at the recipe's full size."""
+    """Seconds to train on one image at the recipe's last size."""
 
 
 def measure_speed(recipe: Recipe, data: str) -> Speed:
@@ -42,7 +43,7 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
     from headstart.loop import Step, train
     from headstart.training import start
 
-    plain = override(recipe, {"views.sizes": [], "data.apart_from": None, "insight.pictures": False})
+    plain = override(recipe, {"views.sizes": [_side(recipe)], "data.apart_from": None, "insight.pictures": False})
     with tempfile.TemporaryDirectory() as place:
         began = time.perf_counter()
         training = start(plain, data, Path(place) / "run")
@@ -61,11 +62,16 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
     return Speed(started, took / images)
 
 
-def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed) -> float:
-    """What a training of ``recipe`` will take; the images of an epoch, and of validation."""
-    areas = [(recipe.side(epoch) / recipe.data.size) ** 2 for epoch in range(recipe.train.epochs)]
-    looked = validation * recipe.train.epochs + recipe.insight.sample * len(recipe.looked_at())
-    return speed.start + speed.image * (images * sum(areas) + VALIDATION * looked)
+def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed, area: float) -> float:
+    """What a training of ``recipe`` will take; the images of an epoch, and of validation, of ``area`` pixels each."""
+    trained = images * sum(recipe.side(epoch) ** 2 for epoch in range(recipe.train.epochs))
+    looked = area * (validation * recipe.train.epochs + recipe.insight.sample * len(recipe.looked_at()))
+    return speed.start + speed.image * (trained + VALIDATION * looked) / _side(recipe) ** 2
+
+
+def _side(recipe: Recipe) -> int:
+    """Of the training images in the end, at which the speed is measured."""
+    return recipe.side(recipe.train.epochs - 1)
 
 
 class Stopwatch:
@@ -74,28 +80,47 @@ class Stopwatch:
     def __init__(self, plan: Plan, pixels: Pixels) -> None:
         self.plan, self.pixels = plan, pixels
         self.train, self.val = (len(pixels.index.positions(split)) for split in ("train", "val"))
-        self._speeds: dict[str, Speed] = {}
+        self._speeds: dict[tuple[str, bool], Speed] = {}
         self._solved: dict[float, float] = {}
 
     def pretraining(self, recipe: Recipe, data: str) -> float:
         plan = self.plan
         alike = recipe.task == plan.recipe.task  # as fast as the cells, whose images are decoded already
         speed = self._speed(plan.recipe, plan.data) if alike else self._speed(recipe, data)
-        return seconds_of(recipe, _images(recipe, data, self.pixels, plan), self.val, speed)
+        return seconds_of(recipe, _images(recipe, data, self.pixels, plan), self.val, speed, self._area(recipe))
 
     def tuning(self, recipe: Recipe) -> float:
-        return seconds_of(recipe, self.train, self.train // 5, self._speed(recipe, self.plan.data))
+        return self._training(recipe, self.train // 5)
 
     def cell(self, setting: str, recipe: Recipe) -> float:
+        if self.plan.masks or not (SETTINGS[setting].frozen and self.plan.tuned):
+            return self._training(recipe, self.val)
         speed = self._speed(self.plan.recipe, self.plan.data)
-        if not (SETTINGS[setting].frozen and self.plan.tuned):
-            return seconds_of(recipe, self.train, self.val, speed)
         return speed.start + VALIDATION * speed.image * len(self.pixels) + self._solving(recipe.data.labels)
 
+    def _training(self, recipe: Recipe, val: int) -> float:
+        speed, area = self._speed(self.plan.recipe, self.plan.data), self._area(recipe)
+        if recipe.backbone.train or not self.plan.masks:
+            return seconds_of(recipe, self.train, val, speed, area)
+        # The backbone is run once over whole images, and the decoder is trained on whole maps.
+        labels = round(recipe.data.labels * self.train)
+        maps = VALIDATION * speed.image * area / _side(self.plan.recipe) ** 2 * (labels + val)
+        decoder = self._speed(override(recipe, {"data.labels": min(self.plan.fractions)}), self.plan.data)
+        return speed.start + maps + decoder.image * recipe.train.epochs * (self.train + VALIDATION * val)
+
+    def _area(self, recipe: Recipe) -> float:
+        """Pixels of an image that is looked at; without masks or classes, two views of it as large as training's."""
+        if recipe.task == "byol":
+            return _side(recipe) ** 2
+        if recipe.data.resize != "keep":
+            return recipe.data.size**2
+        return math.prod(self.pixels.batch([0]).shape[-2:])
+
     def _speed(self, recipe: Recipe, data: str) -> Speed:
-        if recipe.task not in self._speeds:
-            self._speeds[recipe.task] = measure_speed(override(recipe, {"backbone.weights": "none"}), data)
-        return self._speeds[recipe.task]
+        kind = (recipe.task, recipe.backbone.train)
+        if kind not in self._speeds:
+            self._speeds[kind] = measure_speed(override(recipe, {"backbone.weights": "none"}), data)
+        return self._speeds[kind]
 
     def _solving(self, fraction: float) -> float:
         if fraction not in self._solved:

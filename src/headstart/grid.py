@@ -6,6 +6,7 @@ stopped goes on where it stood; `study.json` holds what came of the cells, and i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart import asked
-from headstart.cell import read_cell
+from headstart.cell import guessing, read_cell
 from headstart.data.pixels import Pixels, decode
 from headstart.data.split import labelled_part, training_index
 from headstart.environment import environment
@@ -26,6 +27,7 @@ from headstart.plan import CONTINUED, NEEDS, SUPERVISED, Plan, cell_name, requir
 from headstart.recipe import Recipe
 from headstart.report.study_page import write_study_page
 from headstart.run import RunFolder, table, write_atomically
+from headstart.tasks import task_named
 
 if TYPE_CHECKING:
     from headstart.loop import Epoch, Step
@@ -69,20 +71,20 @@ def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> Carrying
     """
     plan = asked.taken_up(plan)
     require_sound(plan)
-    index = training_index(plan.data, plan.recipe.data)
+    index = training_index(plan.data, plan.recipe.data, "mask" if plan.masks else "label")
     for fraction in plan.fractions:
         labelled_part(index, fraction, plan.seeds[0])
     for kind in plan.pretrainings():
         recipe, data = plan.pretrain(kind)
-        training_index(data, recipe.data, "label" if kind == SUPERVISED else "none")
+        training_index(data, recipe.data, task_named(recipe.task).target)
     pixels = decode(index, plan.recipe.data)
     split = "test" if pixels.index.positions("test") else "val"
-    counts = pixels.index.counts(split)
     study = Study(
         name=plan.out.name,
         data=plan.data,
         classes=len(pixels.index.classes),
-        commonest=max(counts.values()) / sum(counts.values()),
+        commonest=guessing(pixels, split),
+        metric=plan.metric,
         settings=tuple(plan.settings),
         fractions=plan.fractions,
         seeds=plan.seeds,
@@ -224,7 +226,8 @@ def _make_ready(carrying: Carrying, setting: str) -> None:
         for lr, (folder, recipe) in plan.tunings(setting).items():
             rows = train_quietly(recipe, plan.data, folder, carrying.done).metrics
             last = [row for row in rows if row["split"] == "val"][-1]
-            tried[lr] = (last["accuracy"], -last["loss"])
+            score = last[plan.metric]
+            tried[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
             seconds += sum(row["seconds"] for row in rows)
         carrying.lr[setting] = max(tried, key=lambda lr: tried[lr])
         carrying.tuning_seconds[setting] = seconds

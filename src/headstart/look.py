@@ -76,17 +76,21 @@ def _see(training: Training, rows: Rows, ask: Callable[[Batch], Seen], views: in
 
 
 def _batch(training: Training, rows: Rows, drawn: Draw | None) -> Batch:
-    """Some rows as validation sees them: plain, or what a frozen backbone made of them; a second view if drawn."""
+    """Some rows as validation sees them: plain, or what a frozen backbone made of them; a second view if drawn.
+
+    Two views are of the size of training's in the end: a backbone that learns from small crops is looked at in these.
+    """
     recipe, device, with_masks = training.recipe, training.fabric.device, training.task.target == "mask"
     labels = training.labels[rows].to(device)
     if training.embedded is not None:
         masks = training.pixels.masks(rows).to(device) if with_masks else None
         return Batch(NO_PIXELS, labels, masks=masks, embedded=training.embedded.validation(rows))
     images = images_at(training.pixels, rows, recipe.data, with_masks, device)
-    second = None
-    if drawn is not None:
-        second = images.view(recipe.second_views or recipe.views, recipe.data.size, drawn)
-    return Batch(plain_view(images.pixels, recipe.views), labels, second, images.masks)
+    if drawn is None:
+        return Batch(plain_view(images.pixels, recipe.views), labels, masks=images.masks)
+    side = recipe.side(recipe.train.epochs - 1)
+    first = plain_view(images.pixels, recipe.views, side if images.sizes is None else None)
+    return Batch(first, labels, images.view(recipe.second_views or recipe.views, side, drawn))
 
 
 def figures_of(metrics: MetricCollection) -> Row:

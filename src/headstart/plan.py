@@ -6,13 +6,15 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headstart.data.split import training_index
+from headstart.data.split import offered, training_index
 from headstart.errors import HeadstartError
 from headstart.insight.cells import SETTINGS
-from headstart.recipe import Recipe, override
+from headstart.insight.metric import MetricName
+from headstart.recipe import Data, Recipe, load, override
 
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
 NEEDS = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
@@ -44,13 +46,23 @@ class Plan:
     fractions: tuple[float, ...]
     seeds: tuple[int, ...]
     tuned: bool = True
-    """Choose each setting's learning rate, and each probe's L2 strength, on training images."""
+    """Choose each setting's learning rate, or its probe's L2 strength, on training images."""
     unlabelled: str | None = None
     """Images for self-supervised pre-training; None: the training images, without their labels."""
     corpus: str | None = None
     """Labelled images for supervised pre-training."""
     asked: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as they were asked for, where a budget has shortened them since."""
+
+    @property
+    def masks(self) -> bool:
+        """Whether the images have masks, and a class is learnt for every pixel."""
+        return self.recipe.task == "segment"
+
+    @property
+    def metric(self) -> MetricName:
+        """What the settings are compared by, and learning rates are chosen by."""
+        return "miou" if self.masks else "accuracy"
 
     def waves(self) -> Iterator[tuple[int, str]]:
         """(seed, settings) in the order in which they are carried out: seeds in rounds, the cheap settings first."""
@@ -77,7 +89,7 @@ class Plan:
 
     def tuned_settings(self) -> list[str]:
         """The settings whose learning rate is chosen."""
-        return [setting for setting in self.settings if self.tuned and not SETTINGS[setting].frozen]
+        return [each for each in self.settings if self.tuned and (self.masks or not SETTINGS[each].frozen)]
 
     def folder(self, kind: str) -> Path:
         """Where the run of a pre-training goes."""
@@ -105,7 +117,11 @@ class Plan:
             "backbone.train": not frozen,
             "insight.pictures": False,
         }
-        if not self.tuned:  # one recipe for all: the epoch is the recipe's choice, and judged by cross-fitting
+        if self.masks:  # no epoch is chosen, and no neighbours are looked for
+            changes |= {"keep.metric": "last", "insight.sample": 0, "insight.epochs": []}
+            changes |= {"optimizer.lr": lr or self.recipe.optimizer.lr}
+            changes |= {"probe.method": "steps"} if frozen else {}
+        elif not self.tuned:  # one recipe for all: the epoch is the recipe's choice, and judged by cross-fitting
             changes["insight.epochs"] = list(range(1, self.recipe.train.epochs + 1))
         elif frozen:
             changes |= {"probe.method": "logistic", "head.hidden": [], "train.epochs": 1, "views.sizes": []}
@@ -131,11 +147,11 @@ class Plan:
     def pretrain(self, kind: str) -> tuple[Recipe, str]:
         """The recipe of a pre-training, and the images that it is of."""
         common = {"name": f"{kind}-pretraining", "insight.pictures": False}
+        base = self.recipe
         if kind == SUPERVISED:
             assert self.corpus is not None
             scratch = {"backbone.weights": "none", "keep.metric": "last", "data.apart_from": self.data}
-            return override(self.recipe, {**common, **scratch}), self.corpus
-        base = self.recipe
+            return override(self._of_corpus, {**common, **scratch}), self.corpus
         changes: dict[str, Any] = {
             "backbone.name": base.backbone.name,
             "backbone.weights": self.weights("B") if kind == CONTINUED else "none",
@@ -146,9 +162,27 @@ class Plan:
         }
         if base.data.group is not None:
             changes["data.group"] = base.data.group
+        if self.masks:  # without its masks the data may say otherwise what is held out
+            changes["data.apart_from"] = self.data
         if self.unlabelled is None:
             return override(self.pretraining, {**common, **changes}), self.data
         return override(self.pretraining, {**common, **changes, "data.apart_from": self.data}), self.unlabelled
+
+    @cached_property
+    def _of_corpus(self) -> Recipe:
+        """The cells' recipe; for a corpus with a class per image in the place of masks, `quick` with their backbone."""
+        assert self.corpus is not None
+        if not self.masks or offered(self.corpus, self.recipe.data) == "mask":
+            return self.recipe
+        base = self.recipe
+        changes = {
+            "backbone.name": base.backbone.name,
+            "views.mean": list(base.views.mean),
+            "views.std": list(base.views.std),
+            "data.skip_unreadable": base.data.skip_unreadable,
+            "train.precision": base.train.precision,
+        }
+        return load("quick", changes)
 
 
 def cell_name(setting: str, fraction: float, seed: int) -> str:
@@ -184,7 +218,20 @@ def require_sound(plan: Plan) -> None:
 
 
 def possible_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
-    """The usual label fractions that leave every class of ``data`` an image."""
+    """The usual label fractions that leave every class of ``data`` an image, or of images with masks two."""
+    if recipe.task == "segment":
+        count = len(training_index(data, recipe.data, "mask").positions("train"))
+        return tuple(fraction for fraction in FRACTIONS if fraction * count >= 1.5)
     index = training_index(data, recipe.data)
     fewest = min(index.counts("train").values())
     return tuple(fraction for fraction in FRACTIONS if fraction * fewest >= 0.5)
+
+
+def usual_recipe(data: str) -> str:
+    """The recipe of the cells for this data, unless another is asked for."""
+    return "segment-quick" if offered(data, Data()) == "mask" else "quick"
+
+
+def usual_pretraining(recipe: Recipe) -> str:
+    """The recipe of self-supervised pre-training that goes with the cells', unless another is asked for."""
+    return "byol-tiles" if recipe.task == "segment" else "byol-quick"

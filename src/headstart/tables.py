@@ -140,20 +140,23 @@ def learned_table(learned: Learned) -> Table:
 def study_table(results: Results, wide: bool = True) -> Table:
     """A line for each setting and label fraction of a study; what stands after ± is half of the 95 % interval.
 
-    Not ``wide``, it fits 80 columns and leaves out calibration error, kNN accuracy and times.
+    Not ``wide``, it fits 80 columns and leaves out times and, where images have a class each, calibration error and
+    kNN accuracy.
     """
     from headstart.insight.cells import SETTINGS
+    from headstart.insight.metric import METRICS
 
-    titles = ["setting", "labels", "accuracy", "minus A", "worth (95 %)", *(("ece", "knn", "tune", "train") * wide)]
+    study = results.study
+    more = ("ece", "knn", "tune", "train") if study.metric == "accuracy" else ("tune", "train")
+    titles = ["setting", "labels", METRICS[study.metric].title, "minus A", "worth (95 %)", *(more * wide)]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for title in [*titles, "seeds"]:
         table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
-    study = results.study
     for fraction in sorted(study.fractions, reverse=True):
         for setting in sorted(study.settings):
             line = results.get(setting, fraction)
             failed = sum((cell.setting, cell.fraction) == (setting, fraction) for cell in study.failed)
-            figures = _study_figures(line) if line else [f"{100 * fraction:.3g} %"]
+            figures = _study_figures(line, wide, study.metric == "accuracy") if line else [f"{100 * fraction:.3g} %"]
             figures = [*figures, *[""] * 8][: len(titles) - 1]
             seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
             if failed:
@@ -163,16 +166,16 @@ def study_table(results: Results, wide: bool = True) -> Table:
     return table
 
 
-def _study_figures(line: Result) -> list[str]:
+def _study_figures(line: Result, wide: bool, answers: bool) -> list[str]:
     def spread(figure: Interval, sign: str = "") -> str:
-        return f"{100 * figure.value:{sign}.1f} ±{50 * (figure.high - figure.low):.1f}"
+        return f"{100 * figure.value:{sign}.1f}{' ' * wide}±{50 * (figure.high - figure.low):.1f}"
 
     return [
         f"{line.labels:,}",
-        spread(line.accuracy),
+        spread(line.score),
         spread(line.to_a.interval, "+") if line.to_a else "",
         line.worth.short if line.worth else "",
-        *("" if each is None else f"{100 * each:.1f}" for each in (line.ece, line.knn)),
+        *("" if each is None else f"{100 * each:.1f}" for each in (line.ece, line.knn) * answers),
         f"{line.seconds_tune:.0f} s",
         f"{line.seconds_train:.0f} s",
     ]

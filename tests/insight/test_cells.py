@@ -32,6 +32,28 @@ def test_a_study_survives_its_file(made_study: MadeStudy, tmp_path: Path) -> Non
     assert (again.planned, again.done, len(again.failed), again.images) == (63, 62, 1, 400)
 
 
+def test_pseudo_values_survive_the_file_to_the_last_digit(made_study: MadeStudy, tmp_path: Path) -> None:
+    study = made_study("AB", masks=True, fail=lambda *place: place == ("A", 0.25, 1))
+    (tmp_path / "study.json").write_text(study.to_json())
+    again = read_study(tmp_path / "study.json")
+    assert again.metric == "miou"
+    assert again.images == 400
+    for one, two in zip(study.cells, again.cells, strict=True):
+        assert one.each is None if two.each is None else np.array_equal(one.each, two.each)
+
+
+def test_a_study_of_before_there_were_masks_is_read(made_study: MadeStudy, tmp_path: Path) -> None:
+    facts = json.loads(made_study("A").to_json())
+    del facts["metric"]
+    for each in facts["cells"]:
+        del each["scores"]
+    (tmp_path / "study.json").write_text(json.dumps(facts))
+    study = read_study(tmp_path / "study.json")
+    assert study.metric == "accuracy"
+    assert study.cells[0].each is not None
+    assert set(study.cells[0].each) == {0.0, 1.0}
+
+
 def cell(**changes: object) -> Cell:
     facts: dict[str, object] = {"setting": "A", "fraction": 0.5, "labels": 10, "seed": 0, "right": [True, False]}
     return Cell(**(facts | changes))  # type: ignore[arg-type]
@@ -41,8 +63,11 @@ def cell(**changes: object) -> Cell:
     ("changes", "said"),
     [
         ({"setting": "H"}, "expected one of A, B"),
-        ({"right": None}, "either `right` or an `error`"),
-        ({"error": "failed"}, "either `right` or an `error`"),
+        ({"right": None}, "either `right` .* or an `error`"),
+        ({"error": "failed"}, "either `right` .* or an `error`"),
+        ({"scores": [0.5, 0.4]}, "either `right` .* or an `error`"),
+        ({"right": None, "scores": [0.5, np.nan]}, "one number for each"),
+        ({"right": None, "scores": []}, "one number for each"),
         ({"right": "0120"}, "a text of 0 and 1"),
         ({"right": [0.5, 1.0]}, "expected bools"),
         ({"right": [[True]]}, "one bool for each of at least one image"),
@@ -72,6 +97,7 @@ def test_a_cell_s_answers_cannot_be_changed_and_are_a_copy() -> None:
         ([cell(fraction=0.1)], "not of the grid"),
         ([cell(), cell()], "there twice"),
         ([cell(), cell(seed=1, right=[True])], "the same held-out images"),
+        ([cell(right=None, scores=[0.4, 0.5])], "not of a study by accuracy"),
     ],
 )
 def test_cells_that_do_not_fit_the_grid_are_refused(cells: list[Cell], said: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, bootstrap, norm
 
-from headstart.insight.compare import accuracy, crossfit, difference, images_needed, standard_error
+from headstart.insight.compare import average, crossfit, difference, images_needed, standard_error
 
 REPEATS = 250
 
@@ -37,7 +37,7 @@ def test_intervals_of_accuracies_and_differences_hold_the_truth(seeds: int, of_s
     for repeat in range(REPEATS):
         easy = random.standard_normal((1, 150))
         one, two = (crossed(random, seeds, 150, of_seed, mean, easy) for mean in (0.7, 0.4))
-        of_one = accuracy(one, resamples=300, seed=repeat)
+        of_one = average(one, resamples=300, seed=repeat)
         apart = difference(one, two, resamples=300, seed=repeat).interval
         both[0] += of_one.low <= truth(of_seed, 0.7) <= of_one.high
         both[1] += apart.low <= truth(of_seed, 0.7) - truth(of_seed, 0.4) <= apart.high
@@ -47,7 +47,7 @@ def test_intervals_of_accuracies_and_differences_hold_the_truth(seeds: int, of_s
 def test_with_one_seed_it_is_scipy_s_bootstrap_over_images() -> None:
     random = np.random.default_rng(0)
     one, two = random.random(300) < 0.8, random.random(300) < 0.7
-    got = accuracy(one, resamples=8000)
+    got = average(one, resamples=8000)
     apart = difference(one, two, resamples=8000)
     for figure, sample in ((got, one.astype(float)), (apart.interval, one.astype(float) - two)):
         theirs = bootstrap((sample,), np.mean, n_resamples=8000, method="percentile", random_state=1)
@@ -73,7 +73,7 @@ def test_seeds_that_differ_widen_the_interval_and_pairing_narrows_it() -> None:
     random = np.random.default_rng(4)
     easy = 3 * random.standard_normal((1, 400))
     same, apart = (crossed(random, 3, 400, of_seed, 0.5, easy) for of_seed in (0.0, 1.0))
-    assert np.ptp([accuracy(apart).low, accuracy(apart).high]) > np.ptp([accuracy(same).low, accuracy(same).high])
+    assert np.ptp([average(apart).low, average(apart).high]) > np.ptp([average(same).low, average(same).high])
     other = crossed(random, 3, 400, 0.0, 0.5, easy)
     paired, strangers = difference(same, other), difference(same, other[:, ::-1])
     assert np.ptp([paired.interval.low, paired.interval.high]) < np.ptp(
@@ -82,11 +82,11 @@ def test_seeds_that_differ_widen_the_interval_and_pairing_narrows_it() -> None:
 
 
 def test_all_alike_has_no_width_and_a_share_stays_a_share() -> None:
-    assert accuracy(np.ones((3, 20), dtype=bool)) == accuracy(np.ones((1, 20), dtype=bool))
-    assert accuracy(np.ones((3, 20), dtype=bool)).low == 1
-    few = accuracy([[True] * 9 + [False], [True] * 10])
+    assert average(np.ones((3, 20), dtype=bool)) == average(np.ones((1, 20), dtype=bool))
+    assert average(np.ones((3, 20), dtype=bool)).low == 1
+    few = average([[True] * 9 + [False], [True] * 10])
     assert 0 <= few.low <= few.value <= few.high <= 1
-    assert accuracy([[True]]).value == 1
+    assert average([[True]]).value == 1
 
 
 def test_the_difference_is_told_when_its_interval_leaves_out_zero() -> None:

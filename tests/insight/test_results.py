@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.insight.cells import Study
-from headstart.insight.compare import accuracy, difference
+from headstart.insight.compare import average, difference
 from headstart.insight.results import Results, said_choice, table_rows
 
 MadeStudy = Callable[..., Study]
@@ -24,7 +24,7 @@ def test_a_line_is_what_the_plain_functions_say(made_study: MadeStudy) -> None:
     assert line is not None
     assert line.to_a is not None
     b, a = (rights(study, setting, 0.25) for setting in "BA")
-    for got, expected in ((line.accuracy, accuracy(b)), (line.to_a.interval, difference(b, a).interval)):
+    for got, expected in ((line.score, average(b)), (line.to_a.interval, difference(b, a).interval)):
         assert (got.value, got.low, got.high) == pytest.approx((expected.value, expected.low, expected.high))
     assert line.to_a.needed == difference(b, a).needed
     assert (line.labels, line.seeds, line.ece, line.knn) == (500, 3, pytest.approx(0.05), pytest.approx(0.4))
@@ -92,9 +92,9 @@ def test_in_every_state_there_are_lines_rows_and_order(made_study: MadeStudy, st
     assert sum(row["failed"] for row in rows) == len(made.failed)
     assert len({tuple(row) for row in rows}) == 1, "every row has the same columns"
     for line in results.lines:
-        assert 0 <= line.accuracy.low <= line.accuracy.value <= line.accuracy.high <= 1
+        assert 0 <= line.score.low <= line.score.value <= line.score.high <= 1
     if results.most is not None:
-        values = [line.accuracy.value for line in results.at(results.most)]
+        values = [line.score.value for line in results.at(results.most)]
         assert values == sorted(values, reverse=True)
 
 

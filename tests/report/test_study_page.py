@@ -43,7 +43,7 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
     assert line.to_a is not None
     assert line.worth is not None
     row = (
-        f"B fine-tune supervised 25 % 500 {100 * line.accuracy.value:.1f} {ends(line.accuracy)}"
+        f"B fine-tune supervised 25 % 500 {100 * line.score.value:.1f} {ends(line.score)}"
         f" {points(line.to_a.interval.value)} {ends(line.to_a.interval, True)}"
         f" {line.worth.text} × {line.worth.interval_text} 5.0 40.0 \N{EN DASH} 5 s 10 min 60,000 3 of 3"
     )
@@ -102,7 +102,7 @@ def test_the_front_holds_what_nothing_beats_in_less_time(made_study: MadeStudy) 
     front = pareto(Results(made_study()).at(1.0))
     assert front[0].setting in "DG"
     assert [each.seconds for each in front] == sorted(each.seconds for each in front)
-    values = [each.accuracy.value for each in front]
+    values = [each.score.value for each in front]
     assert values == sorted(set(values))
     assert not {"A", "C", "E"} & {each.setting for each in front}
 
@@ -130,3 +130,6 @@ def test_the_terminal_s_table_fits(made_study: MadeStudy, wide: bool) -> None:
     assert next(line for line in lines if line.startswith("E ")).endswith("2/3!")
     assert lines[-1].strip() == "! cells have failed"
     assert "0/3" in next(line for line in lines if line.startswith("A ") and "25 %" in line)
+    with console.capture() as captured:  # two seeds that scatter, and a worth beyond the fewest labels: long figures
+        console.print(study_table(Results(made_study("ABCDE", (0.1, 1.0), (0, 1), right={"E": 0.45})), wide))
+    assert "…" not in captured.get()

@@ -17,8 +17,10 @@ from headstart import recipe as recipes
 from headstart.data.pixels import decode
 from headstart.data.split import training_index
 from headstart.data.views import draw, training_view
+from headstart.look import look
 from headstart.tasks import Batch
 from headstart.tasks.byol import Byol, Likeness, Spread, decay_at
+from headstart.training import start
 
 Small = Callable[..., recipes.Recipe]
 
@@ -240,3 +242,14 @@ def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabelled: Sm
     for name, tensor in first.backbone.state_dict().items():
         assert torch.equal(second.backbone.state_dict()[name], tensor)
         assert torch.equal(second.target_backbone.state_dict()[name], tensor)
+
+
+def test_what_is_trained_on_small_crops_is_looked_at_in_the_same_size(
+    photos: Path, tmp_path: Path, unlabelled: Small
+) -> None:
+    training = start(unlabelled(data__size=48, views__sizes=[32]), str(photos), tmp_path / "run")
+    seen: list[int] = []
+    training.task.backbone.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[-1]))
+    figures, _ = look(training, "val")
+    assert set(seen) == {32}
+    assert figures["images"] == 12

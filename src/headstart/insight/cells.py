@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,25 +12,27 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 
 from headstart.errors import HeadstartError
+from headstart.insight.metric import METRICS, MetricName
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Pretraining = Literal["none", "supervised", "self-supervised", "both"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to get a classifier."""
+    """One way to get a network that knows the classes."""
 
     letter: str
     phrase: str
     """What it is, for tables."""
     doing: str
-    """What one does, for sentences: '... with 10 % of your labels'."""
+    """What one does, for sentences: '... with 10 % of your labels'; `Study.what` says what `part` is trained."""
     start: str
     """What the backbone starts from."""
     pretraining: Pretraining
     frozen: bool
-    """Whether only the head is trained."""
+    """Whether only what is put on the backbone is trained."""
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -49,12 +51,12 @@ SETTINGS: Mapping[str, Setting] = {
             False,
         ),
         Setting(
-            "D", "probe supervised", "a head on frozen supervised weights", "supervised weights", "supervised", True
+            "D", "probe supervised", "a {part} on frozen supervised weights", "supervised weights", "supervised", True
         ),
         Setting(
             "E",
             "probe self-supervised",
-            "a head on frozen self-supervised weights",
+            "a {part} on frozen self-supervised weights",
             "self-supervised weights (BYOL on the unlabelled images)",
             "self-supervised",
             True,
@@ -67,7 +69,7 @@ SETTINGS: Mapping[str, Setting] = {
             "both",
             False,
         ),
-        Setting("G", "the floor", "a head on frozen random weights", "nothing (random)", "none", True),
+        Setting("G", "the floor", "a {part} on frozen random weights", "nothing (random)", "none", True),
     )
 }
 """The settings, by the letters of the report that this project reproduces."""
@@ -98,6 +100,21 @@ Right = Annotated[
 """Whether each held-out image was answered rightly; '0110...' in JSON."""
 
 
+def _figures(value: object) -> Floats:
+    """One number per image, from anything that NumPy takes for an array of numbers."""
+    figures = np.array(value, dtype=np.float64)
+    if figures.ndim != 1 or not len(figures) or not np.isfinite(figures).all():
+        raise ValueError(f"expected one number for each of at least one image, found the shape {figures.shape}")
+    figures.setflags(write=False)
+    return figures
+
+
+Scores = Annotated[
+    Floats, PlainValidator(_figures), PlainSerializer(lambda scores: scores.tolist(), return_type=list[float])
+]
+"""A number for each held-out image; a list in JSON."""
+
+
 class Part(BaseModel):
     """What cell and study have in common: frozen, no unknown fields."""
 
@@ -119,6 +136,9 @@ class Cell(Part):
     right: Right | None = None
     """Per held-out image, the same images in the same order in all cells. The answers of weights in whose choice the
     image had no part: `compare.crossfit` gives them where the epoch was chosen on these very images."""
+    scores: Scores | None = None
+    """In the place of `right` where masks are learnt: per held-out image its pseudo-value, whose mean is the mean IoU
+    (`pseudovalues.pseudo_values`)."""
     ece: float | None = None
     """Calibration error on the same images."""
     knn: float | None = None
@@ -138,9 +158,14 @@ class Cell(Part):
     def _either_figures_or_error(self) -> Self:
         if self.setting not in SETTINGS:
             raise ValueError(f"setting {self.setting!r}: expected one of {', '.join(SETTINGS)}")
-        if (self.right is None) == (self.error is None):
-            raise ValueError("expected either `right` or an `error`")
+        if sum(found is not None for found in (self.right, self.scores, self.error)) != 1:
+            raise ValueError("expected either `right` (of masks: `scores`) or an `error`")
         return self
+
+    @property
+    def each(self) -> Floats | None:
+        """What each held-out image says of the cell, (N,): the mean is the study's metric. None of one that failed."""
+        return self.scores if self.right is None else self.right.astype(np.float64)
 
 
 class LeftOut(Part):
@@ -159,13 +184,16 @@ class Study(Part):
     """The folder of images."""
     classes: Annotated[int, Field(gt=1)]
     commonest: Annotated[float, Field(gt=0, le=1)]
-    """Share of the held-out images that are of the commonest class: the accuracy of always answering it."""
+    """What always answering the commonest class gives: the share of the held-out images that are of it, or the mean
+    IoU of painting all of them with it."""
     settings: tuple[str, ...]
     fractions: tuple[float, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...] = ()
     split: Literal["val", "test"] = "val"
     """Which images judge."""
+    metric: MetricName = "accuracy"
+    """What the settings are compared by."""
     tuned: bool = True
     """False with --no-tune: one learning rate for all settings."""
     name: str = "study"
@@ -186,7 +214,9 @@ class Study(Part):
             if key in seen:
                 raise ValueError(f"cell {key} is there twice")
             seen.add(key)
-            images |= {len(cell.right)} if cell.right is not None else set()
+            if cell.error is None and (cell.scores is None) != (self.metric == "accuracy"):
+                raise ValueError(f"cell {key} is not of a study by {self.metric}")
+            images |= {len(cell.each)} if cell.each is not None else set()
         if len(images) > 1:
             raise ValueError(f"expected the same held-out images in all cells, found {sorted(images)} of them")
         return self
@@ -207,7 +237,12 @@ class Study(Part):
     @property
     def images(self) -> int:
         """Held-out images; 0 before a cell is done."""
-        return next((len(cell.right) for cell in self.cells if cell.right is not None), 0)
+        return next((len(cell.each) for cell in self.cells if cell.each is not None), 0)
+
+    def what(self, setting: str) -> Setting:
+        """A setting in this study's words."""
+        known = SETTINGS[setting]
+        return replace(known, doing=known.doing.format(part=METRICS[self.metric].part))
 
     def at(self, setting: str, fraction: float) -> list[Cell]:
         """The cells that are done, by seed."""

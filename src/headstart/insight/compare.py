@@ -112,24 +112,25 @@ def interval_of(value: float, drawn: Floats, low: float = -np.inf, high: float =
     return Interval(value, float(ends[0]), float(ends[1]))
 
 
-def accuracy(
-    right: ArrayLike, seeds: Sequence[int] | None = None, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """Mean accuracy over seeds and images, ``right`` bool (S, N), with its 95 % interval."""
-    x = np.atleast_2d(np.asarray(right, dtype=np.float64))
+def average(each: ArrayLike, seeds: Sequence[int] | None = None, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """Mean over seeds and images of a score from 0 to 1, (S, N), with its 95 % interval.
+
+    Of accuracies ``each`` is right or wrong; of mean IoUs, `pseudovalues.pseudo_values`.
+    """
+    x = np.atleast_2d(np.asarray(each, dtype=np.float64))
     drawn = over_seeds(over_images(x, resamples, seed), x, seeds or range(len(x)), seed)
     return interval_of(float(x.mean()), drawn, 0.0, 1.0)
 
 
 def difference(
-    right: ArrayLike,
+    each: ArrayLike,
     other: ArrayLike,
     seeds: Sequence[int] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """What ``right`` is above ``other``, both bool (S, N): the same images, and row by row the same seed."""
-    one, two = (np.atleast_2d(np.asarray(each, dtype=np.float64)) for each in (right, other))
+    """What ``each`` is above ``other``, both (S, N) as for `average`: the same images, and row by row the same seed."""
+    one, two = (np.atleast_2d(np.asarray(scores, dtype=np.float64)) for scores in (each, other))
     if one.shape != two.shape:
         raise ValueError(f"expected the same seeds and images, found the shapes {one.shape} and {two.shape}")
     return difference_of(one - two, over_images(one - two, resamples, seed), seeds or range(len(one)), seed)
@@ -144,10 +145,10 @@ def difference_of(apart: Floats, means: Floats, seeds: Sequence[int], seed: int 
 def images_needed(apart: ArrayLike, power: float = 0.8, level: float = 0.05) -> int | None:
     """Images for a paired two-sided test to find the difference seen with this power; None when it is 0.
 
-    n = (z_0.975 + z_0.8)^2 var(d) / mean(d)^2, where d is per image what one setting is above the other, -1, 0 or 1
-    (the mean over seeds, where there are some). With one seed it is McNemar's test, and var(d) is
-    p10 + p01 - (p10 - p01)^2 (Connor 1987, Biometrics 43:207). The difference seen is itself uncertain, and n with it:
-    it is an order of magnitude. More images do not mend what the seeds scatter.
+    n = (z_0.975 + z_0.8)^2 var(d) / mean(d)^2, where d is per image what one setting is above the other (the mean
+    over seeds, where there are some). Of answers right or wrong it is -1, 0 or 1; with one seed it is McNemar's test,
+    and var(d) is p10 + p01 - (p10 - p01)^2 (Connor 1987, Biometrics 43:207). The difference seen is itself uncertain,
+    and n with it: it is an order of magnitude. More images do not mend what the seeds scatter.
     """
     d = np.asarray(apart, dtype=np.float64)
     mean = d.mean()

@@ -23,9 +23,11 @@ class Result:
     """A setting with a fraction of the labels, over the seeds that are done."""
 
     setting: str
+    what: Setting
     fraction: float
     labels: int
-    accuracy: Interval
+    score: Interval
+    """The study's metric: accuracy, or mean IoU."""
     to_a: Difference | None
     """None for A itself, and where A has no seed in common."""
     worth: Worth | None
@@ -47,10 +49,6 @@ class Result:
         """What it takes to get one such model from nothing: pre-training, choosing, training."""
         return (self.seconds_pretrain or 0.0) + self.seconds_tune + self.seconds_train
 
-    @property
-    def what(self) -> Setting:
-        return SETTINGS[self.setting]
-
 
 class Results:
     """The lines of a study that have a cell done; comparisons of any two of them."""
@@ -58,7 +56,7 @@ class Results:
     def __init__(self, study: Study, resamples: int = RESAMPLES) -> None:
         self.study = study
         cells = [cell for cell in study.cells if cell.error is None]
-        means = over_images(_right(cells), resamples) if cells else np.empty((resamples, 0))
+        means = over_images(_each(cells), resamples) if cells else np.empty((resamples, 0))
         self._means = {(c.setting, c.fraction, c.seed): means[:, i] for i, c in enumerate(cells)}
         """Of each cell, over the images of each resample: the same images in all."""
         self._known: dict[tuple[str, str, float], Difference | None] = {}
@@ -84,7 +82,7 @@ class Results:
     def at(self, fraction: float) -> list[Result]:
         """The lines of one label fraction, best first."""
         found = (each for each in self.lines if each.fraction == fraction)
-        return sorted(found, key=lambda each: (-each.accuracy.value, each.setting))
+        return sorted(found, key=lambda each: (-each.score.value, each.setting))
 
     @property
     def most(self) -> float | None:
@@ -114,7 +112,7 @@ class Results:
         return self._known[key]
 
     def _difference(self, one: dict[int, Cell], two: dict[int, Cell], seeds: list[int]) -> Difference:
-        apart = _right(one[seed] for seed in seeds) - _right(two[seed] for seed in seeds)
+        apart = _each(one[seed] for seed in seeds) - _each(two[seed] for seed in seeds)
         means = self._of_cells(one[seed] for seed in seeds) - self._of_cells(two[seed] for seed in seeds)
         return difference_of(apart, means, seeds)
 
@@ -122,18 +120,19 @@ class Results:
         return np.stack([self._means[cell.setting, cell.fraction, cell.seed] for cell in cells], axis=1)
 
     def _drawn(self, setting: str, fraction: float) -> Floats:
-        """Mean accuracy in each resample of images and seeds together."""
+        """The mean score in each resample of images and seeds together."""
         cells = self.study.at(setting, fraction)
-        return over_seeds(self._of_cells(cells), _right(cells), [cell.seed for cell in cells])
+        return over_seeds(self._of_cells(cells), _each(cells), [cell.seed for cell in cells])
 
     def _line(self, place: Place, drawn: dict[Place, Floats]) -> Result:
         setting, fraction = place
         cells = self.study.at(setting, fraction)
         return Result(
             setting=setting,
+            what=self.study.what(setting),
             fraction=fraction,
             labels=_labels(cells),
-            accuracy=interval_of(float(_right(cells).mean()), drawn[place], 0.0, 1.0),
+            score=interval_of(float(_each(cells).mean()), drawn[place], 0.0, 1.0),
             to_a=self.difference(setting, "A", fraction) if setting != "A" else None,
             worth=self._worth(place, drawn) if setting != "A" else None,
             ece=_mean(cells, lambda cell: cell.ece),
@@ -152,10 +151,10 @@ class Results:
         if not curve:
             return None
         labels = sorted(curve)
-        of_a = [_right(self.study.at(*curve[n])).mean() for n in labels]
+        of_a = [_each(self.study.at(*curve[n])).mean() for n in labels]
         drawn_a = np.stack([drawn[curve[n]] for n in labels], axis=1)
         cells = self.study.at(*place)
-        return worth(labels, of_a, _labels(cells), float(_right(cells).mean()), drawn_a, drawn[place])
+        return worth(labels, of_a, _labels(cells), float(_each(cells).mean()), drawn_a, drawn[place])
 
 
 def table_rows(results: Results) -> list[dict[str, Any]]:
@@ -178,16 +177,14 @@ def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
         "what": SETTINGS[setting].phrase,
         "fraction": fraction,
         "labels": line.labels if line else None,
-        **_spread("accuracy", line.accuracy if line else None),
+        **_spread(results.study.metric, line.score if line else None),
         **_spread("difference_to_a", to_a.interval if to_a else None),
         "images_needed": to_a.needed if to_a else None,
         **_spread("worth", worth_),
         "worth_beyond": worth_.beyond.value if worth_ else None,
         "worth_low_beyond": worth_.beyond.low if worth_ else None,
         "worth_high_beyond": worth_.beyond.high if worth_ else None,
-        "ece": line.ece if line else None,
-        "knn": line.knn if line else None,
-        "optimism": line.optimism if line else None,
+        **(_of_answers(line) if results.study.metric == "accuracy" else {}),
         "seconds_pretrain": line.seconds_pretrain if line else None,
         "seconds_tune": line.seconds_tune if line else None,
         "seconds_train": line.seconds_train if line else None,
@@ -197,6 +194,11 @@ def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
         "failed": len(failed),
         "error": failed[0].error if failed else None,
     }
+
+
+def _of_answers(line: Result | None) -> dict[str, float | None]:
+    """What there is of answers with a class for each image."""
+    return {name: getattr(line, name) if line else None for name in ("ece", "knn", "optimism")}
 
 
 def _spread(name: str, figure: Interval | Worth | None) -> dict[str, float | None]:
@@ -211,9 +213,9 @@ def said_choice(chosen: Sequence[dict[str, float]]) -> str:
     return ", ".join(f"{name} {' or '.join(f'{value:g}' for value in each)}" for name, each in values.items())
 
 
-def _right(cells: Iterable[Cell]) -> Floats:
+def _each(cells: Iterable[Cell]) -> Floats:
     """(S, N)."""
-    return np.array([cell.right for cell in cells if cell.right is not None], dtype=np.float64)
+    return np.array([cell.each for cell in cells if cell.each is not None], dtype=np.float64)
 
 
 def _labels(cells: Sequence[Cell]) -> int:

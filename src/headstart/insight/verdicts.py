@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.insight.cells import SETTINGS
 from headstart.insight.compare import Difference
 from headstart.insight.measures import Interval
+from headstart.insight.metric import METRICS, Metric
 from headstart.insight.results import Result, Results
 from headstart.insight.worth import percent
 
@@ -24,7 +24,8 @@ def headline(results: Results) -> str:
     if not at:
         return "No cell is done yet: figures appear here after the first."
     best, a = at[0], results.get("A", at[0].fraction)
-    said = f"{_capital(best.what.doing)} is best with {_share(best)}: {_percent(best.accuracy.value)} are right"
+    reached = METRICS[results.study.metric].is_best.format(_percent(best.score.value))
+    said = f"{_capital(best.what.doing)} is best with {_share(best)}: {reached}"
     if best is a:
         if any(each.setting not in "AG" for each in at):
             said += ". No pre-training comes above it"
@@ -33,10 +34,10 @@ def headline(results: Results) -> str:
     elif best.to_a is not None and best.to_a.told:
         said += f", {_points(best.to_a.interval.value)} more than from scratch"
     else:
-        said += f", but it is not told from training from scratch ({_percent(a.accuracy.value)})"
+        said += f", but it is not told from training from scratch ({_percent(a.score.value)})"
     worths = [each for each in results.lines if each.worth is not None and each.worth.most > 1 and each.setting != "G"]
     helps = [each for each in worths if each.worth is not None and each.worth.helps]
-    few = max(helps, key=lambda each: (-each.fraction, each.setting == best.setting, each.accuracy.value), default=None)
+    few = max(helps, key=lambda each: (-each.fraction, each.setting == best.setting, each.score.value), default=None)
     if few is not None and few.worth is not None:
         who = "it" if few.setting == best.setting else few.what.doing
         said += f"; with {_share(few)} {who} is worth {few.worth.text} times the labels"
@@ -77,21 +78,27 @@ def of_best(results: Results) -> Iterator[str]:
     first, second = at[0], at[1]
     apart = results.difference(first.setting, second.setting, first.fraction)
     start = (
-        f"With {_share(first)}, {first.what.doing} ({first.setting}) comes first: {_spread(first.accuracy)}, before"
-        f" {second.what.doing} ({second.setting}): {_spread(second.accuracy)}."
+        f"With {_share(first)}, {first.what.doing} ({first.setting}) comes first: {_spread(first.score)}, before"
+        f" {second.what.doing} ({second.setting}): {_spread(second.score)}."
     )
     yield f"{start} {_told(results, first.setting, second.setting, apart)}" if apart else start
 
 
-def told(one: str, two: str, apart: Difference, images: str = "validation images") -> str:
-    """Whether two settings can be told apart, and what it would take; ``images`` is what judged them."""
+def told(
+    one: str,
+    two: str,
+    apart: Difference,
+    images: str = "validation images",
+    metric: Metric = METRICS["accuracy"],
+) -> str:
+    """Whether two settings can be told apart by a metric, and what it would take; ``images`` is what judged them."""
     gap = apart.interval
     if apart.told:
         better, worse = (one, two) if gap.value > 0 else (two, one)
         return f"{better} is told from {worse}: {_points(abs(gap.value))} more ({_ends(gap)})."
     said = f"Cannot tell {one} from {two} with {apart.images:,} {images}"
     if apart.needed is None:
-        return f"{said}: they are right equally often."
+        return f"{said}: {metric.alike}."
     if apart.needed > apart.images:
         return f"{said}; about {rounded(apart.needed):,} would be needed."
     many = f"{apart.seeds} seeds, which scatter" if apart.seeds > 1 else "one seed"
@@ -99,20 +106,21 @@ def told(one: str, two: str, apart: Difference, images: str = "validation images
 
 
 def _told(results: Results, one: str, two: str, apart: Difference) -> str:
-    return told(one, two, apart, "test images" if results.study.split == "test" else "validation images")
+    study = results.study
+    return told(one, two, apart, "test images" if study.split == "test" else "validation images", METRICS[study.metric])
 
 
 def of_questions(results: Results) -> Iterator[str]:
     """Supervised against self-supervised weights, and the like; the first pair of all is `of_best`'s."""
     if results.most is None:
         return
-    first = {each.setting for each in results.at(results.most)[:2]}
+    first, what = {each.setting for each in results.at(results.most)[:2]}, results.study.what
     for one, two in QUESTIONS:
         apart = results.difference(one, two, results.most)
         if apart is not None and {one, two} != first:
-            what = f"{_capital(SETTINGS[one].doing)} ({one}) against {SETTINGS[two].doing} ({two})"
+            pair = f"{_capital(what(one).doing)} ({one}) against {what(two).doing} ({two})"
             share = "all labels" if results.most == 1 else f"{percent(results.most)} of the labels"
-            yield f"{what}, with {share}: {_small(_told(results, one, two, apart))}"
+            yield f"{pair}, with {share}: {_small(_told(results, one, two, apart))}"
 
 
 def of_worth(results: Results) -> Iterator[str]:
@@ -171,22 +179,17 @@ def of_floor(results: Results) -> Iterator[str]:
     """What random features reach against guessing, and what frozen features reach against random ones."""
     floor = results.of("G")[-1:]
     for line in floor:
-        chance = results.study.commonest
-        if line.accuracy.low > chance:
-            yield (
-                f"The floor is above guessing: a head on frozen random weights (G) reaches {_spread(line.accuracy)},"
-                f" always answering the commonest class {_percent(chance)}. So much of D and E needs no pre-training."
-            )
-        elif line.accuracy.high < chance:
-            yield (
-                f"The floor is below guessing: a head on frozen random weights (G) reaches {_spread(line.accuracy)},"
-                f" always answering the commonest class {_percent(chance)}."
-            )
+        chance, guess = results.study.commonest, METRICS[results.study.metric].guess
+        reached = f"{line.what.doing} (G) reaches {_spread(line.score)}, {guess} {_percent(chance)}."
+        if line.score.low > chance:
+            yield f"The floor is above guessing: {reached} So much of D and E needs no pre-training."
+        elif line.score.high < chance:
+            yield f"The floor is below guessing: {reached}"
         for setting in ("D", "E"):
             apart = results.difference(setting, "G", line.fraction)
             if apart is not None and apart.interval.low <= 0:
                 yield (
-                    f"{_capital(SETTINGS[setting].doing)} ({setting}) is not shown to be above the floor (G):"
+                    f"{_capital(results.study.what(setting).doing)} ({setting}) is not shown to be above the floor (G):"
                     f" {_told(results, setting, 'G', apart)}"
                 )
 

@@ -2,10 +2,11 @@
 
     worth of setting s at n labels = n* / n,  where  acc_A(n*) = acc_s(n)
 
-acc_A is the curve of setting A, training from scratch: isotonic regression of its mean accuracies over the label
-fractions (more labels do not harm), and straight lines over log n between them. Where the curve is flat, n* is the
-smallest number of labels that will do, the least flattering. Beyond the data nothing is extrapolated: "more than N/n"
-when A never reaches it with all N labels, "less than n_min/n" when it lies below A's smallest point.
+acc is the accuracy (of masks, the mean IoU), and acc_A the curve of setting A, training from scratch: isotonic
+regression of its means over the label fractions (more labels do not harm), and straight lines over log n between them.
+Where the curve is flat, n* is the smallest number of labels that will do, the least flattering. Beyond the data nothing
+is extrapolated: "more than N/n" when A never reaches it with all N labels, "less than n_min/n" when it lies below A's
+smallest point.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from headstart.insight.measures import Floats
 
 Side = Literal["less", "", "more"]
 ALIKE = 1e-9
-"""Accuracies that differ by less are equal: rounding in the isotonic regression."""
+"""Scores that differ by less are equal: rounding in the isotonic regression."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Worth:
 
 
 def worth(labels: Sequence[int], of_a: ArrayLike, n: int, value: float, drawn_a: ArrayLike, drawn: ArrayLike) -> Worth:
-    """The worth of accuracy ``value`` at ``n`` labels, given A's mean accuracies ``of_a``, (K,), at rising ``labels``.
+    """The worth of a score ``value`` at ``n`` labels, given A's mean scores ``of_a``, (K,), at rising ``labels``.
 
     ``drawn_a`` (R, K) and ``drawn`` (R,) are the same figures in R resamples of seeds and images together
     (`compare.over_seeds`): the interval is that of the R worths.

@@ -1,4 +1,4 @@
-"""The study's figures, as plotly's JSON: accuracy over labels, and accuracy over compute time."""
+"""The study's figures, as plotly's JSON: its metric over labels, and over compute time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from headstart.insight.metric import METRICS
 from headstart.insight.results import Result, Results
 from headstart.report.figures import BLUE, GREY, ORANGE, drawn
 from headstart.report.page import duration
@@ -33,11 +34,11 @@ def over_labels(results: Results) -> str:
         if not lines:
             continue
         colour, dash, symbol = STYLE[setting]
-        x, y = [each.labels for each in lines], [each.accuracy.value for each in lines]
+        x, y = [each.labels for each in lines], [each.score.value for each in lines]
         if len(lines) > 1:
             figure.add_scatter(
                 x=[*x, *reversed(x)],
-                y=[*(each.accuracy.high for each in lines), *(each.accuracy.low for each in reversed(lines))],
+                y=[*(each.score.high for each in lines), *(each.score.low for each in reversed(lines))],
                 fill="toself",
                 fillcolor=_pale(colour),
                 line={"width": 0},
@@ -53,7 +54,7 @@ def over_labels(results: Results) -> str:
             line={"color": colour, "dash": dash, "width": 2.5},
             marker={"symbol": symbol, "size": 8, "color": colour},
             error_y=_whiskers(lines, colour) if len(lines) == 1 else None,
-            customdata=[[each.accuracy.low, each.accuracy.high, each.seeds] for each in lines],
+            customdata=[[each.score.low, each.score.high, each.seeds] for each in lines],
             hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}), %{x:,} labels"
             ", seeds: %{customdata[2]}",
             name=f"{setting} {lines[0].what.phrase}",
@@ -67,18 +68,18 @@ def over_labels(results: Results) -> str:
         tickvals=labels,
         ticktext=[f"{n:,}" for n in labels],
     )
-    figure.update_yaxes(title_text="accuracy", tickformat=".0%")
+    figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
     return drawn(figure, height=460)
 
 
 def over_time(results: Results, fraction: float) -> str:
-    """Accuracy over the time to get one model with ``fraction`` of the labels; the line is the Pareto front."""
+    """The metric over the time to get one model with ``fraction`` of the labels; the line is the Pareto front."""
     lines = sorted(results.at(fraction), key=lambda each: each.seconds)
     figure = go.Figure()
     front = pareto(lines)
     figure.add_scatter(
         x=[_time(each) for each in front],
-        y=[each.accuracy.value for each in front],
+        y=[each.score.value for each in front],
         mode="lines",
         line={"shape": "hv", "dash": "dot", "color": GREY},
         name="nothing is better in less time",
@@ -88,7 +89,7 @@ def over_time(results: Results, fraction: float) -> str:
         colour, _, symbol = STYLE[each.setting]
         figure.add_scatter(
             x=[_time(each)],
-            y=[each.accuracy.value],
+            y=[each.score.value],
             mode="markers+text",
             marker={"symbol": symbol, "size": 12, "color": colour, "line": {"width": 2, "color": colour}},
             error_y=_whiskers([each], colour),
@@ -106,15 +107,15 @@ def over_time(results: Results, fraction: float) -> str:
         tickvals=TIMES,
         ticktext=NAMES,
     )
-    figure.update_yaxes(title_text="accuracy", tickformat=".0%")
+    figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
     return drawn(figure, height=400)
 
 
 def pareto(lines: Sequence[Result]) -> list[Result]:
-    """Those that no other beats in accuracy in as little time, quickest first."""
+    """Those that no other beats in as little time, quickest first."""
     front: list[Result] = []
-    for each in sorted(lines, key=lambda each: (each.seconds, -each.accuracy.value)):
-        if not front or each.accuracy.value > front[-1].accuracy.value:
+    for each in sorted(lines, key=lambda each: (each.seconds, -each.score.value)):
+        if not front or each.score.value > front[-1].score.value:
             front.append(each)
     return front
 
@@ -128,8 +129,8 @@ def _whiskers(lines: Sequence[Result], colour: str) -> dict[str, object]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [each.accuracy.high - each.accuracy.value for each in lines],
-        "arrayminus": [each.accuracy.value - each.accuracy.low for each in lines],
+        "array": [each.score.high - each.score.value for each in lines],
+        "arrayminus": [each.score.value - each.score.low for each in lines],
         "color": colour,
         "thickness": 1.5,
     }

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from headstart.insight.cells import SETTINGS, Study, read_study
 from headstart.insight.measures import Interval
+from headstart.insight.metric import METRICS
 from headstart.insight.results import Result, Results, said_choice
 from headstart.insight.verdicts import headline, verdicts
 from headstart.insight.worth import percent
@@ -40,7 +41,9 @@ def study_page(results: Results, path: str) -> bytes:
         {
             "path": path,
             "study": study,
-            "settings": [SETTINGS[each] for each in sorted(study.settings)],
+            "metric": METRICS[study.metric],
+            "answers": study.metric == "accuracy",
+            "settings": [study.what(each) for each in sorted(study.settings)],
             "finished": study.done + len(study.failed) == study.planned,
             "headline": _unbroken(headline(results)),
             "verdicts": [_unbroken(each) for each in verdicts(results)],
@@ -106,7 +109,7 @@ def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
     line: Result | None = results.get(setting, fraction)
     failed = [cell for cell in results.study.failed if (cell.setting, cell.fraction) == (setting, fraction)]
     return {
-        "what": SETTINGS[setting],
+        "what": results.study.what(setting),
         "fraction": fraction,
         "line": line,
         "failed": [f"seed {cell.seed}: {cell.error}" for cell in failed],
