@@ -62,9 +62,9 @@ def of_epochs(rows: Sequence[Row], kept: str) -> Iterator[str]:
         gap = train[last]["miou"] - val[last]["miou"]
         if gap > GAP:
             yield (
-                f"In the last epoch mean IoU is {gap:.1%} higher on the training windows than on the validation"
-                " images: the network knows its training images better than new ones. More images, stronger views, or"
-                " fewer epochs would help."
+                f"In the last epoch mean IoU is {100 * gap:.1f} points higher on the training windows than on the"
+                " validation images: the network knows its training images better than new ones. More images, stronger"
+                " views, or fewer epochs would help."
             )
     if by_miou == last >= 2:
         yield "Mean IoU was highest in the last epoch: more epochs may help."
@@ -74,26 +74,25 @@ def of_classes(answers: MaskAnswers) -> Iterator[str]:
     """Classes that are not found, that are rare, that are taken for each other."""
     whole, classes = answers.whole, answers.palette.classes
     pixels, predicted = whole.sum(axis=1), whole.sum(axis=0)
-    recall = whole.diagonal() / np.maximum(pixels, 1)
-    for i, name in enumerate(classes):
-        of_all = _share(pixels[i] / whole.sum())
-        if pixels[i] and not predicted[i]:
-            yield (
-                f"{name} is never predicted: its {pixels[i]:,} pixels ({of_all}) are all given to other classes. Rare"
-                " classes gain from loss.class_weights=balanced, loss.dice=1 or loss.name=focal."
-            )
-        elif pixels[i] and recall[i] < MISSED:
-            yield f"{name} is nearly never found: {recall[i]:.1%} of its pixels are ({of_all} of all pixels)."
-        elif predicted[i] and not pixels[i]:
-            yield (
-                f"{name} occurs in no validation mask, but is predicted for {predicted[i]:,} pixels: its IoU is 0, and"
-                " it counts in the mean."
-            )
+    if np.count_nonzero(predicted) == 1 < np.count_nonzero(pixels):
+        only = classes[int(predicted.argmax())]
+        yield (
+            f"Every pixel is called {only}: the network tells no classes apart. More epochs, another optimizer.lr or"
+            " pre-trained weights may help."
+        )
+        return
+    yield from _missed(classes, whole)
+    made_up = [name for name, of, called in zip(classes, pixels, predicted, strict=True) if called and not of]
+    if made_up:
+        yield (
+            f"{_listed(made_up)}: in no validation mask, but predicted for {predicted[pixels == 0].sum():,} pixels. The"
+            f" IoU is 0, and {_counts(made_up)} in the mean."
+        )
     absent = [name for name, of, called in zip(classes, pixels, predicted, strict=True) if not (of or called)]
     if absent:
         yield (
-            f"{_listed(absent)} {'occurs' if len(absent) == 1 else 'occur'} neither in the validation masks nor in any"
-            " answer: no IoU can be told, and the mean is without."
+            f"{_listed(absent)}: neither in the validation masks nor in any answer. No IoU can be told, and the mean is"
+            " without."
         )
     for pair in confused(whole, classes)[:2]:
         if pair.of_wrong > MUCH:
@@ -102,6 +101,24 @@ def of_classes(answers: MaskAnswers) -> Iterator[str]:
                 f" {_share(pair.of_class)} of {pair.truth} is lost so."
             )
     yield from _rare(classes, pixels, iou(whole))
+
+
+def _missed(classes: Sequence[str], whole: Counts) -> Iterator[str]:
+    """Classes that are never predicted, and those that are nearly never found."""
+    pixels, predicted = whole.sum(axis=1), whole.sum(axis=0)
+    recall = whole.diagonal() / np.maximum(pixels, 1)
+    never = (pixels > 0) & (predicted == 0)
+    hardly = (predicted > 0) & (pixels > 0) & (recall < MISSED)
+    for missed, said in ((never, "never predicted"), (hardly, "nearly never found")):
+        if missed.any():
+            names = [name for name, each in zip(classes, missed, strict=True) if each]
+            yield (
+                f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {said}: {whole.diagonal()[missed].sum():,} of"
+                f" {pixels[missed].sum():,} pixels are right ({_share(pixels[missed].sum() / whole.sum())} of all"
+                " pixels)."
+            )
+    if ((never | hardly) & (pixels < whole.sum() / len(classes))).any():
+        yield "Rare classes gain from loss.class_weights=balanced, loss.dice=1 or loss.name=focal."
 
 
 def _rare(classes: Sequence[str], pixels: Counts, ious: Floats) -> Iterator[str]:
@@ -149,6 +166,10 @@ def of_pixels(shares: Shares, ignored: float | None) -> Iterator[str]:
 def _share(value: float) -> str:
     """A share that may be small: '62%', '0.15%'."""
     return f"{value:.0%}" if value >= 0.095 else f"{100 * value:.2g}%"
+
+
+def _counts(names: Sequence[str]) -> str:
+    return "it counts" if len(names) == 1 else "they count"
 
 
 def _listed(names: Sequence[str]) -> str:
