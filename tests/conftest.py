@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 import headstart as hs
@@ -67,6 +68,32 @@ def copy_photos(source: Path, target: Path) -> Path:
 def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
     """Sixty real photographs of three kinds of clothing, in a folder per class, for a test to change."""
     return copy_photos(shared_data("clothing"), tmp_path / "photos")
+
+
+@pytest.fixture
+def tiles(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Eighteen real aerial images with masks, 300 pixels a side, in train/ and val/; links."""
+    source, target = shared_data("aerial"), tmp_path / "tiles"
+    for split, count in (("train", 12), ("val", 6)):
+        (target / split).mkdir(parents=True)
+        for file in sorted((source / split).iterdir())[: 2 * count]:
+            (target / split / file.name).symlink_to(file)
+    (target / "class_dict.csv").symlink_to(source / "class_dict.csv")
+    return target
+
+
+@pytest.fixture(scope="session")
+def small_tiles(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, seen from far: 48 pixels a side; to read and not to change."""
+    source, target = shared_data("aerial"), tmp_path_factory.mktemp("small") / "tiles"
+    for split, count in (("train", 12), ("val", 6)):
+        (target / split).mkdir(parents=True)
+        for file in sorted((source / split).iterdir())[: 2 * count]:
+            how = Image.Resampling.NEAREST if "mask" in file.name else Image.Resampling.BOX
+            with Image.open(file) as image:
+                image.resize((48, 48), how).save(target / split / file.name)
+    shutil.copy(source / "class_dict.csv", target)
+    return target
 
 
 SMALL = {
