@@ -65,7 +65,7 @@ def test_the_backbone_is_run_once_over_the_images_that_are_used(
         return original(task, images)
 
     monkeypatch.setattr(Segment, "embed", counted)
-    training = start(masked(**STILL, data__labels=0.5), str(small_tiles), tmp_path / "run")
+    training = start(masked(**STILL, data__labels=0.5, insight__pictures=False), str(small_tiles), tmp_path / "run")
     assert sizes == [2, 6 + 6, 1], "to try the size; half of the training images, the validation images; to be drawn"
     finish(training)
     assert len(sizes) == 3

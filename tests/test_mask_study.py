@@ -71,6 +71,7 @@ def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: Car
         assert cell.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
         assert run.recipe.backbone.train == (cell.setting == "A")
         assert cell.labels == 12 * cell.fraction
+        assert not (run.path / "masks").exists(), "a study shows no pictures of its cells"
         assert cell.images_seen == 2 * 12
         assert (cell.ece, cell.knn, cell.optimism) == (None, None, None)
         assert cell.chosen == {"lr": carried_out.lr[cell.setting]}
