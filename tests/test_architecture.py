@@ -43,6 +43,54 @@ def test_resnet18_has_the_stages_of_its_paper() -> None:
     assert network["trained"] == network["parameters"]
 
 
+def test_fcn32s_has_the_layers_of_its_paper() -> None:
+    """Long et al. 2015, figure 3, on VGG16; parameters as torchvision counts them."""
+    network = drawn("fcn32s-vgg16", data__size=64)
+    assert [stage["shape"] for stage in network["backbone"]] == [
+        [64, 64, 64], [128, 32, 32], [256, 16, 16], [512, 8, 8], [512, 4, 4], [4096, 2, 2]
+    ]  # fmt: skip
+    wide = [(layer["kind"], layer["channels"]) for layer in network["backbone"][-1]["layers"]]
+    assert wide == [("MaxPool2d 2x2 / 2", 512), ("Conv2d 7x7", 4096), ("Conv2d 1x1", 4096)]
+    with torch.device("meta"):
+        reference = torchvision.models.vgg16()
+    count = sum(each.numel() for each in reference.parameters()) - sum(
+        each.numel() for each in reference.classifier[6].parameters()
+    )
+    assert sum(stage["parameters"] for stage in network["backbone"]) == count
+    assert [(layer["kind"], layer["shape"], layer["parameters"]) for layer in network["head"]] == [
+        ("Dropout 0.5", [4096, 2, 2], 0),
+        ("Conv2d 1x1", [5, 2, 2], 4096 * 5 + 5),
+        ("ConvTranspose2d 64x64 / 32", [5, 64, 64], 5 * 5 * 64 * 64),
+    ]
+
+
+def test_deeplabv3_is_drawn_with_its_branches_and_its_auxiliary_classifier() -> None:
+    """Chen et al. 2017, figure 5; parameters as torchvision counts them."""
+    network = drawn("deeplabv3-resnet50", data__size=64)
+    reference = torchvision.models.segmentation.deeplabv3_resnet50(
+        weights=None, weights_backbone=None, aux_loss=True, num_classes=5
+    )
+    parts = {name: sum(each.numel() for each in part.parameters()) for name, part in reference.named_children()}
+    assert sum(stage["parameters"] for stage in network["backbone"]) == parts["backbone"]
+    assert sum(layer["parameters"] for layer in network["head"]) == parts["classifier"] + parts["aux_classifier"]
+    branches = [layer["kind"] for layer in network["head"] if layer["part"] == "ASPP, side by side"]
+    assert branches == ["Conv2d 1x1", *(f"Conv2d 3x3 rate {r}" for r in (12, 24, 36)), "global pool, Conv2d 1x1"]
+    auxiliary = [layer for layer in network["head"] if layer["part"].startswith("auxiliary")]
+    assert sum(layer["parameters"] for layer in auxiliary) == parts["aux_classifier"]
+    assert [layer["shape"] for layer in network["head"] if layer["kind"] == "interpolation"] == [[5, 64, 64]]
+    words = [element.text for element in ElementTree.fromstring(drawing(network)).iter() if element.text]
+    assert {"decoder", "ASPP, side by side", "auxiliary classifier, in training only"} < set(words)
+
+
+def test_deeplabv3plus_is_drawn_with_its_fine_map() -> None:
+    network = drawn("segment-quick", backbone__weights="none", data__size=128)
+    (fine,) = (layer for layer in network["head"] if layer["part"] == "fine map")
+    assert (fine["kind"], fine["shape"], fine["parameters"]) == ("Conv2d 1x1", [48, 32, 32], 24 * 48 + 2 * 48)
+    decoder = sum(layer["parameters"] for layer in network["head"])
+    assert network["parameters"] - decoder - 320 * 1280 - 2 * 1280 == sum(s["parameters"] for s in network["backbone"])
+    assert network["trained"] == network["parameters"] - 320 * 1280 - 2 * 1280
+
+
 def test_a_frozen_backbone_is_counted_as_such() -> None:
     network = drawn("resnet18-scratch", backbone__train=False)
     assert network["trained"] == sum(layer["parameters"] for layer in network["head"])

@@ -63,7 +63,7 @@ def test_it_checks_studies_and_predicts_with_the_commands_that_it_shows(
     assert [line for line in again.splitlines() if line.startswith("cell00")] == rows
 
 
-def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_two_seeds(
+def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_three_seeds(
     solar_cells: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans: list[Plan] = []
@@ -75,7 +75,7 @@ def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_two_seeds(
     monkeypatch.setattr(api, "carry_out_study", planned)
     assert headstart("demo", "--out", str(solar_cells.parent)) == 2
     (plan,) = plans
-    assert (plan.settings, plan.fractions, plan.seeds, plan.tuned) == ("ABCDE", (0.1, 1.0), (0, 1), True)
+    assert (plan.settings, plan.fractions, plan.seeds, plan.tuned) == ("ABCDE", (0.1, 1.0), (0, 1, 2), True)
     assert plan.pretrain("self-supervised")[1] == plan.data, "the unlabelled images are its own"
     assert plan.recipe.backbone.weights == "imagenet-lite"
     assert plan.recipe.views.rotate == 0

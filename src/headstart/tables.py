@@ -156,7 +156,7 @@ def study_table(results: Results, wide: bool = True) -> Table:
         for setting in sorted(study.settings):
             line = results.get(setting, fraction)
             failed = sum((cell.setting, cell.fraction) == (setting, fraction) for cell in study.failed)
-            figures = _study_figures(line, study.metric == "accuracy") if line else [f"{100 * fraction:.3g} %"]
+            figures = _study_figures(line, wide, study.metric == "accuracy") if line else [f"{100 * fraction:.3g} %"]
             figures = [*figures, *[""] * 8][: len(titles) - 1]
             seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
             if failed:
@@ -166,9 +166,9 @@ def study_table(results: Results, wide: bool = True) -> Table:
     return table
 
 
-def _study_figures(line: Result, answers: bool) -> list[str]:
+def _study_figures(line: Result, wide: bool, answers: bool) -> list[str]:
     def spread(figure: Interval, sign: str = "") -> str:
-        return f"{100 * figure.value:{sign}.1f} ±{50 * (figure.high - figure.low):.1f}"
+        return f"{100 * figure.value:{sign}.1f}{' ' * wide}±{50 * (figure.high - figure.low):.1f}"
 
     return [
         f"{line.labels:,}",

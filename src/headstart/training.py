@@ -32,6 +32,9 @@ from headstart.run import RunFolder, refuse_unless_free, write_trained_on
 from headstart.shown import show_truth, shown_rows
 from headstart.tasks import Task, task_named
 
+WHOLE = "data.resize keep"
+"""What asks for whole images in validation, in an error."""
+
 Decoding = Callable[[int, int], None]
 """Called with (images decoded, images in all)."""
 
@@ -163,18 +166,25 @@ def _try_sizes(recipe: Recipe) -> None:
 
     It is another network than the one that is trained, which is drawn after, from the recipe's seed.
     """
-    task = task_named(recipe.task).build(recipe, ("one class", "another")).eval()
+    task = task_named(recipe.task).build(recipe, ("one class", "another"))
     for side in sorted({recipe.data.size, *(recipe.side(epoch) for epoch in range(recipe.train.epochs))}):
-        try:
-            with torch.inference_mode():
-                task.predict(torch.zeros(2, 3, side, side))
-        except Exception as error:  # each network complains in its own way
-            field, name = "data.size" if side == recipe.data.size else "views.sizes", recipe.backbone.name
-            raise HeadstartError(
-                f"{field} {side}: expected images that backbone.name {name} takes, found that it does not take"
-                f" {side} x {side} pixels ({str(error)[:120]})",
-                f"data.size={usual_side(name)} and no other views.sizes, or another backbone.name",
-            ) from None
+        _try(task, (side, side), "data.size" if side == recipe.data.size else "views.sizes", recipe.backbone.name)
+
+
+def _try(task: Task, extent: tuple[int, int], field: str, name: str) -> None:
+    """Show two images of this height and width to a network."""
+    try:
+        with torch.inference_mode():
+            task.eval().predict(torch.zeros(2, 3, *extent))
+    except Exception as error:  # each network complains in its own way
+        height, width = extent
+        whole = field == WHOLE
+        do = f"data.size={usual_side(name)} and no other views.sizes, or another backbone.name"
+        raise HeadstartError(
+            f"{field if whole else f'{field} {height}'}: expected images that backbone.name {name} takes, found that it"
+            f" does not take {height} x {width} pixels ({str(error)[:120]})",
+            "another backbone.name, such as resnet50" if whole else do,
+        ) from None
 
 
 def _prepare(
@@ -191,6 +201,8 @@ def _prepare(
     with fabric.rank_zero_first():
         pixels = decode(index, recipe.data, decoding)
     require_different_masks(pixels)
+    if kind.target == "mask":
+        _try(task, (pixels.height, pixels.width), WHOLE, recipe.backbone.name)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)

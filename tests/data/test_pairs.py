@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
+import headstart as hs
 from headstart import recipe as recipes
 from headstart.data.check import check
+from headstart.data.decode import digest
 from headstart.data.demands import require_different_masks
 from headstart.data.index import Index
 from headstart.data.layouts import scan
@@ -385,3 +389,15 @@ def test_classes_to_ignore_are_part_of_a_recipe(pairs: Path) -> None:
     )
     index = training_index(str(pairs), recipes.load("quick", words).data, "mask")
     assert index.classes == ("building", "vegetation", "water", "ground")
+
+
+def test_self_supervision_on_pairs_leaves_out_what_they_are_judged_by(
+    pairs: Path, unlabelled: Callable[..., recipes.Recipe], tmp_path: Path
+) -> None:
+    recipe = unlabelled(train__epochs=1, train__batch=4, data__apart_from=str(pairs), insight__pictures=False)
+    run = hs.fit(recipe, pairs, tmp_path / "run", console=Console(file=io.StringIO()))
+    judged = training_index(str(pairs), KEEP, "mask")
+    trained_on = set((run.path / "trained_on.txt").read_text().split())
+    held_out = [judged.root / judged.paths[row] for row in judged.positions("val")]
+    assert trained_on
+    assert not trained_on & {digest(file.read_bytes()) for file in held_out}

@@ -130,3 +130,6 @@ def test_the_terminal_s_table_fits(made_study: MadeStudy, wide: bool) -> None:
     assert next(line for line in lines if line.startswith("E ")).endswith("2/3!")
     assert lines[-1].strip() == "! cells have failed"
     assert "0/3" in next(line for line in lines if line.startswith("A ") and "25 %" in line)
+    with console.capture() as captured:  # two seeds that scatter, and a worth beyond the fewest labels: long figures
+        console.print(study_table(Results(made_study("ABCDE", (0.1, 1.0), (0, 1), right={"E": 0.45})), wide))
+    assert "…" not in captured.get()

@@ -210,6 +210,16 @@ def test_what_cannot_be_built_is_refused(masked: Masked, changes: dict[str, Any]
         task_of(masked(**changes))
 
 
+def test_a_network_of_one_image_size_is_refused_before_the_first_epoch(
+    few_pairs: Path, masked: Masked, tmp_path: Path
+) -> None:
+    """Windows of that size it takes, but validation sees whole images, of 300 pixels."""
+    name = "swin_tiny_patch4_window7_224"
+    with pytest.raises(hs.HeadstartError, match=f"data.resize keep: .* {name} .* does not take 300 x 300 pixels"):
+        start(masked(backbone__name=name, data__size=224), str(few_pairs), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_auxiliary_classifier_without_deeplabv3_is_refused(masked: Masked) -> None:
     with pytest.raises(hs.HeadstartError, match=r"auxiliary: expected 0 with .* deeplabv3plus"):
         masked(decoder__auxiliary=0.4)

@@ -1,4 +1,7 @@
-"""The network as a drawing: stages as blocks whose height is their resolution, and the head layer by layer."""
+"""The network as a drawing: stages as blocks whose height is their resolution, and the head layer by layer.
+
+The parts of a decoder have a line of their own above them, and a bar beside them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ COLUMN, GAP, TOP, TALLEST = 150, 6, 26, 150
 """Pixels of the drawing: width of a stage's column, space between columns, above, and the tallest block."""
 LINE = 16
 """Height of a line of text."""
+LAYER, CAPTION = 30, 22
+"""Height of a layer of the head, and of the name of a decoder's part, with the space below."""
 
 
 def drawing(network: Mapping[str, Any]) -> Markup:
@@ -20,10 +25,9 @@ def drawing(network: Mapping[str, Any]) -> Markup:
     columns = [*_input(network["input"]), *(_stage(stage, network["input"]) for stage in stages)]
     lines = max(len(column["text"]) for column in columns)
     below = TOP + TALLEST + 18
-    head = list(_head(network["head"]))
-    head_width = 190 if head else 0
-    width = len(columns) * (COLUMN + GAP) + head_width
-    height = max(below + lines * LINE + 8, TOP + len(head) * 30 + 30)
+    head, tall, wide = _head(network["head"], len(columns) * (COLUMN + GAP))
+    width = len(columns) * (COLUMN + GAP) + wide
+    height = max(below + lines * LINE + 8, TOP + tall + 30)
     parts: list[str] = []
     for number, column in enumerate(columns):
         middle = number * (COLUMN + GAP) + COLUMN / 2
@@ -31,15 +35,8 @@ def drawing(network: Mapping[str, Any]) -> Markup:
         parts += [_text(middle, below + i * LINE, line, i == 0) for i, line in enumerate(column["text"])]
         if number:
             parts.append(_arrow(number * (COLUMN + GAP) - GAP - 8, TOP + TALLEST / 2))
-    left = len(columns) * (COLUMN + GAP)
     if head:
-        parts.append(_text(left + 100, TOP - 10, "head", True))
-        parts.append(_arrow(left - 10, TOP + TALLEST / 2))
-    for number, (words, trained) in enumerate(head):
-        y = TOP + number * 30
-        kind = "learns" if trained else "plain"
-        parts.append(f'<rect class="layer {kind}" x="{left + 12}" y="{y}" width="176" height="24" rx="5"/>')
-        parts.append(_text(left + 100, y + 16, words))
+        parts += [_arrow(len(columns) * (COLUMN + GAP) - 10, TOP + TALLEST / 2), *head]
     title = f"{network['parameters']:,} parameters, {network['trained']:,} of them trained"
     return Markup(
         f'<svg class="architecture" viewBox="0 0 {width} {height}" style="min-width:{width * 0.72:.0f}px" role="img"'
@@ -67,11 +64,32 @@ def _stage(stage: Mapping[str, Any], image: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _head(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, bool]]:
-    for layer in layers:
-        width = " × ".join(map(str, layer["shape"]))
+def _head(layers: Sequence[Mapping[str, Any]], left: float) -> tuple[list[str], int, int]:
+    """The head's layers below each other, right of ``left``; with their height and width."""
+    if not layers:
+        return [], 0, 0
+    inside = 412 if "part" in layers[0] else 176
+    drawn, y, name = (
+        [_text(left + 12 + inside / 2, TOP - 10, "decoder" if "part" in layers[0] else "head", True)],
+        0,
+        "",
+    )
+    for layer, following in zip(layers, [*layers[1:], {}], strict=True):
+        if (part := layer.get("part", "")) != name:
+            drawn.append(_text(left + 12 + inside / 2, TOP + y + 14, part))
+            y, name = y + CAPTION, part
+        shape = " × ".join(map(str, layer["shape"]))
         count = f" ({_short(layer['parameters'])})" if layer["parameters"] else ""
-        yield f"{layer['kind']} → {width}{count}", bool(layer["parameters"])
+        kind = "learns" if layer["parameters"] else "plain"
+        box = f'x="{left + 12}" y="{TOP + y}" width="{inside}" height="24" rx="5"'
+        drawn.append(f'<rect class="layer {kind}" {box}/>')
+        drawn.append(_text(left + 12 + inside / 2, TOP + y + 16, f"{layer['kind']} → {shape}{count}"))
+        if part:
+            drawn.append(
+                f'<path class="part" d="M{left + 6} {TOP + y}v{LAYER if following.get("part") == part else 24}"/>'
+            )
+        y += LAYER
+    return drawn, y, inside + 14
 
 
 def _block(middle: float, column: Mapping[str, Any]) -> list[str]:
