@@ -21,12 +21,13 @@ from headstart.data.order import Rows, seed_of, share, training_step
 from headstart.data.views import Draw, draw
 from headstart.errors import HeadstartError
 from headstart.insight.health import verdict
+from headstart.insight.masks import image_ious, read_mask_answers, worst_and_best
 from headstart.look import figures_of, look, neighbourhood, see_sample
 from headstart.optimizer import lr_factor, set_lr
 from headstart.recipe import Views
 from headstart.record import predictions, save_confusion, save_features
 from headstart.run import Row
-from headstart.shown import show_predicted
+from headstart.shown import epoch_folder, show_predicted, show_truth
 from headstart.tasks import NO_PIXELS, Batch, Seen
 from headstart.training import Training
 
@@ -145,10 +146,8 @@ def _end_of_epoch(training: Training) -> Epoch:
             if task.classes:
                 run.write_table("predictions.csv", predictions(training.pixels.index, "val", seen.probabilities))
         save_weights(run, "last", task.weights())
-    if done and training.pixels.index.positions("test"):
-        training.fabric.barrier()
-        task.set_weights(read_weights(run))
-        rows.append(look(training, "test")[0])
+    if done:
+        rows += _by_kept_weights(training)
     progress.rows += rows
     progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
     if training.fabric.is_global_zero:
@@ -159,6 +158,24 @@ def _end_of_epoch(training: Training) -> Epoch:
         training.save()
     _require_health(training)
     return Epoch(progress.epoch - 1, tuple(rows), kept)
+
+
+def _by_kept_weights(training: Training) -> list[Row]:
+    """At the end: the figures of test images, where there are some, and masks of the worst validation images."""
+    tested, with_masks = bool(training.pixels.index.positions("test")), training.task.target == "mask"
+    if not (tested or with_masks):
+        return []
+    training.fabric.barrier()
+    training.task.set_weights(read_weights(training.run))
+    rows = [look(training, "test")[0]] if tested else []
+    answers = read_mask_answers(training.run) if with_masks else None
+    if answers is not None and training.fabric.is_global_zero:
+        run, pixels, validation = training.run, training.pixels, training.pixels.index.positions("val")
+        worst, best = worst_and_best(image_ious(answers.confusion))
+        shown = list(dict.fromkeys([*training.shown, *(validation[place] for place in (*worst, *best))]))
+        show_truth(run, pixels, shown)
+        show_predicted(run, "best", training.task.eval(), training.recipe, pixels, shown, training.fabric.autocast())
+    return rows
 
 
 def _look_closer(training: Training, validation: Seen) -> Row:
@@ -175,7 +192,9 @@ def _look_closer(training: Training, validation: Seen) -> Row:
         save_features(run, epoch, validation, sample, seconds)
         if training.task.target == "mask":
             autocast = training.fabric.autocast()
-            show_predicted(run, epoch, training.task, training.recipe, training.pixels, training.shown, autocast)
+            show_predicted(
+                run, epoch_folder(epoch), training.task, training.recipe, training.pixels, training.shown, autocast
+            )
     return neighbourhood(training, validation, sample) if without else {}
 
 

@@ -9,7 +9,9 @@
                            of a task that answers with classes
     confusion.safetensors  validation images at the best epoch: pixels by class and predicted class, (N, K, K), the
                            images in their order; only of a task that answers with masks
-    masks/                 of it too: some validation images, their masks, and those predicted after some epochs
+    masks/                 of it too, validation images to look at: images, truth, what was predicted after some
+                           epochs (epoch-0001) and by the best weights (best); in PNG files whose numbers are places
+                           in data.json's palette
     architecture.json      the network: its stages, shapes and parameters
     features/images.csv    the images that are looked at over time: validation, and a sample of training
     features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
@@ -230,6 +232,19 @@ class RunFolder:
             f"{self.path}: expected a finished run, found {done} of {asked} epochs{others}",
             f"headstart fit --resume {self.path}",
         )
+
+
+def mask_names(filenames: Iterable[str]) -> list[str]:
+    """What the masks of images are called in a run's folder: the stem of each, numbered where two have the same."""
+    names: dict[str, None] = {}
+    for filename in filenames:
+        name = stem = Path(filename).stem
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{stem}-{number}"
+        names[name] = None
+    return list(names)
 
 
 def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
