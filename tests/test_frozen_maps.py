@@ -66,9 +66,11 @@ def test_the_backbone_is_run_once_over_the_images_that_are_used(
 
     monkeypatch.setattr(Segment, "embed", counted)
     training = start(masked(**STILL, data__labels=0.5, insight__pictures=False), str(small_tiles), tmp_path / "run")
-    assert sizes == [2, 6 + 6, 1], "to try the size; half of the training images, the validation images; to be drawn"
+    looked_at = [count for count in sizes if count > 2]  # one or two are tried for their size, and to be drawn
+    assert looked_at == [6 + 6], "half of the training images, and the validation images"
+    before = len(sizes)
     finish(training)
-    assert len(sizes) == 3
+    assert len(sizes) == before
 
 
 def test_maps_by_half_are_the_maps(small_tiles: Path, tmp_path: Path, masked: Masked) -> None:
