@@ -162,7 +162,8 @@ def _end_of_epoch(training: Training) -> Epoch:
 
 def _by_kept_weights(training: Training) -> list[Row]:
     """At the end: the figures of test images, where there are some, and masks of the worst validation images."""
-    tested, with_masks = bool(training.pixels.index.positions("test")), training.task.target == "mask"
+    tested = bool(training.pixels.index.positions("test"))
+    with_masks = training.task.target == "mask" and training.recipe.insight.pictures
     if not (tested or with_masks):
         return []
     training.fabric.barrier()
