@@ -75,6 +75,32 @@ def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
     return copy_photos(shared_data("clothing"), tmp_path / "photos")
 
 
+@pytest.fixture
+def tiles(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Eighteen real aerial images with masks, 300 pixels a side, in train/ and val/; links."""
+    source, target = shared_data("aerial"), tmp_path / "tiles"
+    for split, count in (("train", 12), ("val", 6)):
+        (target / split).mkdir(parents=True)
+        for file in sorted((source / split).iterdir())[: 2 * count]:
+            (target / split / file.name).symlink_to(file)
+    (target / "class_dict.csv").symlink_to(source / "class_dict.csv")
+    return target
+
+
+@pytest.fixture(scope="session")
+def small_tiles(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, seen from far: 48 pixels a side; to read and not to change."""
+    source, target = shared_data("aerial"), tmp_path_factory.mktemp("small") / "tiles"
+    for split, count in (("train", 12), ("val", 6)):
+        (target / split).mkdir(parents=True)
+        for file in sorted((source / split).iterdir())[: 2 * count]:
+            how = Image.Resampling.NEAREST if "mask" in file.name else Image.Resampling.BOX
+            with Image.open(file) as image:
+                image.resize((48, 48), how).save(target / split / file.name)
+    shutil.copy(source / "class_dict.csv", target)
+    return target
+
+
 SMALL = {
     "data.size": 32,
     "views.sizes": [24, 32],

@@ -258,6 +258,21 @@ def read_trained_on(run: RunFolder) -> set[str]:
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
 
 
+def classifier_command(run: RunFolder) -> str:
+    """What to type for a classifier that begins from the run's backbone, and is shown images as that one was."""
+    recipe, usual = run.recipe, recipes.load("quick").views
+    scales = {name: getattr(recipe.views, name) for name in ("mean", "std")}
+    differ = [
+        f' "views.{name}=[{",".join(f"{value:g}" for value in values)}]"'
+        for name, values in scales.items()
+        if values != getattr(usual, name)
+    ]
+    return (
+        f"headstart fit quick LABELLED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
+        f"{''.join(differ)}"
+    )
+
+
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
     """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
 

@@ -186,7 +186,8 @@ def test_a_frozen_backbone_is_run_once_and_its_decoder_learns_from_the_masks(
     recipe = small(backbone__train=False, probe__views=views, train__epochs=4, views__rotate=0.0)
     training = start(recipe, str(pairs), tmp_path / "run")
     assert training.embedded is not None
-    assert len(training.embedded.views) == len(training.embedded.masks) == views
+    assert len(training.embedded.views) == views
+    assert all(view.masks is not None for view in training.embedded.views)
     for _ in train(training):
         pass
     losses = [row["loss"] for row in RunFolder.open(tmp_path / "run").metrics if row["split"] == "train"]

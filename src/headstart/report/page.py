@@ -25,7 +25,7 @@ from headstart.report import figures
 from headstart.report.architecture import drawing
 from headstart.report.maps import map_facts
 from headstart.report.mask_page import mask_context
-from headstart.run import RunFolder
+from headstart.run import RunFolder, classifier_command
 
 MISTAKES = 24
 """Pictures of confident mistakes."""
@@ -73,6 +73,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
     network = run.architecture
     return masks | {
         "path": str(run.path),
+        "classifier": classifier_command(run),
         "recipe": recipe,
         "recipe_toml": recipe.to_toml(),
         "data": data,
