@@ -131,6 +131,11 @@ def test_deeplabv3plus_joins_a_fine_map() -> None:
     assert network["trained"] == network["parameters"] - unused
 
 
+def test_a_map_that_is_normalised_after_its_stage_is_of_that_stage() -> None:
+    network = drawn("segment-quick", backbone__name="convnext_atto", backbone__weights="none", data__size=64)
+    assert [stage.get("maps") for stage in network["backbone"]] == [[0], None, None, [1]]
+
+
 @pytest.mark.parametrize("name", ["fcn32s", "deeplabv3", "deeplabv3plus"])
 def test_decoders_are_drawn_with_every_layer(name: str) -> None:
     small = {"backbone__name": "resnet10t", "backbone__weights": "none", "data__size": 64, "decoder__channels": 32}

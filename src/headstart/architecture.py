@@ -69,7 +69,8 @@ def _with_decoder(task: Any, images: Tensor) -> dict[str, Any]:
     ends = {max(last.get(unit, -1) for unit in _units(part)) for part in _widening(task.backbone)}
     for number, each in enumerate(maps):
         end = max((i for i, note in enumerate(notes) if note.place == each.data_ptr()), default=len(notes) - 1)
-        backbone[end].setdefault("maps", []).append(number)
+        drawn_before = [layer for layer in backbone[: end + 1] if _is_drawn(layer)]
+        (drawn_before or backbone)[-1].setdefault("maps", []).append(number)
         ends.add(end)
     extent = (images.shape[-2], images.shape[-1])
     leaves = [module for module in task.decoder.modules() if not list(module.children())]
@@ -147,6 +148,11 @@ def _first(size: Any) -> int:
     return size if isinstance(size, int) else size[0]
 
 
+def _is_drawn(layer: Layer) -> bool:
+    """Whether a backbone's drawing tells of a layer: not of what comes with every convolution."""
+    return not any(part in layer["kind"] for part in UNSEEN)
+
+
 def _stages(layers: list[Layer], ends: Collection[int] = ()) -> Iterator[dict[str, Any]]:
     """Layers in a row with the same height and width (or number of tokens), like ones counted together.
 
@@ -156,7 +162,7 @@ def _stages(layers: list[Layer], ends: Collection[int] = ()) -> Iterator[dict[st
     groups = groupby(numbered, key=lambda each: (sum(end < each[0] for end in ends), _extent(each[1]["shape"])))
     for _, group in groups:
         stage = [layer for _, layer in group]
-        drawn = [layer for layer in stage if not any(part in layer["kind"] for part in UNSEEN)]
+        drawn = [layer for layer in stage if _is_drawn(layer)]
         alike = groupby(drawn, key=lambda layer: (layer["kind"], _channels(layer)))
         maps = [number for layer in stage for number in layer.get("maps", ())]
         if drawn:
