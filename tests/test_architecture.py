@@ -21,6 +21,10 @@ def drawn(recipe: str, **changes: Any) -> dict[str, Any]:
     return architecture(task, settings.data.size)
 
 
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def test_resnet18_has_the_stages_of_its_paper() -> None:
     """He et al. 2016, table 1; parameters as torchvision counts them."""
     network = drawn("resnet18-scratch")
@@ -31,64 +35,15 @@ def test_resnet18_has_the_stages_of_its_paper() -> None:
     assert [(block["count"], block["channels"]) for block in blocks] == [(2, 64), (2, 128), (2, 256), (2, 512)]
     reference = torchvision.models.resnet18()
     reference.fc = torch.nn.Identity()
-    count = sum(parameter.numel() for parameter in reference.parameters())
-    assert sum(stage["parameters"] for stage in network["backbone"]) == count
+    assert sum(stage["parameters"] for stage in network["backbone"]) == count(reference)
     head = [(layer["kind"], layer["shape"], layer["parameters"]) for layer in network["head"]]
     assert head == [
         ("Linear", [256], 512 * 256 + 256), ("ReLU", [256], 0), ("Dropout 0.2", [256], 0),
         ("Linear", [128], 256 * 128 + 128), ("ReLU", [128], 0), ("Dropout 0.2", [128], 0),
         ("Linear", [5], 128 * 5 + 5),
     ]  # fmt: skip
-    assert network["parameters"] == count + sum(layer["parameters"] for layer in network["head"])
+    assert network["parameters"] == count(reference) + sum(layer["parameters"] for layer in network["head"])
     assert network["trained"] == network["parameters"]
-
-
-def test_fcn32s_has_the_layers_of_its_paper() -> None:
-    """Long et al. 2015, figure 3, on VGG16; parameters as torchvision counts them."""
-    network = drawn("fcn32s-vgg16", data__size=64)
-    assert [stage["shape"] for stage in network["backbone"]] == [
-        [64, 64, 64], [128, 32, 32], [256, 16, 16], [512, 8, 8], [512, 4, 4], [4096, 2, 2]
-    ]  # fmt: skip
-    wide = [(layer["kind"], layer["channels"]) for layer in network["backbone"][-1]["layers"]]
-    assert wide == [("MaxPool2d 2x2 / 2", 512), ("Conv2d 7x7", 4096), ("Conv2d 1x1", 4096)]
-    with torch.device("meta"):
-        reference = torchvision.models.vgg16()
-    count = sum(each.numel() for each in reference.parameters()) - sum(
-        each.numel() for each in reference.classifier[6].parameters()
-    )
-    assert sum(stage["parameters"] for stage in network["backbone"]) == count
-    assert [(layer["kind"], layer["shape"], layer["parameters"]) for layer in network["head"]] == [
-        ("Dropout 0.5", [4096, 2, 2], 0),
-        ("Conv2d 1x1", [5, 2, 2], 4096 * 5 + 5),
-        ("ConvTranspose2d 64x64 / 32", [5, 64, 64], 5 * 5 * 64 * 64),
-    ]
-
-
-def test_deeplabv3_is_drawn_with_its_branches_and_its_auxiliary_classifier() -> None:
-    """Chen et al. 2017, figure 5; parameters as torchvision counts them."""
-    network = drawn("deeplabv3-resnet50", data__size=64)
-    reference = torchvision.models.segmentation.deeplabv3_resnet50(
-        weights=None, weights_backbone=None, aux_loss=True, num_classes=5
-    )
-    parts = {name: sum(each.numel() for each in part.parameters()) for name, part in reference.named_children()}
-    assert sum(stage["parameters"] for stage in network["backbone"]) == parts["backbone"]
-    assert sum(layer["parameters"] for layer in network["head"]) == parts["classifier"] + parts["aux_classifier"]
-    branches = [layer["kind"] for layer in network["head"] if layer["part"] == "ASPP, side by side"]
-    assert branches == ["Conv2d 1x1", *(f"Conv2d 3x3 rate {r}" for r in (12, 24, 36)), "global pool, Conv2d 1x1"]
-    auxiliary = [layer for layer in network["head"] if layer["part"].startswith("auxiliary")]
-    assert sum(layer["parameters"] for layer in auxiliary) == parts["aux_classifier"]
-    assert [layer["shape"] for layer in network["head"] if layer["kind"] == "interpolation"] == [[5, 64, 64]]
-    words = [element.text for element in ElementTree.fromstring(drawing(network)).iter() if element.text]
-    assert {"decoder", "ASPP, side by side", "auxiliary classifier, in training only"} < set(words)
-
-
-def test_deeplabv3plus_is_drawn_with_its_fine_map() -> None:
-    network = drawn("segment-quick", backbone__weights="none", data__size=128)
-    (fine,) = (layer for layer in network["head"] if layer["part"] == "fine map")
-    assert (fine["kind"], fine["shape"], fine["parameters"]) == ("Conv2d 1x1", [48, 32, 32], 24 * 48 + 2 * 48)
-    decoder = sum(layer["parameters"] for layer in network["head"])
-    assert network["parameters"] - decoder - 320 * 1280 - 2 * 1280 == sum(s["parameters"] for s in network["backbone"])
-    assert network["trained"] == network["parameters"] - 320 * 1280 - 2 * 1280
 
 
 def test_a_frozen_backbone_is_counted_as_such() -> None:
@@ -112,6 +67,86 @@ def test_other_backbones_are_drawn_stage_by_stage(name: str, widths: list[int]) 
     assert "Linear → 5 (" + words[-1].partition("(")[2] == words[-1]
     slabs = [element for element in svg.iter() if element.get("class") == "stage"]
     assert len(slabs) == len(widths)
+
+
+def test_fcn32s_has_the_layers_of_its_paper() -> None:
+    """Long et al. 2015, section 4: VGG16, fc6 and fc7 as convolutions, a score for each class, one 32x upsampling."""
+    network = drawn("fcn32s-vgg16", data__size=64)
+    assert [stage["shape"] for stage in network["backbone"]] == [
+        [64, 64, 64], [128, 32, 32], [256, 16, 16], [512, 8, 8], [512, 4, 4], [512, 2, 2], [4096, 2, 2]
+    ]  # fmt: skip
+    wide = network["backbone"][-1]["layers"]
+    assert [(layer["kind"], layer["channels"]) for layer in wide] == [("Conv2d 7x7", 4096), ("Conv2d 1x1", 4096)]
+    with torch.device("meta"):
+        reference = torchvision.models.vgg16()
+    assert sum(stage["parameters"] for stage in network["backbone"]) == count(reference) - count(
+        reference.classifier[6]
+    )
+    assert [(layer["kind"], layer["shape"], layer["parameters"]) for layer in network["head"]] == [
+        ("Dropout 0.5", [4096, 2, 2], 0),
+        ("Conv2d 1x1", [5, 2, 2], 4096 * 5 + 5),
+        ("ConvTranspose2d 64x64 / 32", [5, 64, 64], 5 * 5 * 64 * 64),
+    ]
+    assert network["sides"] == []
+
+
+def test_deeplabv3_has_its_branches_and_its_auxiliary_classifier() -> None:
+    """Chen et al. 2017, section 4.2: at output stride 8 the rates are 12, 24 and 36; parameters of torchvision."""
+    network = drawn("deeplabv3-resnet50", data__size=64)
+    assert [(stage["shape"], stage.get("maps")) for stage in network["backbone"]] == [
+        ([64, 32, 32], None), ([256, 16, 16], None), ([512, 8, 8], None), ([1024, 8, 8], [0]), ([2048, 8, 8], [1])
+    ]  # fmt: skip
+    aspp, *others = network["head"]
+    assert [[layer["kind"] for layer in branch] for branch in aspp["branches"]] == [
+        ["Conv2d 1x1"], ["Conv2d 3x3, rate 12"], ["Conv2d 3x3, rate 24"], ["Conv2d 3x3, rate 36"],
+        ["global pool", "Conv2d 1x1"],
+    ]  # fmt: skip
+    (auxiliary,) = network["sides"]
+    assert (auxiliary["map"], auxiliary["joins"]) == (0, None)
+    reference = torchvision.models.segmentation.deeplabv3_resnet50(
+        weights=None, weights_backbone=None, aux_loss=True, num_classes=5
+    )
+    assert sum(stage["parameters"] for stage in network["backbone"]) == count(reference.backbone)
+    rows = [*aspp["branches"], others]
+    assert sum(layer["parameters"] for row in rows for layer in row) == count(reference.classifier)
+    assert sum(layer["parameters"] for layer in auxiliary["layers"]) == count(reference.aux_classifier)
+    assert others[-1] == {"kind": "bilinear upsampling", "shape": [5, 64, 64], "parameters": 0}
+
+
+def test_deeplabv3plus_joins_a_fine_map() -> None:
+    """Chen et al. 2018, figure 2: separable convolutions, and 48 channels of the fine map stacked on what ASPP saw."""
+    network = drawn("segment-quick", backbone__weights="none", data__size=128)
+    (fine,) = network["sides"]
+    assert fine["layers"] == [{"kind": "Conv2d 1x1", "shape": [48, 32, 32], "parameters": 24 * 48 + 2 * 48}]
+    joined = network["head"][fine["joins"]]
+    assert (joined["kind"], joined["shape"]) == ("separable 3x3", [128, 32, 32])
+    aspp, *others = network["head"]
+    assert [branch[0]["kind"].partition(",")[0] for branch in aspp["branches"]] == [
+        "Conv2d 1x1", "separable 3x3", "separable 3x3", "separable 3x3", "global pool"
+    ]  # fmt: skip
+    assert [stage.get("maps") for stage in network["backbone"]][1] == [0]
+    rows = [*aspp["branches"], others, fine["layers"], network["backbone"]]
+    unused = 320 * 1280 + 2 * 1280  # the network's last convolution, above its last map
+    assert sum(each["parameters"] for row in rows for each in row) == network["parameters"] - unused
+    assert network["trained"] == network["parameters"] - unused
+
+
+@pytest.mark.parametrize("name", ["fcn32s", "deeplabv3", "deeplabv3plus"])
+def test_decoders_are_drawn_with_every_layer(name: str) -> None:
+    small = {"backbone__name": "resnet10t", "backbone__weights": "none", "data__size": 64, "decoder__channels": 32}
+    auxiliary = 0.4 if name == "deeplabv3" else 0.0
+    network = drawn("segment-quick", decoder__name=name, decoder__auxiliary=auxiliary, **small)
+    svg = ElementTree.fromstring(drawing(network))
+    boxes = [element for element in svg.iter() if str(element.get("class")).startswith("layer")]
+    rows = [row for layer in network["head"] for row in layer.get("branches", [[layer]])]
+    assert len(boxes) == len(rows) + sum(len(side["layers"]) for side in network["sides"])
+    words = [element.text for element in svg.iter() if element.tag.endswith("text")]
+    assert "5 × 64 × 64" in words
+    assert ("auxiliary classifier" in words, "ASPP" in words) == (name == "deeplabv3", name != "fcn32s")
+    width, height = map(float, str(svg.get("viewBox")).split()[2:])
+    for box in boxes:
+        assert 0 <= float(str(box.get("x"))) <= width - float(str(box.get("width")))
+        assert 0 <= float(str(box.get("y"))) <= height - float(str(box.get("height")))
 
 
 def test_drawing_leaves_the_network_as_it_was() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import headstart as hs
+from headstart import keeping
 from headstart import recipe as recipes
-from headstart.loop import train
+from headstart.loop import Epoch, train
 from headstart.run import RunFolder
 from headstart.training import Training, resume, start
 
@@ -80,6 +82,66 @@ def test_stopped_and_resumed_a_probe_ends_at_the_same_weights(photos: Path, tmp_
     again = finish(resume(tmp_path / "stopped"))
     one, other = load_file(whole.last), load_file(again.last)
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def weights_equal(one: Path, other: Path) -> bool:
+    left, right = load_file(one), load_file(other)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def figures(run: RunFolder) -> list[dict[str, Any]]:
+    times = {"seconds", "images_per_second"}
+    return [{name: value for name, value in row.items() if name not in times} for row in run.metrics]
+
+
+PROBE = STILL | {"train__epochs": 6, "keep__metric": "val_loss", "optimizer__lr": 0.03}
+"""Four steps and an end are an epoch."""
+
+
+def test_short_epochs_are_held_and_written_down_together_when_it_is_stopped(
+    photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "SECONDS", 1e9)
+    training = start(small(**PROBE), str(photos), tmp_path / "run")
+    run, events, seen = training.run, train(training), []
+    for _ in range(17):  # three epochs, and two steps of the next
+        event = next(events)
+        if isinstance(event, Epoch):
+            weights = {name: tensor.clone() for name, tensor in training.task.weights().items()}
+            seen.append((event.rows[1]["loss"], weights))
+        assert not (run.path / "metrics.csv").exists()
+        assert not (run.path / "weights").exists()
+    assert hs.Run(run.path).report().is_file()
+    events.close()
+    assert [row["epoch"] for row in run.metrics if row["split"] == "val"] == [0, 1, 2]
+    for kept, (_, epoch) in ((run.best, min(seen, key=lambda each: each[0])), (run.last, seen[-1])):
+        stored = load_file(kept)
+        assert all(torch.equal(stored[name], tensor) for name, tensor in epoch.items())
+    answers = hs.Run(run.path).predict(photos, unfinished=True)
+    assert len(answers.labels) == 60
+
+
+@pytest.mark.parametrize("killed_after", [3, 8, 14, 19, 27])
+def test_killed_while_epochs_are_held_it_ends_at_the_same_weights(
+    killed_after: int, photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything was written, and after one epoch, the second, was: what a kill leaves is the folder as it is."""
+    whole = finish(start(small(**PROBE), str(photos), tmp_path / "whole"))
+    monkeypatch.setattr(keeping, "SECONDS", 1e9)
+    training = start(small(**PROBE), str(photos), tmp_path / "run")
+    events = train(training)
+    for number in range(killed_after):
+        monkeypatch.setattr(keeping, "SECONDS", 0 if number == 9 else 1e9)
+        next(events)
+    shutil.copytree(training.run.path, tmp_path / "killed")
+    written = RunFolder.open(tmp_path / "killed")
+    assert {row["epoch"] for row in written.metrics} == (set() if killed_after < 10 else {0, 1})
+    assert written.last.exists() == written.checkpoint.exists() == (killed_after >= 10)
+    again = finish(resume(tmp_path / "killed"))
+    assert weights_equal(whole.last, again.last)
+    assert weights_equal(whole.best, again.best)
+    assert figures(whole) == figures(again)
+    assert whole.predictions == again.predictions
 
 
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])

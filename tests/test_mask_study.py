@@ -22,40 +22,21 @@ from headstart.insight.cells import read_study
 from headstart.plan import Plan, possible_fractions
 from headstart.run import RunFolder, read_trained_on
 
-SMALL = {
-    "data.size": 32,
-    "views.sizes": [],
-    "backbone.name": "resnet10t",
-    "decoder.channels": 16,
-    "train.epochs": 2,
-    "train.batch": 4,
-}
+Masked = Callable[..., recipes.Recipe]
 BYOL = {
     "data.size": 48, "views.sizes": [32], "train.epochs": 1, "train.batch": 6, "byol.hidden": 16, "byol.projection": 8
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def tiles(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve training and six validation tiles, seen from far: 48 pixels a side."""
-    source, target = shared_data("aerial"), tmp_path_factory.mktemp("pairs") / "tiles"
-    for split, count in (("train", 12), ("val", 6)):
-        (target / split).mkdir(parents=True)
-        for file in sorted((source / split).glob("*_sat.jpg"))[:count]:
-            Image.open(file).resize((48, 48), Image.Resampling.BOX).save(target / split / file.name)
-            mask = Path(f"{str(file)[:-8]}_mask.png")
-            Image.open(mask).resize((48, 48), Image.Resampling.NEAREST).save(target / split / mask.name)
-    (target / "class_dict.csv").write_bytes((source / "class_dict.csv").read_bytes())
-    return target
-
-
-@pytest.fixture(scope="module")
-def plan(tiles: Path, trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(
+    small_tiles: Path, trained: tuple[Path, Path], masked: Masked, tmp_path_factory: pytest.TempPathFactory
+) -> Plan:
     """Settings A, D and E; the "supervised" weights are those of a classifier of clothes."""
     return Plan(
-        data=str(tiles),
+        data=str(small_tiles),
         out=tmp_path_factory.mktemp("masks") / "study",
-        recipe=recipes.load("segment-quick", SMALL | {"backbone.weights": str(trained[0])}),
+        recipe=masked(data__size=32, train__batch=4, backbone__weights=str(trained[0])),
         pretraining=recipes.load("byol-tiles", BYOL),
         settings="ADE",
         fractions=(0.5, 1.0),
@@ -71,11 +52,11 @@ def carried_out(plan: Plan) -> Carrying:
     return carrying
 
 
-def classes_of(tiles: Path, split: str) -> np.ndarray:
+def classes_of(small_tiles: Path, split: str) -> np.ndarray:
     """Pixels of each class, read by Pillow."""
-    with (tiles / "class_dict.csv").open(encoding="utf-8") as table:
+    with (small_tiles / "class_dict.csv").open(encoding="utf-8") as table:
         colours = [[int(row[c]) for c in "rgb"] for row in csv.DictReader(table)]
-    masks = np.stack([np.asarray(Image.open(file)) for file in (tiles / split).glob("*_mask.png")])
+    masks = np.stack([np.asarray(Image.open(file)) for file in (small_tiles / split).glob("*_mask.png")])
     return np.array([(masks == colour).all(axis=-1).sum() for colour in colours])
 
 
@@ -90,6 +71,7 @@ def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: Car
         assert cell.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
         assert run.recipe.backbone.train == (cell.setting == "A")
         assert cell.labels == 12 * cell.fraction
+        assert not (run.path / "masks").exists(), "a study shows no pictures of its cells"
         assert cell.images_seen == 2 * 12
         assert (cell.ece, cell.knn, cell.optimism) == (None, None, None)
         assert cell.chosen == {"lr": carried_out.lr[cell.setting]}
@@ -106,8 +88,8 @@ def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carri
             assert run.data["images"] == {"train": 10, "val": 2}
 
 
-def test_guessing_is_painting_everything_with_the_commonest_class(carried_out: Carrying, tiles: Path) -> None:
-    counts = classes_of(tiles, "val")
+def test_guessing_is_painting_everything_with_the_commonest_class(carried_out: Carrying, small_tiles: Path) -> None:
+    counts = classes_of(small_tiles, "val")
     expected = counts.max() / counts.sum() / (counts > 0).sum()
     assert carried_out.study.commonest == pytest.approx(expected)
 
@@ -121,13 +103,15 @@ def test_table_file_and_page_are_of_mean_iou(carried_out: Carrying) -> None:
     assert "Mean IoU over labels" in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: Carrying, tiles: Path) -> None:
+def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: Carrying, small_tiles: Path) -> None:
     pretrained = RunFolder.open(carried_out.plan.folder("self-supervised"))
     cell = RunFolder.open(carried_out.plan.cell_folder("E", 1.0, 0))
     assert pretrained.recipe.task == "byol"
     assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
     content = {
-        split: {blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in (tiles / split).glob("*_sat.jpg")}
+        split: {
+            blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in (small_tiles / split).glob("*_sat.jpg")
+        }
         for split in ("train", "val")
     }
     assert read_trained_on(pretrained)
@@ -149,23 +133,23 @@ def test_an_estimate_knows_decoders(plan: Plan, tmp_path: Path) -> None:
     assert all(value > 0 for value in seconds.values())
 
 
-def test_the_recipes_are_those_for_masks_unless_others_are_asked_for(tiles: Path, photos: Path) -> None:
-    asked = plan_study(tiles, None, None, "ABC", None, 2, None, None, None, {"data.size": 32}, True)
+def test_the_recipes_are_those_for_masks_unless_others_are_asked_for(small_tiles: Path, photos: Path) -> None:
+    asked = plan_study(small_tiles, None, None, "ABC", None, 2, None, None, None, {"data.size": 32}, True)
     assert (asked.recipe.name, asked.pretraining.name) == ("segment-quick", "byol-tiles")
     assert asked.recipe.data.size == 32
-    assert asked.fractions == possible_fractions(str(tiles), asked.recipe) == (0.25, 0.5, 1.0)
+    assert asked.fractions == possible_fractions(str(small_tiles), asked.recipe) == (0.25, 0.5, 1.0)
     other = plan_study(photos, None, None, "A", None, 1, None, None, None, None, True)
     assert (other.recipe.name, other.pretraining.name) == ("quick", "byol-quick")
 
 
-def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, tiles: Path, photos: Path) -> None:
+def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, small_tiles: Path, photos: Path) -> None:
     of_classes, data = replace(plan, corpus=str(photos)).pretrain("supervised")
     assert (of_classes.task, of_classes.data.resize, data) == ("classify", "squash", str(photos))
-    of_masks, _ = replace(plan, corpus=str(tiles)).pretrain("supervised")
+    of_masks, _ = replace(plan, corpus=str(small_tiles)).pretrain("supervised")
     assert (of_masks.task, of_masks.data.resize) == ("segment", "keep")
     for recipe in (of_classes, of_masks):
         assert (recipe.backbone.name, recipe.backbone.weights) == ("resnet10t", "none")
-        assert (recipe.views.mean, recipe.data.apart_from) == (plan.recipe.views.mean, str(tiles))
+        assert (recipe.views.mean, recipe.data.apart_from) == (plan.recipe.views.mean, str(small_tiles))
 
 
 def test_folders_that_do_not_fit_the_recipe_are_refused(plan: Plan, photos: Path, tmp_path: Path) -> None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from timm.models.vgg import ConvMlp
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from headstart.models.decoders import DeepLabV3, Row
+from headstart.decoder_layers import DEPTHWISE, Layer, decoder_layers
 from headstart.tasks.contract import Task
-from headstart.tasks.segment import Segment
 
 UNSEEN = ("Norm", "ReLU", "SiLU", "GELU", "Sigmoid", "Identity", "Dropout", "DropPath")
 """Parts of a kind's name that the backbone's drawing leaves out: they come with every convolution."""
 
-Layer = dict[str, Any]
-"""``kind`` in words, output ``shape`` without the batch, ``parameters``; of a decoder, the ``part`` of it."""
+
+class Note(NamedTuple):
+    """A module was run."""
+
+    module: nn.Module
+    shape: tuple[int, ...]
+    """Of its output, without the batch."""
+    place: int
+    """Where in memory the output lies."""
 
 
 @torch.inference_mode()
@@ -27,70 +34,86 @@ def architecture(task: Task, side: int) -> dict[str, Any]:
     """The network of ``task`` for images of ``side`` pixels, as plain values for `architecture.json`.
 
     ``backbone`` is a list of stages: layers in a row whose outputs have the same height and width. ``head`` is every
-    layer on top of it, or what a decoder says of its layers. What a pass does not run through (the classifier of a
-    backbone) is not there.
+    layer on top of it. What a pass does not run through (the classifier of a backbone) is not there. Of a task with
+    a decoder, see `decoder_layers`; a stage then has as ``maps`` the numbers of the maps that are taken behind it.
     """
-    decoder = task.decoder if isinstance(task, Segment) else None
-    own = [part for part in task.children() if not isinstance(part, MetricCollection) and part is not decoder]
-    units = [unit for part in own for unit in _units(part)]
-    rows = [] if decoder is None else list(decoder.drawn())
-    order: list[tuple[nn.Module, tuple[int, ...]]] = []
-
-    def note(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            order.append((module, tuple(output.shape[1:])))
-
-    hooks = [unit.register_forward_hook(note) for unit in (*units, *(layers[-1] for _, layers in rows if layers))]
-    training, device = task.training, next(task.parameters()).device
+    images = torch.zeros(1, 3, side, side, device=next(task.parameters()).device)
+    training = task.training
     try:
-        _run(task.eval(), torch.zeros(1, 3, side, side, device=device))
+        drawn = _with_decoder(task.eval(), images) if hasattr(task, "decoder") else _with_head(task.eval(), images)
     finally:
         task.train(training)
-        for hook in hooks:
-            hook.remove()
-    of_backbone, above = set(_units(task.backbone)), set(units).difference(_units(task.backbone))
-    shapes = dict(order)
     return {
         "input": [3, side, side],
         "parameters": sum(parameter.numel() for parameter in task.parameters()),
         "trained": sum(parameter.numel() for parameter in task.parameters() if parameter.requires_grad),
-        "backbone": list(_stages([_layer(module, shape) for module, shape in order if module in of_backbone])),
-        "head": [_layer(module, shape) for module, shape in order if module in above] + _rows(rows, shapes, side),
+        **drawn,
     }
 
 
-def _run(task: Task, images: Tensor) -> None:
-    """Run all that is drawn: of a segmenter its auxiliary classifier too, which `predict` has no use for."""
-    if not isinstance(task, Segment):
+def _with_head(task: Task, images: Tensor) -> dict[str, Any]:
+    parts = [part for _, part in task.named_children() if not isinstance(part, MetricCollection)]
+    of_backbone = set(_units(task.backbone))
+    with _noted(unit for part in parts for unit in _units(part)) as notes:
         task.predict(images)
-        return
-    maps, extent = task.embed(images), (images.shape[-2], images.shape[-1])
-    task.decoder(maps, extent)
-    if isinstance(task.decoder, DeepLabV3) and task.decoder.aux_classifier is not None:
-        task.decoder.auxiliary(maps, extent)
+    backbone = [_layer(note) for note in notes if note.module in of_backbone]
+    head = [_layer(note) for note in notes if note.module not in of_backbone]
+    return {"backbone": list(_stages(backbone)), "head": head}
 
 
-def _rows(rows: Sequence[Row], shapes: Mapping[nn.Module, tuple[int, ...]], side: int) -> list[Layer]:
-    """A decoder's layers, each with what comes with a convolution."""
-    drawn: list[Layer] = []
-    for part, layers in rows:
-        if not layers:
-            drawn.append({"kind": "interpolation", "shape": [drawn[-1]["shape"][0], side, side], "parameters": 0})
-        else:
-            leaves = [leaf for layer in layers for leaf in layer.modules() if not list(leaf.children())]
-            kinds = [_kind(leaf) for leaf in leaves]
-            seen = [kind for kind in kinds if len(kinds) == 1 or not any(name in kind for name in UNSEEN)]
-            count = sum(parameter.numel() for layer in layers for parameter in layer.parameters())
-            drawn.append({"kind": ", ".join(seen), "shape": list(shapes[layers[-1]]), "parameters": count})
-        drawn[-1]["part"] = part
-    return drawn
+def _with_decoder(task: Any, images: Tensor) -> dict[str, Any]:
+    """Backbone, decoder and, where there is one, the auxiliary classifier are run."""
+    with _noted(_units(task.backbone)) as notes:
+        maps = task.embed(images)
+    backbone, last = [_layer(note) for note in notes], {note.module: i for i, note in enumerate(notes)}
+    ends = {max(last.get(unit, -1) for unit in _units(part)) for part in _widening(task.backbone)}
+    for number, each in enumerate(maps):
+        end = max((i for i, note in enumerate(notes) if note.place == each.data_ptr()), default=len(notes) - 1)
+        backbone[end].setdefault("maps", []).append(number)
+        ends.add(end)
+    extent = (images.shape[-2], images.shape[-1])
+    leaves = [module for module in task.decoder.modules() if not list(module.children())]
+    with _noted(leaves) as notes:
+        logits = task.decoder(maps, extent)
+        if getattr(task.decoder, "aux_classifier", None) is not None:
+            task.decoder.auxiliary(maps, extent)
+    drawn = decoder_layers(task.decoder, {note.module: _layer(note) for note in notes})
+    shape = list(logits.shape[1:])
+    if drawn["head"][-1]["shape"] != shape:
+        drawn["head"].append({"kind": "bilinear upsampling", "shape": shape, "parameters": 0})
+    return {"backbone": list(_stages(backbone, ends)), **drawn}
+
+
+@contextmanager
+def _noted(units: Iterable[nn.Module]) -> Iterator[list[Note]]:
+    """What is run of some modules, in its order."""
+    notes: list[Note] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            notes.append(Note(module, tuple(output.shape[1:]), output.data_ptr()))
+
+    hooks = [unit.register_forward_hook(note) for unit in units]
+    try:
+        yield notes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _widening(backbone: nn.Module) -> list[nn.Module]:
+    """The parts of a backbone of timm behind which its maps have more channels: a dilated one has them at one size."""
+    info = list(getattr(backbone, "feature_info", ()))
+    pairs = zip(info, [*info[1:], {"num_chs": 0}], strict=True)
+    names = [one["module"] for one, other in pairs if one["num_chs"] != other["num_chs"]]
+    return [backbone.get_submodule(name) for name in names]
 
 
 def _units(module: nn.Module) -> Iterator[nn.Module]:
     """What is drawn as one thing: containers are opened, blocks are not."""
-    stage = type(module).__name__.endswith("Stage") or isinstance(module, ConvMlp)  # fc6 and fc7 of VGG
+    opened = type(module).__name__.endswith("Stage") or isinstance(module, nn.Sequential | nn.ModuleList | ConvMlp)
     inside = list(module.children())
-    if inside and (isinstance(module, nn.Sequential | nn.ModuleList) or stage or not _is_block(module)):
+    if inside and (opened or not _is_block(module)):
         for child in inside:
             yield from _units(child)
     else:
@@ -102,42 +125,46 @@ def _is_block(module: nn.Module) -> bool:
     return "Pool" in type(module).__name__ or not hasattr(module, "forward_features")
 
 
-def _layer(module: nn.Module, shape: tuple[int, ...]) -> Layer:
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    return {"kind": _kind(module), "shape": list(shape), "parameters": parameters}
+def _layer(note: Note) -> Layer:
+    parameters = sum(parameter.numel() for parameter in note.module.parameters())
+    return {"kind": _kind(note.module), "shape": list(note.shape), "parameters": parameters}
 
 
 def _kind(module: nn.Module) -> str:
-    """``Conv2d 7x7 / 2``, ``Linear``, ``Dropout 0.2``, ``BasicBlock``, ``global pool``."""
+    """``Conv2d 7x7 / 2``, ``Conv2d 3x3, rate 12``, ``Linear``, ``Dropout 0.2``, ``BasicBlock``, ``global pool``."""
     name = type(module).__name__
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.MaxPool2d | nn.AvgPool2d):
         side, stride, rate = _first(module.kernel_size), _first(module.stride), _first(getattr(module, "dilation", 1))
-        single = "depthwise " if getattr(module, "groups", 1) > 1 else ""
-        return (
-            f"{single}{name} {side}x{side}"
-            + (f" / {stride}" if stride > 1 else "")
-            + (f" rate {rate}" if rate > 1 else "")
-        )
+        each = DEPTHWISE if 1 < getattr(module, "groups", 1) == getattr(module, "in_channels", 0) else ""
+        more = (f" / {stride}" if stride > 1 else "") + (f", rate {rate}" if rate > 1 else "")
+        return f"{each}{name} {side}x{side}{more}"
     if isinstance(module, nn.Dropout):
         return f"{name} {module.p:g}"
     return "global pool" if "AdaptivePool" in name or "AdaptiveAvgPool" in name else name
 
 
-def _first(size: int | tuple[int, ...]) -> int:
+def _first(size: Any) -> int:
     return size if isinstance(size, int) else size[0]
 
 
-def _stages(layers: list[Layer]) -> Iterator[dict[str, Any]]:
-    """Layers in a row with the same height and width (or number of tokens), like ones counted together."""
-    for _, group in groupby(layers, key=lambda layer: _extent(layer["shape"])):
-        stage = list(group)
+def _stages(layers: list[Layer], ends: Collection[int] = ()) -> Iterator[dict[str, Any]]:
+    """Layers in a row with the same height and width (or number of tokens), like ones counted together.
+
+    A stage ends behind the layers at ``ends``, too.
+    """
+    numbered = enumerate(layers)
+    groups = groupby(numbered, key=lambda each: (sum(end < each[0] for end in ends), _extent(each[1]["shape"])))
+    for _, group in groups:
+        stage = [layer for _, layer in group]
         drawn = [layer for layer in stage if not any(part in layer["kind"] for part in UNSEEN)]
         alike = groupby(drawn, key=lambda layer: (layer["kind"], _channels(layer)))
+        maps = [number for layer in stage for number in layer.get("maps", ())]
         if drawn:
             yield {
                 "shape": stage[-1]["shape"],
                 "parameters": sum(layer["parameters"] for layer in stage),
                 "layers": [{"kind": k, "count": len(list(some)), "channels": c} for (k, c), some in alike],
+                **({"maps": maps} if maps else {}),
             }
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from headstart.data.pixels import Pixels
+from headstart.errors import HeadstartError
 from headstart.insight.answers import read_answers
 from headstart.insight.cells import Cell
 from headstart.insight.compare import Honest, crossfit
 from headstart.insight.features import Features, read_features
+from headstart.insight.masks import read_mask_answers
 from headstart.insight.measures import measure
 from headstart.insight.pseudovalues import pseudo_values
 from headstart.insight.separation import knn_right, neighbours
@@ -47,7 +48,9 @@ def _confusion(run: RunFolder, plan: Plan, split: str) -> NDArray[np.int64]:
         from headstart.predict import load
 
         return evaluate_masks(load(run), run, plan.data, "test").confusion
-    return load_file(run.path / "confusion.safetensors")["confusion"]
+    kept = read_mask_answers(run)
+    assert kept is not None  # a finished run has them
+    return kept.confusion
 
 
 def _of_answers(run: RunFolder, plan: Plan, split: str) -> dict[str, Any]:
@@ -94,9 +97,17 @@ def _knn(features: Features) -> float | None:
 
 
 def guessing(pixels: Pixels, split: str) -> float:
-    """The accuracy of always answering the commonest class of a split, or the mean IoU of painting all with it."""
+    """The accuracy of always answering the commonest class of a split, or the mean IoU of painting all with it.
+
+    Raises HeadstartError where every pixel is ignored.
+    """
     if pixels.index.masks:
         shares = pixels.shares(split).values()
+        if not any(shares):
+            raise HeadstartError(
+                f"{pixels.index.root}: expected pixels to judge by, found none that count in the {split} masks",
+                f"headstart check {pixels.index.root}",
+            )
         return max(shares) / sum(share > 0 for share in shares)
     counts = pixels.index.counts(split).values()
     return max(counts) / sum(counts)

@@ -140,18 +140,19 @@ def _say_what_next(run: Run) -> None:
         ERR.print(f"stopped and saved; go on with: [bold]headstart fit --resume {run.path}[/bold]", soft_wrap=True)
         raise typer.Exit(130)
     from headstart.insight.health import verdict
+    from headstart.run import classifier_command
 
-    health, backbone = verdict(run.metrics), run.folder.recipe.backbone.name
+    health = verdict(run.metrics)
     if health is not None:
         result = f"{health.sentence} {health.do}".strip()
-        use = f"fit quick LABELLED_DATA backbone.name={backbone} backbone.weights={run.path}"
+        use = classifier_command(run.folder)
     elif run.miou is not None:
         result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"
-        use = f"predict {run.path} IMAGES --out masks"
+        use = f"headstart predict {run.path} IMAGES --out masks"
     else:
-        result, use = f"validation accuracy {run.accuracy:.2%}", f"predict {run.path} IMAGES --out labels.csv"
+        result, use = f"validation accuracy {run.accuracy:.2%}", f"headstart predict {run.path} IMAGES --out labels.csv"
     OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
-    OUT.print(f"use it   headstart {use}", markup=False, soft_wrap=True)
+    OUT.print(f"use it   {use}", markup=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel="Train")

@@ -7,7 +7,6 @@ events, and may close it at any of them; it then saves where it stands.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,18 +14,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headstart.checkpoint import read_weights, save_weights
+from headstart.checkpoint import read_weights
 from headstart.data.images import images_at
 from headstart.data.order import Rows, seed_of, share, training_step
 from headstart.data.views import Draw, draw
 from headstart.errors import HeadstartError
 from headstart.insight.health import verdict
+from headstart.insight.masks import image_ious, read_mask_answers, worst_and_best
+from headstart.keeping import Keeping
 from headstart.look import figures_of, look, neighbourhood, see_sample
 from headstart.optimizer import lr_factor, set_lr
 from headstart.recipe import Views
-from headstart.record import predictions, save_confusion, save_features
+from headstart.record import save_features
 from headstart.run import Row
-from headstart.shown import show_predicted
+from headstart.shown import epoch_folder, show_predicted, show_truth
 from headstart.tasks import NO_PIXELS, Batch, Seen
 from headstart.training import Training
 
@@ -48,11 +49,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch was finished and written down."""
+    """One epoch was finished, and written down or held to be."""
 
     epoch: int
     rows: tuple[Row, ...]
-    """What was added to `metrics.csv`: one row per split."""
+    """What is added to `metrics.csv`: one row per split."""
     kept: bool
     """Whether its weights are the best so far."""
 
@@ -64,7 +65,7 @@ def train(training: Training) -> Generator[Step | Epoch, None, None]:
     """
     recipe, fabric, progress = training.recipe, training.fabric, training.progress
     epochs, steps = recipe.train.epochs, training.steps
-    saved = time.monotonic()
+    keeping = Keeping(training)
     try:
         while progress.epoch < epochs:
             epoch, began = progress.epoch, time.perf_counter() - progress.seconds
@@ -79,7 +80,7 @@ def train(training: Training) -> Generator[Step | Epoch, None, None]:
                 step = progress.step
                 set_lr(training.optimizer, lr_factor(recipe.schedule, epochs, epoch, step, steps))
                 batch = _training_batch(training, epoch, step, training_step(order, step, recipe.train.batch))
-                torch.manual_seed(seed_of("step", recipe.seed, epoch, step, fabric.global_rank))  # dropout
+                _seed_dropout(fabric.device, seed_of("step", recipe.seed, epoch, step, fabric.global_rank))
                 loss = training.network(batch)
                 fabric.backward(loss)
                 training.optimizer.step()
@@ -88,16 +89,21 @@ def train(training: Training) -> Generator[Step | Epoch, None, None]:
                 progress.step, progress.seconds = step + 1, time.perf_counter() - began
                 if progress.step % LOOK == 0 or progress.step == steps:
                     _require_number(loss, training)
-                if time.monotonic() - saved > 60 * recipe.keep.minutes:
-                    training.save()
-                    saved = time.monotonic()
+                if keeping.overdue:
+                    keeping.write()
                 yield Step(epoch, step, steps, len(batch.labels) * fabric.world_size, loss.detach())
-            yield _end_of_epoch(training)
-            saved = time.monotonic()
+            yield _end_of_epoch(training, keeping)
     except GeneratorExit:
         if progress.epoch < epochs:
-            training.save()
+            keeping.write()
         raise
+
+
+def _seed_dropout(device: torch.device, seed: int) -> None:
+    """`torch.manual_seed` for the device alone: that one also keeps a trace of its caller for every kind of GPU."""
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Batch:
@@ -119,9 +125,9 @@ def _training_batch(training: Training, epoch: int, step: int, rows: Rows) -> Ba
     return Batch(images.view(recipe.views, side, first), labels, second, images.mask(side, first))
 
 
-def _end_of_epoch(training: Training) -> Epoch:
+def _end_of_epoch(training: Training, keeping: Keeping) -> Epoch:
     """Validate, keep what is best, and write the epoch down: `metrics.csv` comes after all that it speaks of."""
-    run, progress, task = training.run, training.progress, training.task
+    progress, task = training.progress, training.task
     count = training.images_per_epoch
     first: Row = {
         "epoch": progress.epoch,
@@ -137,28 +143,37 @@ def _end_of_epoch(training: Training) -> Epoch:
     rows = [first, second]
     kept = _is_best(training, second)
     done = progress.epoch + 1 == training.recipe.train.epochs
-    if training.fabric.is_global_zero:
-        if kept:
-            save_weights(run, "best", task.weights())
-            if seen.confusion is not None:
-                save_confusion(run, seen.confusion)
-            if task.classes:
-                run.write_table("predictions.csv", predictions(training.pixels.index, "val", seen.probabilities))
-        save_weights(run, "last", task.weights())
-    if done and training.pixels.index.positions("test"):
-        training.fabric.barrier()
-        task.set_weights(read_weights(run))
-        rows.append(look(training, "test")[0])
+    keeping.hold(kept, seen)
+    written = done or keeping.due
+    if written:
+        keeping.write_weights()
+    if done:
+        rows += _by_kept_weights(training)
     progress.rows += rows
     progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
-    if training.fabric.is_global_zero:
-        run.write_table("metrics.csv", progress.rows)
-        if done:
-            shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
-    if not done:
-        training.save()
+    if written:
+        keeping.write_progress()
     _require_health(training)
     return Epoch(progress.epoch - 1, tuple(rows), kept)
+
+
+def _by_kept_weights(training: Training) -> list[Row]:
+    """At the end: the figures of test images, where there are some, and masks of the worst validation images."""
+    tested = bool(training.pixels.index.positions("test"))
+    with_masks = training.task.target == "mask" and training.recipe.insight.pictures
+    if not (tested or with_masks):
+        return []
+    training.fabric.barrier()
+    training.task.set_weights(read_weights(training.run))
+    rows = [look(training, "test")[0]] if tested else []
+    answers = read_mask_answers(training.run) if with_masks else None
+    if answers is not None and training.fabric.is_global_zero:
+        run, pixels, validation = training.run, training.pixels, training.pixels.index.positions("val")
+        worst, best = worst_and_best(image_ious(answers.confusion))
+        shown = list(dict.fromkeys([*training.shown, *(validation[place] for place in (*worst, *best))]))
+        show_truth(run, pixels, shown)
+        show_predicted(run, "best", training.task.eval(), training.recipe, pixels, shown, training.fabric.autocast())
+    return rows
 
 
 def _look_closer(training: Training, validation: Seen) -> Row:
@@ -175,7 +190,9 @@ def _look_closer(training: Training, validation: Seen) -> Row:
         save_features(run, epoch, validation, sample, seconds)
         if training.task.target == "mask":
             autocast = training.fabric.autocast()
-            show_predicted(run, epoch, training.task, training.recipe, training.pixels, training.shown, autocast)
+            show_predicted(
+                run, epoch_folder(epoch), training.task, training.recipe, training.pixels, training.shown, autocast
+            )
     return neighbourhood(training, validation, sample) if without else {}
 
 

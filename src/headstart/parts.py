@@ -229,7 +229,8 @@ class Keep(Part):
     """`weights/best` are those with the lowest loss, highest accuracy or highest mean IoU (of masks) on the validation
     images, or the last ones."""
     minutes: Positive = 10.0
-    """A checkpoint to resume from is saved after each epoch, and within an epoch after this long."""
+    """A checkpoint to resume from is saved after each epoch (of a head on stored features every five seconds), and
+    within an epoch after this long."""
 
 
 class Insight(Part):

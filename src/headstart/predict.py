@@ -23,7 +23,7 @@ from headstart.data.views import plain_view
 from headstart.errors import HeadstartError, nearest
 from headstart.palette import Palette
 from headstart.recipe import Recipe
-from headstart.run import Row, RunFolder, read_trained_on
+from headstart.run import Row, RunFolder, classifier_command, read_trained_on
 from headstart.tasks import Task, task_named
 
 Counting = Callable[[int, int], None]
@@ -109,7 +109,7 @@ def load(run: RunFolder, unfinished: bool = False) -> Model:
         raise HeadstartError(
             f"{run.path}: expected a run that answers with classes, found the task {recipe.task}, which has none;"
             " train a classifier from its weights",
-            f"headstart fit quick LABELLED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}",
+            classifier_command(run),
         )
     run.require_finished(unfinished)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,13 +28,17 @@ def data_facts(pixels: Pixels) -> dict[str, Any]:
     """What the images are, for `data.json`: enough to know them again, and to name the network's outputs.
 
     ``counts`` are images per class, with masks those in which it occurs. Of images with masks also ``palette``, and
-    as ``shares`` the share of each class among the pixels that count, by split.
+    by split as ``shares`` the share of each class among the pixels that count, and as ``ignored`` that of the others.
     """
     index = pixels.index
     splits = [split for split in ("train", "val", "test") if split in index.splits]
     masks = {}
     if index.palette is not None:
-        masks = {"palette": index.palette.to_json(), "shares": {split: pixels.shares(split) for split in splits}}
+        masks = {
+            "palette": index.palette.to_json(),
+            "shares": {split: pixels.shares(split) for split in splits},
+            "ignored": {split: pixels.ignored(split) for split in splits},
+        }
     return {
         "fingerprint": pixels.fingerprint,
         "root": str(index.root.absolute()),

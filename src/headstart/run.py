@@ -9,7 +9,9 @@
                            of a task that answers with classes
     confusion.safetensors  validation images at the best epoch: pixels by class and predicted class, (N, K, K), the
                            images in their order; only of a task that answers with masks
-    masks/                 of it too: some validation images, their masks, and those predicted after some epochs
+    masks/                 of it too, validation images to look at: images, truth, what was predicted after some
+                           epochs (epoch-0001) and by the best weights (best); in PNG files whose numbers are places
+                           in data.json's palette
     architecture.json      the network: its stages, shapes and parameters
     features/images.csv    the images that are looked at over time: validation, and a sample of training
     features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
@@ -232,6 +234,19 @@ class RunFolder:
         )
 
 
+def mask_names(filenames: Iterable[str]) -> list[str]:
+    """What the masks of images are called in a run's folder: the stem of each, numbered where two have the same."""
+    names: dict[str, None] = {}
+    for filename in filenames:
+        name = stem = Path(filename).stem
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{stem}-{number}"
+        names[name] = None
+    return list(names)
+
+
 def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
     """Write down the training images, by the BLAKE2b-128 of their files."""
     run.write("trained_on.txt", "".join(f"{content}\n" for content in sorted(set(contents))).encode())
@@ -241,6 +256,21 @@ def read_trained_on(run: RunFolder) -> set[str]:
     """What `write_trained_on` wrote; empty for a run of an earlier headstart."""
     path = run.path / "trained_on.txt"
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+
+
+def classifier_command(run: RunFolder) -> str:
+    """What to type for a classifier that begins from the run's backbone, and is shown images as that one was."""
+    recipe, usual = run.recipe, recipes.load("quick").views
+    scales = {name: getattr(recipe.views, name) for name in ("mean", "std")}
+    differ = [
+        f' "views.{name}=[{",".join(f"{value:g}" for value in values)}]"'
+        for name, values in scales.items()
+        if values != getattr(usual, name)
+    ]
+    return (
+        f"headstart fit quick LABELLED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
+        f"{''.join(differ)}"
+    )
 
 
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:

@@ -1,15 +1,15 @@
-"""The validation images whose masks are kept over the epochs: `masks/` of the run folder, for the report.
+"""The validation images whose masks are kept to look at: `masks/` of the run folder, for the report.
 
     masks/images/0013_sat.jpg, masks/truth/0013_sat.png     as they are
     masks/epoch-0001/0013_sat.png                           what the network said after an epoch
+    masks/best/0013_sat.png                                 what it says with the kept weights
 
-Masks are painted in the palette's colours.
+A mask is a PNG file of the numbers that it is within headstart (`headstart.palette`), shown in the palette's colours.
 """
 
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
@@ -23,8 +23,9 @@ from headstart.data.index import Index
 from headstart.data.pixels import Pixels
 from headstart.data.views import plain_view
 from headstart.errors import HeadstartError, nearest
+from headstart.palette import Palette
 from headstart.recipe import Recipe
-from headstart.run import RunFolder
+from headstart.run import RunFolder, mask_names
 from headstart.tasks import Task
 
 FEW = 4
@@ -58,28 +59,44 @@ def show_truth(run: RunFolder, pixels: Pixels, rows: Sequence[int]) -> None:
     """Write the images at ``rows``, and their masks."""
     for row, name in zip(rows, _file_names(pixels.index, rows), strict=True):
         image, mask = _own_size(pixels, row)
-        run.write(f"masks/images/{name}.jpg", _encoded(image.permute(1, 2, 0).numpy(), "JPEG"))
-        run.write(f"masks/truth/{name}.png", _painted(pixels, mask.numpy()))
+        write_image(run, name, image.permute(1, 2, 0).numpy())
+        write_mask(run, "truth", name, mask.numpy(), _palette(pixels))
 
 
 @torch.inference_mode()
 def show_predicted(
     run: RunFolder,
-    epoch: int,
+    folder: str,
     task: Task,
     recipe: Recipe,
     pixels: Pixels,
     rows: Sequence[int],
     autocast: AbstractContextManager[None],
 ) -> None:
-    """Write what ``task``, in eval mode, says of the images at ``rows`` after ``epoch`` (from 0)."""
+    """Write what ``task``, in eval mode, says of the images at ``rows``: `epoch_folder`, or ``best``."""
     device = next(task.parameters()).device
     for row, name in zip(rows, _file_names(pixels.index, rows), strict=True):
         image, _ = _own_size(pixels, row)
         with autocast:
             said = task.predict(plain_view(image.unsqueeze(0).to(device), recipe.views))[0]
-        mask = said.argmax(dim=0).to(torch.uint8).cpu().numpy()
-        run.write(f"masks/epoch-{epoch + 1:04}/{name}.png", _painted(pixels, mask))
+        write_mask(run, folder, name, said.argmax(dim=0).to(torch.uint8).cpu().numpy(), _palette(pixels))
+
+
+def epoch_folder(epoch: int) -> str:
+    """Where the masks of an epoch (from 0) lie."""
+    return f"epoch-{epoch + 1:04}"
+
+
+def write_mask(run: RunFolder, folder: str, name: str, mask: NDArray[np.uint8], palette: Palette) -> None:
+    """``masks/folder/name.png``: uint8 (H, W)."""
+    picture = Image.fromarray(np.ascontiguousarray(mask), "P")
+    picture.putpalette(palette.paint(np.arange(256, dtype=np.uint8)[None]).tobytes())
+    run.write(f"masks/{folder}/{name}.png", _encoded(picture, "PNG"))
+
+
+def write_image(run: RunFolder, name: str, image: NDArray[np.uint8]) -> None:
+    """``masks/images/name.jpg``: uint8 (H, W, 3)."""
+    run.write(f"masks/images/{name}.jpg", _encoded(Image.fromarray(np.ascontiguousarray(image)), "JPEG", quality=90))
 
 
 def _own_size(pixels: Pixels, row: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,19 +106,19 @@ def _own_size(pixels: Pixels, row: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _file_names(index: Index, rows: Sequence[int]) -> list[str]:
-    """The images' names without suffix; with their folders, where two have one name."""
-    paths = [PurePosixPath(index.paths[row]) for row in rows]
-    count = Counter(path.stem for path in paths)
-    return [path.stem if count[path.stem] == 1 else str(path).replace("/", "-") for path in paths]
+    """`mask_names`, of the validation images at ``rows``."""
+    of_split = index.positions("val")
+    names = dict(zip(of_split, mask_names(index.paths[row] for row in of_split), strict=True))
+    return [names[row] for row in rows]
 
 
-def _painted(pixels: Pixels, mask: NDArray[np.uint8]) -> bytes:
+def _palette(pixels: Pixels) -> Palette:
     palette = pixels.index.palette
     assert palette is not None
-    return _encoded(palette.paint(mask), "PNG")
+    return palette
 
 
-def _encoded(rgb: NDArray[np.uint8], kind: str) -> bytes:
+def _encoded(picture: Image.Image, kind: str, **settings: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb)).save(file, kind, quality=90)
+    picture.save(file, kind, **settings)
     return file.getvalue()

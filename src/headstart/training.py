@@ -68,8 +68,9 @@ class Training:
 
     @property
     def shown(self) -> list[int]:
-        """The validation images whose masks are kept over the epochs."""
-        return shown_rows(self.pixels.index, self.recipe.insight.masks)
+        """The validation images whose masks are kept over the epochs; none without `insight.pictures`."""
+        insight = self.recipe.insight
+        return shown_rows(self.pixels.index, insight.masks) if insight.pictures else []
 
     @property
     def steps(self) -> int:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import headstart as hs
 from headstart.data.check import Health, check
 from headstart.data.decode import Unreadable, read, square
 from headstart.data.duplicates import perceptual_hashes
@@ -154,11 +155,20 @@ def test_what_training_would_refuse_is_not_usable(photos: Path) -> None:
     shutil.rmtree(photos / "hat")
     shutil.rmtree(photos / "shoes")
     assert found(check(photos), "one class").severity == "error"
+
+
+def test_images_without_labels_can_be_learnt_from_but_not_by_a_classifier(photos: Path) -> None:
     flat = photos.with_name("flat")
     shutil.copytree(photos / "dress", flat)
     for file in flat.iterdir():
         file.rename(file.with_stem(f"x{file.stem}"))
-    assert found(check(flat), "unlabelled").severity == "error"
+    health = check(flat)
+    note = found(health, "unlabelled")
+    assert note.severity == "note"
+    assert "headstart fit byol-quick" in note.message
+    assert (health.usable, health.status) == (True, 0)
+    with pytest.raises(hs.HeadstartError, match="headstart fit byol-quick"):
+        hs.fit("quick", flat)
 
 
 def test_a_csv_that_names_missing_files(photos: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data.decode import Unreadable, read, square
+from headstart.data.decode import Unreadable, read, square, upright_size
 
 TORN = {"missing", "empty", "not an image", "truncated", "too large"}
 
@@ -102,3 +102,8 @@ def test_a_pad_holds_the_whole_picture_between_black_bars(photo: Image.Image) ->
     assert np.array_equal(padded[16:48], np.asarray(wide.resize((64, 32), Image.Resampling.BILINEAR)))
     assert not padded[:16].any()
     assert not padded[48:].any()
+
+
+def test_the_size_of_a_picture_of_a_hundred_million_pixels_is_told_without_a_warning(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 9_500)).save(tmp_path / "large.png")
+    assert upright_size(tmp_path / "large.png") == (9_500, 10_000)

@@ -40,13 +40,13 @@ def test_a_link_to_a_folder_above_is_not_walked_for_ever(photos: Path) -> None:
     assert scan(photos).paths == before
 
 
-def test_images_without_a_label_are_listed_and_not_usable(photos: Path, tmp_path: Path) -> None:
+def test_images_without_a_label_are_listed_and_good_for_learning_without(photos: Path, tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()
     for number, file in enumerate(sorted(photos.rglob("*.jpg"))):
         shutil.copy(file, flat / f"{number}.jpg")
     health = check(flat)
-    assert (health.split, health.images, health.classes, health.usable) == ("none", {"all": 60}, (), False)
+    assert (health.split, health.images, health.classes, health.usable) == ("none", {"all": 60}, (), True)
 
 
 def one_loose_image(photos: Path) -> None:

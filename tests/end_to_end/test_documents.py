@@ -28,8 +28,12 @@ def commands(document: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.usefixtures("tiles")
 def test_commands_succeed(document: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder that holds sixty photographs in ``photos``; status 1 is a finding of `check`."""
+    """In a folder that holds sixty photographs in ``photos`` and image and mask pairs in ``tiles``.
+
+    Status 1 is a finding of `check`.
+    """
     monkeypatch.chdir(photos.parent)
     monkeypatch.setenv("COLUMNS", "160")
     for words in commands(document):

@@ -20,6 +20,7 @@ from headstart import recipe as recipes
 from headstart.cli import main
 from headstart.data.masks import read_mask
 from headstart.loop import train
+from headstart.report.page import write_report
 from headstart.run import RunFolder
 from headstart.training import resume, start
 
@@ -119,17 +120,43 @@ def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(
 
 
 def test_masks_of_the_images_named_are_kept_over_the_epochs(run: RunFolder, pairs: Path) -> None:
+    """As numbers, which show in the palette's colours."""
     folder = run.path / "masks"
-    assert sorted(each.name for each in folder.iterdir()) == ["epoch-0001", "epoch-0002", "images", "truth"]
+    assert sorted(each.name for each in folder.iterdir()) == ["best", "epoch-0001", "epoch-0002", "images", "truth"]
     assert run.palette is not None
+    for epoch in ("epoch-0001", "epoch-0002"):
+        assert sorted(file.name for file in (folder / epoch).iterdir()) == ["0036_sat.png", "0038_sat.png"]
     for name in ("0036_sat", "0038_sat"):
         truth = read_mask(pairs / "val" / f"{name[:4]}_mask.png", run.palette)
-        assert np.array_equal(np.asarray(Image.open(folder / "truth" / f"{name}.png")), run.palette.paint(truth))
-        for file in (f"images/{name}.jpg", f"epoch-0002/{name}.png"):
-            assert np.asarray(Image.open(folder / file)).shape == (80, 96, 3)
-    last = run.path / "masks" / "epoch-0002" / "0036_sat.png"
-    assert set(map(tuple, np.asarray(Image.open(last)).reshape(-1, 3).tolist())) <= set(run.palette.colours)
-    assert len(list(folder.rglob("*.*"))) == 8
+        with Image.open(folder / "truth" / f"{name}.png") as picture:
+            assert np.array_equal(np.asarray(picture), truth)
+            assert np.array_equal(np.asarray(picture.convert("RGB")), run.palette.paint(truth))
+        with Image.open(folder / "images" / f"{name}.jpg") as picture:
+            assert (picture.size, picture.mode) == ((96, 80), "RGB")
+        with Image.open(folder / "epoch-0002" / f"{name}.png") as picture:
+            assert np.asarray(picture).shape == (80, 96)
+            assert int(np.asarray(picture).max()) < len(run.classes)
+
+
+def test_masks_of_the_kept_weights_are_those_that_were_counted(run: RunFolder) -> None:
+    """Of the worst images and the best, here all four."""
+    kept, classes = load_file(run.path / "confusion.safetensors")["confusion"], len(run.classes)
+    names = [Path(row["filename"]).stem for row in run.looked_at if row["split"] == "val"]
+    assert sorted(file.stem for file in (run.path / "masks" / "best").iterdir()) == sorted(names)
+    for name, matrix in zip(names, kept, strict=True):
+        truth, answer = (np.asarray(Image.open(run.path / "masks" / p / f"{name}.png")) for p in ("truth", "best"))
+        counted = truth < classes
+        theirs = confusion_matrix(truth[counted], answer[counted], labels=list(range(classes)))
+        assert np.abs(matrix - theirs).sum() <= 0.002 * counted.sum()  # a pixel between two classes goes either way
+
+
+def test_the_report_of_a_run_on_masks_shows_its_figures(run: RunFolder) -> None:
+    best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["miou"])
+    page = write_report(run).read_text(encoding="utf-8")
+    assert f'<div class="number">{best["miou"]:.2%}</div>' in page
+    assert page.count('class="panels"') == 2 + 4
+    assert "its decoder, deeplabv3plus" in page
+    assert 'id="mask-slider"' in page
 
 
 def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
@@ -159,7 +186,8 @@ def test_a_frozen_backbone_is_run_once_and_its_decoder_learns_from_the_masks(
     recipe = small(backbone__train=False, probe__views=views, train__epochs=4, views__rotate=0.0)
     training = start(recipe, str(pairs), tmp_path / "run")
     assert training.embedded is not None
-    assert len(training.embedded.views) == len(training.embedded.masks) == views
+    assert len(training.embedded.views) == views
+    assert all(view.masks is not None for view in training.embedded.views)
     for _ in train(training):
         pass
     losses = [row["loss"] for row in RunFolder.open(tmp_path / "run").metrics if row["split"] == "train"]

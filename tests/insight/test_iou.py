@@ -73,6 +73,14 @@ def test_the_interval_is_that_of_resampled_images() -> None:
     assert measure_masks(each, list("abcd"), resamples=2000).miou == found
 
 
+def test_the_interval_is_of_the_same_classes_as_the_mean() -> None:
+    """A class of one image in three, never found: a third of the resamples lacks it, and their means are near 1."""
+    common, rare = [[99, 1], [0, 0]], [[50, 0], [50, 0]]
+    interval = measure_masks([common, common, rare], ["a", "b"]).miou
+    assert interval.value == pytest.approx(248 / 300 / 2)
+    assert interval.low <= interval.value <= interval.high < 0.5
+
+
 def test_matrices_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected matrices of shape \(N, 3, 3\), N > 0, found \(2, 4, 4\)"):
         measure_masks([HAND, HAND], ["a", "b", "c"])

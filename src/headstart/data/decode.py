@@ -77,8 +77,7 @@ def read(file: Path, enough_for: int | None = None) -> Picture:
 
 def opened(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
     """What ``use`` makes of a file's picture and bytes. Raises Unreadable, and nothing else."""
-    if QUIET not in warnings.filters:  # each time: a test runner or the user's program may have reset them
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    _quieten()
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -104,8 +103,14 @@ def digest(content: bytes) -> str:
     return blake2b(content, digest_size=16).hexdigest()
 
 
+def _quieten() -> None:
+    if QUIET not in warnings.filters:  # each time: a test runner or the user's program may have reset them
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 def upright_size(file: Path) -> tuple[int, int]:
     """Height and width of the picture that `read` gives, from the file's first bytes; (0, 0) where there is none."""
+    _quieten()
     try:
         with Image.open(file) as image:
             width, height = image.size

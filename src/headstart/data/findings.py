@@ -60,10 +60,11 @@ def of_labels(index: Index) -> Iterator[Finding]:
     for kind in dict.fromkeys(kind for kind, _ in index.problems):
         files = tuple(file for k, file in index.problems if k == kind)
         yield Finding(kind, "error", f"{count(len(files), 'listed file')} missing", files, "add them, or cut the rows")
-    bare = tuple(p for p, label in zip(index.paths, index.labels, strict=True) if label == UNLABELLED)
-    if bare:
-        message = f"{count(len(bare), 'image')} without a label ({index.layout})"
-        yield Finding("unlabelled", "error", message, bare, "put the images of each class in a folder of its name")
+    if UNLABELLED in index.labels:  # then in all of them: no layout has some
+        message = "no labels: headstart fit byol-quick learns from such images, a classifier does not"
+        yield Finding(
+            "unlabelled", "note", message, (), "for one, put the images of each class in a folder of its name"
+        )
     elif len(index.classes) == 1:
         message = f"one class only ({index.classes[0]}): there is nothing to tell apart"
         yield Finding("one class", "error", message, (), "add a folder of images for every other class")

@@ -84,6 +84,11 @@ class Pixels:
         pixels = self._masks.census[self.index.positions(split)].sum(axis=0)[: len(classes)]
         return dict(zip(classes, (pixels / max(1, pixels.sum())).tolist(), strict=True))
 
+    def ignored(self, split: str) -> float:
+        """Share of a split's pixels that count in no figure: of ignored classes, or of none."""
+        pixels = self._masks.census[self.index.positions(split)].sum(axis=0)
+        return float(pixels[len(self.index.classes) :].sum() / max(1, pixels.sum()))
+
     @property
     def _masks(self) -> MaskTable:
         if self.mask_table is None:

@@ -97,7 +97,7 @@ def measure_masks(confusions: ArrayLike, classes: Sequence[str], resamples: int 
     )
     return MaskMeasures(
         images=count,
-        miou=_interval(_mean(ious), _mean(drawn_iou)),
+        miou=_interval(_mean(ious), _of_the_same(drawn_iou, ~np.isnan(ious))),
         accuracy=_interval(pixel_accuracy(whole), pixel_accuracy(drawn)),
         mean_dice=float(_mean(dices)),
         per_class=per_class,
@@ -121,6 +121,16 @@ def _mean(values: Floats) -> Floats:
     """Over the last axis, nan left out; nan where nothing else is left."""
     some = ~np.isnan(values)
     return _divided(np.where(some, values, 0).sum(axis=-1), some.sum(axis=-1).astype(np.float64))
+
+
+def _of_the_same(drawn: Floats, classes: NDArray[np.bool_]) -> Floats:
+    """Means over the same classes as those of the whole set, of resamples that have them all, where some have.
+
+    A rare class lies in few images. Resamples that draw none of these leave it out of their mean, which is then of
+    another measure, and mostly far above.
+    """
+    whole = ~np.isnan(drawn[:, classes]).any(axis=1)
+    return _mean(drawn[whole] if whole.any() else drawn)
 
 
 def _interval(value: NDArray[np.float64] | float, drawn: Floats) -> Interval:

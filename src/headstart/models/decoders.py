@@ -6,8 +6,6 @@ width, and gives logits, float (B, K, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,9 +18,6 @@ Maps = tuple[Tensor, ...]
 """float (B, D, h, w) each, from fine to coarse."""
 Extent = tuple[int, int]
 """Height and width in pixels."""
-Row = tuple[str, tuple[nn.Module, ...]]
-"""A line of a decoder's drawing: the part of it that it belongs to, and the layers that it stands for; none of them
-are the interpolation to the image's size."""
 FINE = 48
 """Channels that DeepLabV3+ leaves of the fine map, so that it does not outweigh the coarse one (section 4.1)."""
 
@@ -47,10 +42,6 @@ class FCN32s(nn.Module):
         with torch.no_grad():
             self.upsampling.weight.copy_(bilinear_filter(classes, stride))
 
-    def drawn(self) -> Iterator[Row]:
-        """Its layers as they are drawn."""
-        yield from (("FCN-32s", (layer,)) for layer in (self.dropout, self.score, self.upsampling))
-
     def forward(self, maps: Maps, extent: Extent) -> Tensor:
         return _brought_to(self.upsampling(self.score(self.dropout(maps[-1]))), extent, self.stride)
 
@@ -73,14 +64,6 @@ class DeepLabV3(nn.Module):
         )
         self.aux_classifier = FCNHead(channels[0], classes) if settings.auxiliary else None
 
-    def drawn(self) -> Iterator[Row]:
-        """Its layers as they are drawn."""
-        yield from _drawn_aspp(self.classifier[0])
-        yield from (("DeepLabV3", tuple(part)) for part in (self.classifier[1:4], self.classifier[4:], ()))
-        if self.aux_classifier is not None:
-            layers = tuple(self.aux_classifier)
-            yield from (("auxiliary classifier, in training only", part) for part in (layers[:3], layers[3:]))
-
     def forward(self, maps: Maps, extent: Extent) -> Tensor:
         return _brought_to(self.classifier(maps[-1]), extent, self.stride)
 
@@ -102,13 +85,6 @@ class DeepLabV3Plus(nn.Module):
         self.fine = nn.Sequential(nn.Conv2d(channels[0], FINE, 1, bias=False), nn.BatchNorm2d(FINE), nn.ReLU())
         self.join = nn.Sequential(_separable(width + FINE, width), _separable(width, width))
         self.score = nn.Conv2d(width, classes, 1)
-
-    def drawn(self) -> Iterator[Row]:
-        """Its layers as they are drawn."""
-        yield from _drawn_aspp(self.aspp)
-        yield "fine map", (self.fine,)
-        yield from (("both, joined", (part,)) for part in (*self.join, self.score))
-        yield "both, joined", ()
 
     def forward(self, maps: Maps, extent: Extent) -> Tensor:
         fine = self.fine(maps[0])
@@ -137,11 +113,6 @@ def _aspp(channels: int, stride: int, settings: Decoder) -> ASPP:
     aspp = ASPP(channels, _rates(stride), settings.channels)
     aspp.project[3].p = settings.dropout
     return aspp
-
-
-def _drawn_aspp(aspp: ASPP) -> Iterator[Row]:
-    yield from (("ASPP, side by side", (branch,)) for branch in aspp.convs)
-    yield "their outputs, joined", (aspp.project,)
 
 
 def _separable(channels: int, out: int, rate: int = 1) -> nn.Sequential:

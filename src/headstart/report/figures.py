@@ -17,6 +17,7 @@ from headstart.run import Row, best_epoch
 BLUE, ORANGE, GREY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of colour blindness
 PANELS = {
     "loss": "loss",
+    "miou": "mean IoU",
     "accuracy": "accuracy",
     "spread": "spread",
     "likeness": "likeness of views",
@@ -52,8 +53,9 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
                     **style,
                 )
     val = {row["epoch"]: row for row in rows if row["split"] == "val"}
+    starred = ("loss", "miou") if "miou" in panels else ("loss", "accuracy")
     for column, metric in enumerate(panels, 1):
-        best = best_epoch(rows, metric) if metric in ("loss", "accuracy") and kept != "last" else None
+        best = best_epoch(rows, metric) if metric in starred and kept != "last" else None
         if best is not None:
             filled = kept == f"val_{metric}"
             symbol = "star" if filled else "star-open"
@@ -62,13 +64,13 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
                 y=[val[best][metric]],
                 mode="markers",
                 marker={"symbol": symbol, "size": 14, "color": ORANGE},
-                name=f"best by {metric}{' (kept)' if filled else ''}: epoch {best + 1}",
+                name=f"best by {PANELS[metric]}{' (kept)' if filled else ''}: epoch {best + 1}",
                 row=1,
                 col=column,
             )
     figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 6)))
     for column, metric in enumerate(panels, 1):
-        if metric in ("accuracy", "knn"):
+        if metric in ("miou", "accuracy", "knn"):
             figure.update_yaxes(tickformat=".0%", col=column)
     figure.update_yaxes(rangemode="tozero", tickformat="~e", col=len(panels))
     return drawn(figure, height=340)
@@ -80,22 +82,40 @@ def confusion(measures: Measures) -> str:
     Of more than `MOST` classes, those that are confused most.
     """
     counts = np.array(measures.confusion)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shown = most_confused(counts)
+    names = [measures.per_class[i].name for i in shown]
+    counts, share = counts[np.ix_(shown, shown)], _of_row(counts)[np.ix_(shown, shown)]
+    return matrix(share, counts, names, counts, "%{customdata} of %{y} taken for %{x} (%{z:.1%})")
+
+
+def most_confused(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of more than `MOST` classes, those that are confused most; ``counts`` is (K, K)."""
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    shown = np.sort(np.argsort(-mistakes, kind="stable")[:MOST])
-    counts, share = counts[np.ix_(shown, shown)], share[np.ix_(shown, shown)]
-    names = [escape(measures.per_class[i].name) for i in shown]
-    figures = counts if len(names) <= MANY else np.full(counts.shape, "", dtype=object)
-    places = list(range(len(names)))
+    return np.sort(np.argsort(-mistakes, kind="stable")[:MOST])
+
+
+def _of_row(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return share
+
+
+def matrix(share: NDArray[np.float64], more: ArrayLike, names: Sequence[str], figures: ArrayLike, hover: str) -> str:
+    """A confusion matrix: coloured by ``share``; ``figures`` stand in the cells of `MANY` classes or fewer.
+
+    ``hover`` is shown of a cell under the pointer, ``more`` being its customdata.
+    """
+    written = [escape(name) for name in names]
+    places = list(range(len(written)))
+    shown = np.asarray(figures) if len(written) <= MANY else np.full(share.shape, "", dtype=object)
     figure = go.Figure(
         go.Heatmap(
             z=share.round(4).tolist(),
-            customdata=counts.tolist(),
-            text=figures.tolist(),
+            customdata=np.asarray(more).tolist(),
+            text=shown.tolist(),
             texttemplate="%{text}",
-            hovertemplate="%{customdata} of %{y} taken for %{x} (%{z:.1%})<extra></extra>",
-            x=names,
-            y=names,
+            hovertemplate=f"{hover}<extra></extra>",
+            x=written,
+            y=written,
             colorscale=[[0, "rgba(59,130,196,0.03)"], [1, "rgba(59,130,196,1)"]],
             zmin=0,
             zmax=1,
@@ -104,10 +124,10 @@ def confusion(measures: Measures) -> str:
             ygap=1,
         )
     )
-    axis = {"type": "category", "tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False}
+    axis = {"type": "category", "tickmode": "array", "tickvals": places, "ticktext": written, "showgrid": False}
     figure.update_xaxes(title_text="taken for", tickangle=-45, **axis)
-    figure.update_yaxes(title_text="is", autorange="reversed", **axis)
-    return drawn(figure, height=int(np.clip(140 + 26 * len(names), 320, 900)))
+    figure.update_yaxes(title={"text": "is", "standoff": 16}, autorange="reversed", **axis)
+    return drawn(figure, height=int(np.clip(140 + 26 * len(written), 320, 900)))
 
 
 def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[np.int64], ArrayLike]]) -> str:

@@ -13,6 +13,9 @@ import numpy as np
 from PIL import Image
 
 from headstart.insight.learned import Learned
+from headstart.insight.masks import read_mask_answers
+from headstart.report.figures import GREY
+from headstart.report.mask_figures import hexadecimal
 from headstart.run import Row, RunFolder
 
 DRAWN = 3500
@@ -27,8 +30,15 @@ UNKNOWN = "no label"
 
 
 def map_facts(run: RunFolder, learned: Learned, rows: Sequence[Row]) -> dict[str, Any]:
-    """What the page's script draws, as plain values; ``rows`` are those of the run's maps, at least one."""
-    images, classes = run.looked_at, run.classes
+    """What the page's script draws, as plain values; ``rows`` are those of the run's maps, at least one.
+
+    Of a run that answers with masks, a validation image is of the class of most of its pixels.
+    """
+    images, palette, answers = run.looked_at, run.palette, read_mask_answers(run)
+    classes = run.classes if palette is None else list(palette.names)
+    if answers is not None:
+        for image, pixels in zip(images, answers.confusion.sum(axis=2), strict=False):  # they are the first
+            image["label"] = classes[int(pixels.argmax())] if pixels.any() else ""
     if any(not image["label"] for image in images):
         classes = [*classes, UNKNOWN]
     number = {"": len(classes) - 1} | {name: i for i, name in enumerate(classes)}
@@ -47,7 +57,8 @@ def map_facts(run: RunFolder, learned: Learned, rows: Sequence[Row]) -> dict[str
     of_epoch = {each.epoch: each for each in learned.epochs}
     return {
         "classes": classes,
-        "colours": colours(len(classes)),
+        "colours": colours(len(classes)) if palette is None else [*map(hexadecimal, palette.colours), GREY],
+        "outlined": palette is not None,
         "labels": [number[images[row]["label"]] for row in drawn],
         "splits": [images[row]["split"] for row in drawn],
         "files": [images[row]["filename"] for row in drawn],

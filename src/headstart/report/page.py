@@ -24,13 +24,16 @@ from headstart.insight.temperature import LEAST_FOR_HALVES, fit_on_half
 from headstart.report import figures
 from headstart.report.architecture import drawing
 from headstart.report.maps import map_facts
-from headstart.run import RunFolder
+from headstart.report.mask_page import mask_context
+from headstart.run import RunFolder, classifier_command
 
 MISTAKES = 24
 """Pictures of confident mistakes."""
 PAIRS = 10
 """Lines in the table of confused pairs."""
 RESAMPLES_WHILE_TRAINING = 200
+MOST_CHARACTERS = 7_600_000
+"""The page stays below 8 MB: pictures of masks are made smaller where they would take it further."""
 
 
 def write_report(run: RunFolder) -> Path:
@@ -51,8 +54,8 @@ def _context(run: RunFolder) -> dict[str, Any]:
     recipe, data, rows, answers = run.recipe, run.data, run.metrics, read_answers(run)
     measures = None
     drawn: dict[str, Markup] = {}
+    resamples = 1000 if run.finished else RESAMPLES_WHILE_TRAINING
     if answers is not None:
-        resamples = 1000 if run.finished else RESAMPLES_WHILE_TRAINING
         measures = measure(answers.labels, answers.probabilities, data["classes"], resamples)
         drawn["confusion"] = Markup(figures.confusion(measures))
         drawn["reliability"] = Markup(figures.reliability(answers.labels, _confidence(answers)))
@@ -61,10 +64,16 @@ def _context(run: RunFolder) -> dict[str, Any]:
     learned, places = read_learned(run) or (None, [])
     if learned is not None and places:
         drawn["map"] = Markup(figures.as_script(json.dumps(map_facts(run, learned, places), separators=(",", ":"))))
+    masks: dict[str, Any] = {"masks": None, "measured": None, "findings": findings(rows, recipe.keep.metric, learned)}
+    if run.palette is not None:
+        room = MOST_CHARACTERS - len(get_plotlyjs()) - sum(map(len, drawn.values()))
+        masks = mask_context(run, run.palette, rows, learned, room, resamples)
+        drawn |= masks.pop("figures")
     train = [row for row in rows if row["split"] == "train"]
     network = run.architecture
-    return {
+    return masks | {
         "path": str(run.path),
+        "classifier": classifier_command(run),
         "recipe": recipe,
         "recipe_toml": recipe.to_toml(),
         "data": data,
@@ -79,7 +88,6 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "last": next((row for row in reversed(rows) if row["split"] == "val"), None),
         "images": data.get("images") or {split: sum(counts.values()) for split, counts in data["counts"].items()},
         "majority": _majority(data["counts"].get("val", {})),
-        "findings": findings(rows, recipe.keep.metric, learned),
         "learned": learned,
         "network": network,
         "architecture": drawing(network) if network is not None else None,

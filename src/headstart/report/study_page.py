@@ -58,7 +58,7 @@ def study_page(results: Results, path: str) -> bytes:
             ],
             "choices": [(each, said_choice(each.chosen)) for each in results.lines if each.chosen],
             "seconds": seconds_spent(study),
-            "seconds_tuning": sum(cell.seconds_tune for cell in study.cells),
+            "seconds_tuning": seconds_choosing(study),
             "figures": drawn,
             "share": share,
             "ends": ends,
@@ -69,12 +69,20 @@ def study_page(results: Results, path: str) -> bytes:
 
 
 def seconds_spent(study: Study) -> float:
-    """The time of all cells, and of each pre-training once: settings that start from the same weights share it."""
+    """The time of all cells, and once that of what they share: each pre-training, and each setting's choice."""
     pretrained: dict[str, float] = {}
     for cell in study.cells:
         start = SETTINGS[cell.setting].start
         pretrained[start] = max(pretrained.get(start, 0.0), cell.seconds_pretrain or 0.0)
-    return sum(pretrained.values()) + sum(cell.seconds_tune + cell.seconds_train for cell in study.cells)
+    return sum(pretrained.values()) + seconds_choosing(study) + sum(cell.seconds_train for cell in study.cells)
+
+
+def seconds_choosing(study: Study) -> float:
+    """The time of all choices: one for each setting, which its cells share."""
+    chosen: dict[str, float] = {}
+    for cell in study.cells:
+        chosen[cell.setting] = max(chosen.get(cell.setting, 0.0), cell.seconds_tune)
+    return sum(chosen.values())
 
 
 def share(value: float) -> str:

@@ -22,6 +22,7 @@
     marker: {
       symbol: MARKS[splits[s]], size: facts.labels.length > 1500 ? 5 : 7,
       color: rows.map((i) => facts.colours[facts.labels[i]]), opacity: rows.map((i) => (lit(i) ? 0.85 : 0.06)),
+      line: facts.outlined && splits[s] === "val" ? { width: 1, color: "#8a8f98" } : {},
     },
     hoverinfo: "none", visible: find("map-" + splits[s]).checked,
   }));

@@ -10,6 +10,7 @@ for (const place of document.querySelectorAll(".figure")) {
     layout.annotations.forEach((title, i) => {
       const n = i ? String(i + 1) : "";
       layout["xaxis" + n].domain = [0, 1];
+      if (i < count - 1) layout["xaxis" + n].title = { text: "" };
       layout["yaxis" + n].domain = [1 - pitch * i - 0.78 * pitch, 1 - pitch * i].map((y) => Math.max(0, y));
       title.x = 0.5;
       title.y = 1 - pitch * i;

@@ -1,0 +1,232 @@
+"""The page of a run that answers with masks says and shows what the run folder holds."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import save
+
+import headstart as hs
+from headstart import recipe as recipes
+from headstart.insight.iou import measure_masks
+from headstart.insight.learned import learn, read_learned
+from headstart.insight.mask_findings import mask_findings
+from headstart.insight.masks import read_mask_answers
+from headstart.palette import Palette
+from headstart.report.maps import map_facts
+from headstart.report.mask_pictures import mask_pictures
+from headstart.report.page import write_report
+from headstart.run import RunFolder
+from headstart.shown import write_image, write_mask
+
+HOSTILE = "<script>alert('x')</script>\"&é"
+
+
+@pytest.fixture
+def run(made_segmentation: Path, tmp_path: Path) -> RunFolder:
+    """A copy of a finished run, to change."""
+    return RunFolder.open(shutil.copytree(made_segmentation, tmp_path / "run"))
+
+
+def text(run: RunFolder) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def visible(page: str) -> str:
+    """What a reader sees: no scripts, no styles, no tags, one space between words."""
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
+
+
+def decoded(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+
+
+def opened(file: Path) -> Image.Image:
+    with Image.open(file) as picture:
+        picture.load()
+        return picture
+
+
+def rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    return np.array(picture.convert("RGB"))
+
+
+def test_the_headline_is_the_mean_iou_and_its_convention_stands_beside_it(run: RunFolder) -> None:
+    answers = read_mask_answers(run) or pytest.fail("no answers")
+    measures = measure_masks(answers.confusion, run.classes)
+    page = visible(text(run))
+    assert f"{measures.miou.value:.2%} mean IoU on 24 validation images , by the weights of epoch 2." in page
+    assert f"between {measures.miou.low:.2%} and {measures.miou.high:.2%} (95 % bootstrap interval" in page
+    assert "over all 24 images at once: summed before dividing" in page
+    assert "The mean is over building, clutter, vegetation, ground, car; each counts the same" in page
+    assert "water: in no validation mask and in no answer" in page
+    assert "left out (0.67% of the validation pixels)" in page
+    assert f"The mean of each image's own IoU, which some tools report, would be {answers.mean_of_images:.2%}" in page
+    assert f"always the commonest class {answers.constant:.2%}" in page
+
+
+def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:
+    expect = recipes.Expect(metric="val_miou", value=0.7042, source="the report's Model B")
+    run.write("recipe.toml", run.recipe.model_copy(update={"expect": expect}).to_toml().encode())
+    page = visible(text(run))
+    assert "to expect 70.42%" in page
+    assert "val_miou 0.7042. the report's Model B" in page.replace("&#39;", "'")
+
+
+def test_ignored_classes_are_named(run: RunFolder) -> None:
+    data = run.data
+    palette = data["palette"]
+    palette |= {"names": [*palette["names"], "unknown"], "colours": [*palette["colours"], [0, 0, 0]], "ignored": 1}
+    run.write_json("data.json", data | {"palette": palette})
+    page = visible(text(run))
+    assert "Pixels of unknown are left out, whatever they are called (0.67% of the validation pixels)" in page
+    assert "unknown (ignored)" in page
+
+
+def test_classes_findings_and_confused_pairs_are_on_the_page(run: RunFolder) -> None:
+    answers = read_mask_answers(run) or pytest.fail("no answers")
+    measures = measure_masks(answers.confusion, run.classes)
+    page = visible(text(run))
+    for each in measures.per_class:
+        value = "\N{EN DASH}" if each.iou is None else f"{each.iou.value:.2%}"
+        assert f"{each.name} {value}" in page
+    data = run.data
+    said = mask_findings(run.metrics, run.recipe.keep.metric, answers, data["shares"], data["ignored"]["val"])
+    assert len(said) > 3
+    assert all(sentence in page.replace("&#39;", "'") for sentence in said)
+    assert "car ground 3,880 100.00%" in page
+
+
+def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:
+    """Against the files themselves, at their own size."""
+    palette = Palette.from_json(run.data["palette"])
+    names = [row["filename"] for row in run.looked_at]
+    pictures = mask_pictures(run, palette, names, [5], 2, room=10**9)
+    assert pictures.epochs == (1, 2, 3)
+    assert [each.name for each in pictures.chosen] == ["0036_sat", "0037_sat", "0038_sat"]
+    for shown, folder, answer in [
+        *((pictures.chosen[1], f"epoch-{each.epoch:04}", each) for each in pictures.chosen[1].answers),
+        (pictures.kept[5], "best", pictures.kept[5].answers[0]),
+    ]:
+        truth, predicted = (opened(run.path / "masks" / place / f"{shown.name}.png") for place in ("truth", folder))
+        assert (rgb(decoded(shown.truth)) == rgb(truth)).all()
+        assert (rgb(decoded(answer.prediction)) == rgb(predicted)).all()
+        true, given = np.array(truth), np.array(predicted)
+        difference = np.array(decoded(answer.difference))
+        assert (difference == np.where(true > 5, 2, true != given)).all()
+        assert answer.right == pytest.approx((true == given)[true < 6].mean())
+        marks = np.array(decoded(answer.difference).convert("RGBA"))
+        assert set(marks[difference == 0][:, 3]) == {0}  # what is right is clear
+        assert (decoded(shown.image).size, (shown.width, shown.height)) == (truth.size, truth.size)
+
+
+def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) -> None:
+    shutil.rmtree(run.path / "masks" / "epoch-0002")
+    names = [row["filename"] for row in run.looked_at]
+    pictures = mask_pictures(run, Palette.from_json(run.data["palette"]), names, [], 2, room=10**9)
+    assert pictures.epochs == (1, 2, 3)
+
+
+def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
+    """Masks and images of noise, which nothing compresses: 5 epochs of 12 images, and 16 images more."""
+    palette, chance = Palette.from_json(run.data["palette"]), np.random.default_rng(0)
+    names = [Path(row["filename"]).stem for row in run.looked_at]
+    noise = chance.integers(0, 6, (400, 400), dtype=np.uint8)
+    write_image(run, "noise", chance.integers(0, 256, (400, 400, 3), dtype=np.uint8))
+    write_mask(run, "truth", "noise", noise, palette)
+    write_mask(run, "best", "noise", noise[::-1].copy(), palette)
+    for name in names:
+        for folder in ("truth", "best", *(f"epoch-{epoch + 1:04}" for epoch in range(5))):
+            if name in names[:12] or not folder.startswith("epoch"):
+                (run.path / "masks" / folder).mkdir(exist_ok=True)
+                source = "truth" if folder == "truth" else "best"
+                shutil.copy(run.path / "masks" / source / "noise.png", run.path / "masks" / folder / f"{name}.png")
+        shutil.copy(run.path / "masks" / "images" / "noise.jpg", run.path / "masks" / "images" / f"{name}.jpg")
+    page = text(run)
+    assert len(page) < 8e6
+    assert page.count('class="panels"') == 12 + 16
+
+
+def test_a_map_is_in_the_colours_of_the_masks(run: RunFolder) -> None:
+    """Each validation image is of the class of most of its pixels; training images are of none that is known."""
+    with (run.path / "features" / "images.csv").open("a") as table:
+        table.write("train/0000_sat.jpg,train,\n")
+    features = np.random.default_rng(0).normal(size=(25, 8)).astype(np.float32)
+    tensors = {"features": features, "probabilities": np.zeros((25, 0), np.float32)}
+    run.write("features/epoch-0001.safetensors", save(tensors, metadata={"seconds": "1"}))
+    learned = learn(run)
+    facts = map_facts(run, learned, (read_learned(run) or pytest.fail("nothing learned"))[1])
+    assert facts["classes"] == [*run.classes, "no label"]
+    assert facts["colours"][:2] == ["#00ffff", "#ff00ff"]
+    with Image.open(run.path / "masks" / "truth" / "0036_sat.png") as picture:
+        counts = np.bincount(np.ravel(picture), minlength=256)[:6]
+    assert (facts["labels"][0], facts["labels"][24]) == (counts.argmax(), 6)
+    page = visible(text(run))
+    assert "colours are the class of most of a validation image's pixels" in page.replace("&#39;", "'")
+    assert "calibration error" not in page
+
+
+def test_it_needs_the_run_folder_alone_and_no_torch(run: RunFolder) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from headstart.report.page import write_report
+from headstart.run import RunFolder
+write_report(RunFolder.open(Path({str(run.path)!r})))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    page = re.sub(r"<script>.*?</script>", "", (run.path / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']+""", page)
+    assert "url(" not in page
+
+
+def test_hostile_names_stay_text(run: RunFolder) -> None:
+    """A class and an image whose names are HTML."""
+    data = run.data
+
+    def renamed(row: dict[str, Any]) -> dict[str, Any]:
+        return {key.replace("building", HOSTILE): value for key, value in row.items()}
+
+    data["palette"]["names"][0] = data["classes"][0] = HOSTILE
+    data["shares"] = {split: renamed(shares) for split, shares in data["shares"].items()}
+    run.write_json("data.json", data)
+    run.write_table("metrics.csv", [renamed(row) for row in run.metrics])
+    for folder in ("truth", "best", "images"):
+        for file in (run.path / "masks" / folder).glob("0084_sat*"):
+            file.rename(file.with_stem("<b onclick=alert(1)>"))
+    looked = [row | {"filename": row["filename"].replace("0084_sat", "<b onclick=alert(1)>")} for row in run.looked_at]
+    run.write_table("features/images.csv", looked)
+    page = text(run)
+    assert "<script>alert" not in page
+    assert "<b onclick" not in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
+
+
+def test_a_run_without_epochs_pictures_or_pixels_counted_has_a_page(run: RunFolder) -> None:
+    shutil.rmtree(run.path / "masks")
+    data = run.data
+    del data["shares"], data["ignored"]
+    run.write_json("data.json", data)
+    assert visible(text(run)).count("no picture of its mask was kept") == 16
+    (run.path / "confusion.safetensors").unlink()
+    (run.path / "metrics.csv").unlink()
+    assert "No epoch has ended yet" in text(run)
+
+
+@pytest.mark.parametrize("folder", ["truth", "best"])
+def test_a_broken_picture_is_an_error_that_names_it(run: RunFolder, folder: str) -> None:
+    (run.path / "masks" / folder / "0084_sat.png").write_bytes(b"no picture")
+    with pytest.raises(hs.HeadstartError, match=rf"masks/{folder}/0084_sat\.png: expected a picture"):
+        write_report(run)
