@@ -30,7 +30,7 @@ from headstart import recipe as recipes
 from headstart.loop import Epoch, Step, train
 from headstart.training import Training, start
 
-SIDE, BATCH, STEPS = 64, 64, 3
+SIDE, BATCH, STEPS, WORKERS = 64, 64, 6, 2
 CHANGES = {
     "data.size": SIDE,
     "train.batch": BATCH,
@@ -100,7 +100,7 @@ def lightlys(training: Training) -> Iterator[float]:
 
     def batches() -> Iterator[list[torch.Tensor]]:
         loader = torch.utils.data.DataLoader(
-            Pictures(), BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+            Pictures(), BATCH, shuffle=True, drop_last=True, num_workers=WORKERS, persistent_workers=True
         )
         while True:
             yield from loader
@@ -113,6 +113,8 @@ def lightlys(training: Training) -> Iterator[float]:
     optimizer = torch.optim.Adam([*online.parameters(), *predictor.parameters()], lr=1e-4)
     criterion, waiting = NegativeCosineSimilarity(), batches()
     while True:
+        for _ in range(2 * WORKERS):  # made while the others had their turn: views that would cost nothing
+            next(waiting)
         began = time.perf_counter()
         for _ in range(STEPS):
             one, two = next(waiting)

@@ -297,6 +297,7 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     from rich.console import Console
 
     from headstart.data.cache import cache_folder
+    from headstart.data.demands import never_trained
     from headstart.watch import bar, follow
 
     console = console or Console(stderr=True)
@@ -312,6 +313,15 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
         console.print(
             f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
             " judged by",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    untrained = never_trained(training.pixels, training.train_rows)
+    if untrained:
+        console.print(
+            f"never trained on, but in validation: {', '.join(untrained)}; the IoU there can only be 0 (headstart check"
+            f" {training.pixels.index.root})",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -159,6 +159,22 @@ def test_the_report_of_a_run_on_masks_shows_its_figures(run: RunFolder) -> None:
     assert 'id="mask-slider"' in page
 
 
+def test_a_class_that_is_in_validation_alone_is_named_when_training_begins(
+    pairs: Path, tmp_path: Path, headstart: Typed
+) -> None:
+    data = tmp_path / "pairs"
+    shutil.copytree(pairs, data)
+    (data / "class_dict.csv").write_text((data / "class_dict.csv").read_text() + "moor,128,64,0\n")
+    mask = next((data / "val").glob("*_mask.png"))
+    painted = Image.open(mask).convert("RGB")
+    painted.paste((128, 64, 0), (0, 0, 20, 20))
+    painted.save(mask)
+    (tmp_path / "small.toml").write_text(small(train__epochs=1).to_toml())
+    status, _, told = headstart("fit", tmp_path / "small.toml", data, "--out", tmp_path / "run")
+    assert status == 0
+    assert "never trained on, but in validation: moor;" in told
+
+
 def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0063: expected a validation image.*nearest: 003"):
         start(small(insight__masks=["0036", "0063"]), str(pairs), tmp_path / "run")

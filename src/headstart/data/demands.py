@@ -7,6 +7,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.decode import Unreadable, opened, upright_size
@@ -123,6 +125,16 @@ def require_different_masks(pixels: Pixels) -> None:
             f" {', '.join(seen) or 'none'}",
             do,
         )
+
+
+def never_trained(pixels: Pixels, rows: NDArray[np.int64]) -> list[str]:
+    """The classes that validation masks hold and those of ``rows``, which are trained on, do not."""
+    if pixels.mask_table is None:
+        return []
+    census = pixels.mask_table.census
+    judged, trained = census[pixels.index.positions("val")].sum(axis=0), census[rows].sum(axis=0)
+    classes = zip(pixels.index.classes, judged, trained, strict=False)  # less those that are ignored
+    return [name for name, there, learnt in classes if there and not learnt]
 
 
 def _require_readable(index: Index, root: str) -> None:
