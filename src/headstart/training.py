@@ -195,6 +195,8 @@ def _prepare(
     index = training_index(data, recipe.data, kind.target)
     if recipe.data.judge_on == "training":
         index = judged_on_training(index, recipe.data.val_fraction)
+    if kind.target == "mask" and recipe.insight.pictures:
+        shown_rows(index, recipe.insight.masks)  # raises for an image that is not there
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
     provenance = task.load_backbone(recipe.backbone)
@@ -214,8 +216,6 @@ def _prepare(
         left_out = known - len(rows)
     task.prepare(pixels, rows)
     training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
-    if kind.target == "mask":
-        _ = training.shown  # raises for an image of insight.masks that is not there
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance

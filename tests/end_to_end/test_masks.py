@@ -175,6 +175,23 @@ def test_a_class_that_is_in_validation_alone_is_named_when_training_begins(
     assert "never trained on, but in validation: moor;" in told
 
 
+def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_colours(
+    shared_data: Callable[[str], Path], tmp_path: Path, headstart: Typed
+) -> None:
+    data = shared_data("deepglobe_sample")
+    (tmp_path / "small.toml").write_text(small(train__epochs=1, insight__masks=[]).to_toml())
+    assert headstart("fit", tmp_path / "small.toml", data, "--out", tmp_path / "run")[0] == 0
+    assert headstart("predict", tmp_path / "run", data, "--out", tmp_path / "masks")[0] == 0
+    written = sorted((tmp_path / "masks").iterdir())
+    assert [file.name for file in written] == ["0008_mask.png", "0097_mask.png", "0107_mask.png"]
+    names_and_colours = [line.split(",") for line in (data / "class_dict.csv").read_text().split()[1:]]
+    colours = {tuple(map(int, colour)) for name, *colour in names_and_colours if name != "unknown"}
+    for file in written:
+        mask = Image.open(file)
+        assert mask.size == (512, 512)
+        assert {colour for _, colour in mask.getcolors()} <= colours
+
+
 def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0063: expected a validation image.*nearest: 003"):
         start(small(insight__masks=["0036", "0063"]), str(pairs), tmp_path / "run")
