@@ -3,9 +3,8 @@
 ResNet-18 at 64 px, 64 images at a time, the recipe `byol-resnet50`'s views and widths, Adam. Ours is the whole
 training loop, from decoded pixels. byol-pytorch has the images as tensors in memory, and makes one draw of its views
 for a whole batch, where ours makes one for every image. lightly has its own transform, on decoded images, in two
-workers. They take turns; the ratios are of medians. lightly is left out where it is not installed:
+workers. They take turns; the ratios are of medians. lightly is left out where it is not installed.
 
-    pip install --no-deps lightly==1.6.0 lightly-utils
     python benchmarks/byol.py DATA [rounds] [field=value ...]
 """
 

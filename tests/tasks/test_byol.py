@@ -110,6 +110,34 @@ def test_three_steps_are_byol_pytorch_s_to_the_last_statistic(task: Byol, batch:
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
 
 
+def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
+    """Its heads with our weights, and its loss, -(cos + cos) / 2, where the paper's is 4 - 2 (cos + cos)."""
+    without = "lightly is not here: make setup installs it"
+    heads = pytest.importorskip("lightly.models.modules", reason=without)
+    criterion = pytest.importorskip("lightly.loss", reason=without).NegativeCosineSimilarity()
+    task.train()
+    hidden, width = task.settings.hidden, task.settings.projection
+
+    def theirs(own: nn.Sequential, kind: Callable[[int, int, int], nn.Module], features: int) -> nn.Module:
+        """Its first layer has no bias: in training the batch normalisation behind it takes any bias away."""
+        head = kind(features, hidden, width)
+        for name, tensor in head.layers.state_dict().items():
+            tensor.copy_(own.state_dict()[name])
+        return head
+
+    projector, target_projector = (
+        theirs(own, heads.BYOLProjectionHead, task.features) for own in (task.projector, task.target_projector)
+    )
+    predictor = theirs(task.predictor, heads.BYOLPredictionHead, width)
+    assert batch.second is not None
+    views = (batch.images, batch.second)
+    with torch.no_grad():
+        predictions = [predictor(projector(copy.deepcopy(task.backbone)(view))) for view in views]
+        targets = [target_projector(copy.deepcopy(task.target_backbone)(view)) for view in views]
+        loss = 0.5 * (criterion(predictions[0], targets[1]) + criterion(predictions[1], targets[0]))
+        torch.testing.assert_close(task(batch), 4 + 4 * loss, rtol=1e-5, atol=1e-5)
+
+
 def test_the_loss_is_the_paper_s_formula(task: Byol, batch: Batch) -> None:
     """Equation 2 and its mirror image, image by image."""
     task.eval()
