@@ -83,6 +83,7 @@ def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.Carryin
         assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
     chosen = {cell.chosen["lr"] for cell in study.cells if cell.setting == "A"}
     assert chosen == {carrying.lr["A"]}
+    assert {cell.tried for cell in study.cells if cell.setting == "A"} == {tuple(carrying.plan.tunings("A"))}
     assert carrying.lr["A"] in plan.tunings("A")
 
 

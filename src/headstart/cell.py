@@ -36,6 +36,7 @@ def read_cell(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | 
         labels=run.data["images_trained_on"],
         seed=run.recipe.seed,
         chosen=chosen,
+        tried=tuple(plan.tunings(setting)) if "lr" in chosen else (),
         images_seen=sum(row["images"] for row in run.metrics if row["split"] == "train"),
         **({"scores": pseudo_values(_confusion(run, plan, split))} if plan.masks else _of_answers(run, plan, split)),
     )

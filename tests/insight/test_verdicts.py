@@ -14,6 +14,7 @@ from headstart.insight.verdicts import (
     headline,
     of_best,
     of_choice,
+    of_ends,
     of_failures,
     of_floor,
     of_frozen,
@@ -133,6 +134,28 @@ def test_optimism_is_stated_small_or_large(made_study: MadeStudy) -> None:
     small = study.model_copy(update={"cells": tuple(c.model_copy(update={"optimism": 0.004}) for c in study.cells)})
     assert "hardly more (0.4 points" in next(of_choice(Results(small)))
     assert list(of_choice(Results(made_study("DG")))) == [], "nothing was chosen by validation images"
+
+
+def test_a_learning_rate_at_the_end_of_those_tried_is_told(made_study: MadeStudy) -> None:
+    study = made_study("ABCD", seeds=(0,))
+
+    def said(chosen: dict[str, float]) -> list[str]:
+        """What is said when settings chose so, of 0.001, 0.003 and 0.01."""
+        cells = tuple(
+            cell.model_copy(update={"chosen": {"lr": chosen[cell.setting]}, "tried": (0.001, 0.003, 0.01)})
+            if cell.setting in chosen
+            else cell
+            for cell in study.cells
+        )
+        return list(of_ends(Results(study.model_copy(update={"cells": cells}))))
+
+    assert said({"A": 0.003, "B": 0.003}) == []
+    assert said({"A": 0.01, "B": 0.01, "C": 0.001}) == [
+        "The learning rate chosen for A and B is the largest of those tried (0.01): a larger one may do better."
+        " optimizer.lr=0.01 tries around it.",
+        "The learning rate chosen for C is the smallest of those tried (0.001): a smaller one may do better."
+        " optimizer.lr=0.001 tries around it.",
+    ]
 
 
 def test_one_seed_is_owned_up_to(made_study: MadeStudy) -> None:

@@ -147,6 +147,8 @@ class Cell(Part):
     """The accuracy of the epoch chosen on the images that judge it, less the honest one; None where nothing was."""
     chosen: dict[str, float] = {}
     """What was chosen on a held-out part of *train*: {'lr': 0.001}, {'l2': 0.1}; empty with --no-tune."""
+    tried: tuple[float, ...] = ()
+    """The learning rates that the chosen one was chosen from."""
     seconds_pretrain: float | None = None
     """Shared by all cells of the setting, and counted once; None where the weights were found, not made."""
     seconds_tune: float = 0.0

@@ -55,6 +55,7 @@ def verdicts(results: Results) -> list[str]:
         *of_frozen(results),
         *of_floor(results),
         *of_choice(results),
+        *of_ends(results),
         *of_seeds(results),
         *of_leaks(results),
     ]
@@ -205,6 +206,19 @@ def of_choice(results: Results) -> Iterator[str]:
         yield f"{start} {_points(mean)} too much, on average over the cells."
     else:
         yield f"{start} hardly more ({_points(mean)}, on average over the cells)."
+
+
+def of_ends(results: Results) -> Iterator[str]:
+    """Which settings chose the largest or smallest learning rate of those tried: the best may lie beyond."""
+    chosen = {cell.setting: (cell.chosen["lr"], cell.tried) for cell in results.study.cells if cell.tried}
+    for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
+        at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
+        for lr in sorted(set(at_end.values())):
+            settings = _and([setting for setting, each in at_end.items() if each == lr])
+            yield (
+                f"The learning rate chosen for {settings} is the {which} of those tried ({lr:g}): a {beyond} one may do"
+                f" better. optimizer.lr={lr:g} tries around it."
+            )
 
 
 def of_seeds(results: Results) -> Iterator[str]:
