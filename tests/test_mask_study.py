@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import headstart as hs
 from headstart import recipe as recipes
@@ -21,6 +23,7 @@ from headstart.grid import Carrying, carry_out, prepare
 from headstart.insight.cells import read_study
 from headstart.plan import Plan, possible_fractions
 from headstart.run import RunFolder, read_trained_on
+from headstart.watch import study_bar
 
 Masked = Callable[..., recipes.Recipe]
 BYOL = {
@@ -75,6 +78,14 @@ def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: Car
         assert cell.images_seen == 2 * 12
         assert (cell.ece, cell.knn, cell.optimism) == (None, None, None)
         assert cell.chosen == {"lr": carried_out.lr[cell.setting]}
+
+
+def test_a_finished_cell_is_told_with_its_mean_iou(carried_out: Carrying) -> None:
+    said, cell = io.StringIO(), carried_out.study.cells[-1]
+    with study_bar(Console(file=said), carried_out, {}) as shown:
+        shown(carried_out.study)
+    assert cell.scores is not None
+    assert f"mean IoU {cell.scores.mean():.2%}" in said.getvalue()
 
 
 def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: Carrying) -> None:

@@ -100,6 +100,7 @@ def study_bar(console: Console, carrying: Carrying, seconds: Mapping[str, float]
 
     Give what it gives the study after each cell: the table so far is shown with it.
     """
+    from headstart.insight.metric import METRICS
     from headstart.insight.results import Results
 
     if seconds:
@@ -118,7 +119,8 @@ def study_bar(console: Console, carrying: Carrying, seconds: Mapping[str, float]
         if console.is_terminal:
             live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
         else:
-            said = f"failed: {cell.error}" if cell.right is None else f"accuracy {cell.right.mean():.2%}"
+            figure = METRICS[study.metric].title
+            said = f"failed: {cell.error}" if cell.each is None else f"{figure} {cell.each.mean():.2%}"
             text = f"{cell.setting}  {cell.fraction:4.0%} of the labels  seed {cell.seed}  {said}"
             console.print(f"{text}  ({study.done} of {study.planned} cells)", markup=False, soft_wrap=True)
 
