@@ -83,7 +83,8 @@ def study(
     model = results.model
     if model is not None:
         run = plan.cell_folder(model.setting, model.fraction, model.seed)
-        OUT.print(f"use it   headstart predict {run} IMAGES --out labels.csv", markup=False, soft_wrap=True)
+        answers = "masks" if plan.masks else "labels.csv"
+        OUT.print(f"use it   headstart predict {run} IMAGES --out {answers}", markup=False, soft_wrap=True)
     raise typer.Exit(1 if results.study.failed else 0)
 
 
