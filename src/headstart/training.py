@@ -196,7 +196,7 @@ def _prepare(
     if recipe.data.judge_on == "training":
         index = judged_on_training(index, recipe.data.val_fraction)
     if kind.target == "mask" and recipe.insight.pictures:
-        shown_rows(index, recipe.insight.masks)  # raises for an image that is not there
+        shown_rows(index, recipe.insight.masks)  # raises for an image that is not there, before all are decoded
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
     provenance = task.load_backbone(recipe.backbone)
@@ -216,6 +216,8 @@ def _prepare(
         left_out = known - len(rows)
     task.prepare(pixels, rows)
     training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
+    if kind.target == "mask":
+        _ = training.shown  # raises for an image of insight.masks that could not be read
     if not recipe.backbone.train and recipe.probe.once:
         training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance

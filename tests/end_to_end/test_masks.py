@@ -198,6 +198,17 @@ def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
+def test_an_image_to_show_that_cannot_be_read_is_refused_before_anything_is_written(
+    pairs: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "pairs"
+    shutil.copytree(pairs, data)
+    (data / "val" / "0036_sat.jpg").write_bytes((data / "val" / "0036_sat.jpg").read_bytes()[:2000])
+    with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0036: expected a validation image"):
+        start(small(data__skip_unreadable=True), str(data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_stopped_within_an_epoch_and_resumed_it_ends_at_the_same_masks(
     run: RunFolder, pairs: Path, tmp_path: Path
 ) -> None:
