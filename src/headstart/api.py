@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -296,36 +296,14 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     """Prepare a training (images being decoded under a bar), follow it to its end, and write the report."""
     from rich.console import Console
 
-    from headstart.data.cache import cache_folder
-    from headstart.data.demands import never_trained
     from headstart.watch import bar, follow
 
     console = console or Console(stderr=True)
     with bar(console, "decode images") as decoding:
         training = prepare(decoding)
     run = Run(training.run.path)
-    if training.pixels.streaming:
-        console.print(
-            f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
-        )
-    if training.left_out is not None:
-        of, other = training.left_out + len(training.train_rows), training.recipe.data.apart_from
-        console.print(
-            f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
-            " judged by",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    untrained = never_trained(training.pixels, training.train_rows)
-    if untrained:
-        console.print(
-            f"never trained on, but in validation: {', '.join(untrained)}; the IoU there can only be 0 (headstart check"
-            f" {training.pixels.index.root})",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+    for remark in _remarks(training):
+        console.print(remark, highlight=False, markup=False, soft_wrap=True)
     follow(training, console, run.report)
     if training.fabric.is_global_zero:
         if run.finished:
@@ -334,3 +312,24 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
         run.report()
     training.fabric.barrier()
     return run
+
+
+def _remarks(training: Training) -> Iterator[str]:
+    """What is worth knowing of the images before the first step."""
+    from headstart.data.cache import cache_folder
+    from headstart.data.demands import never_trained
+
+    if training.pixels.streaming:
+        yield f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
+    if training.left_out is not None:
+        of, other = training.left_out + len(training.train_rows), training.recipe.data.apart_from
+        yield (
+            f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
+            " judged by"
+        )
+    untrained = never_trained(training.pixels, training.train_rows)
+    if untrained:
+        yield (
+            f"never trained on, but in validation: {', '.join(untrained)}; the IoU there can only be 0 (headstart check"
+            f" {training.pixels.index.root})"
+        )

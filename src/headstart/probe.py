@@ -47,9 +47,11 @@ def solve(features: Floats, labels: NDArray[np.int64], classes: int, seed: int =
     """Fit a probe to features (N, D) and labels (N,): C is chosen on held-out folds, then all are used."""
     scaler = StandardScaler().fit(features)
     x = scaler.transform(features)
-    tried = _tried(x, labels, seed)
-    strength = max(tried, key=lambda c: (tried[c], -c)) if tried else 1e-2
-    model = _fit(x, labels, strength)
+    # Threads wait for each other longer than the small products last: two took 6 times as long as one for (3068, 1280).
+    with threadpool_limits(1):
+        tried = _tried(x, labels, seed)
+        strength = max(tried, key=lambda c: (tried[c], -c)) if tried else 1e-2
+        model = _fit(x, labels, strength)
     weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -1e9)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # one row for both: the logits of a softmax are half of it, either way
@@ -94,7 +96,6 @@ def _tried(x: Floats, labels: NDArray[np.int64], seed: int) -> dict[float, float
 
 
 def _fit(x: Floats, labels: NDArray[np.int64], strength: float) -> LogisticRegression:
-    # Threads wait for each other longer than its small products last: two took 6 times as long as one for (3068, 1280).
-    with threadpool_limits(1), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not be solved to the last digit
         return LogisticRegression(C=strength, max_iter=100).fit(x, labels)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.commands.terminal import DATA_HELP, ERR, OUT, Overrides
+from headstart.commands.terminal import DATA_HELP, ERR, OUT, Overrides, predict_command
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
@@ -60,14 +60,13 @@ def _say_what_next(run: Run) -> None:
     from headstart.insight.health import verdict
     from headstart.run import classifier_command
 
-    health = verdict(run.metrics)
+    health, use = verdict(run.metrics), predict_command(run.path, run.miou is not None)
     if health is not None:
         result = f"{health.sentence} {health.do}".strip()
         use = classifier_command(run.folder)
     elif run.miou is not None:
         result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"
-        use = f"headstart predict {run.path} IMAGES --out masks"
     else:
-        result, use = f"validation accuracy {run.accuracy:.2%}", f"headstart predict {run.path} IMAGES --out labels.csv"
+        result = f"validation accuracy {run.accuracy:.2%}"
     OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
     OUT.print(f"use it   {use}", markup=False, soft_wrap=True)

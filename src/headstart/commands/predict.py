@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.commands.terminal import ERR, RunArgument, Unfinished, Unreadable
+from headstart.commands.terminal import ERR, RunArgument, Unfinished, Unreadable, predict_command
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def predict(
         if out is None or probabilities or listed is not None:
             raise HeadstartError(
                 f"predict: expected --out FOLDER and neither --probabilities nor --list ({run} answers with masks)",
-                f"headstart predict {run} IMAGES --out masks",
+                predict_command(run, masks=True),
             )
         unreadable = _write_masks(folder, images, out, overlay, flip, unfinished)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.commands.terminal import ERR, OUT, Data, Overrides
+from headstart.commands.terminal import ERR, OUT, Data, Overrides, predict_command
 from headstart.errors import HeadstartError
 
 
@@ -83,8 +83,7 @@ def study(
     model = results.model
     if model is not None:
         run = plan.cell_folder(model.setting, model.fraction, model.seed)
-        answers = "masks" if plan.masks else "labels.csv"
-        OUT.print(f"use it   headstart predict {run} IMAGES --out {answers}", markup=False, soft_wrap=True)
+        OUT.print(f"use it   {predict_command(run, plan.masks)}", markup=False, soft_wrap=True)
     raise typer.Exit(1 if results.study.failed else 0)
 
 

@@ -28,3 +28,8 @@ Unreadable = Sequence[tuple[Path, str]]
 
 def print_json(content: object) -> None:
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def predict_command(run: Path, masks: bool) -> str:
+    """What to type next to use a run."""
+    return f"headstart predict {run} IMAGES --out {'masks' if masks else 'labels.csv'}"
