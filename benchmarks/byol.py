@@ -25,9 +25,9 @@ from byol_pytorch.byol_pytorch import RandomApply
 from torchvision import models
 from torchvision import transforms as T
 
-from headstart import recipe as recipes
-from headstart.loop import Epoch, Step, train
-from headstart.training import Training, start
+from headstart.recipes import recipe as recipes
+from headstart.training.loop import Epoch, Step, train
+from headstart.training.setup import Training, start
 
 SIDE, BATCH, STEPS, WORKERS = 64, 64, 6, 2
 CHANGES = {

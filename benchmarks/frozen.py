@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from headstart import recipe as recipes
-from headstart.loop import train
-from headstart.training import start
+from headstart.recipes import recipe as recipes
+from headstart.training.loop import train
+from headstart.training.setup import start
 
 CHANGES = {
     "data.size": 64,

@@ -25,10 +25,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from headstart.data.layouts import scan
-from headstart.data.order import seed_of, steps_in_epoch, training_order, training_step
 from headstart.data.pixels import decode
-from headstart.data.views import draw, training_view
-from headstart.recipe import Data, Views
+from headstart.data.sampling import seed_of, steps_in_epoch, training_order, training_step
+from headstart.recipes.recipe import Data, Views
+from headstart.transforms.augment import draw, training_view
 
 BATCH, ROUNDS = 32, 5
 VIEWS = Views(flip=0.5, rotate=10)

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from headstart.insight.iou import iou
-from headstart.tasks.confusion import confusion_of
+from headstart.metrics.segmentation import iou
+from headstart.tasks.segmentation_metrics import confusion_of
 
 MASKS, SIDE, CLASSES = 257, 512, 7
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from headstart import recipe as recipes
-from headstart.data.order import seed_of, training_order, training_step
-from headstart.data.views import draw, training_view
-from headstart.loop import Step, train
-from headstart.training import Training, start
+from headstart.data.sampling import seed_of, training_order, training_step
+from headstart.recipes import recipe as recipes
+from headstart.training.loop import Step, train
+from headstart.training.setup import Training, start
+from headstart.transforms.augment import draw, training_view
 
 ROUNDS = 5
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.insight.features import read_features
-from headstart.insight.maps import pca, tsne
-from headstart.run import RunFolder
+from headstart.metrics.embeddings import pca, tsne
+from headstart.runs.features import read_features
+from headstart.runs.folder import RunFolder
 
 
 def features(images: int, epochs: int) -> list[NDArray[np.float32]]:

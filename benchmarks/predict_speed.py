@@ -16,7 +16,7 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-from headstart.predict import find_images
+from headstart.inference.predict import find_images
 
 ALLOWED = "the course allowed 10 for 5,000"
 NETWORKS = {

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import headstart as hs
-from headstart.demo import CELLS, solar_cells
+from headstart.cli.demo import CELLS, solar_cells
 
 
 def main() -> None:

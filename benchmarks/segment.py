@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 
 import headstart as hs
-from headstart import recipe as recipes
 from headstart.data.pixels import Pixels, decode
-from headstart.data.split import training_index
+from headstart.data.splits import training_index
 from headstart.models.backbones import build
 from headstart.models.weights import load_weights
+from headstart.recipes import recipe as recipes
 
 CROP, BATCH = 256, 8
 

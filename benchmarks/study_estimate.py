@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from headstart import api
-from headstart.estimate import estimate
-from headstart.grid import prepare
-from headstart.recipe import read_overrides
+from headstart.recipes.recipe import read_overrides
+from headstart.studies.runner import prepare
+from headstart.studies.time_estimate import estimate
 
 
 def main() -> None:

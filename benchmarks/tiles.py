@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from headstart.predict import load
-from headstart.run import RunFolder
-from headstart.segmenting import OVERLAP, SIDE, asking, find_scenes
-from headstart.tiles import begins, blended
+from headstart.inference.predict import load
+from headstart.inference.segment import OVERLAP, SIDE, asking, find_scenes
+from headstart.inference.tiling import begins, blended
+from headstart.runs.folder import RunFolder
 
 
 def repeated(files: list[Path], side: int) -> Image.Image:

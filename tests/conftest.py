@@ -20,11 +20,11 @@ from rich.console import Console
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart import recipe as recipes
-from headstart.insight.cells import SETTINGS, Cell, Study
+from headstart.comparison.study import SETTINGS, Cell, Study
 from headstart.palette import NOTHING, Palette
-from headstart.run import RunFolder
-from headstart.shown import write_image, write_mask
+from headstart.recipes import recipe as recipes
+from headstart.runs.folder import RunFolder
+from headstart.training.mask_snapshots import write_image, write_mask
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import headstart as hs
-from headstart import recipe as recipes
+from headstart.recipes import recipe as recipes
 
 QUIET = Console(file=io.StringIO())
 
@@ -61,7 +61,7 @@ def test_the_report_is_rewritten_while_training(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After each epoch, were it not for the share of the time that it may take."""
-    monkeypatch.setattr("headstart.watch.REPORT_SHARE", 1e9)
+    monkeypatch.setattr("headstart.console.progress.REPORT_SHARE", 1e9)
     reader = Reader(tmp_path / "run" / "report.html")
     run = hs.fit(small(train__epochs=4), photos, tmp_path / "run", console=Console(file=reader))
     assert reader.seen == ["1 of 4", "2 of 4", "3 of 4"], "at the lines of epochs 2, 3 and 4"

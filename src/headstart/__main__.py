@@ -1,5 +1,5 @@
 """``python -m headstart``, which is what torchrun calls."""
 
-from headstart.cli import main
+from headstart.cli.main import main
 
 main()

@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from rich.console import Console
 
-    from headstart.data.check import Health
-    from headstart.insight.cells import Study
-    from headstart.insight.iou import MaskMeasures
-    from headstart.insight.learned import Learned
-    from headstart.insight.measures import Measures
-    from headstart.plan import Plan
-    from headstart.predict import Predictions
-    from headstart.recipe import Recipe
-    from headstart.run import Row, RunFolder
-    from headstart.segmenting import MaskPredictions, Written
-    from headstart.training import Training
+    from headstart.analysis.feature_analysis import Learned
+    from headstart.comparison.study import Study
+    from headstart.data.checks.check import Health
+    from headstart.files import Row
+    from headstart.inference.predict import Predictions
+    from headstart.inference.segment import MaskPredictions, Written
+    from headstart.metrics.classification import Measures
+    from headstart.metrics.segmentation import MaskMeasures
+    from headstart.recipes.recipe import Recipe
+    from headstart.runs.folder import RunFolder
+    from headstart.studies.plan import Plan
+    from headstart.training.setup import Training
 
 Place = str | os.PathLike[str]
 
@@ -42,7 +43,7 @@ class Run:
 
     @property
     def folder(self) -> RunFolder:
-        from headstart.run import RunFolder
+        from headstart.runs.folder import RunFolder
 
         return RunFolder.open(self.path)
 
@@ -74,7 +75,7 @@ class Run:
 
     def _kept(self, figure: str) -> float | None:
         """A figure of the validation images at the epoch whose weights are kept."""
-        from headstart.run import best_epoch
+        from headstart.runs.folder import best_epoch
 
         rows = self.metrics
         best = best_epoch(rows, self.folder.recipe.keep.metric)
@@ -96,13 +97,13 @@ class Run:
         Writes ``insight/`` in the run folder, which the report shows. ``perplexity`` is t-SNE's (default: 30, or what
         the number of images allows); the same ``seed`` gives the same map.
         """
-        from headstart.insight.learned import learn
+        from headstart.analysis.feature_analysis import learn
 
         return learn(self.folder, perplexity, epochs, split, seed)
 
     def report(self) -> Path:
         """(Re)write ``report.html`` and return where it is."""
-        from headstart.report.page import write_report
+        from headstart.report.run_page import write_report
 
         return write_report(self.folder)
 
@@ -114,8 +115,8 @@ class Run:
         The answer is labels, or masks of a run that was trained on them; images are then of any size. With ``flip``
         masks are averaged over mirror images.
         """
-        from headstart.predict import find_images, load, predict
-        from headstart.segmenting import find_scenes, predict_masks
+        from headstart.inference.predict import find_images, load, predict
+        from headstart.inference.segment import find_scenes, predict_masks
 
         model = load(self.folder, unfinished)
         if model.palette is not None:
@@ -134,17 +135,17 @@ class Run:
 
         ``photo_mask.png`` for ``photo.jpg``, and with ``overlay`` the image under its mask too.
         """
-        from headstart.predict import load
-        from headstart.segmenting import find_scenes, write_masks
+        from headstart.inference.predict import load
+        from headstart.inference.segment import find_scenes, write_masks
 
         return write_masks(load(self.folder, unfinished), find_scenes(_places(images)), Path(out), overlay, flip)
 
     def evaluate(self, data: Place, split: str | None = None, unfinished: bool = False) -> Measures | MaskMeasures:
         """All measures, with bootstrap intervals, on a folder of labelled images, or of pairs of image and mask."""
-        from headstart.insight.iou import measure_masks
-        from headstart.insight.measures import measure
-        from headstart.judging import evaluate_masks
-        from headstart.predict import evaluate, load
+        from headstart.inference.evaluate_masks import evaluate_masks
+        from headstart.inference.predict import evaluate, load
+        from headstart.metrics.classification import measure
+        from headstart.metrics.segmentation import measure_masks
 
         model = load(self.folder, unfinished)
         if model.palette is not None:
@@ -160,7 +161,7 @@ def _places(images: Place | Iterable[Place]) -> list[Place]:
 
 def check(data: Place, group: str | None = None, val_fraction: float = 0.2) -> Health:
     """The layout of a folder of images, and its health."""
-    from headstart.data.check import check as look
+    from headstart.data.checks.check import check as look
 
     return look(os.fspath(data), group, val_fraction)
 
@@ -179,8 +180,8 @@ def fit(
     ``console`` (default: the terminal). Ctrl-C saves and returns the unfinished run; `resume` goes on with it.
     Raises HeadstartError for what the caller can mend.
     """
-    from headstart.run import free_name
-    from headstart.training import start
+    from headstart.files import free_name
+    from headstart.training.setup import start
 
     settings = _settings(recipe, overrides)
     stem = f"{settings.name}-{Path(data).absolute().name}"
@@ -190,7 +191,7 @@ def fit(
 
 def resume(run: Place, data: Place | None = None, console: Console | None = None) -> Run:
     """Go on with a run that was stopped; ``data`` says where its images are now, if they have moved."""
-    from headstart.training import resume as take_up
+    from headstart.training.setup import resume as take_up
 
     moved = None if data is None else os.fspath(data)
     return _carry_out(lambda decoding: take_up(Path(run), moved, decoding), console)
@@ -223,7 +224,7 @@ def study(
     """
     import pandas as pd
 
-    from headstart.insight.results import Results, table_rows
+    from headstart.comparison.summary import Results, table_rows
 
     plan = plan_study(data, unlabelled, corpus, settings, labels, seeds, out, recipe, pretraining, overrides, tune)
     return pd.DataFrame(table_rows(Results(carry_out_study(plan, jobs, budget, console))))
@@ -243,7 +244,7 @@ def plan_study(
     tune: bool,
 ) -> Plan:
     """The arguments of `study` as a plan, nothing being done yet."""
-    from headstart.plan import Plan, possible_fractions, usual_pretraining, usual_recipe
+    from headstart.studies.plan import Plan, possible_fractions, usual_pretraining, usual_recipe
 
     base = _settings(usual_recipe(os.fspath(data)) if recipe is None else recipe, overrides)
     return Plan(
@@ -264,10 +265,10 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
     """Carry out what is left of a plan under one bar, having said first how long it will take."""
     from rich.console import Console
 
-    from headstart.asked import begun
-    from headstart.estimate import estimate, fit_budget, read_budget
-    from headstart.grid import carry_out, prepare
-    from headstart.watch import study_bar
+    from headstart.console.progress import study_bar
+    from headstart.studies.resume import begun
+    from headstart.studies.runner import carry_out, prepare
+    from headstart.studies.time_estimate import estimate, fit_budget, read_budget
 
     console = console or Console(stderr=True)
     allowed = None if budget is None else read_budget(budget)
@@ -287,7 +288,7 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
 
 
 def _settings(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    from headstart import recipe as recipes
+    from headstart.recipes import recipe as recipes
 
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
 
@@ -296,7 +297,7 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     """Prepare a training (images being decoded under a bar), follow it to its end, and write the report."""
     from rich.console import Console
 
-    from headstart.watch import bar, follow
+    from headstart.console.progress import bar, follow
 
     console = console or Console(stderr=True)
     with bar(console, "decode images") as decoding:
@@ -316,8 +317,8 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
 
 def _remarks(training: Training) -> Iterator[str]:
     """What is worth knowing of the images before the first step."""
-    from headstart.data.cache import cache_folder
-    from headstart.data.demands import never_trained
+    from headstart.data.requirements import never_trained
+    from headstart.environment import cache_folder
 
     if training.pixels.streaming:
         yield f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"

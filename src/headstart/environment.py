@@ -1,4 +1,4 @@
-"""Where a run was made: versions, machine, device. No torch: versions are read from the installed packages."""
+"""Versions, machine, and the cache folder. No torch: versions are read from the installed packages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("headstart", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
@@ -36,3 +37,8 @@ def _cpu() -> str:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def cache_folder() -> Path:
+    """``$HEADSTART_CACHE``, or ``~/.cache/headstart``; it may not exist yet."""
+    return Path(os.environ.get("HEADSTART_CACHE") or Path.home() / ".cache" / "headstart")

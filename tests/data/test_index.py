@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import headstart as hs
 from headstart.data.index import natural, split_named
 from headstart.data.layouts import scan
-from headstart.data.split import hold_out, training_index
-from headstart.recipe import Data
+from headstart.data.splits import hold_out, training_index
+from headstart.recipes.recipe import Data
 
 
 def moved(photos: Path, to: Path, place: Callable[[int, Path], str]) -> Path:

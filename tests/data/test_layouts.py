@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data.check import check
+from headstart.data.checks.check import check
 from headstart.data.layouts import scan
-from headstart.data.split import training_index
+from headstart.data.splits import training_index
 from headstart.errors import HeadstartError
-from headstart.recipe import Data
+from headstart.recipes.recipe import Data
 
 
 @pytest.mark.parametrize("place", ["train/{c}/{n}.jpg", "train_50/{c}_{n}.jpg"])

@@ -14,20 +14,20 @@ from PIL import Image
 from rich.console import Console
 
 import headstart as hs
-from headstart import recipe as recipes
-from headstart.data.check import check
+from headstart.data.checks.check import check
+from headstart.data.checks.contamination import leaks
 from headstart.data.decode import digest
-from headstart.data.demands import require_different_masks
 from headstart.data.index import Index
 from headstart.data.layouts import scan
-from headstart.data.leakage import leaks
-from headstart.data.masks import read_mask
+from headstart.data.masks.codec import read_mask
 from headstart.data.pixels import decode
-from headstart.data.split import judged_on_training, labelled_part, offered, training_index
+from headstart.data.requirements import require_different_masks
+from headstart.data.splits import judged_on_training, labelled_part, offered, training_index
 from headstart.errors import HeadstartError
 from headstart.palette import NOTHING
-from headstart.recipe import Data
-from headstart.record import data_facts
+from headstart.recipes import recipe as recipes
+from headstart.recipes.recipe import Data
+from headstart.training.provenance import data_facts
 
 KEEP = Data(size=32, resize="keep")
 SIDE = 48

@@ -20,8 +20,8 @@ import headstart as hs
 from headstart.data import pixels as module
 from headstart.data.decode import Unreadable
 from headstart.data.pixels import decode, stream
-from headstart.data.split import training_index
-from headstart.recipe import Data
+from headstart.data.splits import training_index
+from headstart.recipes.recipe import Data
 
 
 @pytest.fixture
@@ -159,8 +159,8 @@ def test_a_file_that_was_withheld_for_a_while_is_tried_again(photos: Path, monke
 DECODER = """
 import os, sys
 from headstart.data.pixels import decode
-from headstart.data.split import training_index
-from headstart.recipe import Data
+from headstart.data.splits import training_index
+from headstart.recipes.recipe import Data
 os.getpid = lambda: 7  # as in containers, where all processes may have one number
 settings = Data(size=32)
 index = training_index(sys.argv[1], settings)

@@ -19,15 +19,15 @@ import torch
 from safetensors.torch import load_file
 
 import headstart as hs
-from headstart import recipe as recipes
-from headstart.cli import main
+from headstart.cli.main import main
 from headstart.data.pixels import decode
-from headstart.data.split import training_index
-from headstart.data.views import plain_view
-from headstart.loop import train
-from headstart.run import RunFolder
+from headstart.data.splits import training_index
+from headstart.recipes import recipe as recipes
+from headstart.runs.folder import RunFolder
 from headstart.tasks import task_named
-from headstart.training import resume, start
+from headstart.training.loop import train
+from headstart.training.setup import resume, start
+from headstart.transforms.augment import plain_view
 
 Small = Callable[..., recipes.Recipe]
 Done = namedtuple("Done", "returncode stdout stderr")
@@ -128,9 +128,9 @@ def test_too_few_images_to_learn_from_are_refused(photos: Path, tmp_path: Path) 
 KILLED = """
 import os, sys
 from pathlib import Path
-from headstart import recipe
-from headstart.loop import train
-from headstart.training import start
+from headstart.recipes import recipe
+from headstart.training.loop import train
+from headstart.training.setup import start
 training = start(recipe.build(eval(sys.argv[3]), {"keep.minutes": 1e-9}), sys.argv[1], Path(sys.argv[2]))
 for n, event in enumerate(train(training), 1):
     if n == 7:  # within the second epoch: four steps are an epoch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.cli import main
+from headstart.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -16,13 +16,13 @@ from safetensors.numpy import load_file
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 import headstart as hs
-from headstart import recipe as recipes
-from headstart.cli import main
-from headstart.data.masks import read_mask
-from headstart.loop import train
-from headstart.report.page import write_report
-from headstart.run import RunFolder
-from headstart.training import resume, start
+from headstart.cli.main import main
+from headstart.data.masks.codec import read_mask
+from headstart.recipes import recipe as recipes
+from headstart.report.run_page import write_report
+from headstart.runs.folder import RunFolder
+from headstart.training.loop import train
+from headstart.training.setup import resume, start
 
 SMALL = {
     "task": "segment",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from headstart.report.page import write_report
-from headstart.run import RunFolder
+from headstart.report.run_page import write_report
+from headstart.runs.folder import RunFolder
 
 Opening = Callable[[Path, int], AbstractContextManager[Page]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from headstart.insight.cells import Study
+from headstart.comparison.study import Study
 from headstart.report.study_page import write_study_page
 
 Opening = Callable[[Path, int], AbstractContextManager[Page]]

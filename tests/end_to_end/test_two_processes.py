@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import load_file
 
 import headstart as hs
-from headstart import recipe as recipes
-from headstart.insight.iou import MaskMeasures
-from headstart.insight.measures import Measures
+from headstart.metrics.classification import Measures
+from headstart.metrics.segmentation import MaskMeasures
+from headstart.recipes import recipe as recipes
 
 SMALL = {
     "data.size": 32,

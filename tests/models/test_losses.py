@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from headstart.models.losses import PixelLoss, dice_loss, targets
-from headstart.recipe import Loss
+from headstart.recipes.recipe import Loss
 
 K = 4
 

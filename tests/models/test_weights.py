@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 import headstart as hs
 from headstart.data.decode import read, square
-from headstart.data.views import plain_view
 from headstart.models.backbones import build, features_of, freeze
 from headstart.models.heads import make_head
 from headstart.models.weights import load_weights
-from headstart.recipe import Backbone, Head, Views
+from headstart.recipes.recipe import Backbone, Head, Views
+from headstart.transforms.augment import plain_view
 
 RESNET = "resnet18.tv_in1k"
 LITE = "tf_efficientnet_lite0"

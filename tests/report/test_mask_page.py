@@ -18,17 +18,17 @@ from PIL import Image
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart import recipe as recipes
-from headstart.insight.iou import measure_masks
-from headstart.insight.learned import learn, read_learned
-from headstart.insight.mask_findings import mask_findings
-from headstart.insight.masks import read_mask_answers
+from headstart.analysis.feature_analysis import learn, read_learned
+from headstart.analysis.mask_findings import mask_findings
+from headstart.metrics.segmentation import measure_masks
 from headstart.palette import Palette
-from headstart.report.maps import map_facts
-from headstart.report.mask_pictures import mask_pictures
-from headstart.report.page import write_report
-from headstart.run import RunFolder
-from headstart.shown import write_image, write_mask
+from headstart.recipes import recipe as recipes
+from headstart.report.embedding_view import map_facts
+from headstart.report.mask_images import mask_pictures
+from headstart.report.run_page import write_report
+from headstart.runs.confusion import read_mask_answers
+from headstart.runs.folder import RunFolder
+from headstart.training.mask_snapshots import write_image, write_mask
 
 HOSTILE = "<script>alert('x')</script>\"&é"
 
@@ -181,8 +181,8 @@ def test_it_needs_the_run_folder_alone_and_no_torch(run: RunFolder) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from headstart.report.page import write_report
-from headstart.run import RunFolder
+from headstart.report.run_page import write_report
+from headstart.runs.folder import RunFolder
 write_report(RunFolder.open(Path({str(run.path)!r})))
 assert "torch" not in sys.modules
 """

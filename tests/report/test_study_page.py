@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headstart.insight.cells import Study
-from headstart.insight.results import Results
-from headstart.insight.verdicts import headline
-from headstart.report.study_figures import pareto
+from headstart.comparison.findings import headline
+from headstart.comparison.study import Study
+from headstart.comparison.summary import Results
+from headstart.console.tables import study_table
 from headstart.report.study_page import brief, ends, points, seconds_spent, write_study_page
-from headstart.tables import study_table
+from headstart.report.study_plots import pareto
 
 MadeStudy = Callable[..., Study]
 HOSTILE = "<script>alert('x')</script>\"&é"

@@ -13,14 +13,14 @@ from byol_pytorch import BYOL
 from torch import Tensor, nn
 
 import headstart as hs
-from headstart import recipe as recipes
 from headstart.data.pixels import decode
-from headstart.data.split import training_index
-from headstart.data.views import draw, training_view
-from headstart.look import look
+from headstart.data.splits import training_index
+from headstart.recipes import recipe as recipes
 from headstart.tasks import Batch
 from headstart.tasks.byol import Byol, Likeness, Spread, decay_at
-from headstart.training import start
+from headstart.training.setup import start
+from headstart.training.validate import look
+from headstart.transforms.augment import draw, training_view
 
 Small = Callable[..., recipes.Recipe]
 

@@ -12,11 +12,11 @@ import torch
 from torch.nn import functional as F
 
 import headstart as hs
-from headstart import recipe as recipes
 from headstart.data.pixels import decode
-from headstart.data.split import training_index
-from headstart.data.views import draw, plain_view, training_view
+from headstart.data.splits import training_index
+from headstart.recipes import recipe as recipes
 from headstart.tasks import NO_PIXELS, TASKS, Batch, Task, task_named
+from headstart.transforms.augment import draw, plain_view, training_view
 
 Built = tuple[Task, Batch, int]
 Small = Callable[..., recipes.Recipe]

@@ -15,15 +15,15 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 
 import headstart as hs
-from headstart import recipe as recipes
 from headstart.data.pixels import decode
-from headstart.data.split import training_index
-from headstart.data.views import plain_view
-from headstart.insight.iou import measure_masks
-from headstart.loop import train
-from headstart.run import read_table
+from headstart.data.splits import training_index
+from headstart.files import read_table
+from headstart.metrics.segmentation import measure_masks
+from headstart.recipes import recipe as recipes
 from headstart.tasks import NO_PIXELS, Batch, Task, task_named
-from headstart.training import resume, start
+from headstart.training.loop import train
+from headstart.training.setup import resume, start
+from headstart.transforms.augment import plain_view
 
 Masked = Callable[..., recipes.Recipe]
 

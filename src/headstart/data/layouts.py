@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from headstart.data.csv_index import csv_tables, read_tables, split_tables
 from headstart.data.index import Entry, Index, images_below, make_index, splits_named
-from headstart.data.listing import csv_tables, read_tables, split_tables
 from headstart.data.pairs import find_pairs, pairs_index
 from headstart.errors import HeadstartError
 

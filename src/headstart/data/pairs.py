@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from headstart.data.index import Index, make_index, natural, splits_named
-from headstart.data.palettes import read_palette
+from headstart.data.masks.palette_files import read_palette
 from headstart.errors import HeadstartError
 
 IMAGE_FOLDERS = frozenset(["images", "image", "imgs", "img"])

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from headstart.data.decode import Picture, Resize, Unreadable, framed, read, require_plain, square, upright_size
 from headstart.data.index import Index
-from headstart.data.mask_table import MaskTable, decode_masks
-from headstart.data.store import Notes, make_table, open_table, place_of, read_notes
-from headstart.data.threads import Report, over
+from headstart.data.masks.mask_pixels import MaskTable, decode_masks
+from headstart.data.parallel import Report, over
+from headstart.data.pixel_cache import Notes, make_table, open_table, place_of, read_notes
 from headstart.errors import HeadstartError
-from headstart.recipe import Data
+from headstart.recipes.recipe import Data
 
 VERSION = 1
 """Part of the key: raised when the same file would give other pixels."""

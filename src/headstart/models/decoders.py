@@ -1,6 +1,6 @@
 """What turns a backbone's maps into a class for every pixel: FCN-32s, DeepLabV3 and DeepLabV3+.
 
-Each takes the maps that `headstart.models.segmenters.maps_of` gives, the coarsest last, and the images' height and
+Each takes the maps that `headstart.models.segmentation.maps_of` gives, the coarsest last, and the images' height and
 width, and gives logits, float (B, K, H, W).
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 from torchvision.models.segmentation.fcn import FCNHead
 
-from headstart.recipe import Decoder
+from headstart.recipes.recipe import Decoder
 
 Maps = tuple[Tensor, ...]
 """float (B, D, h, w) each, from fine to coarse."""

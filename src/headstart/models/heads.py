@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from headstart.recipe import Head
+from headstart.recipes.recipe import Head
 
 
 def make_head(features: int, classes: int, settings: Head) -> nn.Sequential:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headstart.recipe import Loss
+from headstart.recipes.recipe import Loss
 
 IGNORED = -100
 """What torch's own losses leave out."""

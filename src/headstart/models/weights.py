@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from timm.models import load_state_dict_from_hf
 from torch import Tensor, nn
 
-from headstart.data.cache import cache_folder
+from headstart.environment import cache_folder
 from headstart.errors import HeadstartError, nearest
-from headstart.recipe import Backbone
+from headstart.recipes.recipe import Backbone
 
 Tensors = dict[str, Tensor]
 Provenance = dict[str, Any]

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from headstart.insight.findings import of_features
-from headstart.insight.iou import MaskMeasures, measure_masks
-from headstart.insight.learned import Learned
-from headstart.insight.mask_findings import Shares, mask_findings
-from headstart.insight.masks import SPECK, MaskAnswers, confused, image_ious, read_mask_answers, worst_and_best
+from headstart.analysis.feature_analysis import Learned
+from headstart.analysis.findings import of_features
+from headstart.analysis.mask_findings import Shares, mask_findings
+from headstart.files import Row
+from headstart.metrics.segmentation import MaskMeasures, measure_masks
 from headstart.palette import Palette
-from headstart.report.figures import as_script
-from headstart.report.mask_figures import hexadecimal, iou_over_epochs, pixel_confusion
-from headstart.report.mask_pictures import Followed, mask_pictures
-from headstart.run import Row, RunFolder, best_epoch
+from headstart.report.mask_images import Followed, mask_pictures
+from headstart.report.mask_plots import hexadecimal, iou_over_epochs, pixel_confusion
+from headstart.report.plots import as_script
+from headstart.runs.confusion import SPECK, MaskAnswers, confused, image_ious, read_mask_answers, worst_and_best
+from headstart.runs.folder import RunFolder, best_epoch
 
 PAIRS = 10
 """Lines in the table of confused pairs."""

@@ -7,15 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from headstart.insight.cells import SETTINGS, Study, read_study
-from headstart.insight.measures import Interval
-from headstart.insight.metric import METRICS
-from headstart.insight.results import Result, Results, said_choice
-from headstart.insight.verdicts import headline, verdicts
-from headstart.insight.worth import percent
-from headstart.report.page import rendered
-from headstart.report.study_figures import over_labels, over_time
-from headstart.run import write_atomically
+from headstart.comparison.findings import headline, verdicts
+from headstart.comparison.label_efficiency import percent
+from headstart.comparison.metric import METRICS
+from headstart.comparison.study import SETTINGS, Study, read_study
+from headstart.comparison.summary import Result, Results, said_choice
+from headstart.files import write_atomically
+from headstart.metrics.classification import Interval
+from headstart.report.run_page import rendered
+from headstart.report.study_plots import over_labels, over_time
 
 
 def write_study_page(folder: Path, results: Results | None = None) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from headstart.errors import HeadstartError, nearest
 from headstart.tasks.byol import Byol
 from headstart.tasks.classify import Classify
-from headstart.tasks.contract import NO_PIXELS, Batch, Seen, Task
 from headstart.tasks.segment import Segment
+from headstart.tasks.task import NO_PIXELS, Batch, Seen, Task
 
 TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify, "segment": Segment}
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from headstart import recipe as recipes
 from headstart.errors import HeadstartError
 from headstart.models.backbones import build, features_of
 from headstart.models.heads import make_mlp
 from headstart.models.weights import Provenance
-from headstart.recipe import Recipe
-from headstart.tasks.contract import Batch, Seen, Task
+from headstart.recipes import recipe as recipes
+from headstart.recipes.recipe import Recipe
+from headstart.tasks.task import Batch, Seen, Task
 
 
 class Byol(Task):

@@ -13,8 +13,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 
 from headstart.models.backbones import build, features_of, freeze
 from headstart.models.heads import make_head, width_into
-from headstart.recipe import Recipe
-from headstart.tasks.contract import Batch, Seen, Task
+from headstart.recipes.recipe import Recipe
+from headstart.tasks.task import Batch, Seen, Task
 
 
 class Classify(Task):

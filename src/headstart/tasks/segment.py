@@ -10,16 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
-from headstart.data.order import Rows
 from headstart.data.pixels import Pixels
+from headstart.data.sampling import Rows
 from headstart.errors import HeadstartError
 from headstart.models.backbones import freeze
 from headstart.models.decoders import AnyDecoder, DeepLabV3, Maps
 from headstart.models.losses import IGNORED, PixelLoss, targets
-from headstart.models.segmenters import Taps, build_segmenter, maps_of
-from headstart.recipe import Recipe
-from headstart.tasks.confusion import Confusion, PixelMean, confusion_of
-from headstart.tasks.contract import Batch, Seen, Task
+from headstart.models.segmentation import Taps, build_segmenter, maps_of
+from headstart.recipes.recipe import Recipe
+from headstart.tasks.segmentation_metrics import Confusion, PixelMean, confusion_of
+from headstart.tasks.task import Batch, Seen, Task
 
 
 class Segment(Task):

@@ -1,0 +1,1 @@
+"""One study: settings compared, with confidence intervals."""

@@ -1,0 +1,170 @@
+"""Following a training: a live table of epochs and a bar with the time left, or plain lines where nobody looks.
+
+Ctrl-C (or SIGTERM) lets the step under way end, saves, and stops; a second one stops at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from headstart.console.tables import epoch_line, epochs_table, study_table
+
+if TYPE_CHECKING:
+    from headstart.comparison.study import Study
+    from headstart.studies.runner import Carrying
+    from headstart.training.setup import Training
+
+REPORT_SHARE = 0.05
+"""At most this share of the training time goes into rewriting the report between epochs."""
+
+
+@contextmanager
+def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the time left; call what it gives with (done, in all). It shows after half a second."""
+    with _progress(console, transient=True) as progress:
+        task = progress.add_task(what, total=None, visible=False)
+        began = time.monotonic()
+
+        def update(done: int, total: int) -> None:
+            visible = time.monotonic() - began > 0.5  # what was done before takes no time, and needs no bar
+            progress.update(task, completed=done, total=total, visible=visible)
+
+        yield update
+
+
+def follow(training: Training, console: Console, report: Callable[[], object]) -> None:
+    """Train to the end, or until somebody asks to stop, showing how it goes; ``report`` rewrites the report."""
+    from headstart.training.loop import Epoch, train
+
+    recipe, stopped = training.recipe, _Stop()
+    costs = [recipe.side(epoch) ** 2 for epoch in range(recipe.train.epochs)]  # a step costs its images' area
+    progress = _progress(console, transient=False)
+    done, step = training.progress.epoch, training.progress.step
+    begun = sum(costs[:done]) * training.steps + (costs[done] * step if step else 0)
+    task = progress.add_task("train", total=sum(costs) * training.steps, completed=begun)
+    reported, took = time.monotonic(), 0.0
+    events = train(training)
+    live = Live(Group(epochs_table(training.progress.rows, recipe), progress), console=console, refresh_per_second=4)
+    with stopped.listening(), _shown(live, console, training):
+        for event in events:
+            if isinstance(event, Epoch):
+                live.update(Group(epochs_table(training.progress.rows, recipe), progress))
+                if not console.is_terminal and training.fabric.is_global_zero:
+                    console.print(epoch_line(event.rows, recipe, event.kept), soft_wrap=True)
+                more = training.progress.epoch < recipe.train.epochs  # the last report is the caller's
+                if more and training.fabric.is_global_zero and took < REPORT_SHARE * (time.monotonic() - reported):
+                    began = time.monotonic()
+                    report()
+                    reported, took = time.monotonic(), time.monotonic() - began
+            else:
+                progress.update(
+                    task, advance=costs[event.epoch], description=f"epoch {event.epoch + 1}/{recipe.train.epochs}"
+                )
+            if stopped.asked:
+                events.close()
+                break
+
+
+@contextmanager
+def _shown(live: Live, console: Console, training: Training) -> Iterator[None]:
+    if not (console.is_terminal and training.fabric.is_global_zero):
+        yield
+        return
+    with live:
+        yield
+
+
+def _progress(console: Console, transient: bool) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
+
+
+@contextmanager
+def study_bar(console: Console, carrying: Carrying, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
+    """One bar for a whole study; ``seconds`` is what each of the trainings that are left is estimated to take.
+
+    Give what it gives the study after each cell: the table so far is shown with it.
+    """
+    from headstart.comparison.metric import METRICS
+    from headstart.comparison.summary import Results
+
+    if seconds:
+        console.print(f"{len(seconds)} trainings to do, about {minutes(sum(seconds.values()))}", highlight=False)
+    else:
+        console.print("nothing left to do: every cell is done", highlight=False)
+    progress = _progress(console, transient=False)
+    task = progress.add_task("study", total=sum(seconds.values()))
+    live = Live(Group(progress), console=console, refresh_per_second=4)
+
+    def done(name: str, share: float) -> None:
+        progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
+
+    def shown(study: Study) -> None:
+        cell = study.cells[-1]
+        if console.is_terminal:
+            live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
+        else:
+            figure = METRICS[study.metric].title
+            said = f"failed: {cell.error}" if cell.each is None else f"{figure} {cell.each.mean():.2%}"
+            text = f"{cell.setting}  {cell.fraction:4.0%} of the labels  seed {cell.seed}  {said}"
+            console.print(f"{text}  ({study.done} of {study.planned} cells)", markup=False, soft_wrap=True)
+
+    carrying.done = done
+    if not console.is_terminal:
+        yield shown
+        return
+    with live:
+        yield shown
+
+
+def minutes(seconds: float) -> str:
+    """``95`` -> ``2 min``; ``7300`` -> ``2 h 2 min``."""
+    whole = max(1, round(seconds / 60))
+    return f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{whole} min"
+
+
+class _Stop:
+    """Whether somebody asked the training to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the first SIGINT or SIGTERM as a wish to stop, and the next as the system would."""
+        before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.getsignal(number)
+                signal.signal(number, self._ask)
+        except ValueError:  # not the main thread: signals are somebody else's business
+            before = {}
+        self._before = before
+        try:
+            yield
+        finally:
+            self._restore()
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

@@ -1,0 +1,1 @@
+"""Dataset checks: broken files, duplicates, contamination, class balance."""

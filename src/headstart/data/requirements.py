@@ -1,0 +1,175 @@
+"""What training demands of its images: of their labels or masks before they are decoded, and of masks after."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headstart.data.decode import Unreadable, opened, upright_size
+from headstart.data.index import UNLABELLED, Index
+from headstart.data.masks.codec import require_mask
+from headstart.data.pairs import waiting_rows, with_classes
+from headstart.errors import HeadstartError
+from headstart.recipes.recipe import Data
+
+if TYPE_CHECKING:  # `check` needs no torch
+    from headstart.data.pixels import Pixels
+
+STRANGE = 0.5
+"""Masks with a larger share of pixels in no colour of their palette are masks of something else."""
+
+
+def require_no_problems(index: Index, root: str) -> None:
+    if index.problems:
+        kind, file = index.problems[0]
+        expected = "a mask for every image, and an image for every mask" if index.masks else "every listed image"
+        more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
+        raise HeadstartError(
+            f"{index.root}: expected {expected}, found {kind}: {file}{more}",
+            f"headstart check {root}",
+        )
+
+
+def require_labels(index: Index, root: str) -> None:
+    if index.masks:
+        raise HeadstartError(
+            f"{index.root}: expected a class for every image, found masks ({index.layout})",
+            f"headstart fit segment-quick {root}",
+        )
+    if UNLABELLED in index.labels:
+        raise HeadstartError(
+            f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
+            f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
+            f" byol-quick {root}",
+        )
+    if len(index.classes) < 2:
+        raise HeadstartError(
+            f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
+            f"headstart check {root}",
+        )
+
+
+def with_masks(index: Index, data: Data, root: str) -> Index:
+    """``index``, with a mask for every image, and two classes at least that count."""
+    if not index.masks:
+        raise HeadstartError(
+            f"{index.root}: expected images with masks, found {index.layout} ({len(index)} images)",
+            f"put masks beside the images, X_mask.png to X_sat.jpg or X.jpg, or in masks/ beside images/: headstart"
+            f" check {root}",
+        )
+    require_no_problems(index, root)
+    index = with_classes(index.without(waiting_rows(index)), data.ignore)
+    if index.palette and not index.palette.names:
+        _require_readable(index, root)
+    if len(index.classes) < 2:
+        ignored = ", ".join(index.palette.names[len(index.classes) :]) if index.palette else ""
+        raise HeadstartError(
+            f"{index.root}: expected masks of at least two classes, found {len(index.classes)}"
+            f" ({', '.join(index.classes) or 'none'}{f'; ignored: {ignored}' if ignored else ''})",
+            f"headstart check {root}",
+        )
+    _require_sizes(index, data, root)
+    return index
+
+
+def _require_sizes(index: Index, data: Data, root: str) -> None:
+    """Raise HeadstartError for a mask of another size than its image, and for an image smaller than a window."""
+    both = [index.root / path for path in (*index.paths, *index.masks)]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        sizes = list(threads.map(upright_size, both))
+    for row, (one, other) in enumerate(zip(sizes[: len(index)], sizes[len(index) :], strict=True)):
+        if one != other and all(one) and all(other):
+            raise HeadstartError(
+                f"{both[row]}: expected an image and a mask of one size, found {one[1]} x {one[0]} pixels, and"
+                f" {other[1]} x {other[0]} in its mask {index.masks[row]}",
+                f"headstart check {root}",
+            )
+    trained = [row for row, split in enumerate(index.splits) if split in ("", "train") and all(sizes[row])]
+    if data.resize != "keep" or not trained:
+        return
+    smallest = min(trained, key=lambda row: min(sizes[row]))
+    height, width = sizes[smallest]
+    if min(height, width) < data.size:
+        raise HeadstartError(
+            f"{both[smallest]}: expected an image of {data.size} x {data.size} pixels at least (data.size, the training"
+            f" window), found {width} x {height}",
+            f"data.size={max(8, min(height, width) // 32 * 32)}",
+        )
+
+
+def require_different_masks(pixels: Pixels) -> None:
+    """Raise HeadstartError where the masks of the training images leave nothing to learn."""
+    index, table = pixels.index, pixels.mask_table
+    rows = index.positions("train")
+    if table is None or not rows:
+        return
+    census = table.census[rows].sum(axis=0)
+    do = f"headstart check {index.root}"
+    if table.outside[rows].sum() > STRANGE * census.sum():
+        share = table.outside[rows].sum() / census.sum()
+        raise HeadstartError(
+            f"{index.root}: expected masks in the colours or numbers of their classes ({', '.join(index.classes)}),"
+            f" found {share:.0%} of their pixels in others",
+            do,
+        )
+    seen = [name for name, pixels in zip(index.classes, census, strict=False) if pixels]
+    if len(seen) < 2:
+        raise HeadstartError(
+            f"{index.root}: expected at least two classes in the masks of the training images, found"
+            f" {', '.join(seen) or 'none'}",
+            do,
+        )
+
+
+def never_trained(pixels: Pixels, rows: NDArray[np.int64]) -> list[str]:
+    """The classes that validation masks hold and those of ``rows``, which are trained on, do not."""
+    if pixels.mask_table is None:
+        return []
+    census = pixels.mask_table.census
+    judged, trained = census[pixels.index.positions("val")].sum(axis=0), census[rows].sum(axis=0)
+    classes = zip(pixels.index.classes, judged, trained, strict=False)  # less those that are ignored
+    return [name for name, there, learnt in classes if there and not learnt]
+
+
+def _require_readable(index: Index, root: str) -> None:
+    """Raise HeadstartError for the first mask that cannot be read."""
+    for mask in index.masks:
+        try:
+            opened(index.root / mask, _read)
+        except Unreadable as error:
+            raise HeadstartError(
+                f"{index.root / mask}: expected a mask, found a file that is {error}", f"headstart check {root}"
+            ) from None
+
+
+def _read(image: Image.Image, content: bytes) -> None:
+    require_mask(image, content)
+    image.load()
+
+
+def require_trained_classes(index: Index, root: str) -> None:
+    trained = index.counts("train")
+    for split, name in (("val", "validation"), ("test", "test")):
+        unknown = [each for each, count in index.counts(split).items() if count and not trained[each]]
+        if unknown:
+            raise HeadstartError(
+                f"{index.root}: expected every class of the {name} images among the training images,"
+                f" found {', '.join(unknown[:5])} only in {name}",
+                f"headstart check {root}",
+            )
+
+
+def require_two_each(index: Index, root: str) -> None:
+    usable = Counter(label for label, split in zip(index.labels, index.splits, strict=True) if split != "test")
+    for label, name in enumerate(index.classes):
+        if usable[label] == 1:
+            raise HeadstartError(
+                f"{index.root}: class {name}: expected at least two images (one is held out), found 1",
+                f"headstart check {root}",
+            )

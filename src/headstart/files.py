@@ -1,0 +1,70 @@
+"""Atomic writes, CSV tables and free file names. No torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import HeadstartError
+
+Row = dict[str, Any]
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write ``content`` to a temporary file beside ``path``, flush it to disk, and rename it to ``path``.
+
+    Raises HeadstartError when the disk is full or the folder cannot be written; ``path`` is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):  # below a file, or on a disk that is read-only, there is nothing to remove
+            temporary.unlink()
+        raise HeadstartError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            f"make room, set permissions or choose another place: df -h {path.parent}",
+        ) from None
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows as CSV text; the header is the union of their keys in order of appearance."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows of a CSV file written by `table`; numbers as numbers, empty cells left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def free_name(parent: Path, stem: str) -> Path:
+    """``parent/stem``, or the first of ``stem-2``, ``stem-3`` ... that does not exist yet."""
+    number = 1
+    while (path := parent / (stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    return path

@@ -1,0 +1,65 @@
+"""An image of any size, whatever file it is in, read a band of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.data.decode import Unreadable, read, upright_size
+from headstart.inference.geotiff import GeoTiff, is_placed, open_geotiff, require_rasterio
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image that is open: a GeoTIFF, or the pixels of any other file."""
+
+    source: GeoTiff | NDArray[np.uint8]
+
+    @property
+    def height(self) -> int:
+        return self.source.height if isinstance(self.source, GeoTiff) else self.source.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.source.width if isinstance(self.source, GeoTiff) else self.source.shape[1]
+
+    def rgb(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Some rows in red, green and blue: uint8 (bottom - top, W, 3). Raises Unreadable for a damaged GeoTIFF."""
+        return self.source.rows(top, bottom) if isinstance(self.source, GeoTiff) else self.source[top:bottom]
+
+    def pixels(self, top: int, bottom: int) -> Tensor:
+        """The same rows, as a network is given them: uint8 (3, bottom - top, W)."""
+        return torch.from_numpy(np.ascontiguousarray(self.rgb(top, bottom).transpose(2, 0, 1)))
+
+
+@contextmanager
+def open_scene(file: Path) -> Iterator[Scene]:
+    """An image file. A GeoTIFF stays on the disk; any other is decoded, three bytes a pixel.
+
+    Raises Unreadable for a file that gives no picture, and HeadstartError where rasterio is needed and missing.
+    """
+    if is_placed(file):
+        require_rasterio(file)
+        with open_geotiff(file) as image:
+            yield Scene(image)
+    else:
+        yield Scene(np.array(read(file).rgb))
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    """Height and width of an image, from the file's first bytes; (0, 0) where it has none."""
+    if not is_placed(file):
+        return upright_size(file)
+    require_rasterio(file)
+    try:
+        with open_geotiff(file) as image:
+            return image.height, image.width
+    except Unreadable:
+        return 0, 0

@@ -1,0 +1,39 @@
+"""Mean IoU as a mean over images, so that what is said of accuracies can be said of it.
+
+Mean IoU is no mean over images: it is a function of the pixels counted over the whole set. Give image i the weight w_i
+in these counts, all 1 as things are. The infinitesimal jackknife (Jaeckel 1972, *The infinitesimal jackknife*, Bell
+Laboratories; Efron 1982, *The jackknife, the bootstrap and other resampling plans*, chapter 6) has its pseudo-values
+
+    psi_i = mIoU + N dmIoU/dw_i,    dmIoU/dw_i = 1/K sum_c (I_ci - IoU_c U_ci) / U_c
+
+with I_ci the intersection and U_ci the union of class c in image i, I_c and U_c their sums over the images, IoU_c =
+I_c / U_c, and K the classes with U_c > 0. A ratio does not change when all weights are multiplied, so the derivatives
+add up to 0 and the mean of the pseudo-values is mIoU, exactly. Their spread over sqrt(N) is its standard error, and the
+mean of resampled pseudo-values is its bootstrap to first order. It is first order only: of a class that few images
+show, an IoU in other images can lie further off than this says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from headstart.metrics.classification import Floats
+
+
+def pseudo_values(confusion: ArrayLike) -> Floats:
+    """(N,) figures whose mean is the mean IoU of N images, from their pixels by (class, predicted class), (N, K, K).
+
+    Ignored pixels are counted nowhere. A class that is neither shown nor predicted in any image is not in the mean; one
+    that is absent from some images pulls at nothing there. Raises ValueError where no pixel was counted at all.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    if counts.ndim != 3 or counts.shape[1] != counts.shape[2] or not counts.sum():
+        raise ValueError(f"expected pixels by image, class and predicted class, found the shape {counts.shape}")
+    both = np.diagonal(counts, axis1=1, axis2=2)
+    either = counts.sum(axis=1) + counts.sum(axis=2) - both
+    known = either.sum(axis=0) > 0
+    both, either = both[:, known], either[:, known]
+    union = either.sum(axis=0)
+    iou = both.sum(axis=0) / union
+    return np.asarray(iou.mean() + len(counts) * ((both - iou * either) / union).mean(axis=1))

@@ -1,0 +1,140 @@
+"""How good masks are, from the confusion matrix of each image: intersection over union, Dice, pixel accuracy.
+
+A matrix is int (K, K): pixels by true class (row) and predicted class (column), pixels that do not count left out.
+The figures of a set are of the sum of its matrices, so that a class's pixels are counted over all images before
+anything is divided. A class that is neither in the truth nor predicted is undefined (nan), and in no mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headstart.metrics.classification import Floats, Interval, resampled
+
+
+@dataclass(frozen=True)
+class MaskClass:
+    """One class of the masks."""
+
+    name: str
+    iou: Interval | None
+    """Intersection over union (Jaccard 1912); None where the class is neither in the truth nor predicted."""
+    dice: float | None
+    """2 TP / (2 TP + FP + FN), as IoU."""
+    pixels: int
+    """Pixels that are of the class."""
+    predicted: int
+    """Pixels that were taken for it."""
+
+
+@dataclass(frozen=True)
+class MaskMeasures:
+    """All measures of the masks of N images."""
+
+    images: int
+    miou: Interval
+    """Mean IoU of the classes that have one."""
+    accuracy: Interval
+    """Share of the pixels whose class is right."""
+    mean_dice: float
+    per_class: tuple[MaskClass, ...]
+    undefined: tuple[str, ...]
+    """The classes that are neither in the truth nor predicted."""
+    confusion: tuple[tuple[int, ...], ...]
+    """Row: the class it is; column: the class it was taken for; pixels of all images."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def iou(confusion: ArrayLike) -> Floats:
+    """IoU of each class, float (..., K), from matrices (..., K, K); nan where it is undefined."""
+    right, true, predicted = _parts(confusion)
+    return _divided(right, true + predicted - right)
+
+
+def dice(confusion: ArrayLike) -> Floats:
+    """Dice's coefficient (F1) of each class, as `iou`."""
+    right, true, predicted = _parts(confusion)
+    return _divided(2 * right, true + predicted)
+
+
+def mean_iou(confusion: ArrayLike) -> Floats:
+    """The mean over the classes that have an IoU, float (...), from matrices (..., K, K); nan where none has."""
+    return _mean(iou(confusion))
+
+
+def pixel_accuracy(confusion: ArrayLike) -> Floats:
+    """Share of the pixels whose class is right, float (...); nan where none counts."""
+    right, true, _ = _parts(confusion)
+    return _divided(right.sum(axis=-1), true.sum(axis=-1))
+
+
+def measure_masks(confusions: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0) -> MaskMeasures:
+    """All measures of N images' matrices, int (N, K, K), N > 0; the intervals are over images (bootstrap)."""
+    each = np.asarray(confusions, dtype=np.int64)
+    count, k = len(each), len(classes)
+    if each.shape != (count, k, k) or not count:
+        raise ValueError(f"expected matrices of shape (N, {k}, {k}), N > 0, found {each.shape}")
+    whole, flat = each.sum(axis=0), each.reshape(count, k * k).astype(np.float64)
+    drawn = np.concatenate([draws @ flat for draws in resampled(count, resamples, seed)]).reshape(-1, k, k)
+    drawn_iou = iou(drawn)
+    ious, dices = iou(whole), dice(whole)
+    per_class = tuple(
+        MaskClass(
+            name=name,
+            iou=None if np.isnan(ious[i]) else _interval(ious[i], drawn_iou[:, i]),
+            dice=None if np.isnan(dices[i]) else float(dices[i]),
+            pixels=int(whole[i].sum()),
+            predicted=int(whole[:, i].sum()),
+        )
+        for i, name in enumerate(classes)
+    )
+    return MaskMeasures(
+        images=count,
+        miou=_interval(_mean(ious), _of_the_same(drawn_iou, ~np.isnan(ious))),
+        accuracy=_interval(pixel_accuracy(whole), pixel_accuracy(drawn)),
+        mean_dice=float(_mean(dices)),
+        per_class=per_class,
+        undefined=tuple(each.name for each in per_class if each.iou is None),
+        confusion=tuple(tuple(row) for row in whole.tolist()),
+    )
+
+
+def _parts(confusion: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Of each class, (..., K): pixels that are right, that are of it, that were taken for it."""
+    pixels = np.asarray(confusion, dtype=np.float64)
+    return np.diagonal(pixels, axis1=-2, axis2=-1), pixels.sum(axis=-1), pixels.sum(axis=-2)
+
+
+def _divided(some: Floats, all_: Floats) -> Floats:
+    shares: Floats = np.divide(some, all_, out=np.full(np.shape(all_), np.nan), where=all_ > 0)
+    return shares
+
+
+def _mean(values: Floats) -> Floats:
+    """Over the last axis, nan left out; nan where nothing else is left."""
+    some = ~np.isnan(values)
+    return _divided(np.where(some, values, 0).sum(axis=-1), some.sum(axis=-1).astype(np.float64))
+
+
+def _of_the_same(drawn: Floats, classes: NDArray[np.bool_]) -> Floats:
+    """Means over the same classes as those of the whole set, of resamples that have them all, where some have.
+
+    A rare class lies in few images. Resamples that draw none of these leave it out of their mean, which is then of
+    another measure, and mostly far above.
+    """
+    whole = ~np.isnan(drawn[:, classes]).any(axis=1)
+    return _mean(drawn[whole] if whole.any() else drawn)
+
+
+def _interval(value: NDArray[np.float64] | float, drawn: Floats) -> Interval:
+    """``value`` between the quantiles of what was drawn, less the resamples that left the class out."""
+    defined = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
+    return Interval(float(value), float(low), float(high))

@@ -1,0 +1,27 @@
+"""The weights of a run: `weights/best.safetensors` and `weights/last.safetensors`, written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from headstart.errors import HeadstartError
+from headstart.runs.folder import RunFolder
+
+
+def save_weights(run: RunFolder, name: str, weights: Mapping[str, Tensor]) -> None:
+    """Write tensors to ``weights/NAME.safetensors``."""
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
+    run.write(f"weights/{name}.safetensors", save(plain, metadata={"format": "pt"}))
+
+
+def read_weights(run: RunFolder, name: str = "best") -> dict[str, Tensor]:
+    """The tensors of ``weights/NAME.safetensors``. Raises HeadstartError for a file that is damaged or missing."""
+    path = run.path / "weights" / f"{name}.safetensors"
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise HeadstartError(f"{path}: cannot be read ({error})", f"headstart fit --resume {run.path}") from None

@@ -1,0 +1,1 @@
+"""Recipes: what an experiment depends on, except the images."""

@@ -1,0 +1,224 @@
+"""A recipe: everything an experiment depends on except the images, in one file.
+
+A recipe holds settings only. It is TOML on disk and a frozen pydantic model in code; a field that is
+misspelt, of the wrong type or out of range is an error that names the field, wherever it was written.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from headstart.errors import HeadstartError, nearest
+from headstart.recipes.schema import (
+    Backbone,
+    Byol,
+    Data,
+    Decoder,
+    Expect,
+    Head,
+    Insight,
+    Keep,
+    Loss,
+    Optimizer,
+    Part,
+    Probe,
+    Schedule,
+    Train,
+    Validation,
+    Views,
+)
+
+__all__ = [
+    "Backbone", "Byol", "Data", "Decoder", "Expect", "Head", "Insight", "Keep", "Loss", "Optimizer", "Part", "Probe",
+    "Recipe", "Schedule", "Train", "Validation", "Views", "build", "load", "override", "read_overrides", "shipped",
+    "source",
+]  # fmt: skip
+
+
+class Recipe(Part):
+    """One experiment, complete."""
+
+    name: str
+    description: str = ""
+    task: str = "classify"
+    """What is learnt: a name in `headstart.tasks.TASKS`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Everything random follows from this number."""
+    data: Data = Data()
+    views: Views = Views()
+    second_views: Views | None = None
+    """For tasks that compare two views of an image: the second one, when it is made by other rules than the first."""
+    backbone: Backbone = Backbone()
+    probe: Probe = Probe()
+    head: Head = Head()
+    decoder: Decoder = Decoder()
+    loss: Loss = Loss()
+    byol: Byol = Byol()
+    train: Train = Train()
+    val: Validation = Validation()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    keep: Keep = Keep()
+    insight: Insight = Insight()
+    expect: Expect | None = None
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Recipe:
+        if any(side > self.data.size for side in self.views.sizes):
+            raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
+        if self.second_views is not None and self.second_views.sizes:
+            raise ValueError(f"second_views.sizes: expected none (views.sizes holds), found {self.second_views.sizes}")
+        least = min(self.views.sizes, default=self.data.size)
+        for name, views in (("views", self.views), ("second_views", self.second_views)):
+            if views is not None and views.blur and views.blur_kernel // 2 >= least:
+                raise ValueError(f"{name}.blur_kernel: expected less than {2 * least}, found {views.blur_kernel}")
+        if any(epoch > self.train.epochs for epoch in self.insight.epochs):
+            raise ValueError(f"insight.epochs: expected 1 to {self.train.epochs}, found {self.insight.epochs}")
+        if self.probe.method == "logistic" and (self.backbone.train or self.head.hidden or self.train.epochs > 1):
+            raise ValueError(
+                "probe.method logistic: expected a frozen backbone, no hidden layer and one epoch"
+                f" (backbone.train=false head.hidden=[] train.epochs=1), found backbone.train={self.backbone.train}"
+                f" head.hidden={list(self.head.hidden)} train.epochs={self.train.epochs}"
+            )
+        return self
+
+    def looked_at(self) -> tuple[int, ...]:
+        """The epochs (from 0) after which features are stored, in order."""
+        last = self.train.epochs
+        return tuple(sorted({epoch - 1 for epoch in self.insight.epochs or (1, math.ceil(last / 2), last)}))
+
+    def side(self, epoch: int) -> int:
+        """Side of the training images in one epoch (from 0), in pixels; in the last epoch it is the last size."""
+        sizes = self.views.sizes or (self.data.size,)
+        return sizes[math.ceil((epoch + 1) * len(sizes) / self.train.epochs) - 1]
+
+    def to_toml(self) -> str:
+        """The complete recipe, every default written out."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with headstart."""
+    folder = resources.files("headstart.recipes") / "shipped"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def source(name_or_file: str) -> str:
+    """The TOML text of a shipped recipe (by name) or of a recipe file (by path)."""
+    if name_or_file in shipped():
+        return (resources.files("headstart.recipes") / "shipped" / f"{name_or_file}.toml").read_text(encoding="utf-8")
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise HeadstartError(
+            f"recipe {name_or_file}: expected a shipped recipe or a .toml file, found neither;"
+            f" nearest: {nearest(name_or_file, shipped())}",
+            "headstart recipe ls",
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HeadstartError(f"recipe {path}: cannot be read ({error})", "headstart recipe cp quick my.toml") from None
+
+
+def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by name or path, with overrides such as ``{"train.epochs": 5}`` laid over it.
+
+    Raises HeadstartError, naming the field, for an unknown field, a wrong type or a value out of range.
+    """
+    text = source(name_or_file)
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise HeadstartError(
+            f"recipe {name_or_file}: expected TOML, found an error: {error}", "headstart recipe show quick"
+        ) from None
+    fields.setdefault("name", Path(name_or_file).stem)
+    return build(fields, overrides, where=name_or_file)
+
+
+def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, where: str = "recipe") -> Recipe:
+    """A Recipe from plain fields and overrides by dotted name; ``where`` begins the line of an error."""
+    merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields.items()}
+    for name, value in (overrides or {}).items():
+        _lay_over(merged, name, value)
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error.errors()[0], where) from None
+
+
+def override(recipe: Recipe, overrides: Mapping[str, Any] | None) -> Recipe:
+    """``recipe`` with overrides laid over it."""
+    return build(recipe.model_dump(exclude_none=True), overrides) if overrides else recipe
+
+
+def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """``a.b=value`` as typed on a command line; a value is read as TOML, and as plain text when it is not TOML."""
+    overrides = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise HeadstartError(f"{text}: expected field=value, found no '='", "headstart fit --help")
+        try:
+            overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[name.strip()] = value
+    return overrides
+
+
+def _lay_over(fields: dict[str, Any], name: str, value: Any) -> None:
+    *parts, last = name.split(".")
+    for part in parts:
+        inner = fields.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise HeadstartError(f"{name}: {part} is a value, not a table", "headstart recipe show quick")
+        fields = inner
+    fields[last] = value
+
+
+def _explain(error: ErrorDetails, where: str) -> HeadstartError:
+    """pydantic's first complaint, in one line that names the field, what was expected and what was found."""
+    path = [str(part) for part in error["loc"]]
+    field = ".".join(path)
+    show = "headstart recipe show quick"
+    if error["type"] == "extra_forbidden":
+        known = _fields_of(path[:-1])
+        return HeadstartError(f"{where}: unknown field {field}; nearest: {nearest(path[-1], known)}", show)
+    message = error["msg"].removeprefix("Value error, ")
+    if not field:
+        return HeadstartError(f"{where}: {message}", show)
+    found = "nothing" if error["type"] == "missing" else repr(error["input"])
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):  # too few: what is there says more
+        field, found = ".".join(path[:-1]), repr(error["input"])
+    expected = _expected(error["type"], field, message)
+    return HeadstartError(f"{where}: field {field}: expected {expected}, found {found}", show)
+
+
+def _expected(kind: str, field: str, message: str) -> str:
+    """What pydantic asked for, in the words of the recipe rather than of Python."""
+    if kind == "model_type":
+        return f"a table of fields ({', '.join(_fields_of(field.split('.')))})"
+    if field in ("views.mean", "views.std"):
+        return "three numbers"
+    if kind == "tuple_type":
+        return "a list of names" if field in ("data.ignore", "insight.masks") else "a list of numbers"
+    return message.replace("Input should be ", "").replace("Field required", "a value")
+
+
+def _fields_of(path: Iterable[str]) -> list[str]:
+    """The fields that the table at ``path`` may hold."""
+    part: type[BaseModel] = Recipe
+    for name in path:
+        annotation = part.model_fields[name].annotation
+        annotation = next(iter(getattr(annotation, "__args__", ())), annotation)  # of `Views | None`, Views
+        part = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Expect
+    return list(part.model_fields)

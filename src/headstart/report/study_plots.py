@@ -1,0 +1,141 @@
+"""The study's figures, as plotly's JSON: its metric over labels, and over compute time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from headstart.comparison.metric import METRICS
+from headstart.comparison.summary import Result, Results
+from headstart.report.plots import BLUE, GREY, ORANGE, drawn
+from headstart.report.run_page import duration
+
+PURPLE = "#8a63b8"
+STYLE = {
+    "A": (GREY, "solid", "square"),
+    "B": (BLUE, "solid", "circle"),
+    "C": (ORANGE, "solid", "circle"),
+    "D": (BLUE, "dash", "circle-open"),
+    "E": (ORANGE, "dash", "circle-open"),
+    "F": (PURPLE, "solid", "diamond"),
+    "G": (GREY, "dot", "square-open"),
+}
+"""Colour: where the weights come from; broken: frozen."""
+TIMES = (1, 10, 60, 600, 3600, 36_000, 360_000, 3_600_000)
+NAMES = ("1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "100 h", "1000 h")
+
+
+def over_labels(results: Results) -> str:
+    """A line per setting, with the band of its 95 % intervals; whiskers where there is a single point."""
+    figure = go.Figure()
+    for setting in sorted(results.study.settings):
+        lines = results.of(setting)
+        if not lines:
+            continue
+        colour, dash, symbol = STYLE[setting]
+        x, y = [each.labels for each in lines], [each.score.value for each in lines]
+        if len(lines) > 1:
+            figure.add_scatter(
+                x=[*x, *reversed(x)],
+                y=[*(each.score.high for each in lines), *(each.score.low for each in reversed(lines))],
+                fill="toself",
+                fillcolor=_pale(colour),
+                line={"width": 0},
+                mode="lines",
+                legendgroup=setting,
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 2.5},
+            marker={"symbol": symbol, "size": 8, "color": colour},
+            error_y=_whiskers(lines, colour) if len(lines) == 1 else None,
+            customdata=[[each.score.low, each.score.high, each.seeds] for each in lines],
+            hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}), %{x:,} labels"
+            ", seeds: %{customdata[2]}",
+            name=f"{setting} {lines[0].what.phrase}",
+            legendgroup=setting,
+        )
+    labels = sorted({each.labels for each in results.lines})
+    figure.update_xaxes(
+        title_text="labelled training images (logarithmic)",
+        type="log",
+        tickmode="array",
+        tickvals=labels,
+        ticktext=[f"{n:,}" for n in labels],
+    )
+    figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
+    return drawn(figure, height=460)
+
+
+def over_time(results: Results, fraction: float) -> str:
+    """The metric over the time to get one model with ``fraction`` of the labels; the line is the Pareto front."""
+    lines = sorted(results.at(fraction), key=lambda each: each.seconds)
+    figure = go.Figure()
+    front = pareto(lines)
+    figure.add_scatter(
+        x=[_time(each) for each in front],
+        y=[each.score.value for each in front],
+        mode="lines",
+        line={"shape": "hv", "dash": "dot", "color": GREY},
+        name="nothing is better in less time",
+        hoverinfo="skip",
+    )
+    for each in lines:
+        colour, _, symbol = STYLE[each.setting]
+        figure.add_scatter(
+            x=[_time(each)],
+            y=[each.score.value],
+            mode="markers+text",
+            marker={"symbol": symbol, "size": 12, "color": colour, "line": {"width": 2, "color": colour}},
+            error_y=_whiskers([each], colour),
+            text=[f"<b>{each.setting}</b>"],
+            textposition="top right",
+            hovertext=f"pre-training {duration(each.seconds_pretrain or 0)}, choosing {duration(each.seconds_tune)},"
+            f" training {duration(each.seconds_train)}",
+            hovertemplate="%{y:.1%}; %{hovertext}",
+            name=f"{each.setting} {each.what.phrase}",
+        )
+    figure.update_xaxes(
+        title_text="time to pre-train, choose and train one model (logarithmic)",
+        type="log",
+        tickmode="array",
+        tickvals=TIMES,
+        ticktext=NAMES,
+    )
+    figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
+    return drawn(figure, height=400)
+
+
+def pareto(lines: Sequence[Result]) -> list[Result]:
+    """Those that no other beats in as little time, quickest first."""
+    front: list[Result] = []
+    for each in sorted(lines, key=lambda each: (each.seconds, -each.score.value)):
+        if not front or each.score.value > front[-1].score.value:
+            front.append(each)
+    return front
+
+
+def _time(line: Result) -> float:
+    """Never 0, which a logarithm cannot show."""
+    return max(line.seconds, 0.1)
+
+
+def _whiskers(lines: Sequence[Result], colour: str) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [each.score.high - each.score.value for each in lines],
+        "arrayminus": [each.score.value - each.score.low for each in lines],
+        "color": colour,
+        "thickness": 1.5,
+    }
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.13)"

@@ -1,0 +1,1 @@
+"""The run folder: a module per artifact, writer beside reader. No torch."""

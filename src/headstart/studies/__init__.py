@@ -1,0 +1,1 @@
+"""Studies: many trials and one table."""

@@ -1,0 +1,237 @@
+"""What a study is to carry out: the recipe of every cell, every pre-training and every choice of a learning rate."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from headstart.comparison.metric import MetricName
+from headstart.comparison.study import SETTINGS
+from headstart.data.splits import offered, training_index
+from headstart.errors import HeadstartError
+from headstart.recipes.recipe import Data, Recipe, load, override
+
+SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
+NEEDS = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
+"""Settings whose backbone starts from weights, and which."""
+WAVES = ("DG", "E", "ABCF")
+"""The cheap cells come first, so that there is a table from the first minutes."""
+LEARNING_RATES = (1 / 3, 1.0, 3.0)
+"""What the recipe's learning rate is multiplied by where it is chosen."""
+TUNING = 1 / 3
+"""Share of the epochs that a choice of the learning rate takes."""
+
+FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""Label fractions of a study, unless others are asked for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid, and what its cells are made from."""
+
+    data: str
+    """The labelled images."""
+    out: Path
+    """The study's folder."""
+    recipe: Recipe
+    """What every cell is made from; its weights are the supervised ones unless there is a corpus."""
+    pretraining: Recipe
+    """Self-supervised pre-training."""
+    settings: str
+    fractions: tuple[float, ...]
+    seeds: tuple[int, ...]
+    tuned: bool = True
+    """Choose each setting's learning rate, or its probe's L2 strength, on training images."""
+    unlabelled: str | None = None
+    """Images for self-supervised pre-training; None: the training images, without their labels."""
+    corpus: str | None = None
+    """Labelled images for supervised pre-training."""
+    asked: tuple[Recipe, Recipe] | None = None
+    """`recipe` and `pretraining` as they were asked for, where a budget has shortened them since."""
+
+    @property
+    def masks(self) -> bool:
+        """Whether the images have masks, and a class is learnt for every pixel."""
+        return self.recipe.task == "segment"
+
+    @property
+    def metric(self) -> MetricName:
+        """What the settings are compared by, and learning rates are chosen by."""
+        return "miou" if self.masks else "accuracy"
+
+    def waves(self) -> Iterator[tuple[int, str]]:
+        """(seed, settings) in the order in which they are carried out: seeds in rounds, the cheap settings first."""
+        for seed in self.seeds:
+            for wave in WAVES:
+                settings = "".join(setting for setting in wave if setting in self.settings)
+                if settings:
+                    yield seed, settings
+
+    def cells(self) -> Iterator[tuple[str, float, int]]:
+        """(setting, fraction, seed) of every cell."""
+        return itertools.product(self.settings, self.fractions, self.seeds)
+
+    def pretrainings(self) -> list[str]:
+        """The kinds of weights that must be made before the cells that need them."""
+        needed = {NEEDS[setting] for setting in self.settings if setting in NEEDS}
+        if CONTINUED in needed:
+            needed.add(SUPERVISED)
+        return [
+            kind
+            for kind in (SUPERVISED, SELF_SUPERVISED, CONTINUED)
+            if kind in needed and not (kind == SUPERVISED and self.corpus is None)
+        ]
+
+    def tuned_settings(self) -> list[str]:
+        """The settings whose learning rate is chosen."""
+        return [each for each in self.settings if self.tuned and (self.masks or not SETTINGS[each].frozen)]
+
+    def folder(self, kind: str) -> Path:
+        """Where the run of a pre-training goes."""
+        return self.out / "pretrained" / kind
+
+    def cell_folder(self, setting: str, fraction: float, seed: int) -> Path:
+        return self.out / "cells" / cell_name(setting, fraction, seed)
+
+    def weights(self, setting: str) -> str:
+        """What the backbone of a setting starts from, as a recipe says it."""
+        kind = NEEDS.get(setting)
+        if kind is None:
+            return "none"
+        return self.recipe.backbone.weights if kind == SUPERVISED and self.corpus is None else str(self.folder(kind))
+
+    def cell(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
+        """The recipe of one cell; ``lr`` is the chosen learning rate."""
+        frozen = SETTINGS[setting].frozen
+        changes: dict[str, Any] = {
+            "name": cell_name(setting, fraction, seed),
+            "description": f"{SETTINGS[setting].phrase}, {fraction:.0%} of the labels",
+            "seed": seed,
+            "data.labels": fraction,
+            "backbone.weights": self.weights(setting),
+            "backbone.train": not frozen,
+            "insight.pictures": False,
+        }
+        if self.masks:  # no epoch is chosen, and no neighbours are looked for
+            changes |= {"keep.metric": "last", "insight.sample": 0, "insight.epochs": []}
+            changes |= {"optimizer.lr": lr or self.recipe.optimizer.lr}
+            changes |= {"probe.method": "steps"} if frozen else {}
+        elif not self.tuned:  # one recipe for all: the epoch is the recipe's choice, and judged by cross-fitting
+            changes["insight.epochs"] = list(range(1, self.recipe.train.epochs + 1))
+        elif frozen:
+            changes |= {"probe.method": "logistic", "head.hidden": [], "train.epochs": 1, "views.sizes": []}
+            changes |= {"keep.metric": "last", "insight.epochs": []}
+        else:
+            changes |= {"keep.metric": "last", "optimizer.lr": lr or self.recipe.optimizer.lr}
+            changes["insight.epochs"] = self.recipe.insight.epochs or [self.recipe.train.epochs]  # what the table reads
+        return override(self.recipe, changes)
+
+    def tunings(self, setting: str) -> dict[float, tuple[Path, Recipe]]:
+        """Learning rate -> the run that tries it, judged on training images that it does not train on."""
+        base = self.cell(setting, 1.0, self.seeds[0])
+        epochs = math.ceil(TUNING * base.train.epochs)
+        tried = {}
+        for factor in LEARNING_RATES:
+            lr = float(f"{base.optimizer.lr * factor:.2g}")
+            changes = {"optimizer.lr": lr, "train.epochs": epochs, "data.judge_on": "training", "insight.sample": 0}
+            name = f"{setting}-lr{lr:g}"
+            recipe = override(base, {**changes, "name": name, "insight.epochs": [epochs]})
+            tried[lr] = (self.out / "tuning" / name, recipe)
+        return tried
+
+    def pretrain(self, kind: str) -> tuple[Recipe, str]:
+        """The recipe of a pre-training, and the images that it is of."""
+        common = {"name": f"{kind}-pretraining", "insight.pictures": False}
+        base = self.recipe
+        if kind == SUPERVISED:
+            assert self.corpus is not None
+            scratch = {"backbone.weights": "none", "keep.metric": "last", "data.apart_from": self.data}
+            return override(self._of_corpus, {**common, **scratch}), self.corpus
+        changes: dict[str, Any] = {
+            "backbone.name": base.backbone.name,
+            "backbone.weights": self.weights("B") if kind == CONTINUED else "none",
+            "views.mean": list(base.views.mean),
+            "views.std": list(base.views.std),
+            "data.val_fraction": base.data.val_fraction,  # the same images must be held out as in the cells
+            "data.skip_unreadable": base.data.skip_unreadable,
+        }
+        if base.data.group is not None:
+            changes["data.group"] = base.data.group
+        if self.masks:  # without its masks the data may say otherwise what is held out
+            changes["data.apart_from"] = self.data
+        if self.unlabelled is None:
+            return override(self.pretraining, {**common, **changes}), self.data
+        return override(self.pretraining, {**common, **changes, "data.apart_from": self.data}), self.unlabelled
+
+    @cached_property
+    def _of_corpus(self) -> Recipe:
+        """The cells' recipe; for a corpus with a class per image in the place of masks, `quick` with their backbone."""
+        assert self.corpus is not None
+        if not self.masks or offered(self.corpus, self.recipe.data) == "mask":
+            return self.recipe
+        base = self.recipe
+        changes = {
+            "backbone.name": base.backbone.name,
+            "views.mean": list(base.views.mean),
+            "views.std": list(base.views.std),
+            "data.skip_unreadable": base.data.skip_unreadable,
+            "train.precision": base.train.precision,
+        }
+        return load("quick", changes)
+
+
+def cell_name(setting: str, fraction: float, seed: int) -> str:
+    """What the run of a cell is called, its folder too."""
+    return f"{setting}-{fraction:g}-seed{seed}"
+
+
+def require_sound(plan: Plan) -> None:
+    """Raise HeadstartError for a plan that cannot be carried out as it stands."""
+    again = "headstart study --help"
+    unknown = [setting for setting in plan.settings if setting not in SETTINGS]
+    if unknown or not plan.settings or len(set(plan.settings)) < len(plan.settings):
+        raise HeadstartError(
+            f"--settings: expected letters of {''.join(SETTINGS)}, each once, found {plan.settings or 'none'}", again
+        )
+    bad = [fraction for fraction in plan.fractions if not 0 < fraction <= 1]
+    if bad or not plan.fractions:
+        raise HeadstartError(f"--labels: expected shares above 0 and up to 1, found {bad or 'none'}", again)
+    if not plan.seeds:
+        raise HeadstartError("--seeds: expected at least 1, found 0", again)
+    if plan.pretraining.task != "byol":
+        raise HeadstartError(
+            f"--pretraining {plan.pretraining.name}: expected a recipe with task = byol, found {plan.pretraining.task}",
+            "headstart recipe ls",
+        )
+    wanting = [setting for setting in plan.settings if NEEDS.get(setting) in (SUPERVISED, CONTINUED)]
+    if wanting and plan.corpus is None and plan.recipe.backbone.weights == "none":
+        raise HeadstartError(
+            f"setting {wanting[0]}: expected supervised weights, found backbone.weights none in {plan.recipe.name} and"
+            " no --corpus",
+            "headstart study DATA --corpus FOLDER, or backbone.weights=imagenet-lite",
+        )
+
+
+def possible_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
+    """The usual label fractions that leave every class of ``data`` an image, or of images with masks two."""
+    if recipe.task == "segment":
+        count = len(training_index(data, recipe.data, "mask").positions("train"))
+        return tuple(fraction for fraction in FRACTIONS if fraction * count >= 1.5)
+    index = training_index(data, recipe.data)
+    fewest = min(index.counts("train").values())
+    return tuple(fraction for fraction in FRACTIONS if fraction * fewest >= 0.5)
+
+
+def usual_recipe(data: str) -> str:
+    """The recipe of the cells for this data, unless another is asked for."""
+    return "segment-quick" if offered(data, Data()) == "mask" else "quick"
+
+
+def usual_pretraining(recipe: Recipe) -> str:
+    """The recipe of self-supervised pre-training that goes with the cells', unless another is asked for."""
+    return "byol-tiles" if recipe.task == "segment" else "byol-quick"

@@ -1,0 +1,114 @@
+"""What came of one cell of a study, read from its run folder, and what comes of guessing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.comparison.intervals import Honest, crossfit
+from headstart.comparison.study import Cell
+from headstart.data.pixels import Pixels
+from headstart.errors import HeadstartError
+from headstart.metrics.classification import measure
+from headstart.metrics.neighbors import knn_right, neighbours
+from headstart.metrics.pseudo_values import pseudo_values
+from headstart.runs.confusion import read_mask_answers
+from headstart.runs.features import Features, read_features
+from headstart.runs.folder import RunFolder
+from headstart.runs.predictions import read_answers
+from headstart.studies.plan import Plan
+
+
+def read_cell(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | None) -> Cell:
+    """The cell of a finished run, judged on the images of ``split``; ``lr`` is the chosen learning rate.
+
+    Where the recipe chose its epoch by these very images, the answers are those of cross-fitting: each image is judged
+    by the epoch that the other half of them chose. Of masks no epoch is chosen.
+    """
+    chosen = {"lr": lr} if lr is not None else {}
+    if run.recipe.probe.method == "logistic":
+        chosen = {"l2": 1 / run.probe["C"]}
+    return Cell(
+        setting=setting,
+        fraction=run.recipe.data.labels,
+        labels=run.data["images_trained_on"],
+        seed=run.recipe.seed,
+        chosen=chosen,
+        tried=tuple(plan.tunings(setting)) if "lr" in chosen else (),
+        images_seen=sum(row["images"] for row in run.metrics if row["split"] == "train"),
+        **({"scores": pseudo_values(_confusion(run, plan, split))} if plan.masks else _of_answers(run, plan, split)),
+    )
+
+
+def _confusion(run: RunFolder, plan: Plan, split: str) -> NDArray[np.int64]:
+    """Pixels of each image that judges by class and predicted class, (N, K, K)."""
+    if split == "test":
+        from headstart.inference.evaluate_masks import evaluate_masks
+        from headstart.inference.predict import load
+
+        return evaluate_masks(load(run), run, plan.data, "test").confusion
+    kept = read_mask_answers(run)
+    assert kept is not None  # a finished run has them
+    return kept.confusion
+
+
+def _of_answers(run: RunFolder, plan: Plan, split: str) -> dict[str, Any]:
+    """What the answers of a classifier say: the fields of `Cell` that are theirs."""
+    labels, probabilities = _answers(run, plan, split)
+    right, optimism = probabilities.argmax(axis=1) == labels, None
+    features = read_features(run)
+    if split == "val" and len(features.epochs) > 1 and run.recipe.keep.metric != "last":
+        honest = _crossfitted(features, run)
+        right, optimism = honest.right, honest.optimism
+    ece = measure(labels, probabilities, run.classes, resamples=1).ece.value
+    return {"right": right, "ece": ece, "knn": _knn(features), "optimism": optimism}
+
+
+def _answers(run: RunFolder, plan: Plan, split: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and probabilities of the kept weights on the images that judge."""
+    if split == "test":
+        from headstart.inference.predict import evaluate, load
+
+        answer = evaluate(load(run), run, plan.data, "test")
+        return answer.labels, answer.probabilities.astype(np.float64)
+    kept = read_answers(run)
+    assert kept is not None  # a finished run has them
+    return kept.labels, kept.probabilities
+
+
+def _crossfitted(features: Features, run: RunFolder) -> Honest:
+    val = np.flatnonzero(features.splits == "val")
+    labels = features.labels[val]
+    p = np.stack([each.probabilities[val] for each in features.epochs])
+    likelihood = np.maximum(p[:, np.arange(len(val)), labels], np.finfo(np.float32).tiny)
+    metric = "val_accuracy" if run.recipe.keep.metric == "val_accuracy" else "val_loss"
+    return crossfit(-np.log(likelihood), p.argmax(axis=2) == labels, metric)  # type: ignore[arg-type]
+
+
+def _knn(features: Features) -> float | None:
+    """kNN accuracy of the last epoch's features: validation images among the training images looked at."""
+    val, train = (np.flatnonzero(features.splits == split) for split in ("val", "train"))
+    if len(train) < 2:
+        return None
+    seen = features.epochs[-1].features
+    near = neighbours(seen[val], seen[train])
+    return float(knn_right(near, features.labels[train], features.labels[val]).mean())
+
+
+def guessing(pixels: Pixels, split: str) -> float:
+    """The accuracy of always answering the commonest class of a split, or the mean IoU of painting all with it.
+
+    Raises HeadstartError where every pixel is ignored.
+    """
+    if pixels.index.masks:
+        shares = pixels.shares(split).values()
+        if not any(shares):
+            raise HeadstartError(
+                f"{pixels.index.root}: expected pixels to judge by, found none that count in the {split} masks",
+                f"headstart check {pixels.index.root}",
+            )
+        return max(shares) / sum(share > 0 for share in shares)
+    counts = pixels.index.counts(split).values()
+    return max(counts) / sum(counts)

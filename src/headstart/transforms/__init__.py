@@ -1,0 +1,1 @@
+"""uint8 batches to augmented, normalized float batches."""

@@ -1,0 +1,75 @@
+"""A study of masks speaks of mean IoU wherever one of classes speaks of accuracy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from headstart.comparison.findings import headline, verdicts
+from headstart.comparison.intervals import average
+from headstart.comparison.study import Study
+from headstart.comparison.summary import Results, table_rows
+from headstart.console.tables import study_table
+from headstart.report.study_page import study_page
+from headstart.report.study_plots import over_labels, over_time
+
+MadeStudy = Callable[..., Study]
+
+
+@pytest.fixture
+def results(made_study: MadeStudy) -> Results:
+    return Results(made_study(masks=True, right={"G": 0.12}))
+
+
+def test_the_figures_are_those_of_the_pseudo_values(results: Results) -> None:
+    line = results.get("B", 0.25)
+    assert line is not None
+    scores = np.array([cell.scores for cell in results.study.at("B", 0.25)])
+    assert line.score == average(scores)
+    assert line.worth is not None
+
+
+def test_columns_have_its_name_and_none_are_of_answers(results: Results) -> None:
+    rows = table_rows(results)
+    assert {"miou", "miou_low", "miou_high", "difference_to_a"} < rows[0].keys()
+    assert not {"accuracy", "ece", "knn", "optimism"} & rows[0].keys()
+    console = Console(width=110)
+    with console.capture() as captured:
+        console.print(study_table(results))
+    assert captured.get().split("worth")[0].split() == ["setting", "labels", "mean", "IoU", "minus", "A"]
+    assert "knn" not in captured.get()
+
+
+def test_sentences_figures_and_page_say_mean_iou(results: Results) -> None:
+    page = study_page(results, "runs/study").decode()
+    text = " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
+    said = [headline(results), *verdicts(results), over_labels(results), over_time(results, 1.0), text]
+    for each in said:
+        assert not re.search(r"accura|are right|\bhead\b|ECE|kNN|answering", each), each
+    assert ": a mean IoU of " in said[0]
+    assert "a decoder on frozen random weights (G) reaches" in " ".join(said)
+    assert "painting everything with the commonest class 20.0 %" in " ".join(said)
+    assert "Mean IoU over labels" in text
+    assert "decoder only" in text
+
+
+def test_equals_have_the_same(made_study: MadeStudy) -> None:
+    study = made_study("AB", masks=True, fractions=(1.0,), seeds=(0,))
+    a, b = study.cells
+    same = study.model_copy(update={"cells": (a, b.model_copy(update={"scores": a.scores}))})
+    assert "Cannot tell A from B with 400 validation images: their mean IoU is the same." in " ".join(
+        verdicts(Results(same))
+    )
+
+
+def test_the_page_has_as_many_columns_in_every_row(made_study: MadeStudy, tmp_path: Path) -> None:
+    for masks in (False, True):
+        page = study_page(Results(made_study(masks=masks, skip=lambda s, *_: s == "E")), "runs/study").decode()
+        table = re.findall(r'<table id="cells".*?</table>', page, flags=re.DOTALL)[0]
+        counts = {len(re.findall(r"<t[dh][ >]", row)) for row in re.findall(r"<tr.*?</tr>", table, flags=re.DOTALL)}
+        assert counts == {10 if masks else 12}

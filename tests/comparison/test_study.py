@@ -1,0 +1,119 @@
+"""A study survives its file, and a broken file is said to be one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.comparison.study import SETTINGS, Cell, Study, read_study
+from headstart.errors import HeadstartError
+
+MadeStudy = Callable[..., Study]
+
+
+def test_the_settings_are_the_design_s() -> None:
+    assert list(SETTINGS) == list("ABCDEFG")
+    assert [each.letter for each in SETTINGS.values() if each.frozen] == ["D", "E", "G"]
+    assert [each.letter for each in SETTINGS.values() if each.pretraining == "none"] == ["A", "G"]
+
+
+def test_a_study_survives_its_file(made_study: MadeStudy, tmp_path: Path) -> None:
+    study = made_study(fail=lambda *place: place == ("E", 0.25, 1), environment={"device": "cpu"})
+    (tmp_path / "study.json").write_text(study.to_json())
+    again = read_study(tmp_path / "study.json")
+    assert again.to_json() == study.to_json()
+    for one, two in zip(study.cells, again.cells, strict=True):
+        assert (one.right is None) == (two.right is None)
+        assert one.right is None or (two.right is not None and np.array_equal(one.right, two.right))
+    assert (again.planned, again.done, len(again.failed), again.images) == (63, 62, 1, 400)
+
+
+def test_pseudo_values_survive_the_file_to_the_last_digit(made_study: MadeStudy, tmp_path: Path) -> None:
+    study = made_study("AB", masks=True, fail=lambda *place: place == ("A", 0.25, 1))
+    (tmp_path / "study.json").write_text(study.to_json())
+    again = read_study(tmp_path / "study.json")
+    assert again.metric == "miou"
+    assert again.images == 400
+    for one, two in zip(study.cells, again.cells, strict=True):
+        assert one.each is None if two.each is None else np.array_equal(one.each, two.each)
+
+
+def test_a_study_of_before_there_were_masks_is_read(made_study: MadeStudy, tmp_path: Path) -> None:
+    facts = json.loads(made_study("A").to_json())
+    del facts["metric"]
+    for each in facts["cells"]:
+        del each["scores"]
+    (tmp_path / "study.json").write_text(json.dumps(facts))
+    study = read_study(tmp_path / "study.json")
+    assert study.metric == "accuracy"
+    assert study.cells[0].each is not None
+    assert set(study.cells[0].each) == {0.0, 1.0}
+
+
+def cell(**changes: object) -> Cell:
+    facts: dict[str, object] = {"setting": "A", "fraction": 0.5, "labels": 10, "seed": 0, "right": [True, False]}
+    return Cell(**(facts | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"setting": "H"}, "expected one of A, B"),
+        ({"right": None}, "either `right` .* or an `error`"),
+        ({"error": "failed"}, "either `right` .* or an `error`"),
+        ({"scores": [0.5, 0.4]}, "either `right` .* or an `error`"),
+        ({"right": None, "scores": [0.5, np.nan]}, "one number for each"),
+        ({"right": None, "scores": []}, "one number for each"),
+        ({"right": "0120"}, "a text of 0 and 1"),
+        ({"right": [0.5, 1.0]}, "expected bools"),
+        ({"right": [[True]]}, "one bool for each of at least one image"),
+        ({"right": ""}, "one bool for each of at least one image"),
+        ({"fraction": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        cell(**changes)
+
+
+def test_a_cell_s_answers_cannot_be_changed_and_are_a_copy() -> None:
+    right = np.array([True, False])
+    made = cell(right=right)
+    right[0] = False
+    assert made.right is not None
+    assert made.right.tolist() == [True, False]
+    with pytest.raises(ValueError, match="read-only"):
+        made.right[0] = False
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([cell(seed=7)], "not of the grid"),
+        ([cell(fraction=0.1)], "not of the grid"),
+        ([cell(), cell()], "there twice"),
+        ([cell(), cell(seed=1, right=[True])], "the same held-out images"),
+        ([cell(right=None, scores=[0.4, 0.5])], "not of a study by accuracy"),
+    ],
+)
+def test_cells_that_do_not_fit_the_grid_are_refused(cells: list[Cell], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Study(data="d", classes=2, commonest=0.5, settings=("A",), fractions=(0.5,), seeds=(0, 1), cells=tuple(cells))
+
+
+def test_a_missing_or_broken_file_is_an_error_that_names_it(made_study: MadeStudy, tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    with pytest.raises(HeadstartError, match=r"study\.json: expected a study, found"):
+        read_study(path)
+    path.write_text("{")
+    with pytest.raises(HeadstartError, match=r"study\.json: expected a study of this version"):
+        read_study(path)
+    facts = json.loads(made_study().to_json())
+    facts["cells"][3]["right"] = "01x"
+    path.write_text(json.dumps(facts))
+    with pytest.raises(HeadstartError, match=r"cells\.3\.right"):
+        read_study(path)

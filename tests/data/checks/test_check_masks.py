@@ -1,0 +1,177 @@
+"""`check` finds the faults that were put into masks, names their files, and counts pixels as one would by hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from headstart.cli.main import app
+from headstart.data.checks.check import Health, check
+from headstart.data.checks.issues import Finding
+
+SIDE = 40
+GROUND, TREE, HOUSE = (255, 255, 0), (0, 255, 0), (0, 255, 255)
+CLASSES = "name,r,g,b\nground,255,255,0\ntree,0,255,0\nhouse,0,255,255\nunknown,0,0,0\n"
+
+
+@pytest.fixture
+def pairs(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Eight real images, six to train on, under masks that are ground at the left, tree, and house in the last rows."""
+    root = tmp_path / "pairs"
+    for number, image in enumerate(sorted((shared_data("aerial") / "train").glob("*_sat.jpg"))[:8]):
+        for kind in ("images", "masks"):
+            (root / split_of(number) / kind).mkdir(parents=True, exist_ok=True)
+        with Image.open(image) as picture:
+            picture.crop((0, 0, SIDE, SIDE)).save(root / split_of(number) / "images" / f"{number}.jpg")
+        draw(root, number)
+    (root / "class_dict.csv").write_text(CLASSES)
+    return root
+
+
+def split_of(number: int) -> str:
+    return "train" if number < 6 else "val"
+
+
+def draw(root: Path, number: int, house: int = 4, strange: tuple[int, int, int] | None = None) -> str:
+    """The mask of image ``number`` with so many rows of house, and a square of ten pixels a side in another colour."""
+    mask = np.zeros((SIDE, SIDE, 3), np.uint8)
+    mask[:, :20], mask[:, 20:] = GROUND, TREE
+    mask[SIDE - house :] = HOUSE
+    if strange is not None:
+        mask[:10, :10] = strange
+    name = f"{split_of(number)}/masks/{number}.png"
+    Image.fromarray(mask).save(root / name)
+    return name
+
+
+def found(health: Health, kind: str) -> Finding:
+    """The one finding of a kind."""
+    those = [each for each in health.findings if each.kind == kind]
+    assert len(those) == 1, [(each.kind, each.message) for each in health.findings]
+    return those[0]
+
+
+def test_sound_pairs_are_clean_and_their_pixels_counted(pairs: Path) -> None:
+    draw(pairs, 0, strange=(0, 0, 0))
+    health = check(pairs)
+    assert (health.status, health.split, health.images) == (0, "given", {"train": 6, "val": 2})
+    assert health.classes == ("ground", "tree", "house")
+    assert health.counts["val"] == {"ground": 2, "tree": 2, "house": 2}
+    area = SIDE * SIDE
+    half = 20 * (SIDE - 4)
+    counted = 6 * area - 100
+    expected = {"ground": (6 * half - 100) / counted, "tree": 6 * half / counted, "house": 6 * 4 * SIDE / counted}
+    assert health.shares["train"] == pytest.approx(expected)
+    assert health.left_out == pytest.approx({"train": 100 / (6 * area), "val": 0})
+    assert health.to_name is None
+    assert json.loads(json.dumps(health.to_json()))["shares"]["train"]["tree"] == pytest.approx(expected["tree"])
+
+
+def test_colours_of_no_class_are_counted_and_their_files_named(pairs: Path) -> None:
+    files = (draw(pairs, 1, strange=(255, 0, 0)), draw(pairs, 7, strange=(255, 0, 0)))
+    health = check(pairs)
+    finding = found(health, "outside the palette")
+    assert (finding.severity, finding.files, health.status) == ("warning", files, 1)
+    assert "200 pixels (1.6 %) of 2 masks in colours of no class (#ff0000)" in finding.message
+
+
+def test_blurred_masks_are_a_note(pairs: Path) -> None:
+    mask = pairs / draw(pairs, 2)
+    with Image.open(mask) as picture:
+        picture.save(mask.with_suffix(".jpg"), quality=85)
+    mask.unlink()
+    finding = found(check(pairs), "blurred")
+    assert (finding.severity, finding.files) == ("note", ("train/masks/2.jpg",))
+
+
+def test_a_class_that_is_only_in_validation_is_a_warning_with_its_name(pairs: Path) -> None:
+    for number in range(6):
+        draw(pairs, number, house=0)
+    health = check(pairs)
+    finding = found(health, "class missing")
+    assert (finding.severity, health.status) == ("warning", 1)
+    assert finding.message.startswith("class house: in 2 images of val, in none of train")
+    assert finding.files == ("val/images/6.jpg", "val/images/7.jpg")
+
+
+def test_classes_that_are_never_seen_or_not_judged(pairs: Path) -> None:
+    (pairs / "class_dict.csv").write_text(CLASSES + "lake,0,0,255\n")
+    for number in (6, 7):
+        draw(pairs, number, house=0)
+    told = [each.message for each in check(pairs).findings if each.kind == "class missing"]
+    assert told == ["class house: in no mask of val", "class lake: in no mask"]
+
+
+def test_the_same_image_on_both_sides_is_a_leak(pairs: Path) -> None:
+    shutil.copy(pairs / "train" / "images" / "0.jpg", pairs / "val" / "images" / "7.jpg")
+    health = check(pairs)
+    assert found(health, "duplicate leak").files == ("train/images/0.jpg", "val/images/7.jpg")
+    assert health.status == 1
+
+
+def test_a_mask_of_another_size_is_named_with_its_image(pairs: Path) -> None:
+    mask = pairs / draw(pairs, 3)
+    with Image.open(mask) as picture:
+        picture.crop((0, 0, 30, 20)).save(mask)
+    finding = found(check(pairs), "size differs")
+    assert finding.sets == (("train/images/3.jpg", "train/masks/3.png"),)
+    assert "train/masks/3.png: 30 x 20, its image 40 x 40 pixels" in finding.message
+
+
+def test_an_image_that_exif_turns_has_the_size_that_it_is_seen_in(pairs: Path) -> None:
+    image, mask = pairs / "train" / "images" / "4.jpg", pairs / draw(pairs, 4)
+    with Image.open(image) as picture, Image.open(mask) as drawn:
+        exif = picture.getexif()
+        exif[0x0112] = 6
+        picture.crop((0, 0, 40, 20)).save(image, exif=exif)
+        drawn.crop((0, 0, 20, 40)).save(mask)
+    assert check(pairs).status == 0
+
+
+def test_masks_of_0_and_255_are_told(pairs: Path) -> None:
+    (pairs / "class_dict.csv").unlink()
+    (pairs / "classes.txt").write_text("land\nhouse\n")
+    for file in pairs.rglob("*.png"):
+        with Image.open(file) as picture:
+            house = (np.asarray(picture) == HOUSE).all(axis=2)
+        Image.fromarray(np.where(house, 255, 0).astype(np.uint8)).save(file)
+    health = check(pairs)
+    assert found(health, "0 and 255").message == "masks of 0 and 255 only: read as two classes, land and house"
+    assert health.status == 0
+    assert health.shares["val"] == pytest.approx({"land": 0.9, "house": 0.1})
+
+
+def test_classes_without_names_are_written_down_to_be_named_once(pairs: Path) -> None:
+    """The file that is written, filled in and renamed as is said, names the classes; it is never overwritten."""
+    (pairs / "class_dict.csv").unlink()
+    before = sorted(pairs.rglob("*"))
+    assert found(check(pairs), "no names").severity == "warning"
+    assert sorted(pairs.rglob("*")) == before, "only the command writes"
+    answer = CliRunner().invoke(app, ["check", str(pairs)])
+    file = pairs / "class_dict.found.csv"
+    assert answer.exit_code == 1
+    assert f"mv {file} {pairs / 'class_dict.csv'}" in answer.stderr.replace("\n", " ")
+    assert file.read_text() == "name,r,g,b\n#00ff00,0,255,0\n#00ffff,0,255,255\n#ffff00,255,255,0\n"
+    file.write_text(file.read_text().replace("#00ff00", "tree").replace("#00ffff", "house").replace("#ffff00", "bare"))
+    named = file.read_text()
+    assert CliRunner().invoke(app, ["check", str(pairs)]).exit_code == 1
+    assert file.read_text() == named
+    file.rename(pairs / "class_dict.csv")
+    health = check(pairs)
+    assert (health.status, health.classes) == (0, ("tree", "house", "bare"))
+
+
+def test_what_is_told_in_a_terminal(pairs: Path) -> None:
+    draw(pairs, 0, strange=(0, 0, 0))
+    answer = CliRunner().invoke(app, ["check", str(pairs)], env={"COLUMNS": "120"})
+    assert answer.exit_code == 0
+    assert "layout   train, val: pairs in images and masks" in answer.stdout
+    for cell in ("train pixels (images)", "45.00% (2)", "left out", "1.04%"):
+        assert cell in answer.stdout, cell

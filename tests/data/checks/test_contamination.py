@@ -1,0 +1,49 @@
+"""Images that others are judged by are found in a pool, whatever became of them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.checks.contamination import leaks
+from headstart.data.layouts import scan
+from headstart.data.pixels import Pixels, decode
+from headstart.data.splits import hold_out, training_index
+from headstart.recipes.recipe import Data
+
+SETTINGS = Data(size=64)
+
+
+def decoded(folder: Path) -> Pixels:
+    return decode(hold_out(scan(folder), 0.2), SETTINGS)
+
+
+def test_copies_and_look_alikes_of_held_out_images_are_found_and_nothing_else(photos: Path, tmp_path: Path) -> None:
+    held_out = decode(training_index(str(photos), SETTINGS), SETTINGS)
+    val = held_out.index.positions("val")
+    secret = [photos / held_out.index.paths[row] for row in val]
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for place, file in enumerate(secret[:3]):
+        shutil.copy(file, pool / f"copy {place}.jpg")
+    for place, file in enumerate(secret[3:6]):
+        with Image.open(file) as picture:
+            picture.resize((picture.width * 3 // 4, picture.height * 3 // 4)).save(
+                pool / f"again {place}.jpg", quality=60
+            )
+    innocent = [photos / held_out.index.paths[row] for row in held_out.index.positions("train")]
+    for place, file in enumerate(innocent):
+        shutil.copy(file, pool / f"other {place}.jpg")
+    looked = decode(scan(pool), SETTINGS)
+    looked = replace(looked, index=replace(looked.index, splits=("train",) * len(looked.index)))
+    found = {looked.index.paths[row] for row in leaks(looked, held_out, np.array(val))}
+    assert found == {f"{kind} {i}.jpg" for kind in ("copy", "again") for i in range(3)}
+
+
+def test_a_folder_does_not_leak_into_its_own_split(photos: Path) -> None:
+    pixels = decoded(photos)
+    assert leaks(pixels, pixels, np.array(pixels.index.positions("val"))) == []

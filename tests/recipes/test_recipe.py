@@ -1,0 +1,166 @@
+"""Recipes: complete, strict, and the same after a trip to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import headstart as hs
+from headstart.models.backbones import build, image_statistics
+from headstart.recipes import recipe as recipes
+from headstart.runs.folder import best_epoch
+from headstart.tasks import TASKS
+from headstart.training.optimizer import lr_factor, make_optimizer, set_lr
+
+every_recipe = pytest.mark.parametrize("name", recipes.shipped())
+
+
+@every_recipe
+def test_a_shipped_recipe_loads_and_survives_a_trip_to_disk(name: str, tmp_path: Path) -> None:
+    recipe = recipes.load(name)
+    assert recipe.name == name
+    assert recipe.description
+    (tmp_path / "copy.toml").write_text(recipe.to_toml())
+    assert recipes.load(str(tmp_path / "copy.toml")) == recipe
+
+
+@every_recipe
+def test_a_shipped_recipe_builds_and_normalises_as_its_weights_expect(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipe.task in TASKS
+    assert build(recipe.backbone.name).training
+    assert (recipe.views.mean, recipe.views.std) == image_statistics(recipe.backbone.name)
+
+
+def test_the_report_s_models_differ_in_their_weights_alone() -> None:
+    a, b = recipes.load("resnet18-scratch"), recipes.load("resnet18-pretrained")
+    assert (a.backbone.weights, b.backbone.weights) == ("none", "imagenet")
+    told = {"name", "description", "expect", "backbone"}
+    assert a.model_dump(exclude=told) == b.model_dump(exclude=told)
+    assert (a.expect and a.expect.value, b.expect and b.expect.value) == (0.646, 0.8628)
+
+
+def test_the_report_s_schedule_is_its_formula() -> None:
+    """epoch/30 below 30, 1 - (epoch - 30)/(100 - 30) after."""
+    recipe = recipes.load("resnet18-scratch")
+    for epoch in range(100):
+        formula = epoch / 30 if epoch < 30 else 1 - (epoch - 30) / (100 - 30)
+        for step in (0, 7, 703):
+            assert lr_factor(recipe.schedule, 100, epoch, step, 704) == pytest.approx(formula, abs=1e-12)
+
+
+def test_cosine_per_step_is_torch_s() -> None:
+    """Against CosineAnnealingLR, at the middle of each step."""
+    schedule = recipes.Schedule(name="cosine", warmup=0.0, per="step")
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2 * 5 * 4)
+    for half in range(2 * 5 * 4):
+        if half % 2:
+            epoch, step = divmod(half // 2, 4)
+            assert lr_factor(schedule, 5, epoch, step, 4) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-6)
+        optimizer.step()
+        theirs.step()
+
+
+def test_warm_up_rises_and_never_a_step_without_learning() -> None:
+    schedule = recipes.Schedule(name="cosine", warmup=0.2, per="step")
+    factors = [lr_factor(schedule, 5, epoch, step, 10) for epoch in range(5) for step in range(10)]
+    assert factors[:10] == sorted(factors[:10])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert min(factors) > 0
+    assert max(factors) <= 1
+
+
+def test_weight_decay_spares_vectors_under_adamw_and_the_head_has_its_own_rate() -> None:
+    network = nn.ModuleDict({"backbone": nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), "head": nn.Linear(3, 2)})
+    settings = recipes.Optimizer(name="adamw", lr=0.1, weight_decay=0.5, head_lr_factor=10)
+    optimizer = make_optimizer(network, settings)
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    named = {name: found[id(parameter)] for name, parameter in network.named_parameters()}
+    assert named["backbone.0.weight"] == (0.1, 0.5)
+    assert named["backbone.1.weight"] == named["backbone.0.bias"] == (0.1, 0.0)
+    assert named["head.weight"] == (1.0, 0.5)
+    set_lr(optimizer, 0.5)
+    assert sorted({group["lr"] for group in optimizer.param_groups}) == [0.05, 0.5]
+
+
+def test_overrides_are_read_as_toml_and_else_as_text() -> None:
+    words = ["train.epochs=7", "backbone.weights=runs/a b", "head.hidden=[4, 2]", "data.skip_unreadable=true"]
+    recipe = recipes.load("quick", recipes.read_overrides(words))
+    assert (recipe.train.epochs, recipe.backbone.weights) == (7, "runs/a b")
+    assert (recipe.head.hidden, recipe.data.skip_unreadable) == ((4, 2), True)
+
+
+def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
+    recipe = recipes.load("quick", {"data.size": 64, "views.sizes": [32, 48, 64], "train.epochs": 7})
+    assert [recipe.side(epoch) for epoch in range(7)] == [32, 32, 48, 48, 64, 64, 64]
+    short = recipes.override(recipe, {"train.epochs": 2})
+    assert [short.side(epoch) for epoch in range(2)] == [48, 64], "the last epoch is at the last size"
+    with pytest.raises(hs.HeadstartError, match=r"views\.sizes: expected none above data\.size"):
+        recipes.load("quick", {"data.size": 32, "views.sizes": [48]})
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            {"train": 5},
+            "field train: expected a table of fields (epochs, batch, same_steps, label_smoothing, precision), found 5",
+        ),
+        ({"expect": "0.9"}, "field expect: expected a table of fields (metric, value, source), found '0.9'"),
+        ({"expect.metric": "val_accuracy"}, "field expect.value: expected a value, found nothing"),
+        ({"views.mean": [0.5]}, "field views.mean: expected three numbers, found [0.5]"),
+        ({"views.std": [0.5, 0.5, 0.5, 0.5]}, "field views.std: expected three numbers, found [0.5, 0.5, 0.5, 0.5]"),
+        ({"views.mean": 0.5}, "field views.mean: expected three numbers, found 0.5"),
+        ({"views.mean": ["a", 1, 2]}, "field views.mean.0: expected a valid number, found 'a'"),
+        ({"views.sizes": 32}, "field views.sizes: expected a list of numbers, found 32"),
+        ({"data.ignore": "unknown"}, "field data.ignore: expected a list of names, found 'unknown'"),
+    ],
+)
+def test_what_was_expected_is_said_in_plain_words(override: dict[str, object], said: str) -> None:
+    with pytest.raises(hs.HeadstartError) as caught:
+        recipes.load("quick", override)
+    assert caught.value.problem == f"quick: {said}"
+
+
+def test_views_that_cannot_be_made_are_refused() -> None:
+    for changes, words in (
+        ({"views.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
+        ({"views.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the least and the greatest"),
+        ({"views.zoom": [2.0, 1.0]}, "zoom: expected the least and the greatest"),
+        ({"views.blur": 0.5, "views.blur_kernel": 63, "data.size": 31}, r"views\.blur_kernel: expected less than 62"),
+        ({"second_views.sizes": [32]}, r"second_views\.sizes: expected none"),
+        ({"second_views.solarise": 0.1}, r"unknown field second_views\.solarise; nearest: solarize"),
+        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; nearest: decay"),
+    ):
+        with pytest.raises(hs.HeadstartError, match=words):
+            recipes.load("byol-quick", changes)
+
+
+def test_the_report_s_byol_is_what_it_states() -> None:
+    """Section 2.1: byol-pytorch's defaults but for the crop, batches of 100, Adam at 1e-4."""
+    recipe = recipes.load("byol-resnet50")
+    assert (recipe.byol.projection, recipe.byol.hidden, recipe.byol.decay) == (256, 4096, 0.99)
+    assert (recipe.train.batch, recipe.optimizer.name, recipe.optimizer.lr) == (100, "adam", 1e-4)
+    assert (recipe.data.size, recipe.data.resize, recipe.views.crop) == (128, "crop", 1.0)
+    views, told = recipe.views, ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "flip", "blur")
+    assert [getattr(views, name) for name in told] == [0.3, 0.8, 0.8, 0.2, 0.0, 0.2, 0.5, 0.2]
+    assert (views.blur_kernel, views.blur_sigma) == (3, (1.0, 2.0))
+
+
+def test_the_paper_s_two_views_differ_in_blur_and_solarisation_alone() -> None:
+    recipe = recipes.load("byol")
+    one, two = recipe.views.model_dump(), recipe.second_views and recipe.second_views.model_dump()
+    assert two is not None
+    assert {k: (v, two[k]) for k, v in one.items() if v != two[k]} == {"blur": (1.0, 0.1), "solarize": (0.0, 0.2)}
+
+
+def test_the_best_epoch_is_by_the_metric_that_is_kept() -> None:
+    values = ((0, 0.9, 0.5), (1, 0.2, 0.6), (2, 0.4, 0.7), (3, 0.5, 0.1))
+    rows = [{"epoch": e, "split": "val", "loss": loss, "accuracy": accuracy} for e, loss, accuracy in values]
+    assert [best_epoch(rows, keep) for keep in ("val_loss", "val_accuracy", "last", "loss")] == [1, 2, 3, 1]
+    assert best_epoch([], "last") is None

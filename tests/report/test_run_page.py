@@ -1,0 +1,196 @@
+"""The report says what the run folder holds, whatever the folder holds."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+import headstart as hs
+from headstart.analysis.feature_analysis import read_learned
+from headstart.analysis.findings import findings
+from headstart.metrics.classification import measure
+from headstart.recipes import recipe as recipes
+from headstart.report.embedding_view import colours, map_facts
+from headstart.report.run_page import confused_pairs, duration, write_report
+from headstart.runs.folder import RunFolder
+from headstart.runs.predictions import read_answers
+
+HOSTILE = "<script>alert('x')</script>\"&é"
+
+
+@pytest.fixture
+def run(trained: tuple[Path, Path], tmp_path: Path) -> RunFolder:
+    """A copy of a finished run, to change."""
+    return RunFolder.open(shutil.copytree(trained[0], tmp_path / "run"))
+
+
+def text(run: RunFolder) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def visible(page: str) -> str:
+    """What a reader sees: no scripts, no styles, no tags, one space between words."""
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
+
+
+def test_the_headline_is_the_kept_epoch_s_accuracy(run: RunFolder) -> None:
+    accuracy = hs.Run(run.path).accuracy
+    page = visible(text(run))
+    assert f"{accuracy:.2%} of 12 validation images are right" in page
+    answers = read_answers(run)
+    assert answers is not None
+    interval = measure(answers.labels, answers.probabilities, run.classes).accuracy
+    assert f"between {interval.low:.2%} and {interval.high:.2%}" in page
+    assert "always the commonest class 33.33%" in page
+
+
+def test_it_needs_the_run_folder_alone_and_no_torch(run: RunFolder) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from headstart.report.run_page import write_report
+from headstart.runs.folder import RunFolder
+write_report(RunFolder.open(Path({str(run.path)!r})))
+assert "torch" not in sys.modules
+"""
+    shutil.rmtree(run.path / "weights")
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_nothing_is_loaded_from_elsewhere(run: RunFolder) -> None:
+    page = re.sub(r"<script>.*?</script>", "", text(run), flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']+""", page)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_hostile_names_stay_text(run: RunFolder) -> None:
+    """A class, a file and a recipe whose names are HTML."""
+    data, predictions = run.data, run.predictions
+    data["classes"][0] = HOSTILE
+    data["counts"] = {split: dict(zip(data["classes"], c.values(), strict=True)) for split, c in data["counts"].items()}
+    data["root"] = HOSTILE
+    run.write_json("data.json", data)
+    renamed = [
+        {
+            ("probability_" + HOSTILE if k == "probability_dress" else k): (HOSTILE if v == "dress" else v)
+            for k, v in row.items()
+        }
+        | {"filename": HOSTILE + ".jpg"}
+        for row in predictions
+    ]
+    run.write_table("predictions.csv", renamed)
+    looked = [{k: HOSTILE if v == "dress" else v for k, v in row.items()} for row in run.looked_at]
+    run.write_table("features/images.csv", [row | {"filename": HOSTILE + ".jpg"} for row in looked])
+    run.write("recipe.toml", run.recipe.model_copy(update={"name": HOSTILE, "description": HOSTILE}).to_toml().encode())
+    page = text(run)
+    assert "<script>alert" not in page
+    assert "\\u003cscript" in page or "&amp;lt;script" in page or "\\u0026lt;script" in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
+
+
+def test_a_run_without_epochs_predictions_or_thumbnails_has_a_page(
+    photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe], run: RunFolder
+) -> None:
+    (run.path / "thumbnails.zip").unlink()
+    assert "no picture" in text(run) or "every validation image is right" in text(run)
+    (run.path / "predictions.csv").unlink()
+    (run.path / "metrics.csv").unlink()
+    page = text(run)
+    assert "No epoch has ended yet" in page
+    assert '<meta http-equiv="refresh"' in page
+    assert f"headstart fit --resume {run.path}" in page
+
+
+def test_a_finished_page_does_not_load_itself_again(run: RunFolder) -> None:
+    assert 'http-equiv="refresh"' not in text(run)
+
+
+def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:
+    expect = recipes.Expect(metric="val_accuracy", value=0.8628, source="the report")
+    run.write("recipe.toml", run.recipe.model_copy(update={"expect": expect}).to_toml().encode())
+    assert "to expect 86.28%" in visible(text(run))
+
+
+def test_a_broken_table_is_an_error_that_names_it(run: RunFolder) -> None:
+    rows = run.predictions
+    del rows[0]["probability_hat"]
+    run.write_table("predictions.csv", rows)
+    with pytest.raises(hs.HeadstartError, match=r"predictions\.csv: expected a label and a probability"):
+        write_report(run)
+
+
+def test_findings_and_the_measures_of_each_epoch_are_on_the_page(run: RunFolder) -> None:
+    learned, _ = read_learned(run) or pytest.fail("nothing was learned")
+    page = visible(text(run))
+    for each in learned.epochs:
+        assert each.val.knn is not None
+        assert f"{each.epoch} 12 validation {each.val.accuracy.value:.2%} {each.val.loss.value:.3f}" in page
+    said = findings(run.metrics, run.recipe.keep.metric, learned)
+    assert said
+    assert all(sentence in page for sentence in said)
+
+
+def test_a_run_of_twelve_hundred_classes_is_mapped_and_drawn(run: RunFolder) -> None:
+    """Classes are cheap to invent: the three that there are, and others that no image is of."""
+    data = run.data
+    data["classes"] += [f"class {i}" for i in range(1197)]
+    data["counts"] = {s: {**dict.fromkeys(data["classes"], 0), **c} for s, c in data["counts"].items()}
+    run.write_json("data.json", data)
+    for file in (run.path / "features").glob("*.safetensors"):
+        tensors = load_file(file)
+        tensors["probabilities"] = np.pad(tensors["probabilities"], ((0, 0), (0, 1197)))
+        save_file(tensors, file, metadata={"seconds": "0"})
+    more = {f"probability_class {i}": "0" for i in range(1197)}
+    run.write_table("predictions.csv", [row | more for row in run.predictions])
+    hs.Run(run.path).map()
+    page = text(run)
+    assert 'id="map-slider"' in page
+    assert len(page) < 8e6
+    assert len(set(colours(1200))) > 1000
+
+
+def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run: RunFolder) -> None:
+    """As many as are drawn at the most; of more, a sample is."""
+    learned, rows = read_learned(run) or pytest.fail("nothing was learned")
+    images = run.looked_at
+    run.write_table("features/images.csv", [images[i % 60] for i in range(4000)])
+    with zipfile.ZipFile(run.path / "thumbnails.zip") as archive:
+        pictures = [archive.read(f"{i}.jpg") for i in range(60)]
+    noise = np.random.default_rng(0).integers(0, 256, (60, 96, 96, 3), dtype=np.uint8)  # harder than any photograph
+    with zipfile.ZipFile(run.path / "thumbnails.zip", "w") as archive:
+        for i in range(4000):
+            picture = io.BytesIO()
+            half = Image.open(io.BytesIO(pictures[i % 60])).convert("RGB").resize((96, 96))
+            Image.blend(half, Image.fromarray(noise[i % 60]), 0.1).save(picture, "JPEG")
+            archive.writestr(f"{i}.jpg", picture.getvalue())
+    many = [rows[i % 60] | {"row": i, "epoch": epoch} for epoch in (1, 2, 3) for i in range(4000)]
+    run.write_table("insight/maps.csv", many)
+    page = text(run)
+    assert len(page) < 8e6
+    facts = map_facts(run, learned, many)
+    assert (len(facts["labels"]), facts["left_out"]) == (3500, 500)
+    sheet = Image.open(io.BytesIO(base64.b64decode(facts["sheet"].partition(",")[2])))
+    assert sheet.size == (50 * 40, 70 * 40)
+
+
+def test_confused_pairs_are_counted_and_ordered() -> None:
+    p = np.eye(3)[[1, 1, 0, 2, 0, 0]]
+    pairs = confused_pairs(measure([0, 0, 0, 2, 2, 1], p, ["a", "b", "c"]))
+    assert pairs == [("a", "b", 2, 2 / 3), ("b", "a", 1, 1.0), ("c", "a", 1, 0.5)]
+
+
+def test_durations_read_well() -> None:
+    assert [duration(seconds) for seconds in (4.4, 95, 3700)] == ["4 s", "1 min 35 s", "1 h 1 min"]

@@ -1,0 +1,171 @@
+"""The study on image and mask pairs: decoders on frozen maps, mean IoU in the place of accuracy, BYOL on the tiles."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import headstart as hs
+from headstart.api import plan_study
+from headstart.comparison.study import read_study
+from headstart.console.progress import study_bar
+from headstart.recipes import recipe as recipes
+from headstart.runs.folder import RunFolder, read_trained_on
+from headstart.studies.plan import Plan, possible_fractions
+from headstart.studies.runner import Carrying, carry_out, prepare
+from headstart.studies.time_estimate import estimate
+
+Masked = Callable[..., recipes.Recipe]
+BYOL = {
+    "data.size": 48, "views.sizes": [32], "train.epochs": 1, "train.batch": 6, "byol.hidden": 16, "byol.projection": 8
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plan(
+    small_tiles: Path, trained: tuple[Path, Path], masked: Masked, tmp_path_factory: pytest.TempPathFactory
+) -> Plan:
+    """Settings A, D and E; the "supervised" weights are those of a classifier of clothes."""
+    return Plan(
+        data=str(small_tiles),
+        out=tmp_path_factory.mktemp("masks") / "study",
+        recipe=masked(data__size=32, train__batch=4, backbone__weights=str(trained[0])),
+        pretraining=recipes.load("byol-tiles", BYOL),
+        settings="ADE",
+        fractions=(0.5, 1.0),
+        seeds=(0,),
+    )
+
+
+@pytest.fixture(scope="module")
+def carried_out(plan: Plan) -> Carrying:
+    carrying = prepare(plan)
+    for _ in carry_out(carrying):
+        pass
+    return carrying
+
+
+def classes_of(small_tiles: Path, split: str) -> np.ndarray:
+    """Pixels of each class, read by Pillow."""
+    with (small_tiles / "class_dict.csv").open(encoding="utf-8") as table:
+        colours = [[int(row[c]) for c in "rgb"] for row in csv.DictReader(table)]
+    masks = np.stack([np.asarray(Image.open(file)) for file in (small_tiles / split).glob("*_mask.png")])
+    return np.array([(masks == colour).all(axis=-1).sum() for colour in colours])
+
+
+def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: Carrying) -> None:
+    plan, study = carried_out.plan, carried_out.study
+    assert [cell.error for cell in study.cells] == [None] * 6
+    assert (study.metric, study.images, study.classes) == ("miou", 6, 6)
+    for cell in study.cells:
+        run = RunFolder.open(plan.cell_folder(cell.setting, cell.fraction, cell.seed))
+        last = [row for row in run.metrics if row["split"] == "val"][-1]
+        assert cell.scores is not None
+        assert cell.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
+        assert run.recipe.backbone.train == (cell.setting == "A")
+        assert cell.labels == 12 * cell.fraction
+        assert not (run.path / "masks").exists(), "a study shows no pictures of its cells"
+        assert cell.images_seen == 2 * 12
+        assert (cell.ece, cell.knn, cell.optimism) == (None, None, None)
+        assert cell.chosen == {"lr": carried_out.lr[cell.setting]}
+
+
+def test_a_finished_cell_is_told_with_its_mean_iou(carried_out: Carrying) -> None:
+    said, cell = io.StringIO(), carried_out.study.cells[-1]
+    with study_bar(Console(file=said), carried_out, {}) as shown:
+        shown(carried_out.study)
+    assert cell.scores is not None
+    assert f"mean IoU {cell.scores.mean():.2%}" in said.getvalue()
+
+
+def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: Carrying) -> None:
+    plan = carried_out.plan
+    assert carried_out.lr.keys() == set("ADE")
+    for setting in "ADE":
+        assert carried_out.lr[setting] in plan.tunings(setting)
+        for folder, recipe in plan.tunings(setting).values():
+            run = RunFolder.open(folder)
+            assert recipe.data.judge_on == "training"
+            assert run.data["images"] == {"train": 10, "val": 2}
+
+
+def test_guessing_is_painting_everything_with_the_commonest_class(carried_out: Carrying, small_tiles: Path) -> None:
+    counts = classes_of(small_tiles, "val")
+    expected = counts.max() / counts.sum() / (counts > 0).sum()
+    assert carried_out.study.commonest == pytest.approx(expected)
+
+
+def test_table_file_and_page_are_of_mean_iou(carried_out: Carrying) -> None:
+    out = carried_out.plan.out
+    table = pd.read_csv(out / "table.csv")
+    assert table["miou"].between(0, 1).all()
+    assert not {"accuracy", "ece", "knn"} & set(table.columns)
+    assert read_study(out / "study.json").to_json() == carried_out.study.to_json()
+    assert "Mean IoU over labels" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: Carrying, small_tiles: Path) -> None:
+    pretrained = RunFolder.open(carried_out.plan.folder("self-supervised"))
+    cell = RunFolder.open(carried_out.plan.cell_folder("E", 1.0, 0))
+    assert pretrained.recipe.task == "byol"
+    assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
+    content = {
+        split: {
+            blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in (small_tiles / split).glob("*_sat.jpg")
+        }
+        for split in ("train", "val")
+    }
+    assert read_trained_on(pretrained)
+    assert read_trained_on(pretrained) <= content["train"]
+
+
+def test_a_study_of_masks_that_was_stopped_goes_on(carried_out: Carrying) -> None:
+    again = prepare(carried_out.plan)
+    assert again.study.to_json() == carried_out.study.to_json()
+
+
+def test_an_estimate_knows_decoders(plan: Plan, tmp_path: Path) -> None:
+    fresh = replace(plan, out=tmp_path / "study")
+    seconds = estimate(fresh, prepare(fresh).pixels)
+    tuned = {recipe.name for setting in "ADE" for _, recipe in fresh.tunings(setting).values()}
+    assert set(seconds) == tuned | {f"{s}-{f:g}-seed0" for s in "ADE" for f in (0.5, 1.0)} | {
+        "self-supervised-pretraining"
+    }
+    assert all(value > 0 for value in seconds.values())
+
+
+def test_the_recipes_are_those_for_masks_unless_others_are_asked_for(small_tiles: Path, photos: Path) -> None:
+    asked = plan_study(small_tiles, None, None, "ABC", None, 2, None, None, None, {"data.size": 32}, True)
+    assert (asked.recipe.name, asked.pretraining.name) == ("segment-quick", "byol-tiles")
+    assert asked.recipe.data.size == 32
+    assert asked.fractions == possible_fractions(str(small_tiles), asked.recipe) == (0.25, 0.5, 1.0)
+    other = plan_study(photos, None, None, "A", None, 1, None, None, None, None, True)
+    assert (other.recipe.name, other.pretraining.name) == ("quick", "byol-quick")
+
+
+def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, small_tiles: Path, photos: Path) -> None:
+    of_classes, data = replace(plan, corpus=str(photos)).pretrain("supervised")
+    assert (of_classes.task, of_classes.data.resize, data) == ("classify", "squash", str(photos))
+    of_masks, _ = replace(plan, corpus=str(small_tiles)).pretrain("supervised")
+    assert (of_masks.task, of_masks.data.resize) == ("segment", "keep")
+    for recipe in (of_classes, of_masks):
+        assert (recipe.backbone.name, recipe.backbone.weights) == ("resnet10t", "none")
+        assert (recipe.views.mean, recipe.data.apart_from) == (plan.recipe.views.mean, str(small_tiles))
+
+
+def test_folders_that_do_not_fit_the_recipe_are_refused(plan: Plan, photos: Path, tmp_path: Path) -> None:
+    fresh = replace(plan, out=tmp_path / "study")
+    with pytest.raises(hs.HeadstartError, match="expected images with masks"):
+        prepare(replace(fresh, data=str(photos)))
+    with pytest.raises(hs.HeadstartError, match="expected a class for every image, found masks"):
+        prepare(replace(fresh, recipe=recipes.load("quick")))

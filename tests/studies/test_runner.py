@@ -1,0 +1,386 @@
+"""The study on sixty photographs: the grid is carried out once, goes on where it stood, and marks what failed."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+import headstart as hs
+from headstart.api import carry_out_study
+from headstart.cli.main import main
+from headstart.comparison.study import read_study
+from headstart.recipes import recipe as recipes
+from headstart.runs.folder import RunFolder, read_trained_on
+from headstart.studies import runner as grid
+from headstart.studies import time_estimate as measuring
+from headstart.studies.plan import Plan, possible_fractions
+from headstart.studies.runner import carry_out, prepare
+from headstart.studies.time_estimate import estimate, fit_budget, read_budget
+
+Small = Callable[..., recipes.Recipe]
+
+
+@pytest.fixture(scope="module")
+def small_grid(trained: tuple[Path, Path], small: Small) -> Plan:
+    """Settings A, D and G, two fractions, two seeds; the "supervised" weights are those of another run."""
+    weights, photos = trained
+    return Plan(
+        data=str(photos),
+        out=Path(),
+        recipe=small(backbone__weights=str(weights), train__epochs=2, views__sizes=[]),
+        pretraining=recipes.load("byol-quick"),
+        settings="ADG",
+        fractions=(0.25, 1.0),
+        seeds=(0, 1),
+    )
+
+
+@pytest.fixture
+def plan(small_grid: Plan, tmp_path: Path) -> Plan:
+    """The grid, to be carried out in a folder of its own."""
+    return replace(small_grid, out=tmp_path / "study")
+
+
+@pytest.fixture(scope="module")
+def carried_out(small_grid: Plan, tmp_path_factory: pytest.TempPathFactory) -> grid.Carrying:
+    """The grid, carried out; to read and not to change."""
+    return finish(replace(small_grid, out=tmp_path_factory.mktemp("carried-out") / "study"))
+
+
+def finish(plan: Plan) -> grid.Carrying:
+    carrying = prepare(plan)
+    for _ in carry_out(carrying):
+        pass
+    return carrying
+
+
+def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.Carrying) -> None:
+    carrying, plan, study = carried_out, carried_out.plan, carried_out.study
+    assert (study.done, study.planned, len(study.failed)) == (12, 12, 0)
+    assert [(cell.setting, cell.seed) for cell in study.cells[::2]] == [
+        ("D", 0), ("G", 0), ("A", 0), ("D", 1), ("G", 1), ("A", 1)
+    ]  # fmt: skip
+    for cell in study.cells:
+        run = RunFolder.open(plan.cell_folder(cell.setting, cell.fraction, cell.seed))
+        assert cell.labels == 48 * cell.fraction
+        assert run.recipe.backbone.train == (cell.setting == "A")
+        assert run.recipe.backbone.weights == (plan.recipe.backbone.weights if cell.setting == "D" else "none")
+        assert cell.right is not None
+        assert cell.right.mean() == pytest.approx(hs.Run(run.path).accuracy)
+        assert cell.seconds_train > 0
+        assert cell.images_seen == (2 * 48 if cell.setting == "A" else cell.labels)
+        assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
+        assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
+    chosen = {cell.chosen["lr"] for cell in study.cells if cell.setting == "A"}
+    assert chosen == {carrying.lr["A"]}
+    assert {cell.tried for cell in study.cells if cell.setting == "A"} == {tuple(carrying.plan.tunings("A"))}
+    assert carrying.lr["A"] in plan.tunings("A")
+
+
+def test_learning_rates_are_chosen_on_training_images_alone(carried_out: grid.Carrying) -> None:
+    plan = carried_out.plan
+    val = {row["filename"] for row in RunFolder.open(plan.cell_folder("A", 1.0, 0)).predictions}
+    for folder, _ in plan.tunings("A").values():
+        run = RunFolder.open(folder)
+        assert run.recipe.data.judge_on == "training"
+        assert run.data["counts"]["train"].keys() == {"dress", "hat", "shoes"}
+        assert not val & {row["filename"] for row in run.predictions}
+
+
+def test_self_supervised_weights_have_not_seen_what_the_cells_are_judged_by(plan: Plan, photos: Path) -> None:
+    """On the labelled folder the same images are held out; from another folder their copies are left out."""
+    short = {"train.epochs": 1, "data.size": 32, "train.batch": 12, "byol.hidden": 16, "byol.projection": 8}
+    changed = recipes.override(plan.recipe, {"data.val_fraction": 0.4})
+    settings = recipes.override(plan.pretraining, short)
+    plan = replace(plan, settings="E", fractions=(1.0,), seeds=(0,), recipe=changed, pretraining=settings)
+    for unlabelled in (None, str(photos)):
+        each = replace(plan, out=plan.out / str(unlabelled is None), unlabelled=unlabelled)
+        study = finish(each).study
+        assert study.done == 1
+        cell = RunFolder.open(each.cell_folder("E", 1.0, 0))
+        pretrained = RunFolder.open(each.folder("self-supervised"))
+        assert pretrained.recipe.task == "byol"
+        assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
+        content = {name: blake2b((photos / name).read_bytes(), digest_size=16).hexdigest() for name in names(photos)}
+        judged = {content[row["filename"]] for row in cell.predictions}
+        assert len(judged) == 24
+        assert not judged & read_trained_on(pretrained)
+
+
+def names(folder: Path) -> list[str]:
+    return [file.relative_to(folder).as_posix() for file in folder.rglob("*.jpg")]
+
+
+def test_table_json_and_report_say_the_same(carried_out: grid.Carrying) -> None:
+    plan = carried_out.plan
+    study = read_study(plan.out / "study.json")
+    table = pd.read_csv(plan.out / "table.csv")
+    assert len(table) == 6
+    for _, line in table.iterrows():
+        cells = study.at(line["setting"], line["fraction"])
+        assert line["accuracy"] == pytest.approx(
+            np.mean([cell.right.mean() for cell in cells if cell.right is not None])
+        )
+    page = (plan.out / "report.html").read_text(encoding="utf-8")
+    assert "from scratch" in page
+    assert "probe supervised" in page
+
+
+def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(plan, seeds=(0,))
+    events = carry_out(prepare(plan))
+    for _ in range(3):
+        next(events)
+    events.close()
+    trained: list[str] = []
+    original = grid.train_quietly
+
+    def counted(recipe: recipes.Recipe, *rest: object) -> RunFolder:
+        trained.append(recipe.name)
+        return original(recipe, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(grid, "train_quietly", counted)
+    carrying = finish(plan)
+    assert carrying.study.done == 6
+    cells = [name for name in trained if "lr" not in name]
+    assert len(cells) == 3
+    again: list[str] = []
+    monkeypatch.setattr(grid, "train_quietly", lambda recipe, *_: again.append(recipe.name))
+    assert finish(plan).study.done == 6
+    assert again == []
+
+
+def test_a_cell_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, plan = grid.train_quietly, replace(plan, seeds=(0,), settings="DG")
+
+    def broken(recipe: recipes.Recipe, *rest: object) -> RunFolder:
+        if recipe.name == "G-0.25-seed0":
+            raise RuntimeError("the disk caught fire")
+        return original(recipe, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(grid, "train_quietly", broken)
+        study = finish(plan).study
+    assert (study.done, len(study.failed)) == (3, 1)
+    assert study.failed[0].error == "RuntimeError: the disk caught fire"
+    assert "the disk caught fire" in (plan.out / "report.html").read_text(encoding="utf-8")
+    study = finish(plan).study
+    assert (study.done, len(study.failed)) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"settings": "AD"}, r"settings \('A', 'D', 'G'\)\), found \('A', 'D'\) asked for"),
+        ({"fractions": (1.0,)}, r"fractions \(0.25, 1.0\)\), found \(1.0,\)"),
+        ({"seeds": (0, 1, 2)}, r"seeds \(0, 1\)\), found \(0, 1, 2\)"),
+        ({"tuned": False}, r"tuned True\), found False"),
+    ],
+)
+def test_a_folder_of_another_grid_is_refused(change: dict[str, object], expected: str, plan: Plan) -> None:
+    next(carry_out(prepare(plan)))
+    with pytest.raises(hs.HeadstartError, match=expected):
+        prepare(replace(plan, **change))  # type: ignore[arg-type]
+
+
+def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, small: Small) -> None:
+    plan = replace(plan, data=str(shutil.copytree(plan.data, plan.out.parent / "copy")))
+    next(carry_out(prepare(plan)))
+    other = recipes.override(plan.recipe, {"optimizer.lr": 0.5})
+    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
+        prepare(replace(plan, recipe=other))
+    next(Path(plan.data, "dress").glob("*.jpg")).unlink()
+    with pytest.raises(hs.HeadstartError, match="fingerprint"):
+        prepare(plan)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"settings": "AX"}, "expected letters of ABCDEFG, each once, found AX"),
+        ({"settings": "AA"}, "each once"),
+        ({"fractions": (0.0, 1.0)}, r"expected shares above 0 and up to 1, found \[0.0\]"),
+        ({"fractions": (0.01,)}, r"data.labels 0.01.*the smallest fraction is 0.0313"),
+        ({"seeds": ()}, "--seeds: expected at least 1"),
+        ({"pretraining": recipes.load("quick")}, "expected a recipe with task = byol, found classify"),
+        ({"unlabelled": "/nowhere", "settings": "C"}, "/nowhere: expected a folder of images, found no such folder"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused_before_anything_is_written(
+    change: dict[str, object], expected: str, plan: Plan
+) -> None:
+    with pytest.raises(hs.HeadstartError, match=expected):
+        prepare(replace(plan, **change))  # type: ignore[arg-type]
+    assert not plan.out.exists()
+
+
+def test_supervised_settings_need_weights_or_a_corpus(plan: Plan) -> None:
+    bare = replace(plan, recipe=recipes.override(plan.recipe, {"backbone.weights": "none"}))
+    with pytest.raises(
+        hs.HeadstartError, match=r"setting D: expected supervised weights, found backbone\.weights none"
+    ):
+        prepare(bare)
+
+
+def test_fractions_that_are_possible_are_the_default(photos: Path, small: Small) -> None:
+    assert possible_fractions(str(photos), small()) == (0.05, 0.1, 0.25, 0.5, 1.0)
+    for file in sorted((photos / "hat").iterdir())[4:]:
+        file.unlink()
+    assert possible_fractions(str(photos), small()) == (0.25, 0.5, 1.0)
+
+
+def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan) -> None:
+    longer = replace(plan, recipe=recipes.override(plan.recipe, {"train.epochs": 40}))
+    carrying = prepare(longer)
+    seconds = estimate(longer, carrying.pixels)
+    cells = {f"{s}-{f:g}-seed{n}" for s in "ADG" for f in (0.25, 1.0) for n in (0, 1)}
+    assert set(seconds) == cells | {recipe.name for _, recipe in longer.tunings("A").values()}
+    assert all(value > 0 for value in seconds.values())
+    shorter, _ = fit_budget(longer, carrying.pixels, 0.6 * sum(seconds.values()))
+    assert shorter.recipe.train.epochs < 40
+    with pytest.raises(hs.HeadstartError, match=r"--budget: expected at least \d+m for this grid"):
+        fit_budget(longer, carrying.pixels, 1.0)
+
+
+def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(plan, settings="AG", seeds=(0,))
+    carrying = finish(plan)
+    measured: list[str] = []
+    original = measuring.measure_speed
+
+    def counted(recipe: recipes.Recipe, data: str) -> measuring.Speed:
+        measured.append(recipe.task)
+        return original(recipe, data)
+
+    monkeypatch.setattr(measuring, "measure_speed", counted)
+    said = io.StringIO()
+    assert carry_out_study(plan, console=Console(file=said)).done == 4
+    assert measured == []
+    assert "nothing left to do: every cell is done" in said.getvalue()
+    done = carrying.finished() - {"G-1-seed0"}
+    assert set(estimate(plan, carrying.pixels, done)) == {"G-1-seed0"}  # A's learning rates need no measuring either
+    assert measured == ["classify"]
+
+
+def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> None:
+    """Looking at the plan twice, as choosing the epochs does, leaves nothing behind that is then in the way."""
+    long = replace(plan, settings="AG", seeds=(0,), recipe=recipes.override(plan.recipe, {"train.epochs": 60}))
+    said = sum(estimate(long, prepare(long).pixels).values())
+    assert not plan.out.exists()
+    quiet = Console(file=io.StringIO())
+    study = carry_out_study(long, budget=f"{max(1, 0.5 * said):.0f}s", console=quiet)
+    assert study.done == 4
+    shortened = recipes.load(str(plan.out / "recipe.toml")).train.epochs
+    assert 2 <= shortened < 60
+    for budget in ("1h", None):
+        assert carry_out_study(long, budget=budget, console=quiet).to_json() == study.to_json()
+    other = replace(long, recipe=recipes.override(plan.recipe, {"train.epochs": shortened}))
+    with pytest.raises(hs.HeadstartError, match=rf"train.epochs: 60 in the folder, {shortened} asked for") as caught:
+        carry_out_study(other, console=quiet)
+    assert caught.value.do == "choose another --out"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "told"),
+    [
+        ({"train.epochs": 6}, {}, r"\(train.epochs: 2 in the folder, 6 asked for\)"),
+        (
+            {"views.flip": 0.0, "insight.epochs": [1]},
+            {},
+            r"\(views.flip: 0.5 in the folder, 0.0 asked for; insight.epochs: \[\] in the folder, \[1\] asked for\)",
+        ),
+        ({}, {"pretraining": recipes.load("byol-quick", {"train.epochs": 7})}, r"\(pretraining.train.epochs: \d+ in"),
+        ({}, {"unlabelled": "photos"}, r"\(unlabelled: none in the folder, photos asked for\)"),
+    ],
+)
+def test_who_calls_again_and_asks_for_other_settings_is_told_which(
+    recipe: dict[str, object], more: dict[str, object], told: str, plan: Plan
+) -> None:
+    events = carry_out(prepare(plan))
+    next(events)
+    events.close()
+    other = replace(plan, recipe=recipes.override(plan.recipe, recipe), **more)  # type: ignore[arg-type]
+    with pytest.raises(hs.HeadstartError, match=told):
+        prepare(other)
+
+
+def test_a_folder_that_does_not_say_what_was_asked_for_is_gone_on_with(plan: Plan) -> None:
+    """One of an earlier headstart, whose epochs a budget may have chosen."""
+    events = carry_out(prepare(plan))
+    next(events)
+    events.close()
+    (plan.out / "asked.toml").unlink()
+    longer = recipes.override(plan.recipe, {"train.epochs": 60})
+    assert prepare(replace(plan, recipe=longer)).plan.recipe == plan.recipe
+    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
+        prepare(replace(plan, recipe=recipes.override(longer, {"optimizer.lr": 0.5})))
+
+
+def test_budgets_are_read() -> None:
+    assert [read_budget(text) for text in ("90s", "30m", "1.5h")] == [90, 1800, 5400]
+    for text in ("soon", "0m", "30"):
+        with pytest.raises(hs.HeadstartError, match="expected a time such as 30m"):
+            read_budget(text)
+
+
+def test_without_tuning_the_epoch_is_judged_by_cross_fitting(plan: Plan) -> None:
+    report = replace(plan, tuned=False, settings="AD", fractions=(1.0,), seeds=(0,))
+    study = finish(report).study
+    assert {cell.setting for cell in study.cells} == {"A", "D"}
+    for cell in study.cells:
+        assert cell.optimism is not None
+        assert cell.chosen == {}
+        run = RunFolder.open(report.cell_folder(cell.setting, 1.0, 0))
+        assert run.recipe.optimizer == plan.recipe.optimizer
+        assert cell.right is not None
+        flattering = hs.Run(run.path).accuracy
+        assert flattering == pytest.approx(cell.right.mean() + cell.optimism)
+
+
+def test_several_processes_give_the_same_cells(plan: Plan, tmp_path: Path) -> None:
+    one = replace(plan, settings="DG", seeds=(0,))
+    alone = finish(one).study
+    carrying = prepare(replace(one, out=tmp_path / "together"), jobs=2)
+    for _ in carry_out(carrying):
+        pass
+    for cell in alone.cells:
+        (other,) = carrying.study.at(cell.setting, cell.fraction)
+        assert cell.right is not None
+        assert other.right is not None
+        assert np.array_equal(cell.right, other.right)
+
+
+def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(plan.recipe.to_toml(), encoding="utf-8")
+    words = ["study", plan.data, "--recipe", str(file), "--settings", "ag", "--labels", "0.5,1", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", ["headstart", *words, "--out", str(plan.out)])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    shown = capsys.readouterr()
+    assert "7 trainings to do, about" in shown.err
+    assert "(4 of 4 cells)" in shown.err
+    assert "from scratch" in shown.out
+    assert str(plan.out / "report.html") in shown.out
+    best = max("AG", key=lambda each: [cell.right.mean() for cell in read_study(plan.out / "study.json").at(each, 1.0)])
+    assert f"headstart predict {plan.cell_folder(best, 1.0, 0)} IMAGES" in shown.out
+    table = hs.study(
+        plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),
+        console=Console(file=io.StringIO()),
+    )  # fmt: skip
+    assert list(table["setting"]) == ["A", "A", "G", "G"]
+    assert table["accuracy"].between(0, 1).all()

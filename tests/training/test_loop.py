@@ -1,0 +1,304 @@
+"""The training loop: what it writes, what it keeps, and that it ends the same whatever interrupts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import resnet18
+from torchvision.transforms import v2
+
+import headstart as hs
+from headstart.data.sampling import seed_of
+from headstart.recipes import recipe as recipes
+from headstart.runs.folder import RunFolder
+from headstart.tasks import task_named
+from headstart.training.loop import Epoch, Step, train
+from headstart.training.setup import resume, start
+
+Small = Callable[..., recipes.Recipe]
+
+
+def finish(run: Path, photos: Path, recipe: recipes.Recipe) -> RunFolder:
+    for _ in train(start(recipe, str(photos), run)):
+        pass
+    return RunFolder.open(run)
+
+
+def same(one: Path, other: Path) -> bool:
+    left, right = load_file(one), load_file(other)
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_a_run_is_complete_and_in_order(photos: Path, tmp_path: Path, small: Small) -> None:
+    run = finish(tmp_path / "run", photos, small())
+    assert run.finished
+    assert run.classes == ["dress", "hat", "shoes"]
+    assert [(row["epoch"], row["split"]) for row in run.metrics] == [(e, s) for e in range(3) for s in ("train", "val")]
+    assert run.data["counts"] == {"train": dict.fromkeys(run.classes, 16), "val": dict.fromkeys(run.classes, 4)}
+    assert recipes.load(str(run.path / "recipe.toml")) == small()
+    assert not list(run.path.rglob(".*.part"))
+    assert not run.checkpoint.exists()
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Path, small: Small) -> None:
+    """Weights seen at the end of each epoch, against what lies in weights/best at the end."""
+    for metric, sign in (("val_loss", 1), ("val_accuracy", -1)):
+        training = start(small(keep__metric=metric, optimizer__lr=0.02), str(photos), tmp_path / metric)
+        seen = []
+        for event in train(training):
+            if isinstance(event, Epoch):
+                value = sign * event.rows[1][metric.removeprefix("val_")]
+                seen.append((value, event.epoch, {k: v.clone() for k, v in training.task.weights().items()}))
+        best = min(seen, key=lambda each: each[:2])[2]
+        kept = load_file(training.run.best)
+        assert all(torch.equal(best[key], kept[key]) for key in best)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(photos: Path, tmp_path: Path, small: Small) -> None:
+    one, two, other = (finish(tmp_path / str(i), photos, small(seed=s)) for i, s in enumerate((0, 0, 1)))
+    assert same(one.last, two.last)
+    assert not same(one.last, other.last)
+
+
+def stopped_after(events: int, run: Path, photos: Path, recipe: recipes.Recipe) -> None:
+    """Train, and close the loop after some of its events, as Ctrl-C does."""
+    loop = train(start(recipe, str(photos), run))
+    for _ in range(events):
+        next(loop)
+    loop.close()
+
+
+@pytest.mark.parametrize("events", [1, 3, 4, 5, 9])
+def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(
+    events: int, photos: Path, tmp_path: Path, small: Small
+) -> None:
+    """Within an epoch, after its last step, after its end, and within the next; four steps are an epoch."""
+    whole = finish(tmp_path / "whole", photos, small())
+    stopped_after(events, tmp_path / "stopped", photos, small())
+    for _ in train(resume(tmp_path / "stopped")):
+        pass
+    again = RunFolder.open(tmp_path / "stopped")
+    assert same(whole.last, again.last)
+    assert same(whole.best, again.best)
+    times = {"seconds", "images_per_second"}
+    assert [{k: v for k, v in row.items() if k not in times} for row in whole.metrics] == [
+        {k: v for k, v in row.items() if k not in times} for row in again.metrics
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data__size": 32, "views__sizes": []}, "data.size 32: expected images that backbone.name efficientformer_l1"),
+        ({"data__size": 224, "views__sizes": [64, 224]}, "views.sizes 64: expected images that"),
+    ],
+)
+def test_a_size_that_the_backbone_does_not_take_is_refused_before_there_is_a_run(
+    changes: dict[str, object], said: str, photos: Path, tmp_path: Path, small: Small
+) -> None:
+    with pytest.raises(hs.HeadstartError, match=said) as caught:
+        start(small(backbone__name="efficientformer_l1", **changes), str(photos), tmp_path / "run")
+    assert caught.value.do.startswith("data.size=224")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_weights_hang_on_the_seed_alone(photos: Path, tmp_path: Path, small: Small) -> None:
+    """Not on the networks that were made before, such as the one that is asked whether it takes the sizes."""
+    recipe = small(seed=3)
+    torch.manual_seed(seed_of("weights", 3))
+    drawn = task_named("classify").build(recipe, ("dress", "hat", "shoes")).weights()
+    begun = start(recipe, str(photos), tmp_path / "run").task.weights()
+    assert all(torch.equal(drawn[name], begun[name]) for name in drawn)
+
+
+KILLED_AT = {
+    "before the first step": "def hook(n): os.kill(os.getpid(), 9) if n == 0 else None",
+    "within an epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 2 else None",
+    "after an epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 5 else None",
+    "within the last epoch": "def hook(n): os.kill(os.getpid(), 9) if n == 12 else None",
+}
+INSIDE_A_SAVE = {
+    "inside the save of a checkpoint": (".checkpoint.pt.part", 3),
+    "inside the save of the best weights": (".best.safetensors.part", 1),
+    "inside the save of the last weights": (".last.safetensors.part", 3),
+    "inside the write of the metrics": (".metrics.csv.part", 2),
+    "inside the write of the last metrics": (".metrics.csv.part", 3),
+}
+"""The ending of a file that is being written, and which of its writes is cut short."""
+DIES_INSIDE = """
+def hook(n): pass
+fsync, saves = os.fsync, 0
+def die_half_way(fd):
+    global saves
+    if os.readlink(f"/proc/self/fd/{{fd}}").endswith({ending!r}):
+        saves += 1
+        if saves == {count}:
+            os.ftruncate(fd, os.fstat(fd).st_size // 2)
+            os.kill(os.getpid(), 9)
+    fsync(fd)
+os.fsync = die_half_way
+"""
+KILLED = """
+import os, sys
+from pathlib import Path
+from headstart.recipes import recipe
+from headstart.training.loop import train
+from headstart.training.setup import start
+{hook}
+settings = recipe.build(eval(sys.argv[3]), {{"keep.minutes": 1e-9}})
+training = start(settings, sys.argv[1], Path(sys.argv[2]))
+hook(0)
+for n, event in enumerate(train(training), 1):
+    hook(n)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to know which file is being written")
+@pytest.mark.parametrize("moment", [*KILLED_AT, *INSIDE_A_SAVE])
+def test_killed_and_resumed_it_ends_at_the_same_weights(
+    moment: str, photos: Path, tmp_path: Path, small: Small
+) -> None:
+    """SIGKILL in another process, then `resume` in this one."""
+    whole = finish(tmp_path / "whole", photos, small())
+    ending, count = INSIDE_A_SAVE.get(moment, ("", 0))
+    program = KILLED.format(hook=KILLED_AT.get(moment, DIES_INSIDE.format(ending=ending, count=count)))
+    settings = repr(small().model_dump(exclude_none=True))
+    arguments = [sys.executable, "-c", program, str(photos), str(tmp_path / "killed"), settings]
+    killed = subprocess.run(arguments, capture_output=True, text=True, check=False, env={**os.environ})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    for _ in train(resume(tmp_path / "killed")):
+        pass
+    again = RunFolder.open(tmp_path / "killed")
+    assert same(whole.last, again.last)
+    assert same(whole.best, again.best)
+    assert again.finished
+
+
+def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, tmp_path: Path, small: Small) -> None:
+    """It goes on from the trained weights, not from the pretrained ones."""
+    first = finish(tmp_path / "first", photos, small())
+    recipe = small(backbone__weights=str(first.path))
+    loop = train(start(recipe, str(photos), tmp_path / "second"))
+    assert isinstance(next(loop), Step)
+    loop.close()
+    first.best.unlink()
+    for _ in train(resume(tmp_path / "second")):
+        pass
+    assert RunFolder.open(tmp_path / "second").finished
+
+
+def test_a_run_from_pretrained_weights_that_is_resumed_ends_as_one_that_was_not(
+    photos: Path, tmp_path: Path, small: Small
+) -> None:
+    first = finish(tmp_path / "first", photos, small())
+    recipe = small(backbone__weights=str(first.path), seed=1)
+    whole = finish(tmp_path / "whole", photos, recipe)
+    assert whole.environment["weights"]["source"] == f"run {first.path}"
+    for events in (0, 2, 5):  # before the first save it begins again with the same weights
+        stopped = tmp_path / f"stopped after {events}"
+        if events:
+            stopped_after(events, stopped, photos, recipe)
+        else:
+            start(recipe, str(photos), stopped)
+        for _ in train(resume(stopped)):
+            pass
+        again = RunFolder.open(stopped)
+        assert same(whole.last, again.last)
+        assert same(whole.best, again.best)
+
+
+def test_resume_refuses_other_images(photos: Path, tmp_path: Path, small: Small) -> None:
+    stopped_after(1, tmp_path / "run", photos, small())
+    next((photos / "hat").iterdir()).unlink()
+    with pytest.raises(hs.HeadstartError, match=r"expected the images that .* began with"):
+        resume(tmp_path / "run")
+
+
+def test_resume_finds_images_that_have_moved(photos: Path, tmp_path: Path, small: Small) -> None:
+    stopped_after(1, tmp_path / "run", photos, small())
+    moved = photos.rename(tmp_path / "elsewhere")
+    for _ in train(resume(tmp_path / "run", str(moved))):
+        pass
+    assert RunFolder.open(tmp_path / "run").finished
+
+
+def test_a_finished_run_is_not_resumed(photos: Path, tmp_path: Path, small: Small) -> None:
+    finish(tmp_path / "run", photos, small(train__epochs=2))
+    with pytest.raises(hs.HeadstartError, match="found all 2 epochs done"):
+        resume(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_said_to_be_one(photos: Path, tmp_path: Path, small: Small) -> None:
+    stopped_after(1, tmp_path / "run", photos, small())
+    checkpoint = RunFolder.open(tmp_path / "run").checkpoint
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(hs.HeadstartError, match="damaged file"):
+        resume(tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_path: Path, small: Small) -> None:
+    with pytest.raises(hs.HeadstartError, match=r"expected a loss that is a number.*optimizer\.lr="):
+        finish(tmp_path / "run", photos, small(optimizer__lr=1e30))
+
+
+def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_path: Path, small: Small) -> None:
+    training = start(small(backbone__train=False), str(photos), tmp_path / "run")
+    before = {key: tensor.clone() for key, tensor in training.task.backbone.state_dict().items()}
+    head = {key: tensor.clone() for key, tensor in training.task.state_dict().items() if key.startswith("head.")}
+    for _ in train(training):
+        pass
+    assert all(torch.equal(before[key], tensor) for key, tensor in training.task.backbone.state_dict().items())
+    assert any(not torch.equal(head[key], training.task.state_dict()[key]) for key in head if "weight" in key)
+
+
+def test_model_a_is_what_the_report_describes(photos: Path, tmp_path: Path) -> None:
+    """Model A against the same thing written by hand with torchvision and torch: equal weights after three steps."""
+    recipe = recipes.load("resnet18-scratch", {"data.size": 64, "views.flip": 0, "views.rotate": 0, "head.dropout": 0})
+    training = start(recipe, str(photos), tmp_path / "run")
+    network = resnet18()
+    network.fc = nn.Sequential(
+        nn.Linear(512, 256), nn.ReLU(), nn.Dropout(0), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0), nn.Linear(128, 3)
+    )
+    ours = training.task.state_dict()
+    theirs = {k: ours[("head." + k[3:]) if k.startswith("fc.") else "backbone." + k] for k in network.state_dict()}
+    network.load_state_dict(theirs)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    factor: Callable[[int], float] = lambda epoch: epoch / 30 if epoch < 30 else 1 - (epoch - 30) / (100 - 30)  # noqa: E731
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    normalise = v2.Compose(
+        [v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+    )
+    from headstart.data.sampling import training_order
+
+    rows = training.train_rows
+    loop = train(training)
+    for epoch in range(2):
+        order = rows[training_order(recipe.seed, epoch, len(rows))]
+        for step in range(2):  # 48 images: a batch of 32 and one of 16
+            chosen = order[32 * step : 32 * step + 32]
+            loss = nn.functional.cross_entropy(
+                network(normalise(training.pixels.batch(chosen))), training.labels[torch.from_numpy(chosen)]
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            event = next(loop)
+            assert isinstance(event, Step)
+            torch.testing.assert_close(event.loss, loss.detach(), rtol=2e-4, atol=1e-5)
+        assert isinstance(next(loop), Epoch)
+        schedule.step()
+    final = training.task.state_dict()
+    for key, tensor in network.state_dict().items():
+        mine = final[("head." + key[3:]) if key.startswith("fc.") else "backbone." + key]
+        torch.testing.assert_close(mine, tensor, rtol=1e-3, atol=1e-4)
+    assert np.isclose(training.run.metrics[2]["lr"], 1e-4 / 30)
