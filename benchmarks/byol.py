@@ -27,19 +27,19 @@ from torchvision import transforms as T
 
 from headstart.recipes import recipe as recipes
 from headstart.training.loop import Epoch, Step, train
-from headstart.training.setup import Training, start
+from headstart.training.setup import TrainState, start
 
 SIDE, BATCH, STEPS, WORKERS = 64, 64, 6, 2
 CHANGES = {
-    "data.size": SIDE,
-    "train.batch": BATCH,
+    "data.image_size": SIDE,
+    "train.batch_size": BATCH,
     "train.epochs": 1000,
     "backbone.name": "resnet18.tv_in1k",
-    "keep.minutes": 1e6,
+    "checkpoint.every_minutes": 1e6,
 }
 
 
-def ours(training: Training) -> Iterator[float]:
+def ours(training: TrainState) -> Iterator[float]:
     """Images per second over some steps of our loop, again and again."""
     events = train(training)
     while True:
@@ -55,7 +55,7 @@ def ours(training: Training) -> Iterator[float]:
         yield images / seconds
 
 
-def theirs(training: Training) -> Iterator[float]:
+def theirs(training: TrainState) -> Iterator[float]:
     """The same with byol-pytorch, as its README has it, and the report's views."""
     views = torch.nn.Sequential(
         RandomApply(T.ColorJitter(0.8, 0.8, 0.2), p=0.3),
@@ -80,7 +80,7 @@ def theirs(training: Training) -> Iterator[float]:
         yield STEPS * len(pixels) / (time.perf_counter() - began)
 
 
-def lightlys(training: Training) -> Iterator[float]:
+def lightlys(training: TrainState) -> Iterator[float]:
     """The same with lightly's building blocks, as its documentation puts them together."""
     from lightly.loss import NegativeCosineSimilarity
     from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead

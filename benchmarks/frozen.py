@@ -12,26 +12,26 @@ from headstart.training.loop import train
 from headstart.training.setup import start
 
 CHANGES = {
-    "data.size": 64,
-    "views.sizes": [],
-    "views.flip": 0.0,  # the same pictures for both: only the way there differs
-    "views.rotate": 0.0,
-    "backbone.train": False,
+    "data.image_size": 64,
+    "augment.sizes": [],
+    "augment.hflip": 0.0,  # the same pictures for both: only the way there differs
+    "augment.rotate": 0.0,
+    "backbone.freeze": True,
     "train.epochs": 30,
-    "train.batch": 32,
+    "train.batch_size": 32,
     "train.label_smoothing": 0.0,
     "optimizer.name": "adam",
     "optimizer.lr": 1e-3,
-    "keep.metric": "last",
-    "insight.sample": 0,
-    "insight.epochs": [30],
-    "insight.pictures": False,
+    "checkpoint.monitor": "last",
+    "analysis.train_samples": 0,
+    "analysis.epochs": [30],
+    "analysis.save_images": False,
 }
 
 
 def trained(data: str, once: bool, place: Path) -> tuple[float, float, float]:
     """Seconds, from images that are decoded to the end; those of the processor; the last validation accuracy."""
-    recipe = recipes.load("quick", {**CHANGES, "probe.once": once})
+    recipe = recipes.load("quick", {**CHANGES, "probe.cache_features": once})
     began, worked = time.perf_counter(), time.process_time()
     training = start(recipe, data, place)
     for _ in train(training):

@@ -26,12 +26,12 @@ from torchvision.transforms import v2
 
 from headstart.data.layouts import scan
 from headstart.data.pixels import decode
-from headstart.data.sampling import seed_of, steps_in_epoch, training_order, training_step
-from headstart.recipes.recipe import Data, Views
-from headstart.transforms.augment import draw, training_view
+from headstart.data.sampling import epoch_permutation, seed_of, step_rows, steps_in_epoch
+from headstart.recipes.recipe import Augment, Data
+from headstart.transforms.augment import augment, sample_params
 
 BATCH, ROUNDS = 32, 5
-VIEWS = Views(flip=0.5, rotate=10)
+VIEWS = Augment(hflip=0.5, rotate=10)
 
 
 class Files(Dataset[Tensor]):
@@ -61,15 +61,15 @@ class Files(Dataset[Tensor]):
 
 def ours(root: str, side: int, images: int) -> Callable[[], int]:
     index = scan(root)
-    index = index.without(range(images, len(index)))
-    pixels = decode(index, Data(size=side))
+    index = index.drop(range(images, len(index)))
+    pixels = decode(index, Data(image_size=side))
 
     def epoch() -> int:
-        order, seen = training_order(0, 1, len(pixels)), 0
+        order, seen = epoch_permutation(0, 1, len(pixels)), 0
         for step in range(steps_in_epoch(len(pixels), BATCH)):
-            rows = training_step(order, step, BATCH)
+            rows = step_rows(order, step, BATCH)
             chance = torch.Generator().manual_seed(seed_of("views", 0, 1, step))
-            seen += len(training_view(pixels.batch(rows), VIEWS, side, draw(VIEWS, len(rows), chance)))
+            seen += len(augment(pixels.batch(rows), VIEWS, side, sample_params(VIEWS, len(rows), chance)))
         return seen
 
     return epoch

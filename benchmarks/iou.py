@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from headstart.metrics.segmentation import iou
-from headstart.tasks.segmentation_metrics import confusion_of
+from headstart.tasks.segmentation_metrics import confusion_matrices
 
 MASKS, SIDE, CLASSES = 257, 512, 7
 
@@ -51,7 +51,7 @@ def by_class(predicted: NDArray[np.generic], true: NDArray[np.generic]) -> list[
 
 
 def by_confusion(predicted: torch.Tensor, true: torch.Tensor) -> list[float]:
-    return [float(each) for each in iou(confusion_of(true, predicted, CLASSES).numpy().sum(axis=0))]
+    return [float(each) for each in iou(confusion_matrices(true, predicted, CLASSES).numpy().sum(axis=0))]
 
 
 def shortest(ways: Sequence[Callable[[], list[float]]], rounds: int) -> list[float]:

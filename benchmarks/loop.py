@@ -17,16 +17,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from headstart.data.sampling import seed_of, training_order, training_step
+from headstart.data.sampling import epoch_permutation, seed_of, step_rows
 from headstart.recipes import recipe as recipes
 from headstart.training.loop import Step, train
-from headstart.training.setup import Training, start
-from headstart.transforms.augment import draw, training_view
+from headstart.training.setup import TrainState, start
+from headstart.transforms.augment import augment, sample_params
 
 ROUNDS = 5
 
 
-def ours(training: Training, steps: int) -> float:
+def ours(training: TrainState, steps: int) -> float:
     """Images per second over some steps of our loop."""
     events = train(training)
     next(events)  # the first step pays for what is made once
@@ -38,19 +38,19 @@ def ours(training: Training, steps: int) -> float:
     return images / (time.perf_counter() - began)
 
 
-def bare(training: Training, steps: int) -> float:
+def bare(training: TrainState, steps: int) -> float:
     """The same steps by hand."""
     recipe, pixels, labels = training.recipe, training.pixels, training.labels
     network = torch.nn.Sequential(training.task.backbone, training.task.head).train()  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
-    order = training.train_rows[training_order(0, 0, len(training.train_rows))]
+    order = training.train_rows[epoch_permutation(0, 0, len(training.train_rows))]
     images, began = 0, 0.0
     for step in range(steps + 1):
         if step == 1:
             began, images = time.perf_counter(), 0
-        rows = training_step(order, step, recipe.train.batch)
+        rows = step_rows(order, step, recipe.train.batch_size)
         chance = torch.Generator().manual_seed(seed_of("views", 0, 0, step))
-        view = training_view(pixels.batch(rows), recipe.views, recipe.side(0), draw(recipe.views, len(rows), chance))
+        view = augment(pixels.batch(rows), recipe.augment, recipe.train_size(0), sample_params(recipe.augment, len(rows), chance))
         loss = F.cross_entropy(network(view), labels[rows], label_smoothing=recipe.train.label_smoothing)
         loss.backward()
         optimizer.step()
@@ -60,7 +60,7 @@ def bare(training: Training, steps: int) -> float:
 
 
 def main() -> None:
-    recipe = recipes.load("quick", {"keep.minutes": 1e6, **recipes.read_overrides(sys.argv[2:])})
+    recipe = recipes.load("quick", {"checkpoint.every_minutes": 1e6, **recipes.read_overrides(sys.argv[2:])})
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(ROUNDS):
@@ -75,7 +75,7 @@ def main() -> None:
     fast, slow = (statistics.median(column) for column in zip(*figures, strict=True))
     ratios = sorted(one / two for one, two in figures)
     print(
-        f"{recipe.side(0)} px: headstart {fast:.1f} images/s, bare PyTorch {slow:.1f} images/s:"
+        f"{recipe.train_size(0)} px: headstart {fast:.1f} images/s, bare PyTorch {slow:.1f} images/s:"
         f" {fast / slow:.3f} times (rounds: {ratios[0]:.3f} to {ratios[-1]:.3f})"
     )
 

@@ -20,7 +20,7 @@ from headstart.inference.predict import find_images
 
 ALLOWED = "the course allowed 10 for 5,000"
 NETWORKS = {
-    "quick at 160 px": ["quick", "train.epochs=1", "views.sizes=[]"],
+    "quick at 160 px": ["quick", "train.epochs=1", "augment.sizes=[]"],
     "resnet18 at 224 px": ["resnet18-scratch", "train.epochs=1"],
 }
 

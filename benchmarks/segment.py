@@ -105,7 +105,7 @@ def miou(model: torch.nn.Module, pixels: Pixels, classes: int) -> float:
 def main() -> None:
     data, out = sys.argv[1], Path(sys.argv[2])
     seeds = [int(text) for text in sys.argv[3].split(",")] if len(sys.argv) > 3 else [0, 1, 2]
-    changes = {"keep.metric": "last", "insight.sample": 0, **recipes.read_overrides(sys.argv[4:])}
+    changes = {"checkpoint.monitor": "last", "analysis.train_samples": 0, **recipes.read_overrides(sys.argv[4:])}
     recipe = recipes.load("segment-quick", changes)
     pixels = decode(training_index(data, recipe.data, "mask"), recipe.data)
     figures = []

@@ -17,7 +17,7 @@ from headstart.studies.time_estimate import estimate
 
 def main() -> None:
     data, out, *changes = sys.argv[1:]
-    overrides = {"data.size": 64, "views.sizes": [], "train.epochs": 3, **read_overrides(changes)}
+    overrides = {"data.image_size": 64, "augment.sizes": [], "train.epochs": 3, **read_overrides(changes)}
     plan = api.plan_study(
         data, None, None, "ABDG", [0.25, 1.0], 2, Path(out), "quick", "byol-quick", overrides, tune=True
     )

@@ -20,8 +20,8 @@ from rich.console import Console
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart.comparison.study import SETTINGS, Cell, Study
-from headstart.palette import NOTHING, Palette
+from headstart.comparison.study import SETTINGS, Study, Trial
+from headstart.palette import IGNORE_INDEX, Palette
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.training.mask_snapshots import write_image, write_mask
@@ -102,10 +102,10 @@ def small_tiles(shared_data: Callable[[str], Path], tmp_path_factory: pytest.Tem
 
 
 SMALL = {
-    "data.size": 32,
-    "views.sizes": [24, 32],
+    "data.image_size": 32,
+    "augment.sizes": [24, 32],
     "train.epochs": 3,
-    "train.batch": 12,
+    "train.batch_size": 12,
     "backbone.name": "resnet10t",
     "backbone.weights": "none",
 }
@@ -119,13 +119,13 @@ def small() -> Callable[..., recipes.Recipe]:
 
 
 SMALL_BYOL = {
-    "data.size": 32,
+    "data.image_size": 32,
     "train.epochs": 2,
-    "train.batch": 12,
-    "val.batch": 12,
+    "train.batch_size": 12,
+    "val.batch_size": 12,
     "backbone.name": "resnet10t",
-    "byol.hidden": 64,
-    "byol.projection": 16,
+    "byol.hidden_dim": 64,
+    "byol.projection_dim": 16,
 }
 """Changes to `byol-quick`, likewise."""
 
@@ -139,10 +139,10 @@ def unlabelled() -> Callable[..., recipes.Recipe]:
 
 
 SMALL_MASKS = {
-    "data.size": 64,
+    "data.image_size": 64,
     "train.epochs": 2,
-    "train.batch": 12,
-    "val.batch": 12,
+    "train.batch_size": 12,
+    "val.batch_size": 12,
     "backbone.name": "resnet10t",
     "backbone.weights": "none",
     "decoder.channels": 16,
@@ -202,7 +202,7 @@ def made_study() -> Callable[..., Study]:
                 continue
             place = {"setting": setting, "fraction": fraction, "labels": round(2000 * fraction), "seed": seed}
             if fail(setting, fraction, seed):
-                cells.append(Cell(**place, error="<b>out of memory</b>"))
+                cells.append(Trial(**place, error="<b>out of memory</b>"))
                 continue
             share = (RIGHT | (right or {}))[setting] + LOST[setting] * np.log10(fraction)
             frozen = SETTINGS[setting].frozen
@@ -210,7 +210,7 @@ def made_study() -> Callable[..., Study]:
             answers = {"right": each, "ece": 0.05, "knn": None if setting == "A" else 0.4}
             answers["optimism"] = None if frozen else 0.012
             cells.append(
-                Cell(
+                Trial(
                     **place,
                     **({"scores": each + np.tile([0.2, -0.2], images)[:images]} if masks else answers),
                     chosen={"l2": 0.1} if frozen else {"lr": 0.001 * (1 + seed % 2)},
@@ -221,7 +221,7 @@ def made_study() -> Callable[..., Study]:
                 )
             )
         about = {"data": "photos", "classes": 10, "commonest": 0.2, "metric": "miou" if masks else "accuracy"} | more
-        return Study(settings=tuple(settings), fractions=fractions, seeds=seeds, cells=tuple(cells), **about)
+        return Study(settings=tuple(settings), fractions=fractions, seeds=seeds, trials=tuple(cells), **about)
 
     return make
 
@@ -230,8 +230,8 @@ def aerial_mask(file: Path, palette: Palette) -> NDArray[np.uint8]:
     """A mask of the aerial data as numbers, with a corner that belongs to no class."""
     with Image.open(file) as picture:
         colours = np.array(picture.convert("RGB"))
-    mask = (colours[:, :, None] == np.array(palette.colours, np.uint8)).all(axis=3).argmax(axis=2).astype(np.uint8)
-    mask[:20, :30] = NOTHING
+    mask = (colours[:, :, None] == np.array(palette.colors, np.uint8)).all(axis=3).argmax(axis=2).astype(np.uint8)
+    mask[:20, :30] = IGNORE_INDEX
     return mask
 
 
@@ -258,7 +258,7 @@ def made_segmentation(shared_data: Callable[[str], Path], tmp_path_factory: pyte
     shares = dict(zip(known, np.divide(counts, sum(counts)).tolist(), strict=True))
     recipe = recipes.load(
         "quick",
-        {"task": "segment", "data.resize": "keep", "train.epochs": 3, "keep.metric": "val_miou"},
+        {"task": "segment", "data.resize": "keep", "train.epochs": 3, "checkpoint.monitor": "val_miou"},
     )
     facts = {"fingerprint": "made up", "root": str(source), "classes": list(known), "palette": palette.to_json()}
     run = RunFolder.create(

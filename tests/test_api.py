@@ -106,5 +106,5 @@ def test_fit_works_where_signals_cannot_be_had(
 def test_an_error_has_a_problem_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(hs.HeadstartError) as caught:
         hs.check(tmp_path / "nowhere")
-    assert "found no such folder" in caught.value.problem
-    assert caught.value.do.startswith("ls ")
+    assert "found no such folder" in caught.value.message
+    assert caught.value.hint.startswith("ls ")

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from rich.console import Console
 
-    from headstart.analysis.feature_analysis import Learned
+    from headstart.analysis.feature_analysis import FeatureAnalysis
     from headstart.comparison.study import Study
-    from headstart.data.checks.check import Health
+    from headstart.data.checks.check import CheckResult
     from headstart.files import Row
     from headstart.inference.predict import Predictions
-    from headstart.inference.segment import MaskPredictions, Written
-    from headstart.metrics.classification import Measures
-    from headstart.metrics.segmentation import MaskMeasures
+    from headstart.inference.segment import MaskPredictions, WriteResult
+    from headstart.metrics.classification import ClassificationMetrics
+    from headstart.metrics.segmentation import SegmentationMetrics
     from headstart.recipes.recipe import Recipe
     from headstart.runs.folder import RunFolder
     from headstart.studies.plan import Plan
-    from headstart.training.setup import Training
+    from headstart.training.setup import TrainState
 
-Place = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Run:
 
     path: Path
 
-    def __init__(self, path: Place) -> None:
+    def __init__(self, path: PathLike) -> None:
         object.__setattr__(self, "path", Path(path))
         _ = self.folder
 
@@ -78,7 +78,7 @@ class Run:
         from headstart.runs.folder import best_epoch
 
         rows = self.metrics
-        best = best_epoch(rows, self.folder.recipe.keep.metric)
+        best = best_epoch(rows, self.folder.recipe.checkpoint.monitor)
         return next((row.get(figure) for row in rows if row["split"] == "val" and row["epoch"] == best), None)
 
     @property
@@ -91,15 +91,15 @@ class Run:
         epochs: Sequence[int] = (),
         split: Literal["all", "val", "train"] = "all",
         seed: int = 0,
-    ) -> Learned:
+    ) -> FeatureAnalysis:
         """Map and measure what the network saw over its epochs (from 1), anew and without training.
 
         Writes ``insight/`` in the run folder, which the report shows. ``perplexity`` is t-SNE's (default: 30, or what
         the number of images allows); the same ``seed`` gives the same map.
         """
-        from headstart.analysis.feature_analysis import learn
+        from headstart.analysis.feature_analysis import analyze_features
 
-        return learn(self.folder, perplexity, epochs, split, seed)
+        return analyze_features(self.folder, perplexity, epochs, split, seed)
 
     def report(self) -> Path:
         """(Re)write ``report.html`` and return where it is."""
@@ -108,7 +108,7 @@ class Run:
         return write_report(self.folder)
 
     def predict(
-        self, images: Place | Iterable[Place], unfinished: bool = False, flip: bool = False
+        self, images: PathLike | Iterable[PathLike], unfinished: bool = False, flip: bool = False
     ) -> Predictions | MaskPredictions:
         """Look at images: files, folders or patterns. Unreadable ones are named in the answer and left out.
 
@@ -116,50 +116,52 @@ class Run:
         masks are averaged over mirror images.
         """
         from headstart.inference.predict import find_images, load, predict
-        from headstart.inference.segment import find_scenes, predict_masks
+        from headstart.inference.segment import find_rasters, predict_masks
 
         model = load(self.folder, unfinished)
         if model.palette is not None:
-            return predict_masks(model, find_scenes(_places(images)), flip)
+            return predict_masks(model, find_rasters(_places(images)), flip)
         return predict(model, find_images(_places(images)))
 
     def write_masks(
         self,
-        images: Place | Iterable[Place],
-        out: Place,
+        images: PathLike | Iterable[PathLike],
+        out: PathLike,
         overlay: bool = False,
         flip: bool = False,
         unfinished: bool = False,
-    ) -> Written:
+    ) -> WriteResult:
         """Write the mask of each image into the folder ``out``, as the training masks are; large images need no memory.
 
         ``photo_mask.png`` for ``photo.jpg``, and with ``overlay`` the image under its mask too.
         """
         from headstart.inference.predict import load
-        from headstart.inference.segment import find_scenes, write_masks
+        from headstart.inference.segment import find_rasters, write_masks
 
-        return write_masks(load(self.folder, unfinished), find_scenes(_places(images)), Path(out), overlay, flip)
+        return write_masks(load(self.folder, unfinished), find_rasters(_places(images)), Path(out), overlay, flip)
 
-    def evaluate(self, data: Place, split: str | None = None, unfinished: bool = False) -> Measures | MaskMeasures:
+    def evaluate(
+        self, data: PathLike, split: str | None = None, unfinished: bool = False
+    ) -> ClassificationMetrics | SegmentationMetrics:
         """All measures, with bootstrap intervals, on a folder of labelled images, or of pairs of image and mask."""
         from headstart.inference.evaluate_masks import evaluate_masks
         from headstart.inference.predict import evaluate, load
-        from headstart.metrics.classification import measure
-        from headstart.metrics.segmentation import measure_masks
+        from headstart.metrics.classification import classification_metrics
+        from headstart.metrics.segmentation import segmentation_metrics
 
         model = load(self.folder, unfinished)
         if model.palette is not None:
             found = evaluate_masks(model, self.folder, os.fspath(data), split)
-            return measure_masks(found.confusion, model.classes)
+            return segmentation_metrics(found.confusion, model.classes)
         answer = evaluate(model, self.folder, os.fspath(data), split)
-        return measure(answer.labels, answer.probabilities, model.classes)
+        return classification_metrics(answer.labels, answer.probabilities, model.classes)
 
 
-def _places(images: Place | Iterable[Place]) -> list[Place]:
+def _places(images: PathLike | Iterable[PathLike]) -> list[PathLike]:
     return [images] if isinstance(images, str | os.PathLike) else list(images)
 
 
-def check(data: Place, group: str | None = None, val_fraction: float = 0.2) -> Health:
+def check(data: PathLike, group: str | None = None, val_fraction: float = 0.2) -> CheckResult:
     """The layout of a folder of images, and its health."""
     from headstart.data.checks.check import check as look
 
@@ -168,8 +170,8 @@ def check(data: Place, group: str | None = None, val_fraction: float = 0.2) -> H
 
 def fit(
     recipe: str | Recipe,
-    data: Place,
-    out: Place | None = None,
+    data: PathLike,
+    out: PathLike | None = None,
     overrides: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> Run:
@@ -189,7 +191,7 @@ def fit(
     return _carry_out(lambda decoding: start(settings, os.fspath(data), folder, decoding), console)
 
 
-def resume(run: Place, data: Place | None = None, console: Console | None = None) -> Run:
+def resume(run: PathLike, data: PathLike | None = None, console: Console | None = None) -> Run:
     """Go on with a run that was stopped; ``data`` says where its images are now, if they have moved."""
     from headstart.training.setup import resume as take_up
 
@@ -198,14 +200,14 @@ def resume(run: Place, data: Place | None = None, console: Console | None = None
 
 
 def study(
-    data: Place,
-    unlabelled: Place | None = None,
-    corpus: Place | None = None,
+    data: PathLike,
+    unlabelled: PathLike | None = None,
+    corpus: PathLike | None = None,
     settings: str = "ABCDE",
     labels: Sequence[float] | None = None,
     seeds: int = 3,
     jobs: int = 1,
-    out: Place | None = None,
+    out: PathLike | None = None,
     recipe: str | Recipe | None = None,
     pretraining: str | Recipe | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -231,29 +233,29 @@ def study(
 
 
 def plan_study(
-    data: Place,
-    unlabelled: Place | None,
-    corpus: Place | None,
+    data: PathLike,
+    unlabelled: PathLike | None,
+    corpus: PathLike | None,
     settings: str,
     labels: Sequence[float] | None,
     seeds: int,
-    out: Place | None,
+    out: PathLike | None,
     recipe: str | Recipe | None,
     pretraining: str | Recipe | None,
     overrides: Mapping[str, Any] | None,
     tune: bool,
 ) -> Plan:
     """The arguments of `study` as a plan, nothing being done yet."""
-    from headstart.studies.plan import Plan, possible_fractions, usual_pretraining, usual_recipe
+    from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe
 
-    base = _settings(usual_recipe(os.fspath(data)) if recipe is None else recipe, overrides)
+    base = _settings(default_recipe(os.fspath(data)) if recipe is None else recipe, overrides)
     return Plan(
         data=os.fspath(data),
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(data).absolute().name}",
         recipe=base,
-        pretraining=_settings(usual_pretraining(base) if pretraining is None else pretraining),
+        pretraining=_settings(default_pretraining(base) if pretraining is None else pretraining),
         settings=settings.upper(),
-        fractions=tuple(labels) if labels is not None else possible_fractions(os.fspath(data), base),
+        fractions=tuple(labels) if labels is not None else default_fractions(os.fspath(data), base),
         seeds=tuple(range(seeds)),
         tuned=tune,
         unlabelled=None if unlabelled is None else os.fspath(unlabelled),
@@ -266,23 +268,23 @@ def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, consol
     from rich.console import Console
 
     from headstart.console.progress import study_bar
-    from headstart.studies.resume import begun
-    from headstart.studies.runner import carry_out, prepare
+    from headstart.studies.resume import exists
+    from headstart.studies.runner import prepare, run
     from headstart.studies.time_estimate import estimate, fit_budget, read_budget
 
     console = console or Console(stderr=True)
     allowed = None if budget is None else read_budget(budget)
-    if allowed is not None and begun(plan):
+    if allowed is not None and exists(plan):
         console.print(f"{plan.out} was begun before: its epochs stay as they were chosen then", soft_wrap=True)
     with console.status("decode the images, and time a few steps"):
         carrying = prepare(plan, jobs=jobs)
-        if allowed is not None and not begun(plan):
+        if allowed is not None and not exists(plan):
             plan, seconds = fit_budget(plan, carrying.pixels, allowed)
             carrying = prepare(plan, jobs=jobs)
         else:
             seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
     with study_bar(console, carrying, seconds) as shown:
-        for state in carry_out(carrying):
+        for state in run(carrying):
             shown(state)
     return carrying.study
 
@@ -293,11 +295,11 @@ def _settings(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) 
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
 
 
-def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], console: Console | None) -> Run:
+def _carry_out(prepare: Callable[[Callable[[int, int], None]], TrainState], console: Console | None) -> Run:
     """Prepare a training (images being decoded under a bar), follow it to its end, and write the report."""
     from rich.console import Console
 
-    from headstart.console.progress import bar, follow
+    from headstart.console.progress import bar, run_with_progress
 
     console = console or Console(stderr=True)
     with bar(console, "decode images") as decoding:
@@ -305,7 +307,7 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     run = Run(training.run.path)
     for remark in _remarks(training):
         console.print(remark, highlight=False, markup=False, soft_wrap=True)
-    follow(training, console, run.report)
+    run_with_progress(training, console, run.report)
     if training.fabric.is_global_zero:
         if run.finished:
             with console.status("map what the network saw"):
@@ -315,20 +317,20 @@ def _carry_out(prepare: Callable[[Callable[[int, int], None]], Training], consol
     return run
 
 
-def _remarks(training: Training) -> Iterator[str]:
+def _remarks(training: TrainState) -> Iterator[str]:
     """What is worth knowing of the images before the first step."""
-    from headstart.data.requirements import never_trained
+    from headstart.data.requirements import classes_missing_from_train
     from headstart.environment import cache_folder
 
     if training.pixels.streaming:
         yield f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
-    if training.left_out is not None:
-        of, other = training.left_out + len(training.train_rows), training.recipe.data.apart_from
+    if training.excluded is not None:
+        of, other = training.excluded + len(training.train_rows), training.recipe.data.exclude_overlap_with
         yield (
-            f"left out {training.left_out:,} of {of:,} training images: they are, or look like, images that {other} is"
+            f"left out {training.excluded:,} of {of:,} training images: they are, or look like, images that {other} is"
             " judged by"
         )
-    untrained = never_trained(training.pixels, training.train_rows)
+    untrained = classes_missing_from_train(training.pixels, training.train_rows)
     if untrained:
         yield (
             f"never trained on, but in validation: {', '.join(untrained)}; the IoU there can only be 0 (headstart check"

@@ -14,12 +14,12 @@ class HeadstartError(Exception):
     """
 
     def __init__(self, problem: str, do: str) -> None:
-        self.problem = " ".join(problem.split())
-        self.do = " ".join(do.split())
-        super().__init__(f"{self.problem}. Next: {self.do}")
+        self.message = " ".join(problem.split())
+        self.hint = " ".join(do.split())
+        super().__init__(f"{self.message}. Next: {self.hint}")
 
 
-def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
+def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:
     """The known names most like ``word``, for the end of an error; every name when none is alike."""
     names = sorted(known)
     alike = difflib.get_close_matches(word, names, n=count, cutoff=0.5)

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-NOTHING = 255
+IGNORE_INDEX = 255
 """A pixel of no class: outside the picture, or of a colour that the palette does not know."""
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
 
 
@@ -26,7 +26,7 @@ class Palette:
 
     names: tuple[str, ...]
     """The classes that count, then the ignored ones."""
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     """How each is painted; with kind ``colour`` also how a file writes it."""
     values: tuple[int, ...]
     """With kind ``number``: what a file writes for each class (grey level or palette index)."""
@@ -41,11 +41,11 @@ class Palette:
         """The classes that count."""
         return self.names[: len(self.names) - self.ignored]
 
-    def paint(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def colorize(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 (H, W) -> RGB, uint8 (H, W, 3); `NOTHING` is the first ignored class's colour, or black."""
-        nothing = self.colours[len(self.classes)] if self.ignored else (0, 0, 0)
+        nothing = self.colors[len(self.classes)] if self.ignored else (0, 0, 0)
         table = np.full((256, 3), nothing, np.uint8)
-        table[: len(self.colours)] = self.colours
+        table[: len(self.colors)] = self.colors
         return table[mask]
 
     def to_json(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Palette:
         red_green_blue = tuple((int(r), int(g), int(b)) for r, g, b in content["colours"])
         return Palette(
             names=tuple(content["names"]),
-            colours=red_green_blue,
+            colors=red_green_blue,
             values=tuple(content["values"]),
             kind=content["kind"],
             ignored=content["ignored"],

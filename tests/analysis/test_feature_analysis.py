@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.neighbors import KNeighborsClassifier
 
 import headstart as hs
-from headstart.analysis.feature_analysis import read_learned
+from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.cli.main import main
 from headstart.files import read_table
 from headstart.inference.predict import load
@@ -47,7 +47,7 @@ def edit(run: RunFolder, epoch: int, change: Callable[[np.ndarray], np.ndarray])
 def test_features_of_the_chosen_epochs_are_stored_for_validation_and_a_sample(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
-    recipe = recipes.override(small(), {"insight.epochs": [2, 3], "insight.sample": 10})
+    recipe = recipes.override(small(), {"analysis.epochs": [2, 3], "analysis.train_samples": 10})
     run = hs.fit(recipe, photos, tmp_path / "run")
     stored = read_features(run.folder)
     assert [each.epoch for each in stored.epochs] == [2, 3]
@@ -62,11 +62,11 @@ def test_features_of_the_chosen_epochs_are_stored_for_validation_and_a_sample(
 
 
 def test_by_default_the_first_the_middle_and_the_last_epoch_are_looked_at() -> None:
-    assert recipes.load("resnet18-scratch").looked_at() == (0, 49, 99)  # the report's 1, 50 and 100
-    assert recipes.load("quick", {"train.epochs": 1}).looked_at() == (0,)
-    assert recipes.load("quick", {"insight.epochs": [4, 2, 2]}).looked_at() == (1, 3)
-    with pytest.raises(hs.HeadstartError, match=r"insight.epochs: expected 1 to 6, found \(7,\)"):
-        recipes.load("quick", {"insight.epochs": [7]})
+    assert recipes.load("resnet18-scratch").analysis_epochs() == (0, 49, 99)  # the report's 1, 50 and 100
+    assert recipes.load("quick", {"train.epochs": 1}).analysis_epochs() == (0,)
+    assert recipes.load("quick", {"analysis.epochs": [4, 2, 2]}).analysis_epochs() == (1, 3)
+    with pytest.raises(hs.HeadstartError, match=r"analysis.epochs: expected 1 to 6, found \(7,\)"):
+        recipes.load("quick", {"analysis.epochs": [7]})
 
 
 def test_stored_features_are_what_the_last_layer_works_on(run: RunFolder) -> None:
@@ -81,7 +81,7 @@ def test_stored_features_are_what_the_last_layer_works_on(run: RunFolder) -> Non
 
 def test_measures_are_those_of_the_stored_features(run: RunFolder) -> None:
     hs.Run(run.path).map()
-    learned, _ = read_learned(run) or pytest.fail("nothing was written")
+    learned, _ = read_feature_analysis(run) or pytest.fail("nothing was written")
     stored = read_features(run)
     val, train = stored.splits == "val", stored.splits == "train"
     for each, seen in zip(learned.epochs, stored.epochs, strict=True):
@@ -112,7 +112,7 @@ def test_map_takes_other_parameters_without_training(
     words = ["map", str(run.path), "--perplexity", "3", "--epochs", "1,3", "--split", "val", "--seed", "2"]
     assert typed(monkeypatch, *words) == 0
     assert "silhouette" in capsys.readouterr().out
-    learned, rows = read_learned(run) or pytest.fail("nothing was written")
+    learned, rows = read_feature_analysis(run) or pytest.fail("nothing was written")
     assert (learned.perplexity, learned.split, learned.seed) == (3, "val", 2)
     assert len(rows) == 2 * 12
     assert run.path.joinpath("metrics.csv").read_bytes() == before
@@ -172,7 +172,7 @@ def test_features_that_are_constant_are_named_and_the_others_mapped(run: RunFold
     learned = hs.Run(run.path).map()
     assert learned.epochs[0].variance is None
     assert learned.epochs[1].variance is not None
-    _, rows = read_learned(run) or pytest.fail("nothing was written")
+    _, rows = read_feature_analysis(run) or pytest.fail("nothing was written")
     assert {row["epoch"] for row in rows} == {2, 3}
     page = hs.Run(run.path).report().read_text(encoding="utf-8")
     assert "After epoch 1 the features of all images are the same" in page

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headstart.analysis.feature_analysis import Figures, Learned, LearnedEpoch, Scaling
+from headstart.analysis.feature_analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.analysis.findings import findings
 from headstart.metrics.classification import Interval
 
@@ -15,8 +15,8 @@ def near(value: float, half: float = 0.02) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def figures(knn: float | None, accuracy: float = 0.6) -> Figures:
-    return Figures(
+def figures(knn: float | None, accuracy: float = 0.6) -> EpochMetrics:
+    return EpochMetrics(
         images=100,
         accuracy=near(accuracy),
         loss=near(1),
@@ -33,10 +33,10 @@ def learned(
     variance: float | None = 0.9,
     ece: tuple[float, float] | None = None,
     accuracy: float = 0.6,
-) -> Learned:
+) -> FeatureAnalysis:
     """Epochs as (number, kNN of validation, kNN of training)."""
     epochs = [
-        LearnedEpoch(epoch=epoch, val=figures(val, accuracy), train=figures(train), variance=variance)
+        EpochAnalysis(epoch=epoch, val=figures(val, accuracy), train=figures(train), variance=variance)
         for epoch, val, train in knn
     ]
     scaling = None
@@ -50,7 +50,7 @@ def learned(
             brier_before=near(0.5),
             brier_after=near(0.4),
         )
-    return Learned(epochs=tuple(epochs), scaling=scaling, perplexity=30, split="all", seed=0)
+    return FeatureAnalysis(epochs=tuple(epochs), scaling=scaling, perplexity=30, split="all", seed=0)
 
 
 def rows(*epochs: tuple[float, float, float, float, float], first_lr: float = 1e-3) -> list[dict[str, Any]]:

@@ -10,14 +10,14 @@ import pytest
 
 from headstart.analysis.mask_findings import mask_findings
 from headstart.palette import Palette
-from headstart.runs.confusion import MaskAnswers
+from headstart.runs.confusion import MaskConfusions
 
 PALETTE = Palette(("field", "road", "pond"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), (0, 1, 2), "number")
 CALM = [[60, 5, 5], [5, 60, 5], [5, 5, 60]]
 
 
-def answered(*images: Sequence[Sequence[int]]) -> MaskAnswers:
-    return MaskAnswers(tuple(f"{i}.jpg" for i in range(len(images))), np.array(images), PALETTE)
+def answered(*images: Sequence[Sequence[int]]) -> MaskConfusions:
+    return MaskConfusions(tuple(f"{i}.jpg" for i in range(len(images))), np.array(images), PALETTE)
 
 
 def rows(*epochs: tuple[float, float, float]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from headstart.cli.main import demo, main
 from headstart.comparison.study import Study, read_study
 from headstart.studies.plan import Plan
 
-SMALL = ["train.epochs=1", "data.size=32", "views.sizes=[]", "train.batch=12", "backbone.name=resnet10t"]
+SMALL = ["train.epochs=1", "data.image_size=32", "augment.sizes=[]", "train.batch_size=12", "backbone.name=resnet10t"]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_three_seeds
     assert (plan.settings, plan.fractions, plan.seeds, plan.tuned) == ("ABCDE", (0.1, 1.0), (0, 1, 2), True)
     assert plan.pretrain("self-supervised")[1] == plan.data, "the unlabelled images are its own"
     assert plan.recipe.backbone.weights == "imagenet-lite"
-    assert plan.recipe.views.rotate == 0
+    assert plan.recipe.augment.rotate == 0
 
 
 def test_the_solar_cells_are_split_as_in_the_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

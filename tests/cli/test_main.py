@@ -22,7 +22,7 @@ from PIL import Image
 import headstart as hs
 from headstart.cli.main import main
 
-SMALL = ["data.size=32", "views.sizes=[24,32]", "train.epochs=3", "train.batch=12"]
+SMALL = ["data.image_size=32", "augment.sizes=[24,32]", "train.epochs=3", "train.batch_size=12"]
 SMALL += ["backbone.name=resnet10t", "backbone.weights=none"]
 
 
@@ -296,8 +296,8 @@ class TestBadInput:
             ("task=clasify", "task: expected byol, classify, segment, found clasify"),
             ("epochs", "expected field=value"),
             ("optimizer.lr=inf", "field optimizer.lr: expected a finite number, found inf"),
-            ("views.mean=[0.5,nan,0.5]", "field views.mean.1: expected a finite number, found nan"),
-            ("views.std=[0.5,0,0.5]", "field views.std.1: expected greater than 0, found 0"),
+            ("augment.mean=[0.5,nan,0.5]", "field augment.mean.1: expected a finite number, found nan"),
+            ("augment.std=[0.5,0,0.5]", "field augment.std.1: expected greater than 0, found 0"),
         ],
     )
     def test_a_mistake_in_the_recipe(self, override: str, said: str, photos: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from headstart.comparison.findings import (
+    difference_sentence,
+    findings,
     headline,
     of_best,
     of_choice,
@@ -20,8 +22,6 @@ from headstart.comparison.findings import (
     of_seeds,
     of_worth,
     rounded,
-    told,
-    verdicts,
 )
 from headstart.comparison.intervals import Difference
 from headstart.comparison.study import Study
@@ -37,16 +37,25 @@ def apart(value: float, low: float, high: float, needed: int | None, seeds: int 
 
 def test_what_cannot_be_told_says_what_it_would_take() -> None:
     near = apart(0.01, -0.01, 0.03, 7013)
-    assert told("B", "C", near) == "Cannot tell B from C with 406 validation images; about 7,000 would be needed."
-    assert "406 test images" in told("B", "C", near, "test images")
-    assert told("B", "C", apart(0.0, -0.01, 0.01, None)).endswith("they are right equally often.")
-    assert "3 seeds, which scatter: more seeds would help" in told("B", "C", apart(0.05, -0.1, 0.2, 300))
-    assert "one seed: more seeds" in told("B", "C", apart(0.05, -0.001, 0.1, 400, seeds=1))
+    assert (
+        difference_sentence("B", "C", near)
+        == "Cannot tell B from C with 406 validation images; about 7,000 would be needed."
+    )
+    assert "406 test images" in difference_sentence("B", "C", near, "test images")
+    assert difference_sentence("B", "C", apart(0.0, -0.01, 0.01, None)).endswith("they are right equally often.")
+    assert "3 seeds, which scatter: more seeds would help" in difference_sentence("B", "C", apart(0.05, -0.1, 0.2, 300))
+    assert "one seed: more seeds" in difference_sentence("B", "C", apart(0.05, -0.001, 0.1, 400, seeds=1))
 
 
 def test_what_can_be_told_says_which_way() -> None:
-    assert told("B", "C", apart(0.02, 0.001, 0.04, 900)) == "B is told from C: 2.0 points more (0.1 to 4.0)."
-    assert told("B", "C", apart(-0.02, -0.04, -0.001, 900)) == "C is told from B: 2.0 points more (0.1 to 4.0)."
+    assert (
+        difference_sentence("B", "C", apart(0.02, 0.001, 0.04, 900))
+        == "B is told from C: 2.0 points more (0.1 to 4.0)."
+    )
+    assert (
+        difference_sentence("B", "C", apart(-0.02, -0.04, -0.001, 900))
+        == "C is told from B: 2.0 points more (0.1 to 4.0)."
+    )
 
 
 def test_two_figures_are_enough_for_a_number_that_is_a_guess() -> None:
@@ -131,7 +140,7 @@ def test_the_floor(made_study: MadeStudy) -> None:
 def test_optimism_is_stated_small_or_large(made_study: MadeStudy) -> None:
     assert "1.2 points too much" in next(of_choice(Results(made_study("AB"))))
     study = made_study("AB")
-    small = study.model_copy(update={"cells": tuple(c.model_copy(update={"optimism": 0.004}) for c in study.cells)})
+    small = study.model_copy(update={"cells": tuple(c.model_copy(update={"optimism": 0.004}) for c in study.trials)})
     assert "hardly more (0.4 points" in next(of_choice(Results(small)))
     assert list(of_choice(Results(made_study("DG")))) == [], "nothing was chosen by validation images"
 
@@ -145,7 +154,7 @@ def test_a_learning_rate_at_the_end_of_those_tried_is_told(made_study: MadeStudy
             cell.model_copy(update={"chosen": {"lr": chosen[cell.setting]}, "tried": (0.001, 0.003, 0.01)})
             if cell.setting in chosen
             else cell
-            for cell in study.cells
+            for cell in study.trials
         )
         return list(of_ends(Results(study.model_copy(update={"cells": cells}))))
 
@@ -176,12 +185,12 @@ def test_images_that_pre_training_did_without_are_counted(made_study: MadeStudy)
 
 def test_failures_come_first(made_study: MadeStudy) -> None:
     results = Results(made_study(fail=lambda s, f, k: s in "CE" and k == 1))
-    assert verdicts(results)[0].startswith("6 of 63 cells failed (C and E); the others stand")
+    assert findings(results)[0].startswith("6 of 63 cells failed (C and E); the others stand")
     assert list(of_failures(Results(made_study()))) == []
 
 
 @pytest.mark.parametrize("study", [{}, {"settings": "A"}, {"skip": lambda *_: True}, {"fail": lambda *_: True}])
 def test_every_verdict_is_a_sentence(made_study: MadeStudy, study: dict[str, object]) -> None:
-    for said in (headline(Results(made_study(**study))), *verdicts(Results(made_study(**study)))):
+    for said in (headline(Results(made_study(**study))), *findings(Results(made_study(**study)))):
         assert said[0].isupper() or said[0].isdigit()
         assert said.endswith((".", "</b>"))

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, bootstrap, norm
 
-from headstart.comparison.intervals import average, crossfit, difference, images_needed, standard_error
+from headstart.comparison.intervals import average, crossfit, difference, required_images, standard_error
 
 REPEATS = 250
 
@@ -91,10 +91,10 @@ def test_all_alike_has_no_width_and_a_share_stays_a_share() -> None:
 
 def test_the_difference_is_told_when_its_interval_leaves_out_zero() -> None:
     right = np.arange(400) < 300
-    assert difference(right, np.arange(400) < 260).told
-    assert difference(np.arange(400) < 260, right).told
-    assert not difference(right, right).told
-    assert not difference(right, np.roll(right, 3)).told
+    assert difference(right, np.arange(400) < 260).significant
+    assert difference(np.arange(400) < 260, right).significant
+    assert not difference(right, right).significant
+    assert not difference(right, np.roll(right, 3)).significant
     with pytest.raises(ValueError, match="the same seeds and images"):
         difference(right, right[:-1])
 
@@ -103,7 +103,7 @@ def test_the_difference_is_told_when_its_interval_leaves_out_zero() -> None:
 def test_with_the_images_needed_a_paired_test_finds_it_four_times_in_five(better: float, worse: float) -> None:
     """McNemar's test, simulated: b images only one setting has right, c only the other."""
     d = np.repeat([1, -1, 0], [round(1000 * better), round(1000 * worse), 1000 - round(1000 * (better + worse))])
-    needed = images_needed(d)
+    needed = required_images(d)
     assert needed is not None
     b, c, _ = np.random.default_rng(5).multinomial(needed, [better, worse, 1 - better - worse], 4000).T
     found = (b - c) ** 2 / np.maximum(b + c, 1) > norm.ppf(0.975) ** 2
@@ -111,11 +111,11 @@ def test_with_the_images_needed_a_paired_test_finds_it_four_times_in_five(better
 
 
 def test_no_number_of_images_tells_equals_apart_and_few_tell_opposites() -> None:
-    assert images_needed([0, 0, 0]) is None
-    assert images_needed([1, -1, 0]) is None
-    assert images_needed([0.1, 0.2, -0.3]) is None, "0 but for rounding"
-    assert images_needed([1, 1, 1]) == 1
-    assert images_needed([1, 0, 0, 0], power=0.9) > (images_needed([1, 0, 0, 0]) or 0)
+    assert required_images([0, 0, 0]) is None
+    assert required_images([1, -1, 0]) is None
+    assert required_images([0.1, 0.2, -0.3]) is None, "0 but for rounding"
+    assert required_images([1, 1, 1]) == 1
+    assert required_images([1, 0, 0, 0], power=0.9) > (required_images([1, 0, 0, 0]) or 0)
 
 
 def test_crossfitting_is_by_hand_what_it_says() -> None:
@@ -126,10 +126,10 @@ def test_crossfitting_is_by_hand_what_it_says() -> None:
     halves = order[:2], order[2:]
     chosen = [int(loss[:, half].mean(axis=1).argmin()) for half in halves]
     assert got.epochs == tuple(chosen)
-    assert np.array_equal(got.right[halves[1]], right[chosen[0], halves[1]])
-    assert np.array_equal(got.right[halves[0]], right[chosen[1], halves[0]])
+    assert np.array_equal(got.correct[halves[1]], right[chosen[0], halves[1]])
+    assert np.array_equal(got.correct[halves[0]], right[chosen[1], halves[0]])
     assert got.epoch == int(loss.mean(axis=1).argmin())
-    assert got.optimism == pytest.approx(right[got.epoch].mean() - got.right.mean())
+    assert got.optimism == pytest.approx(right[got.epoch].mean() - got.correct.mean())
 
 
 @pytest.mark.parametrize("metric", ["val_loss", "val_accuracy"])

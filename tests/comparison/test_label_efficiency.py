@@ -7,16 +7,18 @@ import pytest
 from scipy.stats import binom, norm
 from sklearn.isotonic import IsotonicRegression
 
-from headstart.comparison.intervals import over_images, over_seeds
-from headstart.comparison.label_efficiency import Worth, labels_for, monotone, percent, worth
+from headstart.comparison.intervals import resample_images, resample_seeds
+from headstart.comparison.label_efficiency import LabelMultiplier, label_multiplier, labels_for, monotone, percent
 
 LABELS = (100, 250, 500, 1000)
 CURVE = (0.2, 0.4, 0.5, 0.7)
 
 
-def of(value: float, n: int = 100, labels: tuple[int, ...] = LABELS, curve: tuple[float, ...] = CURVE) -> Worth:
+def of(
+    value: float, n: int = 100, labels: tuple[int, ...] = LABELS, curve: tuple[float, ...] = CURVE
+) -> LabelMultiplier:
     """Without chance: every resample is the figure itself."""
-    return worth(labels, curve, n, value, np.tile(curve, (50, 1)), np.full(50, value))
+    return label_multiplier(labels, curve, n, value, np.tile(curve, (50, 1)), np.full(50, value))
 
 
 @pytest.mark.parametrize("n_star", [100, 130, 250, 333, 740, 1000])
@@ -40,9 +42,9 @@ def test_a_law_of_log_n_is_recovered_within_its_interval() -> None:
         latent = easy + np.sqrt(0.5) * random.standard_normal((5, 3, 300))
         shares = 0.1 + 0.2 * np.log10(np.array([*LABELS, 3 * 200]) / 10)
         groups = [(x < norm.ppf(share)).astype(float) for x, share in zip(latent, shares, strict=True)]
-        means = over_images(np.concatenate(groups), 300)
-        drawn = [over_seeds(means[:, 3 * i : 3 * i + 3], each, (0, 1, 2)) for i, each in enumerate(groups)]
-        got = worth(
+        means = resample_images(np.concatenate(groups), 300)
+        drawn = [resample_seeds(means[:, 3 * i : 3 * i + 3], each, (0, 1, 2)) for i, each in enumerate(groups)]
+        got = label_multiplier(
             LABELS, [each.mean() for each in groups[:-1]], 200, groups[-1].mean(), np.stack(drawn[:-1], 1), drawn[-1]
         )
         held += (got.low <= 3 or got.beyond.low == "less") and (got.high >= 3 or got.beyond.high == "more")
@@ -125,7 +127,7 @@ def test_many_curves_at_once_are_each_alone() -> None:
 
 def test_the_interval_reaches_over_the_end_of_the_data() -> None:
     random = np.random.default_rng(3)
-    got = worth(LABELS, CURVE, 100, 0.65, np.tile(CURVE, (500, 1)), 0.65 + 0.1 * random.standard_normal(500))
+    got = label_multiplier(LABELS, CURVE, 100, 0.65, np.tile(CURVE, (500, 1)), 0.65 + 0.1 * random.standard_normal(500))
     assert got.low < got.value < got.high == 10
     assert (got.beyond.low, got.beyond.value, got.beyond.high) == ("", "", "more")
     assert got.interval_text.endswith(" to more than 10")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from headstart.comparison.findings import headline, verdicts
+from headstart.comparison.findings import findings, headline
 from headstart.comparison.intervals import average
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results, table_rows
@@ -31,7 +31,7 @@ def test_the_figures_are_those_of_the_pseudo_values(results: Results) -> None:
     assert line is not None
     scores = np.array([cell.scores for cell in results.study.at("B", 0.25)])
     assert line.score == average(scores)
-    assert line.worth is not None
+    assert line.label_multiplier is not None
 
 
 def test_columns_have_its_name_and_none_are_of_answers(results: Results) -> None:
@@ -48,7 +48,7 @@ def test_columns_have_its_name_and_none_are_of_answers(results: Results) -> None
 def test_sentences_figures_and_page_say_mean_iou(results: Results) -> None:
     page = study_page(results, "runs/study").decode()
     text = " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
-    said = [headline(results), *verdicts(results), over_labels(results), over_time(results, 1.0), text]
+    said = [headline(results), *findings(results), over_labels(results), over_time(results, 1.0), text]
     for each in said:
         assert not re.search(r"accura|are right|\bhead\b|ECE|kNN|answering", each), each
     assert ": a mean IoU of " in said[0]
@@ -60,10 +60,10 @@ def test_sentences_figures_and_page_say_mean_iou(results: Results) -> None:
 
 def test_equals_have_the_same(made_study: MadeStudy) -> None:
     study = made_study("AB", masks=True, fractions=(1.0,), seeds=(0,))
-    a, b = study.cells
+    a, b = study.trials
     same = study.model_copy(update={"cells": (a, b.model_copy(update={"scores": a.scores}))})
     assert "Cannot tell A from B with 400 validation images: their mean IoU is the same." in " ".join(
-        verdicts(Results(same))
+        findings(Results(same))
     )
 
 

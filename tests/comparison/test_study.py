@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.comparison.study import SETTINGS, Cell, Study, read_study
+from headstart.comparison.study import SETTINGS, Study, Trial, read_study
 from headstart.errors import HeadstartError
 
 MadeStudy = Callable[..., Study]
@@ -26,9 +26,9 @@ def test_a_study_survives_its_file(made_study: MadeStudy, tmp_path: Path) -> Non
     (tmp_path / "study.json").write_text(study.to_json())
     again = read_study(tmp_path / "study.json")
     assert again.to_json() == study.to_json()
-    for one, two in zip(study.cells, again.cells, strict=True):
-        assert (one.right is None) == (two.right is None)
-        assert one.right is None or (two.right is not None and np.array_equal(one.right, two.right))
+    for one, two in zip(study.trials, again.trials, strict=True):
+        assert (one.correct is None) == (two.correct is None)
+        assert one.correct is None or (two.correct is not None and np.array_equal(one.correct, two.correct))
     assert (again.planned, again.done, len(again.failed), again.images) == (63, 62, 1, 400)
 
 
@@ -38,7 +38,7 @@ def test_pseudo_values_survive_the_file_to_the_last_digit(made_study: MadeStudy,
     again = read_study(tmp_path / "study.json")
     assert again.metric == "miou"
     assert again.images == 400
-    for one, two in zip(study.cells, again.cells, strict=True):
+    for one, two in zip(study.trials, again.trials, strict=True):
         assert one.each is None if two.each is None else np.array_equal(one.each, two.each)
 
 
@@ -50,13 +50,13 @@ def test_a_study_of_before_there_were_masks_is_read(made_study: MadeStudy, tmp_p
     (tmp_path / "study.json").write_text(json.dumps(facts))
     study = read_study(tmp_path / "study.json")
     assert study.metric == "accuracy"
-    assert study.cells[0].each is not None
-    assert set(study.cells[0].each) == {0.0, 1.0}
+    assert study.trials[0].each is not None
+    assert set(study.trials[0].each) == {0.0, 1.0}
 
 
-def cell(**changes: object) -> Cell:
+def cell(**changes: object) -> Trial:
     facts: dict[str, object] = {"setting": "A", "fraction": 0.5, "labels": 10, "seed": 0, "right": [True, False]}
-    return Cell(**(facts | changes))  # type: ignore[arg-type]
+    return Trial(**(facts | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_a_cell_s_answers_cannot_be_changed_and_are_a_copy() -> None:
     right = np.array([True, False])
     made = cell(right=right)
     right[0] = False
-    assert made.right is not None
-    assert made.right.tolist() == [True, False]
+    assert made.correct is not None
+    assert made.correct.tolist() == [True, False]
     with pytest.raises(ValueError, match="read-only"):
-        made.right[0] = False
+        made.correct[0] = False
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_cell_s_answers_cannot_be_changed_and_are_a_copy() -> None:
         ([cell(right=None, scores=[0.4, 0.5])], "not of a study by accuracy"),
     ],
 )
-def test_cells_that_do_not_fit_the_grid_are_refused(cells: list[Cell], said: str) -> None:
+def test_cells_that_do_not_fit_the_grid_are_refused(cells: list[Trial], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Study(data="d", classes=2, commonest=0.5, settings=("A",), fractions=(0.5,), seeds=(0, 1), cells=tuple(cells))
+        Study(data="d", classes=2, majority_baseline=0.5, settings=("A",), fractions=(0.5,), seeds=(0, 1), trials=tuple(cells))
 
 
 def test_a_missing_or_broken_file_is_an_error_that_names_it(made_study: MadeStudy, tmp_path: Path) -> None:

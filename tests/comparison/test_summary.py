@@ -15,7 +15,7 @@ MadeStudy = Callable[..., Study]
 
 
 def rights(study: Study, setting: str, fraction: float) -> np.ndarray:
-    return np.array([cell.right for cell in study.at(setting, fraction)])
+    return np.array([cell.correct for cell in study.at(setting, fraction)])
 
 
 def test_a_line_is_what_the_plain_functions_say(made_study: MadeStudy) -> None:
@@ -26,7 +26,7 @@ def test_a_line_is_what_the_plain_functions_say(made_study: MadeStudy) -> None:
     b, a = (rights(study, setting, 0.25) for setting in "BA")
     for got, expected in ((line.score, average(b)), (line.to_a.interval, difference(b, a).interval)):
         assert (got.value, got.low, got.high) == pytest.approx((expected.value, expected.low, expected.high))
-    assert line.to_a.needed == difference(b, a).needed
+    assert line.to_a.required_images == difference(b, a).required_images
     assert (line.labels, line.seeds, line.ece, line.knn) == (500, 3, pytest.approx(0.05), pytest.approx(0.4))
     assert line.seconds == pytest.approx(605)
     c = Results(study).get("C", 0.25)
@@ -39,12 +39,12 @@ def test_worth_is_above_one_for_what_was_made_so_and_below_for_the_floor(made_st
     results = Results(made_study())
     b, g = results.get("B", 0.1), results.get("G", 1.0)
     assert b is not None
-    assert b.worth is not None
-    assert b.worth.helps
+    assert b.label_multiplier is not None
+    assert b.label_multiplier.helps
     assert g is not None
-    assert g.worth is not None
-    assert g.worth.harms
-    assert all(line.worth is None and line.to_a is None for line in results.of("A"))
+    assert g.label_multiplier is not None
+    assert g.label_multiplier.harms
+    assert all(line.label_multiplier is None and line.to_a is None for line in results.of("A"))
 
 
 def test_a_difference_is_over_the_seeds_that_both_have(made_study: MadeStudy) -> None:
@@ -60,12 +60,12 @@ def test_a_difference_is_over_the_seeds_that_both_have(made_study: MadeStudy) ->
     line = results.get("C", 1.0)
     assert line is not None
     assert line.to_a is None
-    assert line.worth is not None, "A's curve is there all the same"
+    assert line.label_multiplier is not None, "A's curve is there all the same"
 
 
 def test_without_a_there_is_neither_difference_nor_worth(made_study: MadeStudy) -> None:
     for study in (made_study("BD"), made_study(skip=lambda s, *_: s == "A")):
-        assert all(line.to_a is None and line.worth is None for line in Results(study).lines)
+        assert all(line.to_a is None and line.label_multiplier is None for line in Results(study).lines)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data.decode import Unreadable, read, square, upright_size
+from headstart.data.decode import Unreadable, read, resize_to_square, upright_size
 
 TORN = {"missing", "empty", "not an image", "truncated", "too large"}
 
@@ -93,12 +93,12 @@ def test_a_crop_is_torchvision_s_to_the_bit(size: tuple[int, int], side: int, ph
 
     picture = photo.resize(size)
     theirs = v2.Compose([v2.Resize(side), v2.CenterCrop(side), v2.PILToTensor()])(picture)
-    assert np.array_equal(square(picture, side, "crop"), theirs.numpy())
+    assert np.array_equal(resize_to_square(picture, side, "crop"), theirs.numpy())
 
 
 def test_a_pad_holds_the_whole_picture_between_black_bars(photo: Image.Image) -> None:
     wide = photo.resize((128, 64))
-    padded = square(wide, 64, "pad").transpose(1, 2, 0)
+    padded = resize_to_square(wide, 64, "pad").transpose(1, 2, 0)
     assert np.array_equal(padded[16:48], np.asarray(wide.resize((64, 32), Image.Resampling.BILINEAR)))
     assert not padded[:16].any()
     assert not padded[48:].any()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import headstart as hs
 from headstart.data.index import natural, split_named
 from headstart.data.layouts import scan
-from headstart.data.splits import hold_out, training_index
+from headstart.data.splits import make_val_split, training_index
 from headstart.recipes.recipe import Data
 
 
@@ -136,27 +136,27 @@ class TestSplit:
 
     def test_it_is_stratified_and_the_same_whatever_the_order(self, photos: Path) -> None:
         index = scan(photos)
-        held = hold_out(index, 0.25)
+        held = make_val_split(index, 0.25)
         assert held.counts("val") == {"dress": 5, "hat": 5, "shoes": 5}
-        shuffled = index.without([])
+        shuffled = index.drop([])
         turned = type(index)(
             **{
                 **shuffled.__dict__,
                 **{name: getattr(index, name)[::-1] for name in ("paths", "labels", "splits", "groups")},
             }
         )
-        again = hold_out(turned, 0.25)
+        again = make_val_split(turned, 0.25)
         assert dict(zip(held.paths, held.splits, strict=True)) == dict(zip(again.paths, again.splits, strict=True))
 
     def test_it_stays_nearly_the_same_when_images_are_added(self, photos: Path) -> None:
-        before = hold_out(scan(photos), 0.2)
+        before = make_val_split(scan(photos), 0.2)
         shutil.copy(sorted((photos / "hat").iterdir())[0], photos / "hat" / "new.jpg")
-        after = hold_out(scan(photos), 0.2)
+        after = make_val_split(scan(photos), 0.2)
         first, second = ({i.paths[row] for row in i.positions("val")} for i in (before, after))
         assert len(first - second) <= 1
 
     def test_groups_stay_on_one_side(self, photos: Path) -> None:
-        index = training_index(str(photos), Data(group=r"/(\d+)\d\."))
+        index = training_index(str(photos), Data(group_regex=r"/(\d+)\d\."))
         sides: dict[str, set[str]] = {}
         for group, split in zip(index.groups, index.splits, strict=True):
             sides.setdefault(group, set()).add(split)
@@ -165,7 +165,7 @@ class TestSplit:
 
     def test_groups_that_leave_nothing_are_an_error(self, photos: Path) -> None:
         with pytest.raises(hs.HeadstartError, match="groups leave none"):
-            training_index(str(photos), Data(group="photos|/"))
+            training_index(str(photos), Data(group_regex="photos|/"))
 
     def test_a_broken_expression_is_an_error(self, photos: Path) -> None:
         with pytest.raises(hs.HeadstartError, match="expected a regular expression"):

@@ -15,21 +15,21 @@ from rich.console import Console
 
 import headstart as hs
 from headstart.data.checks.check import check
-from headstart.data.checks.contamination import leaks
+from headstart.data.checks.contamination import overlapping_rows
 from headstart.data.decode import digest
 from headstart.data.index import Index
 from headstart.data.layouts import scan
 from headstart.data.masks.codec import read_mask
 from headstart.data.pixels import decode
 from headstart.data.requirements import require_different_masks
-from headstart.data.splits import judged_on_training, labelled_part, offered, training_index
+from headstart.data.splits import detect_target, holdout_from_train, label_subset, training_index
 from headstart.errors import HeadstartError
-from headstart.palette import NOTHING
+from headstart.palette import IGNORE_INDEX
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Data
-from headstart.training.provenance import data_facts
+from headstart.training.provenance import describe_data
 
-KEEP = Data(size=32, resize="keep")
+KEEP = Data(image_size=32, resize="keep")
 SIDE = 48
 
 
@@ -109,7 +109,7 @@ def test_real_sets(
     assert (len(index.positions("train")), len(index.positions("val")), len(index.classes)) == (train, val, classes)
     assert index.palette is not None
     assert index.palette.ignored == ignored
-    few = index.without(range(2, len(index)))
+    few = index.drop(range(2, len(index)))
     pixels = decode(few, KEEP)
     assert (pixels.height, pixels.width) == size
     for row, mask in enumerate(expected_masks(few)):
@@ -133,7 +133,7 @@ def test_what_has_no_partner_is_named(pairs: Path) -> None:
     assert scan(pairs).problems == (("image without mask", other.name), ("mask without image", lonely))
     with pytest.raises(HeadstartError, match=rf"a mask for every image.*image without mask: {other.name} and 1 more"):
         training_index(str(pairs), KEEP, "mask")
-    told = {each.kind: each.files for each in check(pairs).findings if each.severity == "error"}
+    told = {each.kind: each.files for each in check(pairs).issues if each.severity == "error"}
     assert told == {"image without mask": (other.name,), "mask without image": (lonely,)}
     assert len(training_index(str(pairs), Data(), "none")) == 11, "images without masks can be learnt from without"
 
@@ -165,7 +165,7 @@ def test_a_split_without_any_mask_waits_to_be_predicted(pairs: Path, tmp_path: P
         mask.unlink()
     index = training_index(str(root), KEEP, "mask")
     assert (len(index), index.split_made, len(index.positions("val"))) == (9, True, 2)
-    waiting = [each for each in check(root).findings if each.kind == "waiting"]
+    waiting = [each for each in check(root).issues if each.kind == "waiting"]
     assert [len(each.files) for each in waiting] == [3]
     assert len(training_index(str(root), Data(), "none").positions("val")) == 3
 
@@ -176,24 +176,24 @@ def test_what_is_learnt_from_has_to_be_there(pairs: Path, photos: Path) -> None:
     with pytest.raises(HeadstartError, match=r"expected images with masks, found folder per class \(60 images\)"):
         training_index(str(photos), KEEP, "mask")
     with pytest.raises(HeadstartError, match=r"data.resize: expected keep .* found squash"):
-        decode(training_index(str(pairs), Data(size=32), "mask"), Data(size=32))
-    assert [offered(str(folder), Data()) for folder in (pairs, photos)] == ["mask", "label"]
+        decode(training_index(str(pairs), Data(image_size=32), "mask"), Data(image_size=32))
+    assert [detect_target(str(folder), Data()) for folder in (pairs, photos)] == ["mask", "label"]
     without = training_index(str(pairs), Data(), "none")
     assert (without.masks, without.palette, without.classes, len(without)) == ((), None, (), 12)
-    assert decode(without, Data(size=16)).batch([0]).shape == (1, 3, 16, 16)
+    assert decode(without, Data(image_size=16)).batch([0]).shape == (1, 3, 16, 16)
 
 
 def test_label_fractions_are_nested_and_never_empty(pairs: Path) -> None:
     index = training_index(str(pairs), KEEP, "mask")
-    parts = [labelled_part(index, fraction, seed=0) for fraction in (0.01, 0.3, 0.5, 1)]
+    parts = [label_subset(index, fraction, seed=0) for fraction in (0.01, 0.3, 0.5, 1)]
     assert [len(part) for part in parts] == [1, 3, 5, 10]
     assert set(parts[0]) < set(parts[1]) < set(parts[2]) < set(parts[3]) == set(index.positions("train"))
-    assert labelled_part(index, 0.3, seed=1) != parts[1]
+    assert label_subset(index, 0.3, seed=1) != parts[1]
 
 
 def test_settings_can_be_chosen_on_training_images(pairs: Path) -> None:
     index = training_index(str(pairs), KEEP, "mask")
-    judged = judged_on_training(index, 0.2)
+    judged = holdout_from_train(index, 0.2)
     assert not set(judged.positions("val")) & set(index.positions("val"))
     assert len(judged.positions("val")) == 2
 
@@ -222,15 +222,15 @@ def test_images_keep_their_size_and_masks_lie_over_them(pairs: Path) -> None:
         assert np.array_equal(masks[row, :height, :width].numpy(), mask)
         assert not images[row, :, height:].any()
         assert not images[row, :, :, width:].any()
-        assert bool((masks[row, height:] == NOTHING).all())
-        assert bool((masks[row, :, width:] == NOTHING).all())
+        assert bool((masks[row, height:] == IGNORE_INDEX).all())
+        assert bool((masks[row, :, width:] == IGNORE_INDEX).all())
     assert torch.equal(pixels.masks([3, 1]), masks[[3, 1]])
 
 
 def test_the_shares_of_the_classes_are_counted(pairs: Path, tmp_path: Path) -> None:
     index = training_index(str(pairs), KEEP.model_copy(update={"ignore": ("ground",)}), "mask")
     pixels = decode(index, KEEP)
-    facts = data_facts(pixels)
+    facts = describe_data(pixels)
     masks = expected_masks(index)
     for split in ("train", "val"):
         some = [masks[row] for row in index.positions(split)]
@@ -359,24 +359,24 @@ def test_check_calls_unusable_what_training_refuses(
     with pytest.raises(HeadstartError, match=complaint):
         require_different_masks(decode(training_index(str(pairs), KEEP, "mask"), KEEP))
     health = check(pairs)
-    assert kind in {each.kind for each in health.findings if each.severity == "error"}
+    assert kind in {each.kind for each in health.issues if each.severity == "error"}
     assert health.status == 2
 
 
 def test_a_training_window_larger_than_an_image_is_refused_before_anything_is_decoded(pairs: Path) -> None:
-    settings = Data(size=64, resize="keep")
+    settings = Data(image_size=64, resize="keep")
     with pytest.raises(
-        HeadstartError, match=r"an image of 64 x 64 pixels at least .* found 48 x 48. Next: data.size=32"
+        HeadstartError, match=r"an image of 64 x 64 pixels at least .* found 48 x 48. Next: data.image_size=32"
     ):
         training_index(str(pairs), settings, "mask")
 
 
 def test_images_that_pairs_are_judged_by_can_be_held_out_of_self_supervision(pairs: Path) -> None:
     """The held-out images of the pairs, found again among the same images without their masks."""
-    pool = decode(training_index(str(pairs), Data(size=32, val_fraction=0.5), "none"), Data(size=32))
+    pool = decode(training_index(str(pairs), Data(image_size=32, val_fraction=0.5), "none"), Data(image_size=32))
     judged = training_index(str(pairs), KEEP, "mask")
     held = np.array(judged.positions("val"))
-    found = leaks(pool, decode(judged, KEEP), held)
+    found = overlapping_rows(pool, decode(judged, KEEP), held)
     secret = {judged.paths[row] for row in held}
     assert {pool.index.paths[row] for row in found} == secret & {
         pool.index.paths[r] for r in pool.index.positions("train")
@@ -385,7 +385,7 @@ def test_images_that_pairs_are_judged_by_can_be_held_out_of_self_supervision(pai
 
 def test_classes_to_ignore_are_part_of_a_recipe(pairs: Path) -> None:
     words = recipes.read_overrides(
-        ["data.ignore=['clutter', '5']", "data.resize=keep", "data.size=32", "views.sizes=[]"]
+        ["data.ignore_classes=['clutter', '5']", "data.resize=keep", "data.image_size=32", "augment.sizes=[]"]
     )
     index = training_index(str(pairs), recipes.load("quick", words).data, "mask")
     assert index.classes == ("building", "vegetation", "water", "ground")
@@ -394,7 +394,9 @@ def test_classes_to_ignore_are_part_of_a_recipe(pairs: Path) -> None:
 def test_self_supervision_on_pairs_leaves_out_what_they_are_judged_by(
     pairs: Path, unlabelled: Callable[..., recipes.Recipe], tmp_path: Path
 ) -> None:
-    recipe = unlabelled(train__epochs=1, train__batch=4, data__apart_from=str(pairs), insight__pictures=False)
+    recipe = unlabelled(
+        train__epochs=1, train__batch_size=4, data__exclude_overlap_with=str(pairs), analysis__save_images=False
+    )
     run = hs.fit(recipe, pairs, tmp_path / "run", console=Console(file=io.StringIO()))
     judged = training_index(str(pairs), KEEP, "mask")
     trained_on = set((run.path / "trained_on.txt").read_text().split())

@@ -35,7 +35,7 @@ def reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
 
 
 def test_pixels_are_those_of_torchvision_s_resize(photos: Path) -> None:
-    settings = Data(size=48)
+    settings = Data(image_size=48)
     pixels = decode(training_index(str(photos), settings), settings)
     resize = v2.Compose([v2.Resize((48, 48)), v2.PILToTensor()])
     for row, path in enumerate(pixels.index.paths[:10]):
@@ -48,7 +48,7 @@ def test_pixels_are_those_of_torchvision_s_resize(photos: Path) -> None:
 
 
 def test_an_image_is_decoded_once(photos: Path, reads: list[Path]) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     first = decode(training_index(str(photos), settings), settings)
     assert len(reads) == len(set(reads)) == 60
     again = decode(training_index(str(photos), settings), settings)
@@ -58,7 +58,7 @@ def test_an_image_is_decoded_once(photos: Path, reads: list[Path]) -> None:
 
 
 def test_a_changed_file_is_decoded_anew(photos: Path, reads: list[Path]) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     before = decode(training_index(str(photos), settings), settings)
     one, other = sorted((photos / "hat").iterdir())[:2]
     shutil.copyfile(one, other)
@@ -70,10 +70,10 @@ def test_a_changed_file_is_decoded_anew(photos: Path, reads: list[Path]) -> None
 
 
 def test_the_fingerprint_is_of_what_the_images_are_not_of_where(photos: Path, tmp_path: Path) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     here = decode(training_index(str(photos), settings), settings)
     moved = decode(training_index(str(shutil.copytree(photos, tmp_path / "elsewhere")), settings), settings)
-    larger = decode(training_index(str(photos), settings), Data(size=40))
+    larger = decode(training_index(str(photos), settings), Data(image_size=40))
     assert here.fingerprint == moved.fingerprint == larger.fingerprint
     (photos / "hat").rename(photos / "cap")
     assert decode(training_index(str(photos), settings), settings).fingerprint != here.fingerprint
@@ -99,7 +99,7 @@ def no_room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def test_without_room_on_the_disk_the_pixels_are_the_same(
     photos: Path, no_room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     index = training_index(str(photos), settings)
     stored = decode(index, settings)
     monkeypatch.setenv("HEADSTART_CACHE", str(no_room))
@@ -112,7 +112,7 @@ def test_without_room_on_the_disk_the_pixels_are_the_same(
 
 
 def test_a_disk_that_fails_at_the_end_leaves_nothing_behind(photos: Path, reads: list[Path], tmp_path: Path) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     index = training_index(str(photos), settings)
     stored = decode(index, settings)
     folder = tmp_path / "cache" / "pixels"
@@ -126,7 +126,7 @@ def test_a_disk_that_fails_at_the_end_leaves_nothing_behind(photos: Path, reads:
 
 
 def test_a_store_that_was_cut_short_is_made_again(photos: Path, reads: list[Path], tmp_path: Path) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     index = training_index(str(photos), settings)
     whole = decode(index, settings).batch(range(60))
     (store,) = (tmp_path / "cache" / "pixels").glob("*.npy")
@@ -139,7 +139,7 @@ def test_a_store_that_was_cut_short_is_made_again(photos: Path, reads: list[Path
 
 def test_a_file_that_was_withheld_for_a_while_is_tried_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network disk that comes back, or a permission that is given, changes neither size nor time."""
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     index = training_index(str(photos), settings)
     withheld = photos / index.paths[7]
     genuine = module.read
@@ -172,7 +172,7 @@ for cache in sys.stdin:
 
 
 def test_processes_that_decode_the_same_at_once_do_not_disturb_each_other(photos: Path, tmp_path: Path) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     expected = int(decode(training_index(str(photos), settings), settings).batch(range(60)).long().sum())
     command = [sys.executable, "-c", DECODER, str(photos)]
     with ExitStack() as stack:
@@ -196,10 +196,10 @@ def test_processes_that_decode_the_same_at_once_do_not_disturb_each_other(photos
 def test_all_unreadable_files_are_counted_in_one_error(photos: Path) -> None:
     (photos / "hat" / "a.png").write_text("no picture")
     (photos / "hat" / "b.jpg").touch()
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     with pytest.raises(hs.HeadstartError, match=r"a\.png: .*not an image.*and 1 more such file"):
         decode(training_index(str(photos), settings), settings)
-    pixels = decode(training_index(str(photos), settings), Data(size=32, skip_unreadable=True))
+    pixels = decode(training_index(str(photos), settings), Data(image_size=32, skip_unreadable=True))
     assert len(pixels) == 60
     assert {path for path, _ in pixels.skipped} == {"hat/a.png", "hat/b.jpg"}
     whole = [row for row, path in enumerate(pixels.index.paths) if path.startswith("shoes/")]
@@ -209,13 +209,13 @@ def test_all_unreadable_files_are_counted_in_one_error(photos: Path) -> None:
 def test_a_class_of_unreadable_files_is_an_error_even_when_they_are_skipped(photos: Path) -> None:
     for file in (photos / "hat").iterdir():
         file.write_bytes(b"")
-    settings = Data(size=32, skip_unreadable=True)
+    settings = Data(image_size=32, skip_unreadable=True)
     with pytest.raises(hs.HeadstartError, match="class hat: expected images for train"):
         decode(training_index(str(photos), settings), settings)
 
 
 def test_a_stream_gives_the_pixels_of_the_store(photos: Path, tmp_path: Path) -> None:
-    settings = Data(size=32)
+    settings = Data(image_size=32)
     pixels = decode(training_index(str(photos), settings), settings)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff nothing")

@@ -9,13 +9,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.data.sampling import batches, seed_of, share, steps_in_epoch, training_order, training_step
+from headstart.data.sampling import batches, epoch_permutation, seed_of, shard, step_rows, steps_in_epoch
 
 
 @given(count=st.integers(2, 500), batch=st.integers(2, 64), seed=st.integers(0, 9), epoch=st.integers(0, 9))
 def test_every_image_comes_once_an_epoch(count: int, batch: int, seed: int, epoch: int) -> None:
-    order = training_order(seed, epoch, count)
-    steps = [training_step(order, step, batch) for step in range(steps_in_epoch(count, batch))]
+    order = epoch_permutation(seed, epoch, count)
+    steps = [step_rows(order, step, batch) for step in range(steps_in_epoch(count, batch))]
     seen = np.concatenate(steps)
     assert len(set(seen.tolist())) == len(seen) == count - (count % batch == 1)
     assert all(len(step) > 1 for step in steps)
@@ -24,20 +24,20 @@ def test_every_image_comes_once_an_epoch(count: int, batch: int, seed: int, epoc
 @given(count=st.integers(0, 300), world=st.integers(1, 8))
 def test_ranks_share_all_rows_and_pad_none(count: int, world: int) -> None:
     rows = np.arange(count)
-    parts = [share(rows, rank, world) for rank in range(world)]
+    parts = [shard(rows, rank, world) for rank in range(world)]
     assert sorted(np.concatenate(parts).tolist()) == rows.tolist()
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_203_images_over_two_ranks_are_102_and_101() -> None:
-    assert [len(share(np.arange(203), rank, 2)) for rank in range(2)] == [102, 101]
+    assert [len(shard(np.arange(203), rank, 2)) for rank in range(2)] == [102, 101]
 
 
 def test_epochs_and_seeds_differ_and_the_same_is_the_same() -> None:
-    first = training_order(0, 0, 100)
-    assert (first == training_order(0, 0, 100)).all()
-    assert (first != training_order(0, 1, 100)).any()
-    assert (first != training_order(1, 0, 100)).any()
+    first = epoch_permutation(0, 0, 100)
+    assert (first == epoch_permutation(0, 0, 100)).all()
+    assert (first != epoch_permutation(0, 1, 100)).any()
+    assert (first != epoch_permutation(1, 0, 100)).any()
 
 
 def test_a_seed_is_the_same_in_another_process() -> None:
@@ -52,9 +52,9 @@ def test_batches_keep_the_order_and_the_rest() -> None:
 
 
 def test_a_longer_order_has_every_image_again_in_other_orders() -> None:
-    order = training_order(0, 3, 10, 35)
+    order = epoch_permutation(0, 3, 10, 35)
     assert len(order) == 35
     rounds = [order[start : start + 10].tolist() for start in (0, 10, 20)]
     assert all(sorted(each) == list(range(10)) for each in rounds)
     assert len({tuple(each) for each in rounds}) == 3
-    assert rounds[0] == training_order(0, 3, 10).tolist()
+    assert rounds[0] == epoch_permutation(0, 3, 10).tolist()

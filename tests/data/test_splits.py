@@ -12,7 +12,7 @@ import pytest
 
 from headstart.data.checks.check import check
 from headstart.data.layouts import scan
-from headstart.data.splits import hold_out, labelled_part, training_index
+from headstart.data.splits import label_subset, make_val_split, training_index
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
@@ -76,7 +76,7 @@ def test_check_calls_usable_what_training_accepts(spoil: Callable[[Path], None],
 
 def test_groups_that_leave_nothing_to_hold_out_are_not_usable(photos: Path) -> None:
     health = check(photos, group="photos|/")
-    assert [each.kind for each in health.findings if each.severity == "error"] == ["no validation"]
+    assert [each.kind for each in health.issues if each.severity == "error"] == ["no validation"]
 
 
 def test_copies_that_the_made_split_tears_apart_are_leaks(photos: Path) -> None:
@@ -90,7 +90,7 @@ def test_copies_that_the_made_split_tears_apart_are_leaks(photos: Path) -> None:
         for path, split in split_of.items()
         if "again" not in path and split != split_of[path.replace(".jpg", " again.jpg")]
     }
-    leaks = [each for each in health.findings if each.kind == "duplicate leak"]
+    leaks = [each for each in health.issues if each.kind == "duplicate leak"]
     assert torn, "the case that is tested"
     assert [{frozenset(pair) for pair in leak.sets} for leak in leaks] == [torn]
     assert "the val split that headstart makes" in leaks[0].message
@@ -99,11 +99,11 @@ def test_copies_that_the_made_split_tears_apart_are_leaks(photos: Path) -> None:
 def test_a_group_expression_mends_such_a_leak(photos: Path) -> None:
     for file in sorted(photos.rglob("*.jpg")):
         shutil.copy(file, file.with_stem(f"{file.stem} again"))
-    assert not [each for each in check(photos, group=r"(\d+)( again)?\.jpg").findings if "leak" in each.kind]
+    assert not [each for each in check(photos, group=r"(\d+)( again)?\.jpg").issues if "leak" in each.kind]
 
 
 def test_a_group_expression_that_matches_nothing_is_said(photos: Path) -> None:
-    assert [each.kind for each in check(photos, group="patient").findings if each.severity != "note"] == ["no groups"]
+    assert [each.kind for each in check(photos, group="patient").issues if each.severity != "note"] == ["no groups"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there may a name be any bytes")
@@ -114,17 +114,17 @@ def test_names_that_are_not_utf_8_are_split_like_others(photos: Path) -> None:
 
 
 def test_label_fractions_are_nested_stratified_and_drawn_by_the_seed(photos: Path) -> None:
-    index = hold_out(scan(photos), 0.2)
-    parts = [labelled_part(index, fraction, seed=0) for fraction in (0.1, 0.5, 1)]
+    index = make_val_split(scan(photos), 0.2)
+    parts = [label_subset(index, fraction, seed=0) for fraction in (0.1, 0.5, 1)]
     assert set(parts[0]) < set(parts[1]) < set(parts[2])
     assert parts[2] == index.positions("train")
     for part, count in zip(parts, (2, 8, 16), strict=True):
         assert Counter(index.labels[row] for row in part) == dict.fromkeys(range(3), count)
-    assert labelled_part(index, 0.5, seed=1) != parts[1]
+    assert label_subset(index, 0.5, seed=1) != parts[1]
 
 
 def test_a_fraction_that_leaves_a_class_empty_is_refused_with_the_smallest_possible(photos: Path) -> None:
-    index = hold_out(scan(photos), 0.2)
-    with pytest.raises(HeadstartError, match=r"data.labels 0.03.*the smallest fraction is 0.0313"):
-        labelled_part(index, 0.03, seed=0)
-    assert len(labelled_part(index, 0.0313, seed=0)) == 3
+    index = make_val_split(scan(photos), 0.2)
+    with pytest.raises(HeadstartError, match=r"data.label_fraction 0.03.*the smallest fraction is 0.0313"):
+        label_subset(index, 0.03, seed=0)
+    assert len(label_subset(index, 0.0313, seed=0)) == 3

@@ -27,12 +27,12 @@ from headstart.runs.folder import RunFolder
 from headstart.tasks import task_named
 from headstart.training.loop import train
 from headstart.training.setup import resume, start
-from headstart.transforms.augment import plain_view
+from headstart.transforms.augment import eval_transform
 
 Small = Callable[..., recipes.Recipe]
 Done = namedtuple("Done", "returncode stdout stderr")
-SMALL = ["data.size=32", "train.epochs=2", "train.batch=12", "backbone.name=resnet10t"]
-BYOL = [*SMALL, "byol.hidden=64", "byol.projection=16"]
+SMALL = ["data.image_size=32", "train.epochs=2", "train.batch_size=12", "backbone.name=resnet10t"]
+BYOL = [*SMALL, "byol.hidden_dim=64", "byol.projection_dim=16"]
 
 
 def headstart(*words: object) -> Done:
@@ -65,7 +65,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
     assert re.search(
         r"epoch 2/2  train loss \d\.\d{4}  val loss \d\.\d{4} spread 0\.\d{3} likeness .* knn ", done.stderr
     )
-    scale = '"views.mean=[0.485,0.456,0.406]" "views.std=[0.229,0.224,0.225]"'  # not that of quick's weights
+    scale = '"augment.mean=[0.485,0.456,0.406]" "augment.std=[0.229,0.224,0.225]"'  # not that of quick's weights
     use = f"headstart fit quick LABELLED_DATA backbone.name=resnet10t backbone.weights={run} {scale}"
     assert use in done.stdout
     folder = RunFolder.open(run)
@@ -87,7 +87,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
         assert refused.returncode == 2
         assert "expected a run that answers with classes, found the task byol" in refused.stderr
         assert use in refused.stderr
-    tuned = headstart("fit", "quick", photos, *SMALL, "views.sizes=[]", f"backbone.weights={run}", "--out", second)
+    tuned = headstart("fit", "quick", photos, *SMALL, "augment.sizes=[]", f"backbone.weights={run}", "--out", second)
     assert tuned.returncode == 0, tuned.stderr
     weights = RunFolder.open(second).environment["weights"]
     assert weights["source"] == f"run {run}"
@@ -100,7 +100,7 @@ def test_a_flat_folder_has_no_neighbours_and_a_report(photos: Path, tmp_path: Pa
     flat.mkdir()
     for file in photos.rglob("*.jpg"):
         shutil.copy(file, flat)
-    refused = headstart("fit", "quick", flat, *SMALL, "views.sizes=[]")
+    refused = headstart("fit", "quick", flat, *SMALL, "augment.sizes=[]")
     assert refused.returncode == 2
     assert "headstart fit byol-quick" in refused.stderr
     done = headstart("fit", "byol-quick", flat, *BYOL, "train.precision=bf16-mixed", "--out", tmp_path / "run")
@@ -131,7 +131,7 @@ from pathlib import Path
 from headstart.recipes import recipe
 from headstart.training.loop import train
 from headstart.training.setup import start
-training = start(recipe.build(eval(sys.argv[3]), {"keep.minutes": 1e-9}), sys.argv[1], Path(sys.argv[2]))
+training = start(recipe.build(eval(sys.argv[3]), {"checkpoint.every_minutes": 1e-9}), sys.argv[1], Path(sys.argv[2]))
 for n, event in enumerate(train(training), 1):
     if n == 7:  # within the second epoch: four steps are an epoch
         os.kill(os.getpid(), 9)
@@ -162,13 +162,13 @@ def test_a_classifier_begins_with_the_features_that_byol_learnt_to_the_last_digi
     run = finish(tmp_path / "byol", photos, unlabelled(train__epochs=1))
     recipe = small(backbone__weights=str(run.path))
     index = training_index(str(photos), recipe.data)
-    images = plain_view(decode(index, recipe.data).batch(list(range(0, 60, 5))), recipe.views)
+    images = eval_transform(decode(index, recipe.data).batch(list(range(0, 60, 5))), recipe.augment)
     learnt = task_named("byol").build(run.recipe, [])
-    learnt.set_weights(load_file(run.best))
+    learnt.load_weights(load_file(run.best))
     fresh = task_named("classify").build(recipe, index.classes)
     fresh.load_backbone(recipe.backbone)
     with torch.inference_mode():
-        assert torch.equal(learnt.eval().embed(images)[0], fresh.eval().embed(images)[0])
+        assert torch.equal(learnt.eval().encode(images)[0], fresh.eval().encode(images)[0])
     with pytest.raises(hs.HeadstartError, match="expected the weights of resnet18"):
         start(small(backbone__name="resnet18", backbone__weights=str(run.path)), str(photos), tmp_path / "other")
 
@@ -187,5 +187,5 @@ def test_views_of_a_step_differ_and_those_of_validation_stay(photos: Path, tmp_p
         assert batch.second.shape == batch.images.shape
         assert not torch.equal(batch.second, batch.images)
     first, second = validated
-    assert torch.equal(first.second, second.second)
+    assert torch.equal(first.images2, second.images2)
     assert torch.equal(first.images, second.images)

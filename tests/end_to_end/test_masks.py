@@ -27,21 +27,21 @@ from headstart.training.setup import resume, start
 SMALL = {
     "task": "segment",
     "data.resize": "keep",
-    "data.size": 64,
-    "views.sizes": [],
-    "views.flip": 0.5,
-    "views.vertical_flip": 0.5,
-    "views.rotate": 10.0,
-    "views.zoom": [0.8, 1.5],
+    "data.image_size": 64,
+    "augment.sizes": [],
+    "augment.hflip": 0.5,
+    "augment.vflip": 0.5,
+    "augment.rotate": 10.0,
+    "augment.zoom": [0.8, 1.5],
     "backbone.name": "resnet10t",
     "backbone.weights": "none",
     "decoder.channels": 16,
     "decoder.dropout": 0.1,
     "train.epochs": 2,
-    "train.batch": 4,
-    "val.batch": 3,
-    "keep.metric": "val_miou",
-    "insight.masks": ["0036", "0038_sat"],
+    "train.batch_size": 4,
+    "val.batch_size": 3,
+    "checkpoint.monitor": "val_miou",
+    "analysis.masks": ["0036", "0038_sat"],
 }
 
 
@@ -130,7 +130,7 @@ def test_masks_of_the_images_named_are_kept_over_the_epochs(run: RunFolder, pair
         truth = read_mask(pairs / "val" / f"{name[:4]}_mask.png", run.palette)
         with Image.open(folder / "truth" / f"{name}.png") as picture:
             assert np.array_equal(np.asarray(picture), truth)
-            assert np.array_equal(np.asarray(picture.convert("RGB")), run.palette.paint(truth))
+            assert np.array_equal(np.asarray(picture.convert("RGB")), run.palette.colorize(truth))
         with Image.open(folder / "images" / f"{name}.jpg") as picture:
             assert (picture.size, picture.mode) == ((96, 80), "RGB")
         with Image.open(folder / "epoch-0002" / f"{name}.png") as picture:
@@ -179,7 +179,7 @@ def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_co
     shared_data: Callable[[str], Path], tmp_path: Path, headstart: Typed
 ) -> None:
     data = shared_data("deepglobe_sample")
-    (tmp_path / "small.toml").write_text(small(train__epochs=1, insight__masks=[]).to_toml())
+    (tmp_path / "small.toml").write_text(small(train__epochs=1, analysis__masks=[]).to_toml())
     assert headstart("fit", tmp_path / "small.toml", data, "--out", tmp_path / "run")[0] == 0
     assert headstart("predict", tmp_path / "run", data, "--out", tmp_path / "masks")[0] == 0
     written = sorted((tmp_path / "masks").iterdir())
@@ -194,7 +194,7 @@ def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_co
 
 def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0063: expected a validation image.*nearest: 003"):
-        start(small(insight__masks=["0036", "0063"]), str(pairs), tmp_path / "run")
+        start(small(analysis__masks=["0036", "0063"]), str(pairs), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -227,11 +227,11 @@ def test_stopped_within_an_epoch_and_resumed_it_ends_at_the_same_masks(
 def test_a_frozen_backbone_is_run_once_and_its_decoder_learns_from_the_masks(
     views: int, pairs: Path, tmp_path: Path
 ) -> None:
-    recipe = small(backbone__train=False, probe__views=views, train__epochs=4, views__rotate=0.0)
+    recipe = small(backbone__freeze=True, probe__views=views, train__epochs=4, augment__rotate=0.0)
     training = start(recipe, str(pairs), tmp_path / "run")
-    assert training.embedded is not None
-    assert len(training.embedded.views) == views
-    assert all(view.masks is not None for view in training.embedded.views)
+    assert training.feature_cache is not None
+    assert len(training.feature_cache.augmented) == views
+    assert all(view.masks is not None for view in training.feature_cache.augmented)
     for _ in train(training):
         pass
     losses = [row["loss"] for row in RunFolder.open(tmp_path / "run").metrics if row["split"] == "train"]

@@ -13,20 +13,20 @@ import pytest
 from safetensors.numpy import load_file
 
 import headstart as hs
-from headstart.metrics.classification import Measures
-from headstart.metrics.segmentation import MaskMeasures
+from headstart.metrics.classification import ClassificationMetrics
+from headstart.metrics.segmentation import SegmentationMetrics
 from headstart.recipes import recipe as recipes
 
 SMALL = {
-    "data.size": 32,
-    "views.sizes": [],
+    "data.image_size": 32,
+    "augment.sizes": [],
     "backbone.name": "resnet10t",
     "backbone.weights": "none",
     "train.epochs": 2,
-    "keep.metric": "last",
-    "insight.sample": 0,
+    "checkpoint.monitor": "last",
+    "analysis.train_samples": 0,
 }
-MASKS = {"task": "segment", "data.resize": "keep", "decoder.channels": 16, "data.size": 64, "train.batch": 4}
+MASKS = {"task": "segment", "data.resize": "keep", "decoder.channels": 16, "data.image_size": 64, "train.batch_size": 4}
 
 
 def by_two(recipe: recipes.Recipe, data: Path, place: Path) -> hs.Run:
@@ -56,7 +56,7 @@ def test_their_figures_are_those_of_one_process_that_looks_at_the_same_weights(
     run = by_two(recipes.load("quick", SMALL | (MASKS if masks else {"data.val_fraction": 0.25})), data, tmp_path)
     last = [row for row in run.metrics if row["split"] == "val"][-1]
     alone: Any = run.evaluate(data)
-    assert isinstance(alone, MaskMeasures if masks else Measures)
+    assert isinstance(alone, SegmentationMetrics if masks else ClassificationMetrics)
     assert last["images"] == alone.images
     assert last["images"] % 2 == 1
     assert last["accuracy"] == pytest.approx(alone.accuracy.value, abs=1e-3)
@@ -66,7 +66,13 @@ def test_their_figures_are_those_of_one_process_that_looks_at_the_same_weights(
 
 def test_they_take_the_steps_of_one(photos: Path, tmp_path: Path) -> None:
     """A head on a frozen backbone, where no batch statistics are in the way: the same weights, but for rounding."""
-    changes = {"backbone.train": False, "head.dropout": 0.0, "train.batch": 16, "optimizer.lr": 0.01, "views.flip": 0.0}
+    changes = {
+        "backbone.freeze": True,
+        "head.dropout": 0.0,
+        "train.batch_size": 16,
+        "optimizer.lr": 0.01,
+        "augment.hflip": 0.0,
+    }
     recipe = recipes.load("quick", SMALL | changes)
     together = by_two(recipe, photos, tmp_path)
     alone = hs.fit(recipe, photos, tmp_path / "alone")

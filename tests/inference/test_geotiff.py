@@ -14,7 +14,7 @@ from PIL import Image
 
 import headstart as hs
 from headstart.data.decode import Unreadable
-from headstart.inference.geotiff import geotiff_like, is_placed, open_geotiff, require_rasterio
+from headstart.inference.geotiff import geotiff_like, is_georeferenced, open_geotiff, require_rasterio
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -82,7 +82,7 @@ def test_ground_control_points_are_kept(rgb: NDArray[np.uint8], tmp_path: Path) 
 
     points = [GroundControlPoint(row, column, 12 + column, 50 - row) for row, column in ((0, 0), (0, 300), (200, 0))]
     file = save(tmp_path / "scene.tif", rgb.transpose(2, 0, 1), gcps=points, crs="EPSG:4326", transform=None)
-    assert is_placed(file)
+    assert is_georeferenced(file)
     with open_geotiff(file) as image, geotiff_like(image, tmp_path / "over.tif") as write:
         write(0, rgb)
     with rasterio.open(tmp_path / "over.tif") as over:
@@ -135,9 +135,9 @@ def test_a_geotiff_is_told_from_other_files_without_rasterio(rgb: NDArray[np.uin
     Image.fromarray(rgb).save(tmp_path / "plain.png")
     (tmp_path / "text.tif").write_text("no picture")
     (tmp_path / "empty.tif").touch()
-    assert all(is_placed(file) for file in (placed, large, deep))
+    assert all(is_georeferenced(file) for file in (placed, large, deep))
     assert not any(
-        is_placed(tmp_path / name) for name in ("plain.tif", "plain.png", "text.tif", "empty.tif", "none.tif")
+        is_georeferenced(tmp_path / name) for name in ("plain.tif", "plain.png", "text.tif", "empty.tif", "none.tif")
     )
 
 

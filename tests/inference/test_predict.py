@@ -16,7 +16,7 @@ import headstart as hs
 from headstart.inference.predict import evaluate, find_images, load, predict
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
-from headstart.runs.predictions import read_answers
+from headstart.runs.predictions import read_predictions
 from headstart.training.loop import train
 from headstart.training.setup import start
 
@@ -24,7 +24,7 @@ from headstart.training.setup import start
 def test_predict_evaluate_and_fit_say_the_same_of_the_same_images(trained: tuple[Path, Path]) -> None:
     path, photos = trained
     run = RunFolder.open(path)
-    kept = read_answers(run)
+    kept = read_predictions(run)
     assert kept is not None
     model = load(run)
     files = [photos / name for name in kept.filenames]
@@ -80,13 +80,13 @@ def test_images_that_were_trained_on_are_left_out_of_other_folders(trained: tupl
             file.unlink()
     there = {file.relative_to(part).as_posix() for file in part.rglob("*.jpg")}
     answer = evaluate(model, run, str(part))
-    assert (answer.split, set(answer.paths), answer.left_out) == ("all", held & there, 45 - len(held & there))
+    assert (answer.split, set(answer.paths), answer.excluded) == ("all", held & there, 45 - len(held & there))
     assert len(evaluate(model, run, str(part), split="all").paths) == 45
     more = Path(shutil.copytree(photos, tmp_path / "more"))
     with Image.open(sorted((more / "hat").iterdir())[0]) as picture:
         picture.rotate(90).save(more / "hat" / "new.png")
     answer = evaluate(model, run, str(more))
-    assert (set(answer.paths), answer.left_out) == (held | {"hat/new.png"}, 48)
+    assert (set(answer.paths), answer.excluded) == (held | {"hat/new.png"}, 48)
 
 
 def test_a_folder_of_training_images_alone_is_refused_and_an_older_run_takes_it(

@@ -20,7 +20,7 @@ from headstart.data.masks.codec import read_mask
 from headstart.data.masks.palette_files import read_palette
 from headstart.inference.mask_writer import mask_names
 from headstart.inference.predict import Model
-from headstart.inference.segment import find_scenes, predict_masks, write_masks
+from headstart.inference.segment import find_rasters, predict_masks, write_masks
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 
@@ -91,7 +91,7 @@ def test_a_data_set_s_own_palette_writes_masks_that_it_reads(
 ) -> None:
     root = shared_data("deepglobe_sample")
     palette = read_palette(root, sorted(root.glob("*_mask.png")))
-    files = find_scenes([root])
+    files = find_rasters([root])
     assert [file.name for file in files] == ["0008_sat.jpg", "0097_sat.jpg", "0107_sat.jpg"]
     for file, mask in zip(
         files, write_masks(replace(model, palette=palette), files, tmp_path / "out").masks, strict=True
@@ -154,16 +154,16 @@ def test_a_mask_has_its_image_s_name() -> None:
 
 def test_masks_in_a_folder_are_not_taken_for_images(shared_data: Callable[[str], Path]) -> None:
     aerial, camvid = shared_data("aerial") / "val", shared_data("camvid") / "val"
-    assert find_scenes([aerial]) == sorted(aerial.glob("*_sat.jpg"))
-    assert find_scenes([camvid]) == sorted((camvid / "images").iterdir())
+    assert find_rasters([aerial]) == sorted(aerial.glob("*_sat.jpg"))
+    assert find_rasters([camvid]) == sorted((camvid / "images").iterdir())
     mask = min(aerial.glob("*_mask.png"))
-    assert find_scenes([mask, camvid / "masks"]) == [mask, *sorted((camvid / "masks").iterdir())], "what is asked for"
+    assert find_rasters([mask, camvid / "masks"]) == [mask, *sorted((camvid / "masks").iterdir())], "what is asked for"
 
 
 def test_averaging_over_flips_takes_those_of_the_training(model: Model, chips: list[Path]) -> None:
     (mask,) = predict_masks(model, chips[:1], flip=True).masks
     assert (mask == predict_masks(model, chips[:1]).masks[0]).mean() > 0.99  # the stand-in is symmetric
-    never = replace(model, recipe=recipes.override(model.recipe, {"views.flip": 0.0}))
+    never = replace(model, recipe=recipes.override(model.recipe, {"augment.hflip": 0.0}))
     with pytest.raises(hs.HeadstartError, match=r"--flip: expected a run that was trained on mirrored images"):
         predict_masks(never, chips[:1], flip=True)
 
@@ -184,7 +184,7 @@ def test_a_geotiff_gives_a_mask_and_an_overlay_in_its_place(
             assert (found.crs, found.transform, found.count) == (place["crs"], place["transform"], 1)
             assert (over.crs, over.transform, over.count) == (place["crs"], place["transform"], 3)
             numbers, laid_over = found.read(1), over.read()
-            assert [found.colormap(1)[value][:3] for value in values] == list(palette.colours)
+            assert [found.colormap(1)[value][:3] for value in values] == list(palette.colors)
         assert (numbers != np.array(values)[expected(scene, model)]).mean() < 1e-4
         theirs = (scene.astype(int) + np.eye(3, dtype=int)[np.searchsorted(values, numbers)] * 255 + 1) // 2
         assert np.array_equal(laid_over.transpose(1, 2, 0), theirs)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from headstart.inference.tiling import begins, blended, count, flipped, weights
+from headstart.inference.tiling import blend_window, count, flip_tta, predict_tiled, tile_starts
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def picture(shared_data: Callable[[str], Path]) -> Tensor:
 
 
 def whole(picture: Tensor, ask: Callable[[Tensor], Tensor], side: int, overlap: int, at_once: int = 1) -> Tensor:
-    bands = list(blended(lambda t, b: picture[:, t:b], ask, *picture.shape[-2:], side, overlap, at_once))
+    bands = list(predict_tiled(lambda t, b: picture[:, t:b], ask, *picture.shape[-2:], side, overlap, at_once))
     assert [top for top, _ in bands] == np.cumsum([0, *(band.shape[1] for _, band in bands)])[:-1].tolist()
     return torch.cat([band for _, band in bands], dim=1)
 
@@ -85,7 +85,7 @@ def test_an_image_that_fits_is_looked_at_as_a_whole(picture: Tensor) -> None:
 
 @pytest.mark.parametrize("length", [1, 31, 96, 97, 128, 129, 300, 1000])
 def test_tiles_cover_an_edge_and_begin_on_the_grid(length: int) -> None:
-    starts = begins(length, 96, 32)
+    starts = tile_starts(length, 96, 32)
     assert starts[0] == 0
     assert all(start % 32 == 0 for start in starts)
     assert all(0 < later - start <= 64 for start, later in pairwise(starts))
@@ -95,7 +95,7 @@ def test_tiles_cover_an_edge_and_begin_on_the_grid(length: int) -> None:
 
 
 def test_weights_of_neighbours_add_up_to_one_and_fall_towards_the_edge() -> None:
-    each = weights(96, 32)
+    each = blend_window(96, 32)
     torch.testing.assert_close(each[-32:] + each[:32], torch.ones(32))
     assert (each[:32].diff() > 0).all()
     assert 0 < each[0] < 0.001
@@ -110,13 +110,13 @@ def test_averaging_over_flips_is_the_mean_of_four(picture: Tensor) -> None:
         return images.float() * slope
 
     every = [ask(image.flip(dims)).flip(dims) for dims in ([], [-1], [-2], [-2, -1])]
-    torch.testing.assert_close(flipped(ask, True, True)(image), sum(every) / 4)
-    torch.testing.assert_close(flipped(ask, True, False)(image), (every[0] + every[1]) / 2)
-    torch.testing.assert_close(flipped(ask, False, False)(image), every[0])
+    torch.testing.assert_close(flip_tta(ask, True, True)(image), sum(every) / 4)
+    torch.testing.assert_close(flip_tta(ask, True, False)(image), (every[0] + every[1]) / 2)
+    torch.testing.assert_close(flip_tta(ask, False, False)(image), every[0])
 
 
 def test_every_tile_is_counted(picture: Tensor) -> None:
     told: list[int] = []
-    for _ in blended(lambda t, b: picture[:, t:b], smoothing(1), 300, 300, 128, 64, at_once=3, done=told.append):
+    for _ in predict_tiled(lambda t, b: picture[:, t:b], smoothing(1), 300, 300, 128, 64, at_once=3, done=told.append):
         pass
     assert sum(told) == count(300, 300, 128, 64) == 16

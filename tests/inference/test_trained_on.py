@@ -44,7 +44,7 @@ def test_a_study_tells_in_its_table_page_and_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     recipe, pretraining, out = tmp_path / "mine.toml", tmp_path / "byol.toml", tmp_path / "study"
-    recipe.write_text(small(views__sizes=[]).to_toml(), encoding="utf-8")
+    recipe.write_text(small(augment__sizes=[]).to_toml(), encoding="utf-8")
     pretraining.write_text(unlabelled(train__epochs=1).to_toml(), encoding="utf-8")
     words = ["study", str(photos), "--unlabelled", str(pool), "--settings", "E", "--labels", "1", "--seeds", "1"]
     words += ["--recipe", str(recipe), "--pretraining", str(pretraining), "--out", str(out)]
@@ -57,7 +57,7 @@ def test_a_study_tells_in_its_table_page_and_terminal(
     known = sum(not file.name.startswith(".") for file in pool.iterdir()) - facts["images"]["val"]
     assert facts["images_trained_on"] + facts["left_out"] == known
     assert 0 < facts["left_out"] <= 4  # those that the pool's own validation split does not hold
-    (noted,) = read_study(out / "study.json").left_out
+    (noted,) = read_study(out / "study.json").excluded
     assert noted.model_dump() == {"folder": str(pool), "images": facts["left_out"], "of": known}
     said = f"Left out of pre-training: {facts['left_out']} of {known} training images of {pool}"
     assert said in capsys.readouterr().out
@@ -69,7 +69,7 @@ def test_a_study_tells_in_its_table_page_and_terminal(
 
 def test_a_fit_tells_too(photos: Path, pool: Path, tmp_path: Path, unlabelled: Small) -> None:
     said = io.StringIO()
-    recipe = unlabelled(train__epochs=1, data__apart_from=str(photos))
+    recipe = unlabelled(train__epochs=1, data__exclude_overlap_with=str(photos))
     run = hs.fit(recipe, pool, tmp_path / "run", console=Console(file=said))
     facts = json.loads((run.path / "data.json").read_text(encoding="utf-8"))
     of = facts["images_trained_on"] + facts["left_out"]

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from headstart.metrics.calibration import fit_on_half, fit_temperature, scaled
-from headstart.metrics.classification import measure
+from headstart.metrics.classification import classification_metrics
 
 
 def answers(factor: float, count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +40,8 @@ def test_it_is_judged_on_images_that_had_no_part_in_it() -> None:
     others = np.setdiff1d(np.arange(1001), fitted.judged)
     assert fitted.value == pytest.approx(fit_temperature(labels[others], p[others]))
     classes = list("abcdef")
-    before = measure(labels[fitted.judged], p[fitted.judged], classes)
-    after = measure(labels[fitted.judged], fitted.probabilities, classes)
+    before = classification_metrics(labels[fitted.judged], p[fitted.judged], classes)
+    after = classification_metrics(labels[fitted.judged], fitted.probabilities, classes)
     assert after.ece.value < 0.3 * before.ece.value
     assert after.brier.value < before.brier.value
     assert after.accuracy == before.accuracy

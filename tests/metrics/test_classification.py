@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sklearn import metrics as sk
 from torchmetrics.classification import MulticlassCalibrationError
 
-from headstart.metrics.classification import Measures, calibration, measure
+from headstart.metrics.classification import ClassificationMetrics, calibration, classification_metrics
 
 
 def made(images: int, classes: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -24,9 +24,9 @@ def made(images: int, classes: int, seed: int = 0) -> tuple[NDArray[np.int64], N
 
 def measured(
     images: int = 800, classes: int = 8, **more: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], Measures]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], ClassificationMetrics]:
     labels, p = made(images, classes)
-    return labels, p, measure(labels, p, [f"class {i}" for i in range(classes)], **more)
+    return labels, p, classification_metrics(labels, p, [f"class {i}" for i in range(classes)], **more)
 
 
 def test_measures_are_scikit_learn_s() -> None:
@@ -57,7 +57,7 @@ def test_calibration_error_is_torchmetrics_s() -> None:
 
 def test_two_classes_and_classes_without_images() -> None:
     assert measured(classes=2)[2].top5 is None
-    got = measure([0, 0, 2], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]], ["a", "b", "c"])
+    got = classification_metrics([0, 0, 2], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]], ["a", "b", "c"])
     assert got.balanced_accuracy.value == pytest.approx(0.75), "the mean over the two classes that occur"
     assert got.per_class[1].support == 0
     for interval in (got.accuracy, got.balanced_accuracy, got.macro_f1, got.loss, got.ece, got.brier):
@@ -65,7 +65,7 @@ def test_two_classes_and_classes_without_images() -> None:
 
 
 def test_certain_and_wrong_is_a_large_loss_not_an_infinite_one() -> None:
-    assert 50 < measure([0, 1], [[0.0, 1.0], [0.0, 1.0]], ["a", "b"]).loss.value * 2 < 100
+    assert 50 < classification_metrics([0, 1], [[0.0, 1.0], [0.0, 1.0]], ["a", "b"]).loss.value * 2 < 100
 
 
 def test_the_interval_of_the_accuracy_is_the_binomial_one() -> None:
@@ -83,7 +83,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     held = 0
     for sample in range(300):
         part = slice(200 * sample, 200 * sample + 200)
-        interval = measure(labels[part], p[part], list("abcd"), resamples=300, seed=sample).accuracy
+        interval = classification_metrics(labels[part], p[part], list("abcd"), resamples=300, seed=sample).accuracy
         held += interval.low <= truth <= interval.high
     assert binom.ppf(0.0005, 300, 0.93) <= held <= binom.ppf(0.9995, 300, 0.97)
 
@@ -99,4 +99,4 @@ def test_resampling_in_blocks_is_resampling_at_once(monkeypatch: pytest.MonkeyPa
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected probabilities of shape \(2, 3\)"):
-        measure([0, 1], [[0.5, 0.5], [0.5, 0.5]], list("abc"))
+        classification_metrics([0, 1], [[0.5, 0.5], [0.5, 0.5]], list("abc"))

@@ -11,7 +11,7 @@ from torch import nn
 
 import headstart as hs
 from headstart.analysis.findings import findings
-from headstart.metrics.collapse import verdict
+from headstart.metrics.collapse import diagnose
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.training.loop import train
@@ -38,13 +38,13 @@ def rows(loss: float, spread: float, likeness: float, **more: float) -> list[dic
     ],
 )
 def test_the_verdict_turns_at_its_thresholds(loss: float, spread: float, likeness: float, kind: str) -> None:
-    found = verdict(rows(loss, spread, likeness))
+    found = diagnose(rows(loss, spread, likeness))
     assert found is not None
     assert found.kind == kind
-    assert bool(found.do) == (kind != "healthy")
+    assert bool(found.fix) == (kind != "healthy")
     (said,) = findings(rows(loss, spread, likeness), "last")
     assert found.sentence in said
-    assert found.do in said
+    assert found.fix in said
     if kind in ("collapsed", "unclear"):
         assert f"spread {spread:.3f}" in said
     if kind == "trivial":
@@ -53,7 +53,7 @@ def test_the_verdict_turns_at_its_thresholds(loss: float, spread: float, likenes
 
 def test_the_last_epoch_counts_and_neighbours_are_told_where_there_are_any() -> None:
     later = [{**row, "epoch": 1} for row in rows(0.4, 0.9, 0.5, knn=0.25)]
-    found = verdict([*rows(0.01, 0.01, 1), *later])
+    found = diagnose([*rows(0.01, 0.01, 1), *later])
     assert found is not None
     assert found.kind == "healthy"
     assert "epoch 2, loss 0.4000" in found.sentence
@@ -61,15 +61,15 @@ def test_the_last_epoch_counts_and_neighbours_are_told_where_there_are_any() -> 
 
 
 def test_tasks_with_labels_and_runs_without_epochs_have_none() -> None:
-    assert verdict([]) is None
-    assert verdict([{"epoch": 0, "split": "val", "loss": 0.1, "accuracy": 0.9}]) is None
+    assert diagnose([]) is None
+    assert diagnose([{"epoch": 0, "split": "val", "loss": 0.1, "accuracy": 0.9}]) is None
 
 
 OFF = {
-    "views__crop": 1.0,
-    "views__flip": 0.0,
-    "views__jitter": 0.0,
-    "views__grayscale": 0.0,
+    "augment__crop": 1.0,
+    "augment__hflip": 0.0,
+    "augment__jitter": 0.0,
+    "augment__grayscale": 0.0,
 }
 
 
@@ -79,18 +79,18 @@ def test_a_run_with_its_augmentations_off_is_called_trivial(photos: Path, tmp_pa
         for _ in train(start(unlabelled(**changes, train__epochs=6), str(photos), tmp_path / name)):
             pass
         run = hs.Run(tmp_path / name)
-        found = verdict(run.metrics)
+        found = diagnose(run.metrics)
         assert found is not None
         assert found.kind == kind, found.sentence
         assert found.sentence in (page := run.report().read_text(encoding="utf-8"))
-        assert "views.crop=0.2" in page or kind == "healthy"
+        assert "augment.crop=0.2" in page or kind == "healthy"
 
 
 def test_a_network_without_its_predictor_collapses_and_is_stopped(
     photos: Path, tmp_path: Path, unlabelled: Small
 ) -> None:
     """Without predictor and moving average nothing keeps the outputs apart (paper, table 5; Chen and He, section 4)."""
-    recipe = unlabelled(train__epochs=200, byol__decay=0.0, byol__decay_schedule="constant", optimizer__lr=3e-3)
+    recipe = unlabelled(train__epochs=200, byol__ema_decay=0.0, byol__decay_schedule="constant", optimizer__lr=3e-3)
     training = start(recipe, str(photos), tmp_path / "run")
     training.task.predictor = nn.Identity()
     with pytest.raises(hs.HeadstartError, match=r"Collapsed: .*spread 0\.\d{3}.*optimizer\.lr") as stopped:
@@ -99,7 +99,7 @@ def test_a_network_without_its_predictor_collapses_and_is_stopped(
     assert len(str(stopped.value).splitlines()) == 1
     run = RunFolder.open(tmp_path / "run")
     assert not run.finished
-    found = verdict(run.metrics)
+    found = diagnose(run.metrics)
     assert found is not None
     assert found.kind == "collapsed"
     assert found.sentence in hs.Run(run.path).report().read_text(encoding="utf-8")

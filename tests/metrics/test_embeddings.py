@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from headstart.metrics.embeddings import most_perplexity, pca, tsne, turned
+from headstart.metrics.embeddings import most_perplexity, pca, procrustes_align, tsne
 
 Floats = NDArray[np.float64]
 
@@ -86,4 +86,4 @@ def test_turning_undoes_a_rotation_and_a_mirror() -> None:
     points = np.random.default_rng(0).normal(size=(50, 2))
     angle = 1.1
     spun = points @ np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]]) + 7
-    np.testing.assert_allclose(turned(spun, points), points - points.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(procrustes_align(spun, points), points - points.mean(axis=0), atol=1e-9)

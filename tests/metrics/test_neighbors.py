@@ -11,7 +11,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
 
 from headstart.metrics import neighbors as separation
-from headstart.metrics.classification import mean_interval
+from headstart.metrics.classification import bootstrap_mean
 
 DIGITS = load_digits()
 X, Y = DIGITS.data.astype(np.float32), DIGITS.target.astype(np.int64)
@@ -19,8 +19,8 @@ X, Y = DIGITS.data.astype(np.float32), DIGITS.target.astype(np.int64)
 
 def test_knn_is_scikit_learn_s_where_votes_are_not_tied() -> None:
     bank, bank_labels, some, labels = X[:800], Y[:800], X[800:1100], Y[800:1100]
-    near = separation.neighbours(some, bank)
-    right = separation.knn_right(near, bank_labels, labels)
+    near = separation.nearest_neighbors(some, bank)
+    right = separation.knn_correct(near, bank_labels, labels)
     oracle = KNeighborsClassifier(20, metric="cosine", algorithm="brute").fit(bank, bank_labels).predict(some)
     votes = [Counter(bank_labels[row].tolist()).most_common(2) for row in near]
     clear = np.array([len(two) == 1 or two[0][1] > two[1][1] for two in votes])
@@ -30,19 +30,19 @@ def test_knn_is_scikit_learn_s_where_votes_are_not_tied() -> None:
 
 def test_a_tie_goes_to_the_nearer() -> None:
     near = np.array([[0, 1, 2, 3]])
-    assert separation.knn_right(near, np.array([4, 4, 7, 7]), np.array([4])) == [1]
-    assert separation.knn_right(near, np.array([7, 7, 4, 4]), np.array([4])) == [0]
+    assert separation.knn_correct(near, np.array([4, 4, 7, 7]), np.array([4])) == [1]
+    assert separation.knn_correct(near, np.array([7, 7, 4, 4]), np.array([4])) == [0]
 
 
 def test_nothing_is_its_own_neighbour() -> None:
-    near = separation.neighbours(X[:100])
+    near = separation.nearest_neighbors(X[:100])
     assert near.shape == (100, 20)
     assert not (near == np.arange(100)[:, None]).any()
-    assert separation.neighbours(X[:3]).shape == (3, 2)
+    assert separation.nearest_neighbors(X[:3]).shape == (3, 2)
 
 
 def test_purity_is_the_share_of_neighbours_of_the_class() -> None:
-    near = separation.neighbours(X[:200])
+    near = separation.nearest_neighbors(X[:200])
     expected = [np.mean([Y[other] == Y[row] for other in near[row]]) for row in range(200)]
     np.testing.assert_allclose(separation.purity(near, Y[:200], Y[:200]), expected)
 
@@ -75,8 +75,8 @@ def test_silhouette_is_not_defined_for_one_class_nor_for_classes_of_one() -> Non
 def test_features_that_are_all_alike_or_zero_do_no_harm() -> None:
     flat = np.zeros((30, 5), np.float32)
     labels = np.repeat([0, 1, 2], 10)
-    near = separation.neighbours(flat)
-    assert np.isfinite(separation.knn_right(near, labels, labels)).all()
+    near = separation.nearest_neighbors(flat)
+    assert np.isfinite(separation.knn_correct(near, labels, labels)).all()
     assert np.isfinite(separation.silhouettes(flat, labels)).all()
 
 
@@ -84,7 +84,7 @@ def test_the_interval_of_a_mean_is_scipy_s() -> None:
     from scipy.stats import bootstrap
 
     values = (Y[:300] % 3 == 0).astype(float)
-    ours = mean_interval(values, resamples=4000)
+    ours = bootstrap_mean(values, resamples=4000)
     theirs = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", random_state=0).confidence_interval
     assert ours.value == values.mean()
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)

@@ -71,7 +71,7 @@ def test_dice_is_the_paper_s_formula(batch: tuple[Tensor, Tensor]) -> None:
         each.append(1 - 2 * (some * g).sum() / ((some**2).sum() + (g**2).sum()))
     loss = dice_loss(batch[0], targets(batch[1], K))
     assert float(loss) == pytest.approx(np.mean(each), rel=1e-5)
-    both = PixelLoss(K, Loss(dice=0.5))(*batch)
+    both = PixelLoss(K, Loss(dice_weight=0.5))(*batch)
     torch.testing.assert_close(both, PixelLoss(K, Loss())(*batch) + 0.5 * loss)
 
 
@@ -79,7 +79,7 @@ def test_dice_is_the_paper_s_formula(batch: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize("weights", ["equal", "balanced"])
 def test_ignored_pixels_have_no_gradient_and_no_say(batch: tuple[Tensor, Tensor], name: str, weights: str) -> None:
     logits, masks = batch
-    loss = PixelLoss(K, Loss(name=name, class_weights=weights, dice=1.0))
+    loss = PixelLoss(K, Loss(name=name, class_weights=weights, dice_weight=1.0))
     logits.requires_grad_()
     loss(logits, masks).backward()
     ignored = (masks >= K).unsqueeze(1).expand_as(logits)

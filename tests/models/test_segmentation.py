@@ -27,7 +27,7 @@ def test_deeplabv3_on_resnet50_gives_torchvision_s_logits() -> None:
     """timm's backbone and our decoder, with torchvision's numbers under torchvision's names."""
     torch.manual_seed(0)
     theirs = deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=True, num_classes=5).eval()
-    settings = Decoder(name="deeplabv3", output_stride=8, auxiliary=0.4)
+    settings = Decoder(name="deeplabv3", output_stride=8, aux_weight=0.4)
     backbone, decoder, taps = build_segmenter("resnet50", settings, 5)
     backbone.load_state_dict({key: value.clone() for key, value in theirs.backbone.state_dict().items()})
     decoder.load_state_dict({k: v for k, v in theirs.state_dict().items() if not k.startswith("backbone.")})
@@ -138,7 +138,7 @@ def test_imagenet_lite_loads_and_what_is_not_used_is_not_trained() -> None:
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_every_parameter_that_is_trained_has_a_gradient(decoder: str) -> None:
     auxiliary = 0.4 if decoder == "deeplabv3" else 0.0  # others have no auxiliary classifier
-    settings = Decoder(name=decoder, auxiliary=auxiliary, channels=16)
+    settings = Decoder(name=decoder, aux_weight=auxiliary, channels=16)
     backbone, head, taps = build_segmenter("resnet18", settings, 3)
     maps = maps_of(backbone, torch.randn(2, 3, 64, 64), taps)
     loss = head(maps, (64, 64)).sum()

@@ -20,12 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import headstart as hs
-from headstart.data.decode import read, square
+from headstart.data.decode import read, resize_to_square
 from headstart.models.backbones import build, features_of, freeze
 from headstart.models.heads import make_head
 from headstart.models.weights import load_weights
-from headstart.recipes.recipe import Backbone, Head, Views
-from headstart.transforms.augment import plain_view
+from headstart.recipes.recipe import Augment, Backbone, Head
+from headstart.transforms.augment import eval_transform
 
 RESNET = "resnet18.tv_in1k"
 LITE = "tf_efficientnet_lite0"
@@ -34,8 +34,8 @@ LITE = "tf_efficientnet_lite0"
 @pytest.fixture
 def images(photos: Path) -> Tensor:
     """Six photographs as the networks see them: float32 (6, 3, 96, 96)."""
-    squares = [square(read(file).rgb, 96, "squash") for file in sorted(photos.rglob("*.jpg"))[::10]]
-    return plain_view(torch.stack([torch.from_numpy(each) for each in squares]), Views())
+    squares = [resize_to_square(read(file).rgb, 96, "squash") for file in sorted(photos.rglob("*.jpg"))[::10]]
+    return eval_transform(torch.stack([torch.from_numpy(each) for each in squares]), Augment())
 
 
 def filled(name: str, weights: object) -> tuple[nn.Module, dict[str, object]]:

@@ -32,7 +32,7 @@ def test_a_shipped_recipe_builds_and_normalises_as_its_weights_expect(name: str)
     recipe = recipes.load(name)
     assert recipe.task in TASKS
     assert build(recipe.backbone.name).training
-    assert (recipe.views.mean, recipe.views.std) == image_statistics(recipe.backbone.name)
+    assert (recipe.augment.mean, recipe.augment.std) == image_statistics(recipe.backbone.name)
 
 
 def test_the_report_s_models_differ_in_their_weights_alone() -> None:
@@ -96,12 +96,12 @@ def test_overrides_are_read_as_toml_and_else_as_text() -> None:
 
 
 def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
-    recipe = recipes.load("quick", {"data.size": 64, "views.sizes": [32, 48, 64], "train.epochs": 7})
-    assert [recipe.side(epoch) for epoch in range(7)] == [32, 32, 48, 48, 64, 64, 64]
+    recipe = recipes.load("quick", {"data.image_size": 64, "augment.sizes": [32, 48, 64], "train.epochs": 7})
+    assert [recipe.train_size(epoch) for epoch in range(7)] == [32, 32, 48, 48, 64, 64, 64]
     short = recipes.override(recipe, {"train.epochs": 2})
-    assert [short.side(epoch) for epoch in range(2)] == [48, 64], "the last epoch is at the last size"
+    assert [short.train_size(epoch) for epoch in range(2)] == [48, 64], "the last epoch is at the last size"
     with pytest.raises(hs.HeadstartError, match=r"views\.sizes: expected none above data\.size"):
-        recipes.load("quick", {"data.size": 32, "views.sizes": [48]})
+        recipes.load("quick", {"data.image_size": 32, "augment.sizes": [48]})
 
 
 @pytest.mark.parametrize(
@@ -113,28 +113,34 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
         ),
         ({"expect": "0.9"}, "field expect: expected a table of fields (metric, value, source), found '0.9'"),
         ({"expect.metric": "val_accuracy"}, "field expect.value: expected a value, found nothing"),
-        ({"views.mean": [0.5]}, "field views.mean: expected three numbers, found [0.5]"),
-        ({"views.std": [0.5, 0.5, 0.5, 0.5]}, "field views.std: expected three numbers, found [0.5, 0.5, 0.5, 0.5]"),
-        ({"views.mean": 0.5}, "field views.mean: expected three numbers, found 0.5"),
-        ({"views.mean": ["a", 1, 2]}, "field views.mean.0: expected a valid number, found 'a'"),
-        ({"views.sizes": 32}, "field views.sizes: expected a list of numbers, found 32"),
-        ({"data.ignore": "unknown"}, "field data.ignore: expected a list of names, found 'unknown'"),
+        ({"augment.mean": [0.5]}, "field augment.mean: expected three numbers, found [0.5]"),
+        (
+            {"augment.std": [0.5, 0.5, 0.5, 0.5]},
+            "field augment.std: expected three numbers, found [0.5, 0.5, 0.5, 0.5]",
+        ),
+        ({"augment.mean": 0.5}, "field augment.mean: expected three numbers, found 0.5"),
+        ({"augment.mean": ["a", 1, 2]}, "field augment.mean.0: expected a valid number, found 'a'"),
+        ({"augment.sizes": 32}, "field augment.sizes: expected a list of numbers, found 32"),
+        ({"data.ignore_classes": "unknown"}, "field data.ignore_classes: expected a list of names, found 'unknown'"),
     ],
 )
 def test_what_was_expected_is_said_in_plain_words(override: dict[str, object], said: str) -> None:
     with pytest.raises(hs.HeadstartError) as caught:
         recipes.load("quick", override)
-    assert caught.value.problem == f"quick: {said}"
+    assert caught.value.message == f"quick: {said}"
 
 
 def test_views_that_cannot_be_made_are_refused() -> None:
     for changes, words in (
-        ({"views.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
-        ({"views.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the least and the greatest"),
-        ({"views.zoom": [2.0, 1.0]}, "zoom: expected the least and the greatest"),
-        ({"views.blur": 0.5, "views.blur_kernel": 63, "data.size": 31}, r"views\.blur_kernel: expected less than 62"),
-        ({"second_views.sizes": [32]}, r"second_views\.sizes: expected none"),
-        ({"second_views.solarise": 0.1}, r"unknown field second_views\.solarise; nearest: solarize"),
+        ({"augment.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
+        ({"augment.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the least and the greatest"),
+        ({"augment.zoom": [2.0, 1.0]}, "zoom: expected the least and the greatest"),
+        (
+            {"augment.blur": 0.5, "augment.blur_kernel": 63, "data.image_size": 31},
+            r"views\.blur_kernel: expected less than 62",
+        ),
+        ({"second_augment.sizes": [32]}, r"second_views\.sizes: expected none"),
+        ({"second_augment.solarise": 0.1}, r"unknown field second_views\.solarise; nearest: solarize"),
         ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; nearest: decay"),
     ):
         with pytest.raises(hs.HeadstartError, match=words):
@@ -144,17 +150,17 @@ def test_views_that_cannot_be_made_are_refused() -> None:
 def test_the_report_s_byol_is_what_it_states() -> None:
     """Section 2.1: byol-pytorch's defaults but for the crop, batches of 100, Adam at 1e-4."""
     recipe = recipes.load("byol-resnet50")
-    assert (recipe.byol.projection, recipe.byol.hidden, recipe.byol.decay) == (256, 4096, 0.99)
-    assert (recipe.train.batch, recipe.optimizer.name, recipe.optimizer.lr) == (100, "adam", 1e-4)
-    assert (recipe.data.size, recipe.data.resize, recipe.views.crop) == (128, "crop", 1.0)
-    views, told = recipe.views, ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "flip", "blur")
+    assert (recipe.byol.projection_dim, recipe.byol.hidden_dim, recipe.byol.ema_decay) == (256, 4096, 0.99)
+    assert (recipe.train.batch_size, recipe.optimizer.name, recipe.optimizer.lr) == (100, "adam", 1e-4)
+    assert (recipe.data.image_size, recipe.data.resize, recipe.augment.crop) == (128, "crop", 1.0)
+    views, told = recipe.augment, ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "flip", "blur")
     assert [getattr(views, name) for name in told] == [0.3, 0.8, 0.8, 0.2, 0.0, 0.2, 0.5, 0.2]
     assert (views.blur_kernel, views.blur_sigma) == (3, (1.0, 2.0))
 
 
 def test_the_paper_s_two_views_differ_in_blur_and_solarisation_alone() -> None:
     recipe = recipes.load("byol")
-    one, two = recipe.views.model_dump(), recipe.second_views and recipe.second_views.model_dump()
+    one, two = recipe.augment.model_dump(), recipe.second_augment and recipe.second_augment.model_dump()
     assert two is not None
     assert {k: (v, two[k]) for k, v in one.items() if v != two[k]} == {"blur": (1.0, 0.1), "solarize": (0.0, 0.2)}
 

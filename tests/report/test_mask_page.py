@@ -18,15 +18,15 @@ from PIL import Image
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart.analysis.feature_analysis import learn, read_learned
+from headstart.analysis.feature_analysis import analyze_features, read_feature_analysis
 from headstart.analysis.mask_findings import mask_findings
-from headstart.metrics.segmentation import measure_masks
+from headstart.metrics.segmentation import segmentation_metrics
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import map_facts
 from headstart.report.mask_images import mask_pictures
 from headstart.report.run_page import write_report
-from headstart.runs.confusion import read_mask_answers
+from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.training.mask_snapshots import write_image, write_mask
 
@@ -63,8 +63,8 @@ def rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def test_the_headline_is_the_mean_iou_and_its_convention_stands_beside_it(run: RunFolder) -> None:
-    answers = read_mask_answers(run) or pytest.fail("no answers")
-    measures = measure_masks(answers.confusion, run.classes)
+    answers = read_mask_confusions(run) or pytest.fail("no answers")
+    measures = segmentation_metrics(answers.confusion, run.classes)
     page = visible(text(run))
     assert f"{measures.miou.value:.2%} mean IoU on 24 validation images , by the weights of epoch 2." in page
     assert f"between {measures.miou.low:.2%} and {measures.miou.high:.2%} (95 % bootstrap interval" in page
@@ -95,14 +95,14 @@ def test_ignored_classes_are_named(run: RunFolder) -> None:
 
 
 def test_classes_findings_and_confused_pairs_are_on_the_page(run: RunFolder) -> None:
-    answers = read_mask_answers(run) or pytest.fail("no answers")
-    measures = measure_masks(answers.confusion, run.classes)
+    answers = read_mask_confusions(run) or pytest.fail("no answers")
+    measures = segmentation_metrics(answers.confusion, run.classes)
     page = visible(text(run))
     for each in measures.per_class:
         value = "\N{EN DASH}" if each.iou is None else f"{each.iou.value:.2%}"
         assert f"{each.name} {value}" in page
     data = run.data
-    said = mask_findings(run.metrics, run.recipe.keep.metric, answers, data["shares"], data["ignored"]["val"])
+    said = mask_findings(run.metrics, run.recipe.checkpoint.monitor, answers, data["shares"], data["ignored"]["val"])
     assert len(said) > 3
     assert all(sentence in page.replace("&#39;", "'") for sentence in said)
     assert "car ground 3,880 100.00%" in page
@@ -165,8 +165,8 @@ def test_a_map_is_in_the_colours_of_the_masks(run: RunFolder) -> None:
     features = np.random.default_rng(0).normal(size=(25, 8)).astype(np.float32)
     tensors = {"features": features, "probabilities": np.zeros((25, 0), np.float32)}
     run.write("features/epoch-0001.safetensors", save(tensors, metadata={"seconds": "1"}))
-    learned = learn(run)
-    facts = map_facts(run, learned, (read_learned(run) or pytest.fail("nothing learned"))[1])
+    learned = analyze_features(run)
+    facts = map_facts(run, learned, (read_feature_analysis(run) or pytest.fail("nothing learned"))[1])
     assert facts["classes"] == [*run.classes, "no label"]
     assert facts["colours"][:2] == ["#00ffff", "#ff00ff"]
     with Image.open(run.path / "masks" / "truth" / "0036_sat.png") as picture:

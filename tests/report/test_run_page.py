@@ -18,14 +18,14 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import headstart as hs
-from headstart.analysis.feature_analysis import read_learned
+from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
-from headstart.metrics.classification import measure
+from headstart.metrics.classification import classification_metrics
 from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import colours, map_facts
 from headstart.report.run_page import confused_pairs, duration, write_report
 from headstart.runs.folder import RunFolder
-from headstart.runs.predictions import read_answers
+from headstart.runs.predictions import read_predictions
 
 HOSTILE = "<script>alert('x')</script>\"&é"
 
@@ -49,9 +49,9 @@ def test_the_headline_is_the_kept_epoch_s_accuracy(run: RunFolder) -> None:
     accuracy = hs.Run(run.path).accuracy
     page = visible(text(run))
     assert f"{accuracy:.2%} of 12 validation images are right" in page
-    answers = read_answers(run)
+    answers = read_predictions(run)
     assert answers is not None
-    interval = measure(answers.labels, answers.probabilities, run.classes).accuracy
+    interval = classification_metrics(answers.labels, answers.probabilities, run.classes).accuracy
     assert f"between {interval.low:.2%} and {interval.high:.2%}" in page
     assert "always the commonest class 33.33%" in page
 
@@ -133,12 +133,12 @@ def test_a_broken_table_is_an_error_that_names_it(run: RunFolder) -> None:
 
 
 def test_findings_and_the_measures_of_each_epoch_are_on_the_page(run: RunFolder) -> None:
-    learned, _ = read_learned(run) or pytest.fail("nothing was learned")
+    learned, _ = read_feature_analysis(run) or pytest.fail("nothing was learned")
     page = visible(text(run))
     for each in learned.epochs:
         assert each.val.knn is not None
         assert f"{each.epoch} 12 validation {each.val.accuracy.value:.2%} {each.val.loss.value:.3f}" in page
-    said = findings(run.metrics, run.recipe.keep.metric, learned)
+    said = findings(run.metrics, run.recipe.checkpoint.monitor, learned)
     assert said
     assert all(sentence in page for sentence in said)
 
@@ -164,7 +164,7 @@ def test_a_run_of_twelve_hundred_classes_is_mapped_and_drawn(run: RunFolder) -> 
 
 def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run: RunFolder) -> None:
     """As many as are drawn at the most; of more, a sample is."""
-    learned, rows = read_learned(run) or pytest.fail("nothing was learned")
+    learned, rows = read_feature_analysis(run) or pytest.fail("nothing was learned")
     images = run.looked_at
     run.write_table("features/images.csv", [images[i % 60] for i in range(4000)])
     with zipfile.ZipFile(run.path / "thumbnails.zip") as archive:
@@ -188,7 +188,7 @@ def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run:
 
 def test_confused_pairs_are_counted_and_ordered() -> None:
     p = np.eye(3)[[1, 1, 0, 2, 0, 0]]
-    pairs = confused_pairs(measure([0, 0, 0, 2, 2, 1], p, ["a", "b", "c"]))
+    pairs = confused_pairs(classification_metrics([0, 0, 0, 2, 2, 1], p, ["a", "b", "c"]))
     assert pairs == [("a", "b", 2, 2 / 3), ("b", "a", 1, 1.0), ("c", "a", 1, 0.5)]
 
 

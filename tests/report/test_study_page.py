@@ -41,11 +41,11 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
     line = results.get("B", 0.25)
     assert line is not None
     assert line.to_a is not None
-    assert line.worth is not None
+    assert line.label_multiplier is not None
     row = (
         f"B fine-tune supervised 25 % 500 {100 * line.score.value:.1f} {ends(line.score)}"
         f" {points(line.to_a.interval.value)} {ends(line.to_a.interval, True)}"
-        f" {line.worth.text} × {line.worth.interval_text} 5.0 40.0 \N{EN DASH} 5 s 10 min 60,000 3 of 3"
+        f" {line.label_multiplier.text} × {line.label_multiplier.interval_text} 5.0 40.0 \N{EN DASH} 5 s 10 min 60,000 3 of 3"
     )
     assert row in seen
     assert "C fine-tune self-supervised 100 % lr 0.001 or 0.002 5 s" in seen
@@ -72,9 +72,9 @@ def test_every_state_has_a_page(made_study: MadeStudy, tmp_path: Path, study: di
 
 def test_hostile_names_stay_text(made_study: MadeStudy, tmp_path: Path) -> None:
     study = made_study(data=HOSTILE, name=HOSTILE, environment={"device": HOSTILE, "started": HOSTILE})
-    broken = study.cells[0].model_copy(update={"right": None, "error": HOSTILE})
-    chosen = study.cells[1].model_copy(update={"chosen": {HOSTILE: 1.0}})
-    text = page(study.model_copy(update={"cells": (broken, chosen, *study.cells[2:])}), tmp_path)
+    broken = study.trials[0].model_copy(update={"right": None, "error": HOSTILE})
+    chosen = study.trials[1].model_copy(update={"chosen": {HOSTILE: 1.0}})
+    text = page(study.model_copy(update={"cells": (broken, chosen, *study.trials[2:])}), tmp_path)
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") >= 6
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 import headstart as hs
-from headstart.runs.confusion import confused, image_ious, read_mask_answers, worst_and_best
+from headstart.runs.confusion import confused, image_ious, read_mask_confusions, worst_and_best
 from headstart.runs.folder import RunFolder, mask_names
 
 Pixels = NDArray[np.uint8]
@@ -38,7 +38,7 @@ def stored(run: RunFolder) -> tuple[list[Pixels], list[Pixels]]:
 
 def test_what_is_told_of_images_is_scikit_learn_s(made_segmentation: Path) -> None:
     run = RunFolder.open(made_segmentation)
-    answers = read_mask_answers(run) or pytest.fail("there are no answers")
+    answers = read_mask_confusions(run) or pytest.fail("there are no answers")
     truths, predicted = stored(run)
     truth, answer = np.concatenate(truths), np.concatenate(predicted)
     assert (answers.whole == confusion_matrix(truth, answer, labels=range(6))).all()
@@ -78,7 +78,7 @@ def test_confused_pairs_are_ordered_by_pixels() -> None:
 def test_images_of_ignored_pixels_alone_have_no_figures(made_segmentation: Path, tmp_path: Path) -> None:
     run = RunFolder.open(shutil.copytree(made_segmentation, tmp_path / "run"))
     run.write("confusion.safetensors", save({"confusion": np.zeros((24, 6, 6), np.int64)}))
-    assert read_mask_answers(run) is None
+    assert read_mask_confusions(run) is None
 
 
 @pytest.mark.parametrize("content", [b"no tensors", save({"confusion": np.zeros((3, 6, 6), np.int64)})])
@@ -86,7 +86,7 @@ def test_a_broken_file_is_an_error_that_names_it(made_segmentation: Path, tmp_pa
     run = RunFolder.open(shutil.copytree(made_segmentation, tmp_path / "run"))
     run.write("confusion.safetensors", content)
     with pytest.raises(hs.HeadstartError, match=r"confusion\.safetensors: expected a confusion matrix per validation"):
-        read_mask_answers(run)
+        read_mask_confusions(run)
 
 
 def test_masks_of_images_with_the_same_stem_have_names_of_their_own() -> None:

@@ -21,13 +21,13 @@ from headstart.comparison.study import read_study
 from headstart.console.progress import study_bar
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder, read_trained_on
-from headstart.studies.plan import Plan, possible_fractions
-from headstart.studies.runner import Carrying, carry_out, prepare
+from headstart.studies.plan import Plan, default_fractions
+from headstart.studies.runner import StudyRun, prepare, run
 from headstart.studies.time_estimate import estimate
 
 Masked = Callable[..., recipes.Recipe]
 BYOL = {
-    "data.size": 48, "views.sizes": [32], "train.epochs": 1, "train.batch": 6, "byol.hidden": 16, "byol.projection": 8
+    "data.image_size": 48, "augment.sizes": [32], "train.epochs": 1, "train.batch_size": 6, "byol.hidden_dim": 16, "byol.projection_dim": 8
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def plan(
     return Plan(
         data=str(small_tiles),
         out=tmp_path_factory.mktemp("masks") / "study",
-        recipe=masked(data__size=32, train__batch=4, backbone__weights=str(trained[0])),
+        recipe=masked(data__image_size=32, train__batch_size=4, backbone__weights=str(trained[0])),
         pretraining=recipes.load("byol-tiles", BYOL),
         settings="ADE",
         fractions=(0.5, 1.0),
@@ -48,9 +48,9 @@ def plan(
 
 
 @pytest.fixture(scope="module")
-def carried_out(plan: Plan) -> Carrying:
+def carried_out(plan: Plan) -> StudyRun:
     carrying = prepare(plan)
-    for _ in carry_out(carrying):
+    for _ in run(carrying):
         pass
     return carrying
 
@@ -63,12 +63,12 @@ def classes_of(small_tiles: Path, split: str) -> np.ndarray:
     return np.array([(masks == colour).all(axis=-1).sum() for colour in colours])
 
 
-def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: Carrying) -> None:
+def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: StudyRun) -> None:
     plan, study = carried_out.plan, carried_out.study
-    assert [cell.error for cell in study.cells] == [None] * 6
+    assert [cell.error for cell in study.trials] == [None] * 6
     assert (study.metric, study.images, study.classes) == ("miou", 6, 6)
-    for cell in study.cells:
-        run = RunFolder.open(plan.cell_folder(cell.setting, cell.fraction, cell.seed))
+    for cell in study.trials:
+        run = RunFolder.open(plan.trial_folder(cell.setting, cell.fraction, cell.seed))
         last = [row for row in run.metrics if row["split"] == "val"][-1]
         assert cell.scores is not None
         assert cell.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
@@ -80,32 +80,32 @@ def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: Car
         assert cell.chosen == {"lr": carried_out.lr[cell.setting]}
 
 
-def test_a_finished_cell_is_told_with_its_mean_iou(carried_out: Carrying) -> None:
-    said, cell = io.StringIO(), carried_out.study.cells[-1]
+def test_a_finished_cell_is_told_with_its_mean_iou(carried_out: StudyRun) -> None:
+    said, cell = io.StringIO(), carried_out.study.trials[-1]
     with study_bar(Console(file=said), carried_out, {}) as shown:
         shown(carried_out.study)
     assert cell.scores is not None
     assert f"mean IoU {cell.scores.mean():.2%}" in said.getvalue()
 
 
-def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: Carrying) -> None:
+def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: StudyRun) -> None:
     plan = carried_out.plan
     assert carried_out.lr.keys() == set("ADE")
     for setting in "ADE":
         assert carried_out.lr[setting] in plan.tunings(setting)
         for folder, recipe in plan.tunings(setting).values():
             run = RunFolder.open(folder)
-            assert recipe.data.judge_on == "training"
+            assert recipe.data.validate_on == "training"
             assert run.data["images"] == {"train": 10, "val": 2}
 
 
-def test_guessing_is_painting_everything_with_the_commonest_class(carried_out: Carrying, small_tiles: Path) -> None:
+def test_guessing_is_painting_everything_with_the_commonest_class(carried_out: StudyRun, small_tiles: Path) -> None:
     counts = classes_of(small_tiles, "val")
     expected = counts.max() / counts.sum() / (counts > 0).sum()
-    assert carried_out.study.commonest == pytest.approx(expected)
+    assert carried_out.study.majority_baseline == pytest.approx(expected)
 
 
-def test_table_file_and_page_are_of_mean_iou(carried_out: Carrying) -> None:
+def test_table_file_and_page_are_of_mean_iou(carried_out: StudyRun) -> None:
     out = carried_out.plan.out
     table = pd.read_csv(out / "table.csv")
     assert table["miou"].between(0, 1).all()
@@ -114,9 +114,9 @@ def test_table_file_and_page_are_of_mean_iou(carried_out: Carrying) -> None:
     assert "Mean IoU over labels" in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: Carrying, small_tiles: Path) -> None:
+def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: StudyRun, small_tiles: Path) -> None:
     pretrained = RunFolder.open(carried_out.plan.folder("self-supervised"))
-    cell = RunFolder.open(carried_out.plan.cell_folder("E", 1.0, 0))
+    cell = RunFolder.open(carried_out.plan.trial_folder("E", 1.0, 0))
     assert pretrained.recipe.task == "byol"
     assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
     content = {
@@ -129,7 +129,7 @@ def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: C
     assert read_trained_on(pretrained) <= content["train"]
 
 
-def test_a_study_of_masks_that_was_stopped_goes_on(carried_out: Carrying) -> None:
+def test_a_study_of_masks_that_was_stopped_goes_on(carried_out: StudyRun) -> None:
     again = prepare(carried_out.plan)
     assert again.study.to_json() == carried_out.study.to_json()
 
@@ -145,10 +145,10 @@ def test_an_estimate_knows_decoders(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_the_recipes_are_those_for_masks_unless_others_are_asked_for(small_tiles: Path, photos: Path) -> None:
-    asked = plan_study(small_tiles, None, None, "ABC", None, 2, None, None, None, {"data.size": 32}, True)
+    asked = plan_study(small_tiles, None, None, "ABC", None, 2, None, None, None, {"data.image_size": 32}, True)
     assert (asked.recipe.name, asked.pretraining.name) == ("segment-quick", "byol-tiles")
-    assert asked.recipe.data.size == 32
-    assert asked.fractions == possible_fractions(str(small_tiles), asked.recipe) == (0.25, 0.5, 1.0)
+    assert asked.recipe.data.image_size == 32
+    assert asked.fractions == default_fractions(str(small_tiles), asked.recipe) == (0.25, 0.5, 1.0)
     other = plan_study(photos, None, None, "A", None, 1, None, None, None, None, True)
     assert (other.recipe.name, other.pretraining.name) == ("quick", "byol-quick")
 
@@ -160,7 +160,7 @@ def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, small_t
     assert (of_masks.task, of_masks.data.resize) == ("segment", "keep")
     for recipe in (of_classes, of_masks):
         assert (recipe.backbone.name, recipe.backbone.weights) == ("resnet10t", "none")
-        assert (recipe.views.mean, recipe.data.apart_from) == (plan.recipe.views.mean, str(small_tiles))
+        assert (recipe.augment.mean, recipe.data.exclude_overlap_with) == (plan.recipe.augment.mean, str(small_tiles))
 
 
 def test_folders_that_do_not_fit_the_recipe_are_refused(plan: Plan, photos: Path, tmp_path: Path) -> None:

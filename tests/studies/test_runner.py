@@ -23,8 +23,8 @@ from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder, read_trained_on
 from headstart.studies import runner as grid
 from headstart.studies import time_estimate as measuring
-from headstart.studies.plan import Plan, possible_fractions
-from headstart.studies.runner import carry_out, prepare
+from headstart.studies.plan import Plan, default_fractions
+from headstart.studies.runner import prepare, run
 from headstart.studies.time_estimate import estimate, fit_budget, read_budget
 
 Small = Callable[..., recipes.Recipe]
@@ -37,7 +37,7 @@ def small_grid(trained: tuple[Path, Path], small: Small) -> Plan:
     return Plan(
         data=str(photos),
         out=Path(),
-        recipe=small(backbone__weights=str(weights), train__epochs=2, views__sizes=[]),
+        recipe=small(backbone__weights=str(weights), train__epochs=2, augment__sizes=[]),
         pretraining=recipes.load("byol-quick"),
         settings="ADG",
         fractions=(0.25, 1.0),
@@ -52,54 +52,60 @@ def plan(small_grid: Plan, tmp_path: Path) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def carried_out(small_grid: Plan, tmp_path_factory: pytest.TempPathFactory) -> grid.Carrying:
+def carried_out(small_grid: Plan, tmp_path_factory: pytest.TempPathFactory) -> grid.StudyRun:
     """The grid, carried out; to read and not to change."""
     return finish(replace(small_grid, out=tmp_path_factory.mktemp("carried-out") / "study"))
 
 
-def finish(plan: Plan) -> grid.Carrying:
+def finish(plan: Plan) -> grid.StudyRun:
     carrying = prepare(plan)
-    for _ in carry_out(carrying):
+    for _ in run(carrying):
         pass
     return carrying
 
 
-def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.Carrying) -> None:
+def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.StudyRun) -> None:
     carrying, plan, study = carried_out, carried_out.plan, carried_out.study
     assert (study.done, study.planned, len(study.failed)) == (12, 12, 0)
-    assert [(cell.setting, cell.seed) for cell in study.cells[::2]] == [
+    assert [(cell.setting, cell.seed) for cell in study.trials[::2]] == [
         ("D", 0), ("G", 0), ("A", 0), ("D", 1), ("G", 1), ("A", 1)
     ]  # fmt: skip
-    for cell in study.cells:
-        run = RunFolder.open(plan.cell_folder(cell.setting, cell.fraction, cell.seed))
+    for cell in study.trials:
+        run = RunFolder.open(plan.trial_folder(cell.setting, cell.fraction, cell.seed))
         assert cell.labels == 48 * cell.fraction
         assert run.recipe.backbone.train == (cell.setting == "A")
         assert run.recipe.backbone.weights == (plan.recipe.backbone.weights if cell.setting == "D" else "none")
-        assert cell.right is not None
-        assert cell.right.mean() == pytest.approx(hs.Run(run.path).accuracy)
+        assert cell.correct is not None
+        assert cell.correct.mean() == pytest.approx(hs.Run(run.path).accuracy)
         assert cell.seconds_train > 0
         assert cell.images_seen == (2 * 48 if cell.setting == "A" else cell.labels)
         assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
         assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
-    chosen = {cell.chosen["lr"] for cell in study.cells if cell.setting == "A"}
+    chosen = {cell.chosen["lr"] for cell in study.trials if cell.setting == "A"}
     assert chosen == {carrying.lr["A"]}
-    assert {cell.tried for cell in study.cells if cell.setting == "A"} == {tuple(carrying.plan.tunings("A"))}
+    assert {cell.tried for cell in study.trials if cell.setting == "A"} == {tuple(carrying.plan.tunings("A"))}
     assert carrying.lr["A"] in plan.tunings("A")
 
 
-def test_learning_rates_are_chosen_on_training_images_alone(carried_out: grid.Carrying) -> None:
+def test_learning_rates_are_chosen_on_training_images_alone(carried_out: grid.StudyRun) -> None:
     plan = carried_out.plan
-    val = {row["filename"] for row in RunFolder.open(plan.cell_folder("A", 1.0, 0)).predictions}
+    val = {row["filename"] for row in RunFolder.open(plan.trial_folder("A", 1.0, 0)).predictions}
     for folder, _ in plan.tunings("A").values():
         run = RunFolder.open(folder)
-        assert run.recipe.data.judge_on == "training"
+        assert run.recipe.data.validate_on == "training"
         assert run.data["counts"]["train"].keys() == {"dress", "hat", "shoes"}
         assert not val & {row["filename"] for row in run.predictions}
 
 
 def test_self_supervised_weights_have_not_seen_what_the_cells_are_judged_by(plan: Plan, photos: Path) -> None:
     """On the labelled folder the same images are held out; from another folder their copies are left out."""
-    short = {"train.epochs": 1, "data.size": 32, "train.batch": 12, "byol.hidden": 16, "byol.projection": 8}
+    short = {
+        "train.epochs": 1,
+        "data.image_size": 32,
+        "train.batch_size": 12,
+        "byol.hidden_dim": 16,
+        "byol.projection_dim": 8,
+    }
     changed = recipes.override(plan.recipe, {"data.val_fraction": 0.4})
     settings = recipes.override(plan.pretraining, short)
     plan = replace(plan, settings="E", fractions=(1.0,), seeds=(0,), recipe=changed, pretraining=settings)
@@ -107,7 +113,7 @@ def test_self_supervised_weights_have_not_seen_what_the_cells_are_judged_by(plan
         each = replace(plan, out=plan.out / str(unlabelled is None), unlabelled=unlabelled)
         study = finish(each).study
         assert study.done == 1
-        cell = RunFolder.open(each.cell_folder("E", 1.0, 0))
+        cell = RunFolder.open(each.trial_folder("E", 1.0, 0))
         pretrained = RunFolder.open(each.folder("self-supervised"))
         assert pretrained.recipe.task == "byol"
         assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
@@ -121,7 +127,7 @@ def names(folder: Path) -> list[str]:
     return [file.relative_to(folder).as_posix() for file in folder.rglob("*.jpg")]
 
 
-def test_table_json_and_report_say_the_same(carried_out: grid.Carrying) -> None:
+def test_table_json_and_report_say_the_same(carried_out: grid.StudyRun) -> None:
     plan = carried_out.plan
     study = read_study(plan.out / "study.json")
     table = pd.read_csv(plan.out / "table.csv")
@@ -129,7 +135,7 @@ def test_table_json_and_report_say_the_same(carried_out: grid.Carrying) -> None:
     for _, line in table.iterrows():
         cells = study.at(line["setting"], line["fraction"])
         assert line["accuracy"] == pytest.approx(
-            np.mean([cell.right.mean() for cell in cells if cell.right is not None])
+            np.mean([cell.correct.mean() for cell in cells if cell.correct is not None])
         )
     page = (plan.out / "report.html").read_text(encoding="utf-8")
     assert "from scratch" in page
@@ -138,12 +144,12 @@ def test_table_json_and_report_say_the_same(carried_out: grid.Carrying) -> None:
 
 def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(plan, seeds=(0,))
-    events = carry_out(prepare(plan))
+    events = run(prepare(plan))
     for _ in range(3):
         next(events)
     events.close()
     trained: list[str] = []
-    original = grid.train_quietly
+    original = grid.train_to_completion
 
     def counted(recipe: recipes.Recipe, *rest: object) -> RunFolder:
         trained.append(recipe.name)
@@ -161,7 +167,7 @@ def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, mon
 
 
 def test_a_cell_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, plan = grid.train_quietly, replace(plan, seeds=(0,), settings="DG")
+    original, plan = grid.train_to_completion, replace(plan, seeds=(0,), settings="DG")
 
     def broken(recipe: recipes.Recipe, *rest: object) -> RunFolder:
         if recipe.name == "G-0.25-seed0":
@@ -188,14 +194,14 @@ def test_a_cell_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: py
     ],
 )
 def test_a_folder_of_another_grid_is_refused(change: dict[str, object], expected: str, plan: Plan) -> None:
-    next(carry_out(prepare(plan)))
+    next(run(prepare(plan)))
     with pytest.raises(hs.HeadstartError, match=expected):
         prepare(replace(plan, **change))  # type: ignore[arg-type]
 
 
 def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, small: Small) -> None:
     plan = replace(plan, data=str(shutil.copytree(plan.data, plan.out.parent / "copy")))
-    next(carry_out(prepare(plan)))
+    next(run(prepare(plan)))
     other = recipes.override(plan.recipe, {"optimizer.lr": 0.5})
     with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
         prepare(replace(plan, recipe=other))
@@ -210,7 +216,7 @@ def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, smal
         ({"settings": "AX"}, "expected letters of ABCDEFG, each once, found AX"),
         ({"settings": "AA"}, "each once"),
         ({"fractions": (0.0, 1.0)}, r"expected shares above 0 and up to 1, found \[0.0\]"),
-        ({"fractions": (0.01,)}, r"data.labels 0.01.*the smallest fraction is 0.0313"),
+        ({"fractions": (0.01,)}, r"data.label_fraction 0.01.*the smallest fraction is 0.0313"),
         ({"seeds": ()}, "--seeds: expected at least 1"),
         ({"pretraining": recipes.load("quick")}, "expected a recipe with task = byol, found classify"),
         ({"unlabelled": "/nowhere", "settings": "C"}, "/nowhere: expected a folder of images, found no such folder"),
@@ -233,10 +239,10 @@ def test_supervised_settings_need_weights_or_a_corpus(plan: Plan) -> None:
 
 
 def test_fractions_that_are_possible_are_the_default(photos: Path, small: Small) -> None:
-    assert possible_fractions(str(photos), small()) == (0.05, 0.1, 0.25, 0.5, 1.0)
+    assert default_fractions(str(photos), small()) == (0.05, 0.1, 0.25, 0.5, 1.0)
     for file in sorted((photos / "hat").iterdir())[4:]:
         file.unlink()
-    assert possible_fractions(str(photos), small()) == (0.25, 0.5, 1.0)
+    assert default_fractions(str(photos), small()) == (0.25, 0.5, 1.0)
 
 
 def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan) -> None:
@@ -287,7 +293,7 @@ def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> 
     other = replace(long, recipe=recipes.override(plan.recipe, {"train.epochs": shortened}))
     with pytest.raises(hs.HeadstartError, match=rf"train.epochs: 60 in the folder, {shortened} asked for") as caught:
         carry_out_study(other, console=quiet)
-    assert caught.value.do == "choose another --out"
+    assert caught.value.hint == "choose another --out"
 
 
 @pytest.mark.parametrize(
@@ -295,9 +301,9 @@ def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> 
     [
         ({"train.epochs": 6}, {}, r"\(train.epochs: 2 in the folder, 6 asked for\)"),
         (
-            {"views.flip": 0.0, "insight.epochs": [1]},
+            {"augment.hflip": 0.0, "analysis.epochs": [1]},
             {},
-            r"\(views.flip: 0.5 in the folder, 0.0 asked for; insight.epochs: \[\] in the folder, \[1\] asked for\)",
+            r"\(augment.hflip: 0.5 in the folder, 0.0 asked for; analysis.epochs: \[\] in the folder, \[1\] asked for\)",
         ),
         ({}, {"pretraining": recipes.load("byol-quick", {"train.epochs": 7})}, r"\(pretraining.train.epochs: \d+ in"),
         ({}, {"unlabelled": "photos"}, r"\(unlabelled: none in the folder, photos asked for\)"),
@@ -306,7 +312,7 @@ def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> 
 def test_who_calls_again_and_asks_for_other_settings_is_told_which(
     recipe: dict[str, object], more: dict[str, object], told: str, plan: Plan
 ) -> None:
-    events = carry_out(prepare(plan))
+    events = run(prepare(plan))
     next(events)
     events.close()
     other = replace(plan, recipe=recipes.override(plan.recipe, recipe), **more)  # type: ignore[arg-type]
@@ -316,7 +322,7 @@ def test_who_calls_again_and_asks_for_other_settings_is_told_which(
 
 def test_a_folder_that_does_not_say_what_was_asked_for_is_gone_on_with(plan: Plan) -> None:
     """One of an earlier headstart, whose epochs a budget may have chosen."""
-    events = carry_out(prepare(plan))
+    events = run(prepare(plan))
     next(events)
     events.close()
     (plan.out / "asked.toml").unlink()
@@ -336,28 +342,28 @@ def test_budgets_are_read() -> None:
 def test_without_tuning_the_epoch_is_judged_by_cross_fitting(plan: Plan) -> None:
     report = replace(plan, tuned=False, settings="AD", fractions=(1.0,), seeds=(0,))
     study = finish(report).study
-    assert {cell.setting for cell in study.cells} == {"A", "D"}
-    for cell in study.cells:
+    assert {cell.setting for cell in study.trials} == {"A", "D"}
+    for cell in study.trials:
         assert cell.optimism is not None
         assert cell.chosen == {}
-        run = RunFolder.open(report.cell_folder(cell.setting, 1.0, 0))
+        run = RunFolder.open(report.trial_folder(cell.setting, 1.0, 0))
         assert run.recipe.optimizer == plan.recipe.optimizer
-        assert cell.right is not None
+        assert cell.correct is not None
         flattering = hs.Run(run.path).accuracy
-        assert flattering == pytest.approx(cell.right.mean() + cell.optimism)
+        assert flattering == pytest.approx(cell.correct.mean() + cell.optimism)
 
 
 def test_several_processes_give_the_same_cells(plan: Plan, tmp_path: Path) -> None:
     one = replace(plan, settings="DG", seeds=(0,))
     alone = finish(one).study
     carrying = prepare(replace(one, out=tmp_path / "together"), jobs=2)
-    for _ in carry_out(carrying):
+    for _ in run(carrying):
         pass
-    for cell in alone.cells:
+    for cell in alone.trials:
         (other,) = carrying.study.at(cell.setting, cell.fraction)
-        assert cell.right is not None
-        assert other.right is not None
-        assert np.array_equal(cell.right, other.right)
+        assert cell.correct is not None
+        assert other.correct is not None
+        assert np.array_equal(cell.correct, other.correct)
 
 
 def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
@@ -376,8 +382,8 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
     assert "(4 of 4 cells)" in shown.err
     assert "from scratch" in shown.out
     assert str(plan.out / "report.html") in shown.out
-    best = max("AG", key=lambda each: [cell.right.mean() for cell in read_study(plan.out / "study.json").at(each, 1.0)])
-    assert f"headstart predict {plan.cell_folder(best, 1.0, 0)} IMAGES" in shown.out
+    best = max("AG", key=lambda each: [cell.correct.mean() for cell in read_study(plan.out / "study.json").at(each, 1.0)])
+    assert f"headstart predict {plan.trial_folder(best, 1.0, 0)} IMAGES" in shown.out
     table = hs.study(
         plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),
         console=Console(file=io.StringIO()),

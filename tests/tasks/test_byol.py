@@ -17,10 +17,10 @@ from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes import recipe as recipes
 from headstart.tasks import Batch
-from headstart.tasks.byol import Byol, Likeness, Spread, decay_at
+from headstart.tasks.byol import Byol, FeatureStd, ViewSimilarity, ema_decay
 from headstart.training.setup import start
-from headstart.training.validate import look
-from headstart.transforms.augment import draw, training_view
+from headstart.training.validate import validate
+from headstart.transforms.augment import augment, sample_params
 
 Small = Callable[..., recipes.Recipe]
 
@@ -30,8 +30,8 @@ def batch(photos: Path, unlabelled: Small) -> Batch:
     """Two views of twelve photographs."""
     recipe = unlabelled()
     pixels = decode(training_index(str(photos), recipe.data), recipe.data).batch(list(range(0, 60, 5)))
-    one, two = (draw(recipe.views, 12, torch.Generator().manual_seed(seed)) for seed in (1, 2))
-    images, second = (training_view(pixels, recipe.views, 32, drawn) for drawn in (one, two))
+    one, two = (sample_params(recipe.augment, 12, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    images, second = (augment(pixels, recipe.augment, 32, drawn) for drawn in (one, two))
     return Batch(images, torch.full((12,), -1), second)
 
 
@@ -52,10 +52,10 @@ def theirs_of(task: Byol, batch: Batch, decay: float) -> BYOL:
         copy.deepcopy(task.backbone),
         image_size=32,
         hidden_layer=-1,
-        projection_size=task.settings.projection,
-        projection_hidden_size=task.settings.hidden,
+        projection_size=task.settings.projection_dim,
+        projection_hidden_size=task.settings.hidden_dim,
         augment_fn=lambda _: batch.images,
-        augment_fn2=lambda _: batch.second,
+        augment_fn2=lambda _: batch.images2,
         moving_average_decay=decay,
     )
     pairs = (
@@ -116,7 +116,7 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
     heads = pytest.importorskip("lightly.models.modules", reason=without)
     criterion = pytest.importorskip("lightly.loss", reason=without).NegativeCosineSimilarity()
     task.train()
-    hidden, width = task.settings.hidden, task.settings.projection
+    hidden, width = task.settings.hidden_dim, task.settings.projection_dim
 
     def theirs(own: nn.Sequential, kind: Callable[[int, int, int], nn.Module], features: int) -> nn.Module:
         """Its first layer has no bias: in training the batch normalisation behind it takes any bias away."""
@@ -129,8 +129,8 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
         theirs(own, heads.BYOLProjectionHead, task.features) for own in (task.projector, task.target_projector)
     )
     predictor = theirs(task.predictor, heads.BYOLPredictionHead, width)
-    assert batch.second is not None
-    views = (batch.images, batch.second)
+    assert batch.images2 is not None
+    views = (batch.images, batch.images2)
     with torch.no_grad():
         predictions = [predictor(projector(copy.deepcopy(task.backbone)(view))) for view in views]
         targets = [target_projector(copy.deepcopy(task.target_backbone)(view)) for view in views]
@@ -141,8 +141,8 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
 def test_the_loss_is_the_paper_s_formula(task: Byol, batch: Batch) -> None:
     """Equation 2 and its mirror image, image by image."""
     task.eval()
-    assert batch.second is not None
-    views = (batch.images, batch.second)
+    assert batch.images2 is not None
+    views = (batch.images, batch.images2)
     with torch.inference_mode():
         predictions = [task.predictor(task.projector(task.backbone(view))) for view in views]
         targets = [task.target_projector(task.target_backbone(view)) for view in views]
@@ -157,15 +157,15 @@ def test_the_loss_is_the_paper_s_formula(task: Byol, batch: Batch) -> None:
 
 def test_views_in_one_batch_would_be_another_loss(task: Byol, batch: Batch) -> None:
     """Why either view is a batch of its own: together they have other statistics (byol-pytorch 0.7.2 and after)."""
-    assert batch.second is not None
+    assert batch.images2 is not None
     with torch.no_grad():
-        apart = [copy.deepcopy(task.target_backbone).train()(view) for view in (batch.images, batch.second)]
-        together = copy.deepcopy(task.target_backbone).train()(torch.cat([batch.images, batch.second]))
+        apart = [copy.deepcopy(task.target_backbone).train()(view) for view in (batch.images, batch.images2)]
+        together = copy.deepcopy(task.target_backbone).train()(torch.cat([batch.images, batch.images2]))
     assert (torch.cat(apart) - together).abs().max() > 1e-2
 
 
 def test_the_target_is_other_tensors_without_gradient_that_move_by_1_minus_tau(unlabelled: Small, batch: Batch) -> None:
-    task = Byol.build(unlabelled(byol__decay=0.9, byol__decay_schedule="constant"), [])
+    task = Byol.build(unlabelled(byol__ema_decay=0.9, byol__decay_schedule="constant"), [])
     pairs = [
         (target, online)
         for part in ("backbone", "projector")
@@ -188,12 +188,12 @@ def test_the_target_is_other_tensors_without_gradient_that_move_by_1_minus_tau(u
 
 def test_the_decay_follows_the_paper_s_schedule() -> None:
     """1 - (1 - tau_0) (cos(pi k / K) + 1) / 2."""
-    cosine = recipes.Byol(decay=0.996, decay_schedule="cosine")
+    cosine = recipes.Byol(ema_decay=0.996, decay_schedule="cosine")
     for k in range(11):
-        assert decay_at(cosine, k / 10) == pytest.approx(1 - 0.004 * (math.cos(math.pi * k / 10) + 1) / 2)
-    assert decay_at(cosine, 0) == pytest.approx(0.996)
-    assert decay_at(cosine, 1) == 1
-    assert {decay_at(recipes.Byol(decay=0.99), p) for p in (0, 0.5, 1)} == {0.99}
+        assert ema_decay(cosine, k / 10) == pytest.approx(1 - 0.004 * (math.cos(math.pi * k / 10) + 1) / 2)
+    assert ema_decay(cosine, 0) == pytest.approx(0.996)
+    assert ema_decay(cosine, 1) == 1
+    assert {ema_decay(recipes.Byol(ema_decay=0.99), p) for p in (0, 0.5, 1)} == {0.99}
 
 
 def test_the_predictor_and_projector_are_the_paper_s(task: Byol) -> None:
@@ -211,7 +211,7 @@ def test_the_predictor_and_projector_are_the_paper_s(task: Byol) -> None:
 def test_what_is_seen_are_the_backbone_s_pooled_features(task: Byol, batch: Batch) -> None:
     task.eval()
     with torch.inference_mode():
-        seen = task.see(batch)
+        seen = task.infer(batch)
         maps = task.backbone.forward_features(batch.images)  # type: ignore[operator]
     torch.testing.assert_close(seen.features, maps.mean(dim=(2, 3)))
     assert seen.probabilities.shape == (12, 0)
@@ -229,7 +229,7 @@ def test_spread_is_chen_and_he_s_standard_deviation(task: Byol) -> None:
         (torch.ones(50, 64) + 1e-6 * torch.randn(50, 64), 0.0),
         (torch.randn(300, 64) + 1, None),
     ):
-        spread = Spread(64)
+        spread = FeatureStd(64)
         for part in outputs.split(37):
             spread.update(part)
         value = float(spread.compute())
@@ -243,7 +243,7 @@ def test_likeness_compares_an_image_with_itself_and_with_others() -> None:
     features = torch.randn(40, 16) + 3
     for noise in (0.0, 0.5, 100.0):
         others = features + noise * torch.randn(40, 16)
-        likeness = Likeness(16)
+        likeness = ViewSimilarity(16)
         for part in (slice(0, 7), slice(7, 40)):
             likeness.update(features[part], others[part])
         cosines = unit(features) @ unit(others).T
@@ -257,7 +257,7 @@ def test_likeness_compares_an_image_with_itself_and_with_others() -> None:
 
 def test_a_frozen_backbone_is_refused(unlabelled: Small) -> None:
     with pytest.raises(hs.HeadstartError, match=r"backbone\.train: expected true"):
-        Byol.build(unlabelled(backbone__train=False), [])
+        Byol.build(unlabelled(backbone__freeze=True), [])
 
 
 def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabelled: Small, tmp_path: Path) -> None:
@@ -275,9 +275,9 @@ def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabelled: Sm
 def test_what_is_trained_on_small_crops_is_looked_at_in_the_same_size(
     photos: Path, tmp_path: Path, unlabelled: Small
 ) -> None:
-    training = start(unlabelled(data__size=48, views__sizes=[32]), str(photos), tmp_path / "run")
+    training = start(unlabelled(data__image_size=48, augment__sizes=[32]), str(photos), tmp_path / "run")
     seen: list[int] = []
     training.task.backbone.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[-1]))
-    figures, _ = look(training, "val")
+    figures, _ = validate(training, "val")
     assert set(seen) == {32}
     assert figures["images"] == 12

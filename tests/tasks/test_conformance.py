@@ -15,8 +15,8 @@ import headstart as hs
 from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes import recipe as recipes
-from headstart.tasks import NO_PIXELS, TASKS, Batch, Task, task_named
-from headstart.transforms.augment import draw, plain_view, training_view
+from headstart.tasks import EMPTY_IMAGES, TASKS, Batch, Task, task_named
+from headstart.transforms.augment import augment, eval_transform, sample_params
 
 Built = tuple[Task, Batch, int]
 Small = Callable[..., recipes.Recipe]
@@ -45,9 +45,9 @@ def built(
     rows = list(range(0, 60, 5))
     pixels = decode(index, recipe.data).batch(rows)
     second = None
-    if kind.views == 2:
-        second = training_view(pixels, recipe.views, 32, draw(recipe.views, 12, torch.Generator().manual_seed(0)))
-    batch = Batch(plain_view(pixels, recipe.views), torch.tensor([index.labels[row] for row in rows]), second)
+    if kind.num_views == 2:
+        second = augment(pixels, recipe.augment, 32, sample_params(recipe.augment, 12, torch.Generator().manual_seed(0)))
+    batch = Batch(eval_transform(pixels, recipe.augment), torch.tensor([index.labels[row] for row in rows]), second)
     return kind.build(recipe, index.classes), batch, len(index.classes) if kind.target == "label" else 0
 
 
@@ -57,7 +57,7 @@ def _on_masks(recipe: recipes.Recipe, data: Path) -> Built:
     pixels, rows = decode(index, recipe.data), list(range(0, 60, 5))
     images, masks = (part(rows)[..., 90:160, 100:180] for part in (pixels.batch, pixels.masks))
     assert (masks >= len(index.classes)).any()
-    batch = Batch(plain_view(images, recipe.views), torch.full((12,), -1), masks=masks)
+    batch = Batch(eval_transform(images, recipe.augment), torch.full((12,), -1), masks=masks)
     return task_named(recipe.task).build(recipe, index.classes), batch, 0
 
 
@@ -103,7 +103,7 @@ def test_predictions_are_probabilities_and_evaluate_gives_the_same(built: Built)
             assert seen.probabilities.shape == (12, 0)
         assert seen.features.shape == (12, task.features)
         assert (seen.features.dtype, task.classes) == (torch.float32, classes)
-        torch.testing.assert_close(seen.features, task.see(batch).features)
+        torch.testing.assert_close(seen.features, task.infer(batch).features)
         loss = task.metrics["loss"].compute()
         assert torch.isfinite(loss)
 
@@ -140,7 +140,7 @@ def test_looking_changes_nothing(built: Built) -> None:
     before = {name: tensor.clone() for name, tensor in task.weights().items()}
     with torch.inference_mode():
         task.evaluate(batch)
-        parts = task.embed(batch.images)
+        parts = task.encode(batch.images)
     assert all(part.ndim == (2 if batch.masks is None else 4) for part in parts)
     assert all(torch.equal(before[name], tensor) for name, tensor in task.weights().items())
 
@@ -155,12 +155,12 @@ def test_the_backbone_s_weights_are_kept_under_its_name(built: Built) -> None:
 def test_what_a_backbone_made_before_is_as_good_as_the_images(built: Built) -> None:
     """Except where two views are compared, which are made anew each time."""
     task, batch, _ = built
-    if task.views == 2:
+    if task.num_views == 2:
         pytest.skip("it learns with its backbone alone")
     task.eval()
     with torch.inference_mode():
-        before = batch._replace(images=NO_PIXELS, embedded=task.embed(batch.images))
-        mine, theirs = task.see(batch), task.see(before)
+        before = batch._replace(images=EMPTY_IMAGES, embedded=task.encode(batch.images))
+        mine, theirs = task.infer(batch), task.infer(before)
         torch.testing.assert_close(float(task(before)), float(task(batch)))
     for one, other in zip(mine, theirs, strict=True):
         assert one is other is None or torch.equal(one, other)
@@ -174,15 +174,15 @@ def test_weights_come_back_and_those_of_another_network_do_not(
     task.eval()
     answers = classes if batch.masks is None else task.predict(batch.images).shape[1]
     other = type(task).build(recipe_of(name, small, unlabelled, masked), [str(i) for i in range(answers)])
-    other.set_weights(pickle.loads(pickle.dumps(task.weights())))
+    other.load_weights(pickle.loads(pickle.dumps(task.weights())))
     other.eval()
     with torch.inference_mode():
-        mine, theirs = task.see(batch), other.see(batch)
+        mine, theirs = task.infer(batch), other.infer(batch)
     assert torch.equal(mine.features, theirs.features)
     assert torch.equal(mine.probabilities, theirs.probabilities)
     assert mine.confusion is theirs.confusion is None or torch.equal(mine.confusion, theirs.confusion)
     with pytest.raises(RuntimeError, match="found others"):
-        other.set_weights({"x": torch.zeros(1)})
+        other.load_weights({"x": torch.zeros(1)})
     assert not any("metrics" in name for name in task.weights())
 
 
@@ -193,11 +193,11 @@ def test_public_methods_say_what_they_take_and_give(built: Built) -> None:
         "prepare",
         "forward",
         "predict",
-        "embed",
+        "encode",
         "evaluate",
         "after_step",
         "weights",
-        "set_weights",
+        "load_weights",
     ):
         assert inspect.getdoc(getattr(type(built[0]), name)), name
 

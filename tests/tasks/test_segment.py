@@ -18,12 +18,12 @@ import headstart as hs
 from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.files import read_table
-from headstart.metrics.segmentation import measure_masks
+from headstart.metrics.segmentation import segmentation_metrics
 from headstart.recipes import recipe as recipes
-from headstart.tasks import NO_PIXELS, Batch, Task, task_named
+from headstart.tasks import EMPTY_IMAGES, Batch, Task, task_named
 from headstart.training.loop import train
 from headstart.training.setup import resume, start
-from headstart.transforms.augment import plain_view
+from headstart.transforms.augment import eval_transform
 
 Masked = Callable[..., recipes.Recipe]
 
@@ -71,9 +71,9 @@ def test_a_run_s_figures_are_those_of_its_predictions(run: hs.Run, few_pairs: Pa
     pixels = decode(training_index(str(few_pairs), recipe.data, "mask"), recipe.data)
     rows, names = pixels.index.positions("val"), pixels.index.classes
     task = task_of(recipe, names)  # type: ignore[arg-type]
-    task.set_weights(load_file(run.folder.best))
+    task.load_weights(load_file(run.folder.best))
     with torch.inference_mode():
-        answers = task.eval().predict(plain_view(pixels.batch(rows), recipe.views)).argmax(dim=1)
+        answers = task.eval().predict(eval_transform(pixels.batch(rows), recipe.augment)).argmax(dim=1)
     masks = pixels.masks(rows)
     true, predicted = (each[masks < len(names)].numpy() for each in (masks, answers))
     occurring = np.union1d(true, predicted)
@@ -87,11 +87,11 @@ def test_a_run_s_figures_are_those_of_its_predictions(run: hs.Run, few_pairs: Pa
 
 def test_the_kept_epoch_is_that_of_the_highest_mean_iou(run: hs.Run) -> None:
     figures = [row["miou"] for row in run.metrics if row["split"] == "val"]
-    assert run.folder.recipe.keep.metric == "val_miou"
+    assert run.folder.recipe.checkpoint.monitor == "val_miou"
     assert run.miou == max(figures)
     confusion = load_file(run.path / "confusion.safetensors")
     (matrices,) = confusion.values()
-    found = measure_masks(matrices.numpy(), run.classes, resamples=10)
+    found = segmentation_metrics(matrices.numpy(), run.classes, resamples=10)
     assert found.miou.value == pytest.approx(run.miou)
     header = (run.path / "metrics.csv").read_text().splitlines()[0].split(",")
     assert [name for name in header if name.startswith("iou_")] == [f"iou_{name}" for name in run.classes]
@@ -100,7 +100,7 @@ def test_the_kept_epoch_is_that_of_the_highest_mean_iou(run: hs.Run) -> None:
 def test_a_run_on_masks_is_stopped_and_resumed_to_the_same_weights(
     few_pairs: Path, masked: Masked, tmp_path: Path
 ) -> None:
-    recipe = masked(loss__class_weights="balanced", loss__dice=0.5, insight__sample=4)
+    recipe = masked(loss__class_weights="balanced", loss__dice_weight=0.5, analysis__train_samples=4)
     trained(recipe, few_pairs, tmp_path / "whole")
     part = train(start(recipe, str(few_pairs), tmp_path / "part"))
     for _ in itertools.islice(part, 2):
@@ -130,16 +130,16 @@ def test_a_backbone_of_a_run_on_masks_begins_a_classification(
 
 @pytest.mark.parametrize("decoder", ["fcn32s", "deeplabv3", "deeplabv3plus"])
 def test_a_frozen_backbone_stays_as_it_is_and_the_decoder_learns(masked: Masked, decoder: str) -> None:
-    task = task_of(masked(backbone__train=False, decoder__name=decoder))
+    task = task_of(masked(backbone__freeze=True, decoder__name=decoder))
     before = {name: tensor.clone() for name, tensor in task.weights().items()}
     batch = batch_of()
     optimizer = torch.optim.SGD([each for each in task.parameters() if each.requires_grad], lr=0.1)
-    maps = task.eval().embed(batch.images)
+    maps = task.eval().encode(batch.images)
     assert not any(each.requires_grad for each in maps)
     task.train()
     assert not task.backbone.training
     for _ in range(2):
-        loss = task(batch._replace(images=NO_PIXELS, embedded=maps))
+        loss = task(batch._replace(images=EMPTY_IMAGES, embedded=maps))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -152,7 +152,7 @@ def test_a_frozen_backbone_stays_as_it_is_and_the_decoder_learns(masked: Masked,
 def test_every_decoder_learns_where_the_light_is(masked: Masked, decoder: str) -> None:
     """Two halves, one of them bright, and an ignored stripe: after a few steps nearly all pixels are right."""
     auxiliary = 0.4 if decoder == "deeplabv3" else 0.0
-    task = task_of(masked(decoder__name=decoder, decoder__auxiliary=auxiliary, decoder__output_stride=8), "ab")
+    task = task_of(masked(decoder__name=decoder, decoder__aux_weight=auxiliary, decoder__output_stride=8), "ab")
     bright = torch.zeros(4, 64, 64, dtype=torch.bool)
     bright[0, :32], bright[1, 32:], bright[2, :, :32], bright[3, :, 32:] = True, True, True, True
     images = (2.0 * bright - 1).unsqueeze(1).expand(-1, 3, -1, -1) + 0.1 * batch_of().images
@@ -173,17 +173,17 @@ def test_every_decoder_learns_where_the_light_is(masked: Masked, decoder: str) -
 
 def test_the_auxiliary_classifier_has_its_share_of_the_training_loss_alone(masked: Masked) -> None:
     names = {"decoder__name": "deeplabv3", "decoder__dropout": 0.0}
-    task, batch = task_of(masked(decoder__auxiliary=0.4, **names)), batch_of()
+    task, batch = task_of(masked(decoder__aux_weight=0.4, **names)), batch_of()
     task.decoder.aux_classifier[3].p = 0.0
     task.train()
-    maps = task.embed(batch.images)
+    maps = task.encode(batch.images)
     parts = [task.loss(part(maps, (64, 64)), batch.masks) for part in (task.decoder, task.decoder.auxiliary)]
     torch.testing.assert_close(task(batch._replace(embedded=maps)), parts[0] + 0.4 * parts[1])
     assert "aux_classifier" not in str(task_of(masked(**names)).decoder)
 
 
 def test_validation_s_loss_is_the_plain_cross_entropy_of_the_pixels_that_count(masked: Masked) -> None:
-    task, batch = task_of(masked(loss__name="focal", loss__dice=1.0)), batch_of()
+    task, batch = task_of(masked(loss__name="focal", loss__dice_weight=1.0)), batch_of()
     task.eval()
     with torch.inference_mode():
         task.evaluate(batch)
@@ -215,7 +215,7 @@ def test_balanced_weights_are_of_the_images_that_are_trained_on(few_pairs: Path,
 def test_features_are_the_mean_of_the_backbone_s_last_map(masked: Masked) -> None:
     task, batch = task_of(masked()).eval(), batch_of()
     with torch.inference_mode():
-        seen = task.see(batch)
+        seen = task.infer(batch)
         expected = task.backbone.forward_intermediates(batch.images)[1][-1].mean(dim=(2, 3))
     torch.testing.assert_close(seen.features, expected)
     assert seen.features.shape == (4, task.features)
@@ -224,7 +224,7 @@ def test_features_are_the_mean_of_the_backbone_s_last_map(masked: Masked) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"probe__method": "logistic", "backbone__train": False, "train__epochs": 1}, "probe.method: expected steps"),
+        ({"probe__method": "logistic", "backbone__freeze": True, "train__epochs": 1}, "probe.method: expected steps"),
         ({"backbone__name": "nonsense"}, "backbone.name nonsense: expected a model that timm knows"),
     ],
 )
@@ -239,13 +239,13 @@ def test_a_network_of_one_image_size_is_refused_before_the_first_epoch(
     """Windows of that size it takes, but validation sees whole images, of 300 pixels."""
     name = "swin_tiny_patch4_window7_224"
     with pytest.raises(hs.HeadstartError, match=f"data.resize keep: .* {name} .* does not take 300 x 300 pixels"):
-        start(masked(backbone__name=name, data__size=224), str(few_pairs), tmp_path / "run")
+        start(masked(backbone__name=name, data__image_size=224), str(few_pairs), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_an_auxiliary_classifier_without_deeplabv3_is_refused(masked: Masked) -> None:
     with pytest.raises(hs.HeadstartError, match=r"auxiliary: expected 0 with .* deeplabv3plus"):
-        masked(decoder__auxiliary=0.4)
+        masked(decoder__aux_weight=0.4)
 
 
 def test_the_report_s_recipes_are_as_the_report_states() -> None:
@@ -253,6 +253,6 @@ def test_the_report_s_recipes_are_as_the_report_states() -> None:
         recipe = recipes.load(name)
         assert recipe.expect is not None
         assert (recipe.expect.metric, recipe.expect.value) == ("val_miou", miou)
-        assert (recipe.decoder.name, recipe.train.epochs, recipe.insight.epochs) == (decoder, 30, (1, 15, 30))
-        assert recipe.insight.masks == ("0013", "0062", "0104")
-    assert recipes.load("deeplabv3-resnet50").decoder.auxiliary == 0.4
+        assert (recipe.decoder.name, recipe.train.epochs, recipe.analysis.epochs) == (decoder, 30, (1, 15, 30))
+        assert recipe.analysis.masks == ("0013", "0062", "0104")
+    assert recipes.load("deeplabv3-resnet50").decoder.aux_weight == 0.4

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 from torch import Tensor
 
-from headstart.tasks.segmentation_metrics import Confusion, PixelMean, confusion_of
+from headstart.tasks.segmentation_metrics import ConfusionMetric, PixelMean, confusion_matrices
 
 
 def made_up(classes: int, seed: int = 0, size: tuple[int, int, int] = (3, 31, 45)) -> tuple[Tensor, Tensor]:
@@ -27,7 +27,7 @@ def made_up(classes: int, seed: int = 0, size: tuple[int, int, int] = (3, 31, 45
 @pytest.mark.parametrize("kind", [torch.int64, torch.uint8])
 def test_each_image_s_matrix_is_scikit_learn_s(classes: int, kind: torch.dtype) -> None:
     masks, predicted = made_up(classes)
-    found = confusion_of(masks, predicted.to(kind), classes)
+    found = confusion_matrices(masks, predicted.to(kind), classes)
     assert found.dtype == torch.int64
     for matrix, mask, answer in zip(found.numpy(), masks.numpy(), predicted.numpy(), strict=True):
         counted = mask < classes
@@ -36,9 +36,9 @@ def test_each_image_s_matrix_is_scikit_learn_s(classes: int, kind: torch.dtype) 
 
 def test_figures_are_those_of_scikit_learn_on_the_pixels_that_count() -> None:
     masks, predicted = made_up(6)
-    metric = Confusion(6, list("abcdef"))
+    metric = ConfusionMetric(6, list("abcdef"))
     for part in (slice(0, 1), slice(1, 3)):
-        metric.update(confusion_of(masks[part], predicted[part], 6))
+        metric.update(confusion_matrices(masks[part], predicted[part], 6))
     counted = (masks < 6).numpy()
     true, answers = masks.numpy()[counted], predicted.numpy()[counted]
     expected = jaccard_score(true, answers, average=None)
@@ -53,9 +53,9 @@ def test_the_four_by_four_case() -> None:
     """By hand. 9 is ignored, whatever is predicted there; class d is nowhere, and class c only predicted."""
     true = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1], [9, 9, 1, 1], [0, 0, 9, 1]], dtype=torch.uint8)
     predicted = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 0], [1, 2, 1, 1], [0, 2, 2, 1]])
-    matrix = confusion_of(true[None], predicted[None], 4)
+    matrix = confusion_matrices(true[None], predicted[None], 4)
     assert matrix.tolist() == [[[4, 1, 1, 0], [1, 6, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]]
-    metric = Confusion(4, "abcd")
+    metric = ConfusionMetric(4, "abcd")
     metric.update(matrix)
     figures = {name: float(value) for name, value in metric.compute().items()}
     assert math.isnan(figures.pop("iou_d"))
@@ -65,9 +65,9 @@ def test_the_four_by_four_case() -> None:
 
 
 def test_masks_without_a_pixel_that_counts_have_no_figures() -> None:
-    metric = Confusion(2)
+    metric = ConfusionMetric(2)
     metric.update(
-        confusion_of(torch.full((1, 3, 3), 255, dtype=torch.uint8), torch.zeros(1, 3, 3, dtype=torch.long), 2)
+        confusion_matrices(torch.full((1, 3, 3), 255, dtype=torch.uint8), torch.zeros(1, 3, 3, dtype=torch.long), 2)
     )
     assert all(math.isnan(float(value)) for value in metric.compute().values())
 

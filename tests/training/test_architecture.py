@@ -18,7 +18,7 @@ from headstart.training.architecture import architecture
 def drawn(recipe: str, **changes: Any) -> dict[str, Any]:
     settings = recipes.load(recipe, {name.replace("__", "."): value for name, value in changes.items()})
     task = task_named(settings.task).build(settings, list("abcde"))
-    return architecture(task, settings.data.size)
+    return architecture(task, settings.data.image_size)
 
 
 def count(module: torch.nn.Module) -> int:
@@ -47,7 +47,7 @@ def test_resnet18_has_the_stages_of_its_paper() -> None:
 
 
 def test_a_frozen_backbone_is_counted_as_such() -> None:
-    network = drawn("resnet18-scratch", backbone__train=False)
+    network = drawn("resnet18-scratch", backbone__freeze=True)
     assert network["trained"] == sum(layer["parameters"] for layer in network["head"])
 
 
@@ -60,7 +60,7 @@ def test_a_frozen_backbone_is_counted_as_such() -> None:
     ],
 )
 def test_other_backbones_are_drawn_stage_by_stage(name: str, widths: list[int]) -> None:
-    network = drawn("quick", backbone__name=name, backbone__weights="none", data__size=64, views__sizes=[])
+    network = drawn("quick", backbone__name=name, backbone__weights="none", data__image_size=64, augment__sizes=[])
     assert [stage["shape"][0] for stage in network["backbone"]] == widths
     svg = ElementTree.fromstring(drawing(network))
     words = [element.text for element in svg.iter() if element.tag.endswith("text")]
@@ -71,7 +71,7 @@ def test_other_backbones_are_drawn_stage_by_stage(name: str, widths: list[int]) 
 
 def test_fcn32s_has_the_layers_of_its_paper() -> None:
     """Long et al. 2015, section 4: VGG16, fc6 and fc7 as convolutions, a score for each class, one 32x upsampling."""
-    network = drawn("fcn32s-vgg16", data__size=64)
+    network = drawn("fcn32s-vgg16", data__image_size=64)
     assert [stage["shape"] for stage in network["backbone"]] == [
         [64, 64, 64], [128, 32, 32], [256, 16, 16], [512, 8, 8], [512, 4, 4], [512, 2, 2], [4096, 2, 2]
     ]  # fmt: skip
@@ -92,7 +92,7 @@ def test_fcn32s_has_the_layers_of_its_paper() -> None:
 
 def test_deeplabv3_has_its_branches_and_its_auxiliary_classifier() -> None:
     """Chen et al. 2017, section 4.2: at output stride 8 the rates are 12, 24 and 36; parameters of torchvision."""
-    network = drawn("deeplabv3-resnet50", data__size=64)
+    network = drawn("deeplabv3-resnet50", data__image_size=64)
     assert [(stage["shape"], stage.get("maps")) for stage in network["backbone"]] == [
         ([64, 32, 32], None), ([256, 16, 16], None), ([512, 8, 8], None), ([1024, 8, 8], [0]), ([2048, 8, 8], [1])
     ]  # fmt: skip
@@ -115,7 +115,7 @@ def test_deeplabv3_has_its_branches_and_its_auxiliary_classifier() -> None:
 
 def test_deeplabv3plus_joins_a_fine_map() -> None:
     """Chen et al. 2018, figure 2: separable convolutions, and 48 channels of the fine map stacked on what ASPP saw."""
-    network = drawn("segment-quick", backbone__weights="none", data__size=128)
+    network = drawn("segment-quick", backbone__weights="none", data__image_size=128)
     (fine,) = network["sides"]
     assert fine["layers"] == [{"kind": "Conv2d 1x1", "shape": [48, 32, 32], "parameters": 24 * 48 + 2 * 48}]
     joined = network["head"][fine["joins"]]
@@ -132,15 +132,20 @@ def test_deeplabv3plus_joins_a_fine_map() -> None:
 
 
 def test_a_map_that_is_normalised_after_its_stage_is_of_that_stage() -> None:
-    network = drawn("segment-quick", backbone__name="convnext_atto", backbone__weights="none", data__size=64)
+    network = drawn("segment-quick", backbone__name="convnext_atto", backbone__weights="none", data__image_size=64)
     assert [stage.get("maps") for stage in network["backbone"]] == [[0], None, None, [1]]
 
 
 @pytest.mark.parametrize("name", ["fcn32s", "deeplabv3", "deeplabv3plus"])
 def test_decoders_are_drawn_with_every_layer(name: str) -> None:
-    small = {"backbone__name": "resnet10t", "backbone__weights": "none", "data__size": 64, "decoder__channels": 32}
+    small = {
+        "backbone__name": "resnet10t",
+        "backbone__weights": "none",
+        "data__image_size": 64,
+        "decoder__channels": 32,
+    }
     auxiliary = 0.4 if name == "deeplabv3" else 0.0
-    network = drawn("segment-quick", decoder__name=name, decoder__auxiliary=auxiliary, **small)
+    network = drawn("segment-quick", decoder__name=name, decoder__aux_weight=auxiliary, **small)
     svg = ElementTree.fromstring(drawing(network))
     boxes = [element for element in svg.iter() if str(element.get("class")).startswith("layer")]
     rows = [row for layer in network["head"] for row in layer.get("branches", [[layer]])]

@@ -16,21 +16,21 @@ from safetensors.torch import load_file
 import headstart as hs
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
-from headstart.training.loop import Epoch, train
-from headstart.training.setup import Training, resume, start
 from headstart.training import checkpointing as keeping
+from headstart.training.loop import Epoch, train
+from headstart.training.setup import TrainState, resume, start
 
 Small = Callable[..., recipes.Recipe]
-STILL = {"views__flip": 0.0, "views__rotate": 0.0, "views__sizes": [], "backbone__train": False}
+STILL = {"augment__hflip": 0.0, "augment__rotate": 0.0, "augment__sizes": [], "backbone__freeze": True}
 
 
-def finish(training: Training) -> RunFolder:
+def finish(training: TrainState) -> RunFolder:
     for _ in train(training):
         pass
     return training.run
 
 
-def images_run(training: Training) -> list[int]:
+def images_run(training: TrainState) -> list[int]:
     """How many images each pass through the backbone has had, from now on."""
     passes: list[int] = []
     training.task.backbone.register_forward_hook(lambda _, given, __: passes.append(len(given[0])))
@@ -41,7 +41,8 @@ def test_heads_on_stored_features_end_at_the_weights_of_heads_on_images(
     photos: Path, tmp_path: Path, small: Small
 ) -> None:
     once, anew = (
-        finish(start(small(**STILL, probe__once=once), str(photos), tmp_path / str(once))) for once in (True, False)
+        finish(start(small(**STILL, probe__cache_features=once), str(photos), tmp_path / str(once)))
+        for once in (True, False)
     )
     one, other = load_file(once.last), load_file(anew.last)
     for name in one:
@@ -62,8 +63,8 @@ def test_the_backbone_is_run_once_and_stays_as_it_was(photos: Path, tmp_path: Pa
 
 
 def test_cached_views_are_taken_in_turn(photos: Path, tmp_path: Path, small: Small) -> None:
-    training = start(small(**STILL | {"views__flip": 0.5}, probe__views=2), str(photos), tmp_path / "run")
-    embedded = training.embedded
+    training = start(small(**STILL | {"augment__hflip": 0.5}, probe__views=2), str(photos), tmp_path / "run")
+    embedded = training.feature_cache
     assert embedded is not None
     first, second, third = (embedded.training(training.train_rows, epoch)[0] for epoch in range(3))
     assert not torch.equal(first, second)
@@ -94,7 +95,7 @@ def figures(run: RunFolder) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in times} for row in run.metrics]
 
 
-PROBE = STILL | {"train__epochs": 6, "keep__metric": "val_loss", "optimizer__lr": 0.03}
+PROBE = STILL | {"train__epochs": 6, "checkpoint__monitor": "val_loss", "optimizer__lr": 0.03}
 """Four steps and an end are an epoch."""
 
 
@@ -148,17 +149,17 @@ def test_killed_while_epochs_are_held_it_ends_at_the_same_weights(
 def test_an_epoch_has_as_many_steps_whatever_the_label_fraction(
     fraction: float, photos: Path, tmp_path: Path, small: Small
 ) -> None:
-    training = start(small(data__labels=fraction, train__epochs=1), str(photos), tmp_path / "run")
+    training = start(small(data__label_fraction=fraction, train__epochs=1), str(photos), tmp_path / "run")
     index = training.pixels.index
     labels = [index.classes[index.labels[row]] for row in training.train_rows]
     assert {name: labels.count(name) for name in index.classes} == dict.fromkeys(index.classes, 16 * fraction)
     assert training.steps == 4
-    order = training.order(0).tolist()
+    order = training.epoch_rows(0).tolist()
     assert len(order) == 48
     assert {order.count(row) for row in training.train_rows} == {round(1 / fraction)}
     finish(training)
     fewer = start(
-        small(data__labels=fraction, train__epochs=1, train__same_steps=False), str(photos), tmp_path / "fewer"
+        small(data__label_fraction=fraction, train__epochs=1, train__fixed_steps=False), str(photos), tmp_path / "fewer"
     )
     assert fewer.steps == 4 * fraction
 
@@ -166,7 +167,7 @@ def test_an_epoch_has_as_many_steps_whatever_the_label_fraction(
 def test_settings_can_be_judged_on_training_images_alone(photos: Path, tmp_path: Path, small: Small) -> None:
     ordinary = start(small(), str(photos), tmp_path / "ordinary").pixels.index
     val = {ordinary.paths[row] for row in ordinary.positions("val")}
-    judged = start(small(data__judge_on="training"), str(photos), tmp_path / "judged").pixels.index
+    judged = start(small(data__validate_on="training"), str(photos), tmp_path / "judged").pixels.index
     used = {judged.paths[row] for split in ("train", "val") for row in judged.positions(split)}
     assert used == {ordinary.paths[row] for row in ordinary.positions("train")}
     assert not used & val
@@ -194,4 +195,4 @@ def test_a_logistic_probe_on_a_trained_backbone_is_refused(small: Small) -> None
     with pytest.raises(
         hs.HeadstartError, match=r"probe.method logistic: expected a frozen backbone.*found backbone.train"
     ):
-        small(**LOGISTIC | {"backbone__train": True})
+        small(**LOGISTIC | {"backbone__freeze": False})

@@ -15,20 +15,20 @@ import headstart as hs
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.tasks.segment import Segment
-from headstart.training.loop import train
-from headstart.training.setup import Training, start
 from headstart.training import feature_cache as frozen
-from headstart.transforms.augment import plain_view
+from headstart.training.loop import train
+from headstart.training.setup import TrainState, start
+from headstart.transforms.augment import eval_transform
 
 Masked = Callable[..., recipes.Recipe]
 STILL: dict[str, Any] = {
-    "backbone__train": False, "data__size": 48, "views__flip": 0.0, "views__zoom": [1.0, 1.0], "train__batch": 4,
+    "backbone__freeze": True, "data__image_size": 48, "augment__hflip": 0.0, "augment__zoom": [1.0, 1.0], "train__batch_size": 4,
     "optimizer__name": "sgd", "optimizer__lr": 0.005, "decoder__dropout": 0.1,
 }  # fmt: skip
 """Windows as large as the images, as they are; steps that are as near to each other as their gradients."""
 
 
-def finish(training: Training) -> RunFolder:
+def finish(training: TrainState) -> RunFolder:
     for _ in train(training):
         pass
     return training.run
@@ -40,7 +40,7 @@ def test_it_ends_at_the_same_weights_and_figures(
     """Kept in full to rounding, and by half as nearly as a figure can tell."""
 
     def ended(name: str, once: bool) -> RunFolder:
-        return finish(start(masked(**STILL, probe__once=once), str(small_tiles), tmp_path / name))
+        return finish(start(masked(**STILL, probe__cache_features=once), str(small_tiles), tmp_path / name))
 
     anew, by_half = ended("anew", once=False), ended("half", once=True)
     monkeypatch.setattr(frozen, "_small", lambda part: part.float().cpu())
@@ -58,14 +58,16 @@ def test_the_backbone_is_run_once_over_the_images_that_are_used(
     small_tiles: Path, tmp_path: Path, masked: Masked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    original = Segment.embed
+    original = Segment.encode
 
     def counted(task: Segment, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         sizes.append(len(images))
         return original(task, images)
 
-    monkeypatch.setattr(Segment, "embed", counted)
-    training = start(masked(**STILL, data__labels=0.5, insight__pictures=False), str(small_tiles), tmp_path / "run")
+    monkeypatch.setattr(Segment, "encode", counted)
+    training = start(
+        masked(**STILL, data__label_fraction=0.5, analysis__save_images=False), str(small_tiles), tmp_path / "run"
+    )
     looked_at = [count for count in sizes if count > 2]  # one or two are tried for their size, and to be drawn
     assert looked_at == [6 + 6], "half of the training images, and the validation images"
     before = len(sizes)
@@ -75,12 +77,12 @@ def test_the_backbone_is_run_once_over_the_images_that_are_used(
 
 def test_maps_by_half_are_the_maps(small_tiles: Path, tmp_path: Path, masked: Masked) -> None:
     training = start(masked(**STILL), str(small_tiles), tmp_path / "run")
-    assert training.embedded is not None
-    assert {part.dtype for part in training.embedded.plain.parts} == {torch.float16}
+    assert training.feature_cache is not None
+    assert {part.dtype for part in training.feature_cache.val.parts} == {torch.float16}
     rows = np.array([3, 15])
     with torch.inference_mode():
-        exact = training.task.eval().embed(plain_view(training.pixels.batch(rows), training.recipe.views))
-    for kept, part in zip(training.embedded.validation(rows), exact, strict=True):
+        exact = training.task.eval().encode(eval_transform(training.pixels.batch(rows), training.recipe.augment))
+    for kept, part in zip(training.feature_cache.validation(rows), exact, strict=True):
         assert kept.dtype == torch.float32
         torch.testing.assert_close(kept, part, rtol=1e-3, atol=1e-5)
 
@@ -89,6 +91,8 @@ def test_maps_for_which_there_is_no_room_are_refused(
     small_tiles: Path, tmp_path: Path, masked: Masked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen, "_available", lambda: 100_000)
-    with pytest.raises(hs.HeadstartError, match=r"probe.once: expected room in memory for the maps of 18 images"):
+    with pytest.raises(
+        hs.HeadstartError, match=r"probe.cache_features: expected room in memory for the maps of 18 images"
+    ):
         start(masked(**STILL), str(small_tiles), tmp_path / "run")
     assert not (tmp_path / "run").exists()

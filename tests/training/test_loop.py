@@ -53,7 +53,7 @@ def test_a_run_is_complete_and_in_order(photos: Path, tmp_path: Path, small: Sma
 def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Path, small: Small) -> None:
     """Weights seen at the end of each epoch, against what lies in weights/best at the end."""
     for metric, sign in (("val_loss", 1), ("val_accuracy", -1)):
-        training = start(small(keep__metric=metric, optimizer__lr=0.02), str(photos), tmp_path / metric)
+        training = start(small(checkpoint__monitor=metric, optimizer__lr=0.02), str(photos), tmp_path / metric)
         seen = []
         for event in train(training):
             if isinstance(event, Epoch):
@@ -99,8 +99,11 @@ def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"data__size": 32, "views__sizes": []}, "data.size 32: expected images that backbone.name efficientformer_l1"),
-        ({"data__size": 224, "views__sizes": [64, 224]}, "views.sizes 64: expected images that"),
+        (
+            {"data__image_size": 32, "augment__sizes": []},
+            "data.image_size 32: expected images that backbone.name efficientformer_l1",
+        ),
+        ({"data__image_size": 224, "augment__sizes": [64, 224]}, "augment.sizes 64: expected images that"),
     ],
 )
 def test_a_size_that_the_backbone_does_not_take_is_refused_before_there_is_a_run(
@@ -108,7 +111,7 @@ def test_a_size_that_the_backbone_does_not_take_is_refused_before_there_is_a_run
 ) -> None:
     with pytest.raises(hs.HeadstartError, match=said) as caught:
         start(small(backbone__name="efficientformer_l1", **changes), str(photos), tmp_path / "run")
-    assert caught.value.do.startswith("data.size=224")
+    assert caught.value.hint.startswith("data.image_size=224")
     assert not (tmp_path / "run").exists()
 
 
@@ -155,7 +158,7 @@ from headstart.recipes import recipe
 from headstart.training.loop import train
 from headstart.training.setup import start
 {hook}
-settings = recipe.build(eval(sys.argv[3]), {{"keep.minutes": 1e-9}})
+settings = recipe.build(eval(sys.argv[3]), {{"checkpoint.every_minutes": 1e-9}})
 training = start(settings, sys.argv[1], Path(sys.argv[2]))
 hook(0)
 for n, event in enumerate(train(training), 1):
@@ -252,7 +255,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_pa
 
 
 def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_path: Path, small: Small) -> None:
-    training = start(small(backbone__train=False), str(photos), tmp_path / "run")
+    training = start(small(backbone__freeze=True), str(photos), tmp_path / "run")
     before = {key: tensor.clone() for key, tensor in training.task.backbone.state_dict().items()}
     head = {key: tensor.clone() for key, tensor in training.task.state_dict().items() if key.startswith("head.")}
     for _ in train(training):
@@ -263,7 +266,9 @@ def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_pat
 
 def test_model_a_is_what_the_report_describes(photos: Path, tmp_path: Path) -> None:
     """Model A against the same thing written by hand with torchvision and torch: equal weights after three steps."""
-    recipe = recipes.load("resnet18-scratch", {"data.size": 64, "views.flip": 0, "views.rotate": 0, "head.dropout": 0})
+    recipe = recipes.load(
+        "resnet18-scratch", {"data.image_size": 64, "augment.hflip": 0, "augment.rotate": 0, "head.dropout": 0}
+    )
     training = start(recipe, str(photos), tmp_path / "run")
     network = resnet18()
     network.fc = nn.Sequential(
@@ -278,12 +283,12 @@ def test_model_a_is_what_the_report_describes(photos: Path, tmp_path: Path) -> N
     normalise = v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     )
-    from headstart.data.sampling import training_order
+    from headstart.data.sampling import epoch_permutation
 
     rows = training.train_rows
     loop = train(training)
     for epoch in range(2):
-        order = rows[training_order(recipe.seed, epoch, len(rows))]
+        order = rows[epoch_permutation(recipe.seed, epoch, len(rows))]
         for step in range(2):  # 48 images: a batch of 32 and one of 16
             chosen = order[32 * step : 32 * step + 32]
             loss = nn.functional.cross_entropy(

@@ -13,11 +13,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tv
 
-from headstart.data.decode import square
-from headstart.recipes.recipe import Views
-from headstart.transforms.augment import Draw, draw, plain_view, training_view
+from headstart.data.decode import resize_to_square
+from headstart.recipes.recipe import Augment
+from headstart.transforms.augment import AugmentParams, augment, eval_transform, sample_params
 
-AS_IT_IS = Views(mean=(0, 0, 0), std=(1, 1, 1), flip=0)
+AS_IT_IS = Augment(mean=(0, 0, 0), std=(1, 1, 1), hflip=0)
 """No change but the scale: what comes out is the pixels over 255."""
 
 
@@ -25,15 +25,15 @@ AS_IT_IS = Views(mean=(0, 0, 0), std=(1, 1, 1), flip=0)
 def pixels(request: pytest.FixtureRequest, photos: Path) -> Tensor:
     """Twelve photographs, uint8 (12, 3, S, S), S even and odd."""
     files = sorted(photos.rglob("*.jpg"))[::5]
-    squares = [square(Image.open(file).convert("RGB"), request.param, "squash") for file in files]
+    squares = [resize_to_square(Image.open(file).convert("RGB"), request.param, "squash") for file in files]
     return torch.stack([torch.from_numpy(each) for each in squares])
 
 
-def still(count: int) -> Draw:
+def still(count: int) -> AugmentParams:
     """A draw that changes nothing."""
-    return Draw(
-        flip=torch.zeros(count, dtype=torch.bool),
-        vertical_flip=torch.zeros(count, dtype=torch.bool),
+    return AugmentParams(
+        hflip=torch.zeros(count, dtype=torch.bool),
+        vflip=torch.zeros(count, dtype=torch.bool),
         angle=torch.zeros(count),
         box=torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(count, 1),
         brightness=torch.ones(count),
@@ -49,18 +49,18 @@ def still(count: int) -> Draw:
     )
 
 
-def changed(**settings: float) -> Views:
+def changed(**settings: float) -> Augment:
     return AS_IT_IS.model_copy(update=settings)
 
 
-def view(pixels: Tensor, settings: Views, drawn: Draw, side: int | None = None) -> Tensor:
-    return training_view(pixels, settings, side or pixels.shape[-1], drawn) * 255
+def view(pixels: Tensor, settings: Augment, drawn: AugmentParams, side: int | None = None) -> Tensor:
+    return augment(pixels, settings, side or pixels.shape[-1], drawn) * 255
 
 
 def test_flips_are_exact(pixels: Tensor) -> None:
     chosen = torch.arange(12) % 2 == 0
-    flipped = view(pixels, AS_IT_IS, replace(still(12), flip=chosen))
-    turned = view(pixels, AS_IT_IS, replace(still(12), vertical_flip=chosen))
+    flipped = view(pixels, AS_IT_IS, replace(still(12), hflip=chosen))
+    turned = view(pixels, AS_IT_IS, replace(still(12), vflip=chosen))
     for i, picture in enumerate(pixels.float()):
         torch.testing.assert_close(flipped[i], tv.horizontal_flip(picture) if chosen[i] else picture)
         torch.testing.assert_close(turned[i], tv.vertical_flip(picture) if chosen[i] else picture)
@@ -92,14 +92,14 @@ def test_the_largest_images_are_read_in_the_right_place(size: int, photos: Path)
     """More pixels than float32 can number without a gap (2**24)."""
     settings = AS_IT_IS.model_copy(update={"rotate": 10.0})
     file = min(photos.rglob("*.jpg"))
-    picture = torch.from_numpy(square(Image.open(file).convert("RGB"), size, "squash"))[None]
+    picture = torch.from_numpy(resize_to_square(Image.open(file).convert("RGB"), size, "squash"))[None]
     assert torch.equal(view(picture, settings, still(1)).round(), picture.float())
 
 
 def test_a_flipped_image_is_rotated_after_the_flip_as_in_the_report(pixels: Tensor) -> None:
     angles = torch.full((12,), 7.0)
     settings = AS_IT_IS.model_copy(update={"rotate": 10.0})
-    drawn = replace(still(12), flip=torch.ones(12, dtype=torch.bool), angle=angles)
+    drawn = replace(still(12), hflip=torch.ones(12, dtype=torch.bool), angle=angles)
     theirs = torch.stack([tv.rotate(tv.horizontal_flip(p), 7.0, InterpolationMode.NEAREST) for p in pixels])
     assert (view(pixels, settings, drawn).round() != theirs).any(dim=1).float().mean() < 1e-3
 
@@ -161,7 +161,7 @@ def test_the_changes_come_in_the_paper_s_order(pixels: Tensor) -> None:
     every = torch.ones(12, dtype=torch.bool)
     drawn = replace(
         still(12),
-        flip=every,
+        hflip=every,
         brightness=torch.full((12,), 1.2),
         contrast=torch.full((12,), 0.7),
         saturation=torch.full((12,), 1.4),
@@ -182,7 +182,7 @@ def test_the_changes_come_in_the_paper_s_order(pixels: Tensor) -> None:
 
 @pytest.mark.parametrize("side", [32, 40])
 def test_resizing_and_normalising_are_torchvision_s(side: int, pixels: Tensor) -> None:
-    settings = Views(flip=0)
+    settings = Augment(hflip=0)
     theirs = v2.Compose(
         [
             v2.Resize((side, side), antialias=True),
@@ -190,17 +190,17 @@ def test_resizing_and_normalising_are_torchvision_s(side: int, pixels: Tensor) -
             v2.Normalize(settings.mean, settings.std),
         ]
     )(pixels)
-    torch.testing.assert_close(plain_view(pixels, settings, side), theirs, atol=1e-5, rtol=0)
-    torch.testing.assert_close(training_view(pixels, settings, side, still(12)), theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(eval_transform(pixels, settings, side), theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(augment(pixels, settings, side, still(12)), theirs, atol=1e-5, rtol=0)
 
 
 def test_draws_follow_torchvision_s_laws() -> None:
     """20,000 draws against as many of torchvision's own; a wrong law fails by far (p below 1e-6)."""
     count = 20_000
-    settings = Views(flip=0.3, vertical_flip=0.5, rotate=10, crop=0.3, brightness=0.4)
-    drawn = draw(settings, count, torch.Generator().manual_seed(0))
-    assert abs(drawn.flip.float().mean() - 0.3) < 0.02
-    assert abs(drawn.vertical_flip.float().mean() - 0.5) < 0.02
+    settings = Augment(hflip=0.3, vflip=0.5, rotate=10, crop=0.3, brightness=0.4)
+    drawn = sample_params(settings, count, torch.Generator().manual_seed(0))
+    assert abs(drawn.hflip.float().mean() - 0.3) < 0.02
+    assert abs(drawn.vflip.float().mean() - 0.5) < 0.02
     torch.manual_seed(1)
     angles = [v2.RandomRotation(10).make_params([])["angle"] for _ in range(2000)]
     assert ks_2samp(drawn.angle.numpy(), angles).pvalue > 1e-3
@@ -214,9 +214,9 @@ def test_draws_follow_torchvision_s_laws() -> None:
 def test_jitter_is_all_or_nothing_and_hangs_on_its_own_draw() -> None:
     """As RandomApply(ColorJitter(0.8, 0.8, 0.2, 0.1), p=0.3); grey, blur and solarisation are apart from it."""
     count = 20_000
-    settings = Views(brightness=0.8, contrast=0.8, saturation=0.2, hue=0.1, jitter=0.3, grayscale=0.2, blur=0.5)
+    settings = Augment(brightness=0.8, contrast=0.8, saturation=0.2, hue=0.1, jitter=0.3, grayscale=0.2, blur=0.5)
     settings = settings.model_copy(update={"solarize": 0.1, "blur_sigma": (1.0, 2.0)})
-    drawn = draw(settings, count, torch.Generator().manual_seed(0))
+    drawn = sample_params(settings, count, torch.Generator().manual_seed(0))
     jittered = drawn.brightness != 1
     assert abs(jittered.float().mean() - 0.3) < 0.02
     for factor, rest in ((drawn.contrast, 1), (drawn.saturation, 1), (drawn.hue, 0)):
@@ -232,9 +232,9 @@ def test_jitter_is_all_or_nothing_and_hangs_on_its_own_draw() -> None:
 
 def test_what_was_drawn_before_there_was_more_to_draw_is_drawn_still() -> None:
     """The first draws of seed 0, as they were when Views had no more than them."""
-    settings = Views(rotate=10, crop=0.5, brightness=0.2, contrast=0.2)
-    drawn = draw(settings, 2, torch.Generator().manual_seed(0))
-    assert drawn.flip.tolist() == [True, False]
+    settings = Augment(rotate=10, crop=0.5, brightness=0.2, contrast=0.2)
+    drawn = sample_params(settings, 2, torch.Generator().manual_seed(0))
+    assert drawn.hflip.tolist() == [True, False]
     assert [round(each, 5) for each in (*drawn.angle.tolist(), *drawn.contrast.tolist())] == [
         -3.85154,
         2.68157,
@@ -244,21 +244,21 @@ def test_what_was_drawn_before_there_was_more_to_draw_is_drawn_still() -> None:
 
 
 def test_every_image_has_a_draw_of_its_own_and_ranks_share_them(pixels: Tensor) -> None:
-    settings = Views(rotate=10, crop=0.5, brightness=0.2, contrast=0.2, interpolation="bilinear")
+    settings = Augment(rotate=10, crop=0.5, brightness=0.2, contrast=0.2, interpolation="bilinear")
     settings = settings.model_copy(update={"hue": 0.1, "grayscale": 0.3, "blur": 0.5, "solarize": 0.5})
-    drawn = draw(settings, 12, torch.Generator().manual_seed(0))
+    drawn = sample_params(settings, 12, torch.Generator().manual_seed(0))
     assert len(set(drawn.angle.tolist())) == 12
-    whole = training_view(pixels, settings, 40, drawn)
+    whole = augment(pixels, settings, 40, drawn)
     for rank in range(2):
         mine = slice(rank, None, 2)
-        torch.testing.assert_close(training_view(pixels[mine], settings, 40, drawn.of(mine)), whole[mine])
+        torch.testing.assert_close(augment(pixels[mine], settings, 40, drawn.select(mine)), whole[mine])
 
 
 def test_the_pixels_given_are_left_as_they_were(pixels: Tensor) -> None:
     before = pixels.clone()
-    settings = Views(
-        flip=1, vertical_flip=1, rotate=10, brightness=0.3, contrast=0.3, hue=0.1, grayscale=0.5, solarize=1
+    settings = Augment(
+        hflip=1, vflip=1, rotate=10, brightness=0.3, contrast=0.3, hue=0.1, grayscale=0.5, solarize=1
     )
-    training_view(pixels, settings, pixels.shape[-1], draw(settings, 12, torch.Generator().manual_seed(0)))
-    plain_view(pixels, settings)
+    augment(pixels, settings, pixels.shape[-1], sample_params(settings, 12, torch.Generator().manual_seed(0)))
+    eval_transform(pixels, settings)
     assert torch.equal(pixels, before)

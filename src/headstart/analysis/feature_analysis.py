@@ -18,16 +18,16 @@ from headstart.files import Row, read_table
 from headstart.metrics import embeddings as maps
 from headstart.metrics import neighbors as separation
 from headstart.metrics.calibration import LEAST_FOR_HALVES, fit_on_half
-from headstart.metrics.classification import Interval, mean_interval, measure
+from headstart.metrics.classification import Interval, bootstrap_mean, classification_metrics
 from headstart.runs.features import EpochFeatures, Features, read_features
 from headstart.runs.folder import RunFolder
-from headstart.runs.predictions import read_answers
+from headstart.runs.predictions import read_predictions
 
 Split = Literal["all", "val", "train"]
 Rows = NDArray[np.int64]
 
 
-class Figures(BaseModel):
+class EpochMetrics(BaseModel):
     """What one epoch is worth on the images of one split."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,15 +45,15 @@ class Figures(BaseModel):
     silhouette: Interval | None
 
 
-class LearnedEpoch(BaseModel):
+class EpochAnalysis(BaseModel):
     """One epoch that was looked at."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: int
     """Counted from 1."""
-    val: Figures
-    train: Figures | None
+    val: EpochMetrics
+    train: EpochMetrics | None
     variance: float | None
     """Share of the features' variance on the two axes of the PCA map; None where the features are all alike."""
 
@@ -71,12 +71,12 @@ class Scaling(BaseModel):
     brier_after: Interval
 
 
-class Learned(BaseModel):
+class FeatureAnalysis(BaseModel):
     """What `headstart map` found, and with which parameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: tuple[LearnedEpoch, ...]
+    epochs: tuple[EpochAnalysis, ...]
     scaling: Scaling | None
     perplexity: float | None
     """Of the t-SNE map; None where there were too few images for one."""
@@ -84,13 +84,13 @@ class Learned(BaseModel):
     seed: int
 
 
-def learn(
+def analyze_features(
     run: RunFolder,
     perplexity: float | None = None,
     epochs: Sequence[int] = (),
     split: Split = "all",
     seed: int = 0,
-) -> Learned:
+) -> FeatureAnalysis:
     """Map and measure the features of ``run``, and write down both.
 
     ``perplexity`` is t-SNE's; unless given it is 30, or less where there are few images. Raises HeadstartError when
@@ -104,7 +104,7 @@ def learn(
     flat, variance = maps.pca(layouts) if varied else ([], [])
     curved = maps.tsne(layouts, used, seed) if used is not None else [None] * len(varied)
     share = {each.epoch: v for each, v in zip(varied, variance, strict=True)}
-    learned = Learned(
+    learned = FeatureAnalysis(
         epochs=tuple(_measured(stored, each, share.get(each.epoch), seed) for each in stored.epochs),
         scaling=_scaling(run, seed),
         perplexity=used,
@@ -121,13 +121,13 @@ def learn(
     return learned
 
 
-def read_learned(run: RunFolder) -> tuple[Learned, list[Row]] | None:
+def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] | None:
     """What `learn` wrote last, and the rows of its maps; None where nothing was."""
     file, table = run.path / "insight" / "learned.json", run.path / "insight" / "maps.csv"
     if not (file.is_file() and table.is_file()):
         return None
     try:
-        return Learned.model_validate_json(file.read_bytes()), read_table(table)
+        return FeatureAnalysis.model_validate_json(file.read_bytes()), read_table(table)
     except (OSError, ValidationError, UnicodeDecodeError):
         raise HeadstartError(
             f"{file}: expected what headstart map writes, found a damaged file", f"headstart map {run.path}"
@@ -146,10 +146,10 @@ def _usable_perplexity(asked: float | None, images: int, run: RunFolder, split: 
     return asked if asked is not None else usual if usual >= 2 else None
 
 
-def _measured(stored: Features, seen: EpochFeatures, variance: float | None, seed: int) -> LearnedEpoch:
+def _measured(stored: Features, seen: EpochFeatures, variance: float | None, seed: int) -> EpochAnalysis:
     val, train = (np.flatnonzero(stored.splits == split) for split in ("val", "train"))
     bank = seen.features[train]
-    return LearnedEpoch(
+    return EpochAnalysis(
         epoch=seen.epoch,
         val=_figures(stored, seen, val, _neighbours(stored, seen.features[val], bank, train), seed),
         train=_figures(stored, seen, train, _neighbours(stored, bank, None, train), seed) if len(train) else None,
@@ -166,34 +166,38 @@ def _neighbours(
     """
     if len(train) < 2 or not stored.labelled:
         return None
-    return np.asarray(train[separation.neighbours(features, bank)])
+    return np.asarray(train[separation.nearest_neighbors(features, bank)])
 
 
-def _figures(stored: Features, seen: EpochFeatures, rows: Rows, near: Rows | None, seed: int) -> Figures:
+def _figures(stored: Features, seen: EpochFeatures, rows: Rows, near: Rows | None, seed: int) -> EpochMetrics:
     labels = stored.labels[rows]
-    of_head = measure(labels, seen.probabilities[rows], stored.classes) if seen.probabilities.shape[1] else None
+    of_head = (
+        classification_metrics(labels, seen.probabilities[rows], stored.classes)
+        if seen.probabilities.shape[1]
+        else None
+    )
     silhouettes = separation.silhouettes(seen.features[rows], labels, seed) if stored.labelled else ()
-    return Figures(
+    return EpochMetrics(
         images=len(rows),
         accuracy=of_head and of_head.accuracy,
         loss=of_head and of_head.loss,
         ece=of_head and of_head.ece,
         brier=of_head and of_head.brier,
-        knn=None if near is None else mean_interval(separation.knn_right(near, stored.labels, labels)),
-        purity=None if near is None else mean_interval(separation.purity(near, stored.labels, labels)),
-        silhouette=mean_interval(silhouettes) if len(silhouettes) else None,
+        knn=None if near is None else bootstrap_mean(separation.knn_correct(near, stored.labels, labels)),
+        purity=None if near is None else bootstrap_mean(separation.purity(near, stored.labels, labels)),
+        silhouette=bootstrap_mean(silhouettes) if len(silhouettes) else None,
     )
 
 
 def _scaling(run: RunFolder, seed: int) -> Scaling | None:
     """Of the kept weights; None before there are any, and with too few images to halve."""
-    answers = read_answers(run)
+    answers = read_predictions(run)
     if answers is None or len(answers.labels) < LEAST_FOR_HALVES:
         return None
     fitted = fit_on_half(answers.labels, answers.probabilities, seed)
     labels = answers.labels[fitted.judged]
-    before = measure(labels, answers.probabilities[fitted.judged], run.classes)
-    after = measure(labels, fitted.probabilities, run.classes)
+    before = classification_metrics(labels, answers.probabilities[fitted.judged], run.classes)
+    after = classification_metrics(labels, fitted.probabilities, run.classes)
     return Scaling(
         temperature=fitted.value,
         images=len(labels),

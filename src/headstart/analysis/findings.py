@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headstart.analysis.feature_analysis import Figures, Learned, LearnedEpoch, Scaling
+from headstart.analysis.feature_analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.files import Row
-from headstart.metrics.collapse import verdict
+from headstart.metrics.collapse import diagnose
 from headstart.runs.folder import best_epoch
 
 GAP = 0.1
@@ -19,17 +19,17 @@ WORTH_SCALING = 0.01
 """A temperature that lowers the calibration error by more than this is worth its while."""
 
 
-def findings(rows: Sequence[Row], kept: str, learned: Learned | None = None) -> list[str]:
-    """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `keep.metric`."""
-    health = verdict(rows)
+def findings(rows: Sequence[Row], kept: str, learned: FeatureAnalysis | None = None) -> list[str]:
+    """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `checkpoint.monitor`."""
+    health = diagnose(rows)
     return [
-        *([f"{health.sentence} {health.do}".strip()] if health is not None else ()),
+        *([f"{health.sentence} {health.fix}".strip()] if health is not None else ()),
         *of_curves(rows, kept, learned),
         *(of_features(learned) if learned is not None else ()),
     ]
 
 
-def of_curves(rows: Sequence[Row], kept: str, learned: Learned | None = None) -> Iterator[str]:
+def of_curves(rows: Sequence[Row], kept: str, learned: FeatureAnalysis | None = None) -> Iterator[str]:
     """What loss, accuracy, calibration error and learning rate say over the epochs."""
     by_loss, by_accuracy = best_epoch(rows, "loss"), best_epoch(rows, "accuracy")
     if by_loss is None or by_accuracy is None:
@@ -44,7 +44,7 @@ def of_curves(rows: Sequence[Row], kept: str, learned: Learned | None = None) ->
         yield (
             f"Best by loss is epoch {by_loss + 1} ({val[by_loss]['accuracy']:.2%}), best by accuracy is epoch"
             f" {by_accuracy + 1} ({val[by_accuracy]['accuracy']:.2%}); the weights of epoch"
-            f" {(by_loss if kept == 'val_loss' else by_accuracy) + 1} were kept (keep.metric = {kept})."
+            f" {(by_loss if kept == 'val_loss' else by_accuracy) + 1} were kept (checkpoint.monitor = {kept})."
         )
     if by_loss < by_accuracy:
         yield from _over_confident(val[by_loss], val[by_accuracy], learned)
@@ -59,7 +59,7 @@ def of_curves(rows: Sequence[Row], kept: str, learned: Learned | None = None) ->
         yield "The validation loss was still falling in the last epoch: more epochs may help."
 
 
-def _over_confident(at_loss: Row, at_accuracy: Row, learned: Learned | None) -> Iterator[str]:
+def _over_confident(at_loss: Row, at_accuracy: Row, learned: FeatureAnalysis | None) -> Iterator[str]:
     """Between the lowest loss and the highest accuracy: is it confidence that went wrong, or the features?"""
     if at_accuracy.get("ece", 0) - at_loss.get("ece", 0) <= ECE_RISE:
         return
@@ -78,7 +78,7 @@ def _over_confident(at_loss: Row, at_accuracy: Row, learned: Learned | None) -> 
     yield said + "."
 
 
-def of_features(learned: Learned) -> Iterator[str]:
+def of_features(learned: FeatureAnalysis) -> Iterator[str]:
     """What the features say, from the first epoch looked at to the last."""
     first, last = learned.epochs[0], learned.epochs[-1]
     if len(learned.epochs) > 1:
@@ -97,7 +97,7 @@ def of_features(learned: Learned) -> Iterator[str]:
         yield from _scaling(learned.scaling)
 
 
-def _separation(first: LearnedEpoch, last: LearnedEpoch) -> Iterator[str]:
+def _separation(first: EpochAnalysis, last: EpochAnalysis) -> Iterator[str]:
     """Whether the nearest neighbours became more often of one class, beyond both intervals."""
     one, two = first.val.knn, last.val.knn
     if one is None or two is None:
@@ -114,7 +114,7 @@ def _separation(first: LearnedEpoch, last: LearnedEpoch) -> Iterator[str]:
     )
 
 
-def _memory(last: LearnedEpoch) -> Iterator[str]:
+def _memory(last: EpochAnalysis) -> Iterator[str]:
     if last.train is None or last.train.knn is None or last.val.knn is None:
         return
     if last.train.knn.low - last.val.knn.high > GAP:
@@ -124,7 +124,7 @@ def _memory(last: LearnedEpoch) -> Iterator[str]:
         )
 
 
-def _head(val: Figures, epoch: int) -> Iterator[str]:
+def _head(val: EpochMetrics, epoch: int) -> Iterator[str]:
     if val.knn is not None and val.accuracy is not None and val.knn.low > val.accuracy.high:
         yield (
             f"The features of epoch {epoch} are better than the answers: neighbours are right in"

@@ -9,7 +9,7 @@ import numpy as np
 from headstart.analysis.findings import GAP
 from headstart.files import Row
 from headstart.metrics.segmentation import iou, mean_iou
-from headstart.runs.confusion import Counts, Floats, MaskAnswers, confused
+from headstart.runs.confusion import Counts, Floats, MaskConfusions, confused
 from headstart.runs.folder import best_epoch
 
 MISSED = 0.05
@@ -30,11 +30,11 @@ Shares = Mapping[str, Mapping[str, float]]
 def mask_findings(
     rows: Sequence[Row],
     kept: str,
-    answers: MaskAnswers | None = None,
+    answers: MaskConfusions | None = None,
     shares: Shares | None = None,
     ignored: float | None = None,
 ) -> list[str]:
-    """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `keep.metric`.
+    """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `checkpoint.monitor`.
 
     ``ignored`` is the share of the validation pixels that do not count.
     """
@@ -57,7 +57,7 @@ def of_epochs(rows: Sequence[Row], kept: str) -> Iterator[str]:
         yield (
             f"Best by loss is epoch {by_loss + 1} (mean IoU {val[by_loss]['miou']:.2%}), best by mean IoU is epoch"
             f" {by_miou + 1} ({val[by_miou]['miou']:.2%}); the weights of epoch {chosen + 1} were kept"
-            f" (keep.metric = {kept})."
+            f" (checkpoint.monitor = {kept})."
         )
     if "miou" in train.get(last, {}):
         gap = train[last]["miou"] - val[last]["miou"]
@@ -71,7 +71,7 @@ def of_epochs(rows: Sequence[Row], kept: str) -> Iterator[str]:
         yield "Mean IoU was highest in the last epoch: more epochs may help."
 
 
-def of_classes(answers: MaskAnswers) -> Iterator[str]:
+def of_classes(answers: MaskConfusions) -> Iterator[str]:
     """Classes that are not found, that are rare, that are taken for each other."""
     whole, classes = answers.whole, answers.palette.classes
     pixels, predicted = whole.sum(axis=1), whole.sum(axis=0)
@@ -119,7 +119,7 @@ def _missed(classes: Sequence[str], whole: Counts) -> Iterator[str]:
                 " pixels)."
             )
     if ((never | hardly) & (pixels < whole.sum() / len(classes))).any():
-        yield "Rare classes gain from loss.class_weights=balanced, loss.dice=1 or loss.name=focal."
+        yield "Rare classes gain from loss.class_weights=balanced, loss.dice_weight=1 or loss.name=focal."
 
 
 def _rare(classes: Sequence[str], pixels: Counts, ious: Floats) -> Iterator[str]:
@@ -137,7 +137,7 @@ def _rare(classes: Sequence[str], pixels: Counts, ious: Floats) -> Iterator[str]
         )
 
 
-def of_images(answers: MaskAnswers) -> Iterator[str]:
+def of_images(answers: MaskConfusions) -> Iterator[str]:
     """Whether the mistakes lie in few images, and whether another convention would give another figure."""
     of_set, of_images = float(mean_iou(answers.whole)), answers.mean_of_images
     if abs(of_images - of_set) > APART:

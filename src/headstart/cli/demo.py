@@ -17,12 +17,12 @@ from rich.console import Console
 from headstart.comparison.study import read_study
 from headstart.comparison.summary import Results
 from headstart.errors import HeadstartError
-from headstart.studies.plan import cell_name
+from headstart.studies.plan import trial_name
 
 VAL_FRACTION = 0.25
 STUDY = ["--recipe", "quick-48px", "--pretraining", "byol-short", "--labels", "0.1,1"]
 """Thirty trainings and what they need, as one types them: under ten minutes on two cores."""
-CELLS = ["views.vertical_flip=0.5", "views.rotate=0"]
+CELLS = ["augment.vflip=0.5", "augment.rotate=0"]
 """A cell has no upper side and is never tilted."""
 
 
@@ -72,7 +72,7 @@ def show(out: Path, carry_out: Callable[[list[str]], int], console: Console) -> 
     model = Results(read_study(study / "study.json")).model if status in (0, 1) else None
     if model is None:
         return status
-    run = study / "cells" / cell_name(model.setting, model.fraction, model.seed)
+    run = study / "cells" / trial_name(model.setting, model.fraction, model.seed)
     type_in("predict", run, data / "val" / "*" / "cell00[0-3]*.png", "--probabilities")
     better = shlex.join(["fit", "quick", str(data), *CELLS, "train.epochs=9"])
     console.print(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from headstart.inference.evaluate_masks import MaskEvaluation
-    from headstart.inference.predict import Counting, Evaluation
+    from headstart.inference.predict import Evaluation, Progress
     from headstart.runs.folder import RunFolder
 
 
@@ -33,37 +33,37 @@ def evaluate(
     judge = _judge_labels if folder.palette is None else _judge_masks
     with bar(ERR, "look at images") as progress:
         answer, measures, shown = judge(folder, data, split, unfinished, progress)
-    if answer.left_out:
+    if answer.excluded:
         said = (
-            f"left out {answer.left_out:,} images that {folder.path} was trained on (--split {answer.split} keeps them)"
+            f"left out {answer.excluded:,} images that {folder.path} was trained on (--split {answer.split} keeps them)"
         )
         ERR.print(said, markup=False, soft_wrap=True)
     if as_json:
-        print_json({"split": answer.split, "left_out": answer.left_out, **measures})
+        print_json({"split": answer.split, "left_out": answer.excluded, **measures})
     else:
         OUT.print(shown)
 
 
 def _judge_labels(
-    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Counting
+    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Progress
 ) -> tuple[Evaluation, dict[str, Any], RenderableType]:
     from headstart.console.tables import measures_table
     from headstart.inference.predict import evaluate, load
-    from headstart.metrics.classification import measure
+    from headstart.metrics.classification import classification_metrics
 
     answer = evaluate(load(folder, unfinished), folder, data, split, progress)
-    measures = measure(answer.labels, answer.probabilities, folder.classes)
+    measures = classification_metrics(answer.labels, answer.probabilities, folder.classes)
     return answer, measures.to_json(), measures_table(measures, answer.split)
 
 
 def _judge_masks(
-    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Counting
+    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Progress
 ) -> tuple[MaskEvaluation, dict[str, Any], RenderableType]:
     from headstart.console.tables import mask_measures_table
     from headstart.inference.evaluate_masks import evaluate_masks
     from headstart.inference.predict import load
-    from headstart.metrics.segmentation import measure_masks
+    from headstart.metrics.segmentation import segmentation_metrics
 
     answer = evaluate_masks(load(folder, unfinished), folder, data, split, progress)
-    measures = measure_masks(answer.confusion, folder.classes)
+    measures = segmentation_metrics(answer.confusion, folder.classes)
     return answer, measures.to_json(), mask_measures_table(measures, answer.split)

@@ -57,12 +57,12 @@ def _say_what_next(run: Run) -> None:
     if not run.finished:
         ERR.print(f"stopped and saved; go on with: [bold]headstart fit --resume {run.path}[/bold]", soft_wrap=True)
         raise typer.Exit(130)
-    from headstart.metrics.collapse import verdict
+    from headstart.metrics.collapse import diagnose
     from headstart.runs.folder import classifier_command
 
-    health, use = verdict(run.metrics), predict_command(run.path, run.miou is not None)
+    health, use = diagnose(run.metrics), predict_command(run.path, run.miou is not None)
     if health is not None:
-        result = f"{health.sentence} {health.do}".strip()
+        result = f"{health.sentence} {health.fix}".strip()
         use = classifier_command(run.folder)
     elif run.miou is not None:
         result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"

@@ -68,7 +68,7 @@ def _write_labels(
 ) -> Unreadable:
     from headstart.console.progress import bar
     from headstart.files import table, write_atomically
-    from headstart.inference.predict import fill_in, find_images, load
+    from headstart.inference.predict import find_images, load, predict_table
     from headstart.inference.predict import predict as look
 
     if listed is not None and (probabilities or len(images) != 1 or not Path(images[0]).is_dir()):
@@ -77,7 +77,7 @@ def _write_labels(
     model = load(folder, unfinished)
     with bar(ERR, "look at images") as progress:
         if listed is not None:
-            rows, answer = fill_in(listed, model, Path(images[0]), progress)
+            rows, answer = predict_table(listed, model, Path(images[0]), progress)
         else:
             answer = look(model, files, progress)
             rows = answer.rows(probabilities)
@@ -95,9 +95,9 @@ def _write_masks(
 ) -> Unreadable:
     from headstart.console.progress import bar
     from headstart.inference.predict import load
-    from headstart.inference.segment import find_scenes, write_masks
+    from headstart.inference.segment import find_rasters, write_masks
 
-    files = find_scenes(images)
+    files = find_rasters(images)
     model = load(folder, unfinished)
     with bar(ERR, "look at tiles") as progress:
         written = write_masks(model, files, out, overlay, flip, progress)

@@ -38,7 +38,7 @@ def make_map(
     with ERR.status("map what the network saw"):
         learned = opened.map(perplexity, chosen, split, seed)
     OUT.print(learned_table(learned))
-    for finding in findings(opened.metrics, opened.folder.recipe.keep.metric, learned):
+    for finding in findings(opened.metrics, opened.folder.recipe.checkpoint.monitor, learned):
         OUT.print(f"- {finding}", markup=False)
     OUT.print(f"report   {opened.report()}", markup=False, soft_wrap=True)
 

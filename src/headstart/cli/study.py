@@ -62,7 +62,7 @@ def study(
     called again. Exit status 1 when a cell failed: the table marks it, and the next call tries it again.
     """
     from headstart import api
-    from headstart.comparison.findings import headline, verdicts
+    from headstart.comparison.findings import findings, headline
     from headstart.comparison.summary import Results
     from headstart.console.tables import study_table
     from headstart.recipes.recipe import read_overrides
@@ -77,12 +77,12 @@ def study(
         raise typer.Exit(130) from None
     OUT.print(study_table(results, wide=OUT.width >= 110))
     OUT.print(f"\n{headline(results)}", markup=False)
-    for verdict in verdicts(results):
+    for verdict in findings(results):
         OUT.print(f"- {verdict}", markup=False)
     OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
     model = results.model
     if model is not None:
-        run = plan.cell_folder(model.setting, model.fraction, model.seed)
+        run = plan.trial_folder(model.setting, model.fraction, model.seed)
         OUT.print(f"use it   {predict_command(run, plan.masks)}", markup=False, soft_wrap=True)
     raise typer.Exit(1 if results.study.failed else 0)
 

@@ -31,20 +31,24 @@ def headline(results: Results) -> str:
             said += ". No pre-training comes above it"
     elif a is None:
         said += ". Training from scratch is not done yet, so there is nothing to compare it with"
-    elif best.to_a is not None and best.to_a.told:
+    elif best.to_a is not None and best.to_a.significant:
         said += f", {_points(best.to_a.interval.value)} more than from scratch"
     else:
         said += f", but it is not told from training from scratch ({_percent(a.score.value)})"
-    worths = [each for each in results.lines if each.worth is not None and each.worth.most > 1 and each.setting != "G"]
-    helps = [each for each in worths if each.worth is not None and each.worth.helps]
+    worths = [
+        each
+        for each in results.lines
+        if each.label_multiplier is not None and each.label_multiplier.most > 1 and each.setting != "G"
+    ]
+    helps = [each for each in worths if each.label_multiplier is not None and each.label_multiplier.helps]
     few = max(helps, key=lambda each: (-each.fraction, each.setting == best.setting, each.score.value), default=None)
-    if few is not None and few.worth is not None:
+    if few is not None and few.label_multiplier is not None:
         who = "it" if few.setting == best.setting else few.what.doing
-        said += f"; with {_share(few)} {who} is worth {few.worth.text} times the labels"
+        said += f"; with {_share(few)} {who} is worth {few.label_multiplier.text} times the labels"
     return said + "."
 
 
-def verdicts(results: Results) -> list[str]:
+def findings(results: Results) -> list[str]:
     """All that can be said, the most important first."""
     return [
         *of_failures(results),
@@ -85,7 +89,7 @@ def of_best(results: Results) -> Iterator[str]:
     yield f"{start} {_told(results, first.setting, second.setting, apart)}" if apart else start
 
 
-def told(
+def difference_sentence(
     one: str,
     two: str,
     apart: Difference,
@@ -94,21 +98,23 @@ def told(
 ) -> str:
     """Whether two settings can be told apart by a metric, and what it would take; ``images`` is what judged them."""
     gap = apart.interval
-    if apart.told:
+    if apart.significant:
         better, worse = (one, two) if gap.value > 0 else (two, one)
         return f"{better} is told from {worse}: {_points(abs(gap.value))} more ({_ends(gap)})."
     said = f"Cannot tell {one} from {two} with {apart.images:,} {images}"
-    if apart.needed is None:
+    if apart.required_images is None:
         return f"{said}: {metric.alike}."
-    if apart.needed > apart.images:
-        return f"{said}; about {rounded(apart.needed):,} would be needed."
+    if apart.required_images > apart.images:
+        return f"{said}; about {rounded(apart.required_images):,} would be needed."
     many = f"{apart.seeds} seeds, which scatter" if apart.seeds > 1 else "one seed"
     return f"{said} and {many}: more seeds would help, more images hardly."
 
 
 def _told(results: Results, one: str, two: str, apart: Difference) -> str:
     study = results.study
-    return told(one, two, apart, "test images" if study.split == "test" else "validation images", METRICS[study.metric])
+    return difference_sentence(
+        one, two, apart, "test images" if study.split == "test" else "validation images", METRICS[study.metric]
+    )
 
 
 def of_questions(results: Results) -> Iterator[str]:
@@ -133,11 +139,13 @@ def of_worth(results: Results) -> Iterator[str]:
     for setting in results.study.settings:
         if setting in "AG":
             continue
-        lines = [each for each in results.of(setting) if each.worth is not None]
-        inside = [each for each in lines if each.worth is not None and not each.worth.beyond.value]
+        lines = [each for each in results.of(setting) if each.label_multiplier is not None]
+        inside = [
+            each for each in lines if each.label_multiplier is not None and not each.label_multiplier.beyond.value
+        ]
         for line in (inside or lines)[:1]:
-            if line.worth is not None:
-                yield line.worth.sentence(line.what.doing, line.labels, line.fraction)
+            if line.label_multiplier is not None:
+                yield line.label_multiplier.sentence(line.what.doing, line.labels, line.fraction)
 
 
 def of_harm(results: Results) -> Iterator[str]:
@@ -161,7 +169,7 @@ def of_frozen(results: Results) -> Iterator[str]:
         common = [each for each in results.of(frozen) if results.difference(frozen, tuned, each.fraction)]
         for line in common if len(common) < 2 else (common[0], common[-1]):
             apart = results.difference(frozen, tuned, line.fraction)
-            if apart is None or not apart.told:
+            if apart is None or not apart.significant:
                 continue
             gap = apart.interval
             if gap.value > 0:
@@ -180,7 +188,7 @@ def of_floor(results: Results) -> Iterator[str]:
     """What random features reach against guessing, and what frozen features reach against random ones."""
     floor = results.of("G")[-1:]
     for line in floor:
-        chance, guess = results.study.commonest, METRICS[results.study.metric].guess
+        chance, guess = results.study.majority_baseline, METRICS[results.study.metric].guess
         reached = f"{line.what.doing} (G) reaches {_spread(line.score)}, {guess} {_percent(chance)}."
         if line.score.low > chance:
             yield f"The floor is above guessing: {reached} So much of D and E needs no pre-training."
@@ -197,7 +205,7 @@ def of_floor(results: Results) -> Iterator[str]:
 
 def of_choice(results: Results) -> Iterator[str]:
     """What choosing on the images that judge would have flattered."""
-    known = [cell.optimism for cell in results.study.cells if cell.optimism is not None]
+    known = [cell.optimism for cell in results.study.trials if cell.optimism is not None]
     if not known:
         return
     mean = sum(known) / len(known)
@@ -210,7 +218,7 @@ def of_choice(results: Results) -> Iterator[str]:
 
 def of_ends(results: Results) -> Iterator[str]:
     """Which settings chose the largest or smallest learning rate of those tried: the best may lie beyond."""
-    chosen = {cell.setting: (cell.chosen["lr"], cell.tried) for cell in results.study.cells if cell.tried}
+    chosen = {cell.setting: (cell.chosen["lr"], cell.tried) for cell in results.study.trials if cell.tried}
     for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
         at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
         for lr in sorted(set(at_end.values())):
@@ -237,7 +245,7 @@ def of_seeds(results: Results) -> Iterator[str]:
 
 def of_leaks(results: Results) -> Iterator[str]:
     """How many images pre-training did without, so that it has not seen what the study is judged by."""
-    for left in results.study.left_out:
+    for left in results.study.excluded:
         if left.images:
             yield (
                 f"Left out of pre-training: {left.images:,} of {left.of:,} training images of {left.folder}, which are,"

@@ -35,20 +35,20 @@ class Difference:
     interval: Interval
     images: int
     seeds: int
-    needed: int | None
+    required_images: int | None
     """Images that a paired test would need; see `images_needed`."""
 
     @property
-    def told(self) -> bool:
+    def significant(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.interval.low > 0 or self.interval.high < 0
 
 
 @dataclass(frozen=True)
-class Honest:
+class CrossFit:
     """What a choice of epoch is worth on images that had no part in it."""
 
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     """Per image, by the epoch that the other half chose."""
     accuracy: float
     optimism: float
@@ -59,13 +59,13 @@ class Honest:
     """Those that the halves chose."""
 
 
-def over_images(value: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resample_images(value: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
     """The mean of each row of ``value``, (M, N), over the images of each resample, the same for all rows: (R, M)."""
     x = np.asarray(value, dtype=np.float64)
     return np.concatenate([counts @ x.T / x.shape[1] for counts in resampled(x.shape[1], resamples, seed)])
 
 
-def over_seeds(means: Floats, value: Floats, seeds: Sequence[int], seed: int = 0) -> Floats:
+def resample_seeds(means: Floats, value: Floats, seeds: Sequence[int], seed: int = 0) -> Floats:
     """The mean over the seeds of each resample, (R,), from ``means`` over its images, (R, S), of ``value``, (S, N).
 
     Whatever has the same ``seeds`` gets the same ones in each resample.
@@ -74,10 +74,10 @@ def over_seeds(means: Floats, value: Floats, seeds: Sequence[int], seed: int = 0
     random = np.random.default_rng([seed, 1, *(number % 2**32 for number in seeds)])
     drawn = random.integers(0, count, (len(means), count))
     share = (drawn[:, :, None] == np.arange(count)).mean(axis=1)
-    return _stretched((means * share).sum(axis=1), value)
+    return _studentize((means * share).sum(axis=1), value)
 
 
-def _stretched(drawn: Floats, value: Floats) -> Floats:
+def _studentize(drawn: Floats, value: Floats) -> Floats:
     """Means (R,) of a group (S, N), brought to the spread and the tails that its few seeds call for."""
     spread = drawn.std()
     if len(value) < 2 or spread == 0:
@@ -118,7 +118,7 @@ def average(each: ArrayLike, seeds: Sequence[int] | None = None, resamples: int 
     Of accuracies ``each`` is right or wrong; of mean IoUs, `pseudovalues.pseudo_values`.
     """
     x = np.atleast_2d(np.asarray(each, dtype=np.float64))
-    drawn = over_seeds(over_images(x, resamples, seed), x, seeds or range(len(x)), seed)
+    drawn = resample_seeds(resample_images(x, resamples, seed), x, seeds or range(len(x)), seed)
     return interval_of(float(x.mean()), drawn, 0.0, 1.0)
 
 
@@ -133,16 +133,16 @@ def difference(
     one, two = (np.atleast_2d(np.asarray(scores, dtype=np.float64)) for scores in (each, other))
     if one.shape != two.shape:
         raise ValueError(f"expected the same seeds and images, found the shapes {one.shape} and {two.shape}")
-    return difference_of(one - two, over_images(one - two, resamples, seed), seeds or range(len(one)), seed)
+    return difference_of(one - two, resample_images(one - two, resamples, seed), seeds or range(len(one)), seed)
 
 
 def difference_of(apart: Floats, means: Floats, seeds: Sequence[int], seed: int = 0) -> Difference:
     """The same, from ``apart`` (S, N) and its means over resampled images (R, S)."""
-    interval = interval_of(float(apart.mean()), over_seeds(means, apart, seeds, seed), -1.0, 1.0)
-    return Difference(interval, apart.shape[1], len(apart), images_needed(apart.mean(axis=0)))
+    interval = interval_of(float(apart.mean()), resample_seeds(means, apart, seeds, seed), -1.0, 1.0)
+    return Difference(interval, apart.shape[1], len(apart), required_images(apart.mean(axis=0)))
 
 
-def images_needed(apart: ArrayLike, power: float = 0.8, level: float = 0.05) -> int | None:
+def required_images(apart: ArrayLike, power: float = 0.8, level: float = 0.05) -> int | None:
     """Images for a paired two-sided test to find the difference seen with this power; None when it is 0.
 
     n = (z_0.975 + z_0.8)^2 var(d) / mean(d)^2, where d is per image what one setting is above the other (the mean
@@ -160,7 +160,7 @@ def images_needed(apart: ArrayLike, power: float = 0.8, level: float = 0.05) -> 
 
 def crossfit(
     loss: ArrayLike, right: ArrayLike, metric: Literal["val_loss", "val_accuracy"] = "val_loss", seed: int = 0
-) -> Honest:
+) -> CrossFit:
     """Accuracy of a training whose epoch is chosen on held-out images, with none of them judging its own choice.
 
     ``loss`` and ``right`` are per epoch and image, (E, N), N > 1. The images are cut by ``seed`` into halves; the epoch
@@ -180,4 +180,4 @@ def crossfit(
     honest[halves[0]] = rights[second, halves[0]]
     whole = int(cost.mean(axis=1).argmin())
     value = float(honest.mean())
-    return Honest(honest, value, float(rights[whole].mean()) - value, whole, (first, second))
+    return CrossFit(honest, value, float(rights[whole].mean()) - value, whole, (first, second))

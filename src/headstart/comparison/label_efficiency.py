@@ -40,7 +40,7 @@ class Beyond:
 
 
 @dataclass(frozen=True)
-class Worth:
+class LabelMultiplier:
     """How many times its labels a setting is worth; a figure beyond the data is the last one within it."""
 
     value: float
@@ -100,7 +100,9 @@ class Worth:
         return f"{start} equals training from scratch with {percent(self.value * fraction)}: worth {tail}"
 
 
-def worth(labels: Sequence[int], of_a: ArrayLike, n: int, value: float, drawn_a: ArrayLike, drawn: ArrayLike) -> Worth:
+def label_multiplier(
+    labels: Sequence[int], of_a: ArrayLike, n: int, value: float, drawn_a: ArrayLike, drawn: ArrayLike
+) -> LabelMultiplier:
     """The worth of a score ``value`` at ``n`` labels, given A's mean scores ``of_a``, (K,), at rising ``labels``.
 
     ``drawn_a`` (R, K) and ``drawn`` (R,) are the same figures in R resamples of seeds and images together
@@ -115,7 +117,7 @@ def worth(labels: Sequence[int], of_a: ArrayLike, n: int, value: float, drawn_a:
     ends = (float(first[0]), float(low), float(high))
     times = [float(np.clip(end, at[0], at[-1])) / n for end in ends]
     beyond = Beyond(*map(_side, ends))
-    return Worth(times[0], times[1], times[2], beyond, least=float(at[0]) / n, most=float(at[-1]) / n)
+    return LabelMultiplier(times[0], times[1], times[2], beyond, least=float(at[0]) / n, most=float(at[-1]) / n)
 
 
 def _side(labels: float) -> Side:

@@ -123,7 +123,7 @@ class Part(BaseModel):
     )
 
 
-class Cell(Part):
+class Trial(Part):
     """One setting carried out with one fraction of the labels and one seed; or the reason why it could not be."""
 
     setting: str
@@ -133,7 +133,7 @@ class Cell(Part):
     seed: int
     error: str | None = None
     """Why the cell failed; then it has no figures."""
-    right: Right | None = None
+    correct: Right | None = None
     """Per held-out image, the same images in the same order in all cells. The answers of weights in whose choice the
     image had no part: `compare.crossfit` gives them where the epoch was chosen on these very images."""
     scores: Scores | None = None
@@ -160,17 +160,17 @@ class Cell(Part):
     def _either_figures_or_error(self) -> Self:
         if self.setting not in SETTINGS:
             raise ValueError(f"setting {self.setting!r}: expected one of {', '.join(SETTINGS)}")
-        if sum(found is not None for found in (self.right, self.scores, self.error)) != 1:
+        if sum(found is not None for found in (self.correct, self.scores, self.error)) != 1:
             raise ValueError("expected either `right` (of masks: `scores`) or an `error`")
         return self
 
     @property
     def each(self) -> Floats | None:
         """What each held-out image says of the cell, (N,): the mean is the study's metric. None of one that failed."""
-        return self.scores if self.right is None else self.right.astype(np.float64)
+        return self.scores if self.correct is None else self.correct.astype(np.float64)
 
 
-class LeftOut(Part):
+class Excluded(Part):
     """How many images of a folder a pre-training did without, because the study is judged by them or their likes."""
 
     folder: str
@@ -185,13 +185,13 @@ class Study(Part):
     data: str
     """The folder of images."""
     classes: Annotated[int, Field(gt=1)]
-    commonest: Annotated[float, Field(gt=0, le=1)]
+    majority_baseline: Annotated[float, Field(gt=0, le=1)]
     """What always answering the commonest class gives: the share of the held-out images that are of it, or the mean
     IoU of painting all of them with it."""
     settings: tuple[str, ...]
     fractions: tuple[float, ...]
     seeds: tuple[int, ...]
-    cells: tuple[Cell, ...] = ()
+    trials: tuple[Trial, ...] = ()
     split: Literal["val", "test"] = "val"
     """Which images judge."""
     metric: MetricName = "accuracy"
@@ -201,7 +201,7 @@ class Study(Part):
     name: str = "study"
     fingerprint: str = ""
     """Of the data."""
-    left_out: tuple[LeftOut, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
     """Of the folders other than the data that were pre-trained on."""
     environment: dict[str, Any] = {}
 
@@ -209,7 +209,7 @@ class Study(Part):
     def _cells_fit_the_grid(self) -> Self:
         seen: set[tuple[str, float, int]] = set()
         images: set[int] = set()
-        for cell in self.cells:
+        for cell in self.trials:
             key = (cell.setting, cell.fraction, cell.seed)
             if cell.setting not in self.settings or cell.fraction not in self.fractions or cell.seed not in self.seeds:
                 raise ValueError(f"cell {key} is not of the grid")
@@ -230,25 +230,25 @@ class Study(Part):
 
     @property
     def done(self) -> int:
-        return sum(cell.error is None for cell in self.cells)
+        return sum(cell.error is None for cell in self.trials)
 
     @property
-    def failed(self) -> tuple[Cell, ...]:
-        return tuple(cell for cell in self.cells if cell.error is not None)
+    def failed(self) -> tuple[Trial, ...]:
+        return tuple(cell for cell in self.trials if cell.error is not None)
 
     @property
     def images(self) -> int:
         """Held-out images; 0 before a cell is done."""
-        return next((len(cell.each) for cell in self.cells if cell.each is not None), 0)
+        return next((len(cell.each) for cell in self.trials if cell.each is not None), 0)
 
     def what(self, setting: str) -> Setting:
         """A setting in this study's words."""
         known = SETTINGS[setting]
         return replace(known, doing=known.doing.format(part=METRICS[self.metric].part))
 
-    def at(self, setting: str, fraction: float) -> list[Cell]:
+    def at(self, setting: str, fraction: float) -> list[Trial]:
         """The cells that are done, by seed."""
-        found = (cell for cell in self.cells if (cell.setting, cell.fraction) == (setting, fraction))
+        found = (cell for cell in self.trials if (cell.setting, cell.fraction) == (setting, fraction))
         return sorted((cell for cell in found if cell.error is None), key=lambda cell: cell.seed)
 
     def to_json(self) -> str:

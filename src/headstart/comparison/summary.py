@@ -9,12 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from headstart.comparison.intervals import RESAMPLES, Difference, difference_of, interval_of, over_images, over_seeds
-from headstart.comparison.label_efficiency import Worth, worth
-from headstart.comparison.study import SETTINGS, Cell, Setting, Study
+from headstart.comparison.intervals import (
+    RESAMPLES,
+    Difference,
+    difference_of,
+    interval_of,
+    resample_images,
+    resample_seeds,
+)
+from headstart.comparison.label_efficiency import LabelMultiplier, label_multiplier
+from headstart.comparison.study import SETTINGS, Setting, Study, Trial
 from headstart.metrics.classification import Floats, Interval
 
-Place = tuple[str, float]
+TrialKey = tuple[str, float]
 """A setting and a label fraction."""
 
 
@@ -30,7 +37,7 @@ class Result:
     """The study's metric: accuracy, or mean IoU."""
     to_a: Difference | None
     """None for A itself, and where A has no seed in common."""
-    worth: Worth | None
+    label_multiplier: LabelMultiplier | None
     """None for A itself, and where A has no point."""
     ece: float | None
     knn: float | None
@@ -55,8 +62,8 @@ class Results:
 
     def __init__(self, study: Study, resamples: int = RESAMPLES) -> None:
         self.study = study
-        cells = [cell for cell in study.cells if cell.error is None]
-        means = over_images(_each(cells), resamples) if cells else np.empty((resamples, 0))
+        cells = [cell for cell in study.trials if cell.error is None]
+        means = resample_images(_each(cells), resamples) if cells else np.empty((resamples, 0))
         self._means = {(c.setting, c.fraction, c.seed): means[:, i] for i, c in enumerate(cells)}
         """Of each cell, over the images of each resample: the same images in all."""
         self._known: dict[tuple[str, str, float], Difference | None] = {}
@@ -94,7 +101,7 @@ class Results:
         return None
 
     @property
-    def model(self) -> Cell | None:
+    def model(self) -> Trial | None:
         """The cell whose network to use: of the best setting with the most labels, the first seed that is done.
 
         No seed is picked by its accuracy, which would be too kind to it: what is told of the setting is told of all.
@@ -111,20 +118,20 @@ class Results:
             self._known[key] = self._difference(one, two, common) if common else None
         return self._known[key]
 
-    def _difference(self, one: dict[int, Cell], two: dict[int, Cell], seeds: list[int]) -> Difference:
+    def _difference(self, one: dict[int, Trial], two: dict[int, Trial], seeds: list[int]) -> Difference:
         apart = _each(one[seed] for seed in seeds) - _each(two[seed] for seed in seeds)
         means = self._of_cells(one[seed] for seed in seeds) - self._of_cells(two[seed] for seed in seeds)
         return difference_of(apart, means, seeds)
 
-    def _of_cells(self, cells: Iterable[Cell]) -> Floats:
+    def _of_cells(self, cells: Iterable[Trial]) -> Floats:
         return np.stack([self._means[cell.setting, cell.fraction, cell.seed] for cell in cells], axis=1)
 
     def _drawn(self, setting: str, fraction: float) -> Floats:
         """The mean score in each resample of images and seeds together."""
         cells = self.study.at(setting, fraction)
-        return over_seeds(self._of_cells(cells), _each(cells), [cell.seed for cell in cells])
+        return resample_seeds(self._of_cells(cells), _each(cells), [cell.seed for cell in cells])
 
-    def _line(self, place: Place, drawn: dict[Place, Floats]) -> Result:
+    def _line(self, place: TrialKey, drawn: dict[TrialKey, Floats]) -> Result:
         setting, fraction = place
         cells = self.study.at(setting, fraction)
         return Result(
@@ -134,7 +141,7 @@ class Results:
             labels=_labels(cells),
             score=interval_of(float(_each(cells).mean()), drawn[place], 0.0, 1.0),
             to_a=self.difference(setting, "A", fraction) if setting != "A" else None,
-            worth=self._worth(place, drawn) if setting != "A" else None,
+            label_multiplier=self._worth(place, drawn) if setting != "A" else None,
             ece=_mean(cells, lambda cell: cell.ece),
             knn=_mean(cells, lambda cell: cell.knn),
             optimism=_mean(cells, lambda cell: cell.optimism),
@@ -146,7 +153,7 @@ class Results:
             seeds=len(cells),
         )
 
-    def _worth(self, place: Place, drawn: dict[Place, Floats]) -> Worth | None:
+    def _worth(self, place: TrialKey, drawn: dict[TrialKey, Floats]) -> LabelMultiplier | None:
         curve = {_labels(self.study.at(*each)): each for each in drawn if each[0] == "A"}
         if not curve:
             return None
@@ -154,7 +161,7 @@ class Results:
         of_a = [_each(self.study.at(*curve[n])).mean() for n in labels]
         drawn_a = np.stack([drawn[curve[n]] for n in labels], axis=1)
         cells = self.study.at(*place)
-        return worth(labels, of_a, _labels(cells), float(_each(cells).mean()), drawn_a, drawn[place])
+        return label_multiplier(labels, of_a, _labels(cells), float(_each(cells).mean()), drawn_a, drawn[place])
 
 
 def table_rows(results: Results) -> list[dict[str, Any]]:
@@ -170,7 +177,7 @@ def table_rows(results: Results) -> list[dict[str, Any]]:
 
 def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
     line = results.get(setting, fraction)
-    to_a, worth_ = (line.to_a, line.worth) if line else (None, None)
+    to_a, worth_ = (line.to_a, line.label_multiplier) if line else (None, None)
     failed = [cell for cell in results.study.failed if (cell.setting, cell.fraction) == (setting, fraction)]
     return {
         "setting": setting,
@@ -179,7 +186,7 @@ def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
         "labels": line.labels if line else None,
         **_spread(results.study.metric, line.score if line else None),
         **_spread("difference_to_a", to_a.interval if to_a else None),
-        "images_needed": to_a.needed if to_a else None,
+        "images_needed": to_a.required_images if to_a else None,
         **_spread("worth", worth_),
         "worth_beyond": worth_.beyond.value if worth_ else None,
         "worth_low_beyond": worth_.beyond.low if worth_ else None,
@@ -201,7 +208,7 @@ def _of_answers(line: Result | None) -> dict[str, float | None]:
     return {name: getattr(line, name) if line else None for name in ("ece", "knn", "optimism")}
 
 
-def _spread(name: str, figure: Interval | Worth | None) -> dict[str, float | None]:
+def _spread(name: str, figure: Interval | LabelMultiplier | None) -> dict[str, float | None]:
     ends = (figure.value, figure.low, figure.high) if figure else (None, None, None)
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
@@ -213,15 +220,15 @@ def said_choice(chosen: Sequence[dict[str, float]]) -> str:
     return ", ".join(f"{name} {' or '.join(f'{value:g}' for value in each)}" for name, each in values.items())
 
 
-def _each(cells: Iterable[Cell]) -> Floats:
+def _each(cells: Iterable[Trial]) -> Floats:
     """(S, N)."""
     return np.array([cell.each for cell in cells if cell.each is not None], dtype=np.float64)
 
 
-def _labels(cells: Sequence[Cell]) -> int:
+def _labels(cells: Sequence[Trial]) -> int:
     return round(float(np.mean([cell.labels for cell in cells])))
 
 
-def _mean(cells: Sequence[Cell], figure: Callable[[Cell], float | None]) -> float | None:
+def _mean(cells: Sequence[Trial], figure: Callable[[Trial], float | None]) -> float | None:
     known = [value for value in map(figure, cells) if value is not None]
     return float(np.mean(known)) if known else None

@@ -19,8 +19,8 @@ from headstart.console.tables import epoch_line, epochs_table, study_table
 
 if TYPE_CHECKING:
     from headstart.comparison.study import Study
-    from headstart.studies.runner import Carrying
-    from headstart.training.setup import Training
+    from headstart.studies.runner import StudyRun
+    from headstart.training.setup import TrainState
 
 REPORT_SHARE = 0.05
 """At most this share of the training time goes into rewriting the report between epochs."""
@@ -40,12 +40,12 @@ def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def follow(training: Training, console: Console, report: Callable[[], object]) -> None:
+def run_with_progress(training: TrainState, console: Console, report: Callable[[], object]) -> None:
     """Train to the end, or until somebody asks to stop, showing how it goes; ``report`` rewrites the report."""
     from headstart.training.loop import Epoch, train
 
-    recipe, stopped = training.recipe, _Stop()
-    costs = [recipe.side(epoch) ** 2 for epoch in range(recipe.train.epochs)]  # a step costs its images' area
+    recipe, stopped = training.recipe, GracefulInterrupt()
+    costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]  # a step costs its images' area
     progress = _progress(console, transient=False)
     done, step = training.progress.epoch, training.progress.step
     begun = sum(costs[:done]) * training.steps + (costs[done] * step if step else 0)
@@ -74,7 +74,7 @@ def follow(training: Training, console: Console, report: Callable[[], object]) -
 
 
 @contextmanager
-def _shown(live: Live, console: Console, training: Training) -> Iterator[None]:
+def _shown(live: Live, console: Console, training: TrainState) -> Iterator[None]:
     if not (console.is_terminal and training.fabric.is_global_zero):
         yield
         return
@@ -95,7 +95,7 @@ def _progress(console: Console, transient: bool) -> Progress:
 
 
 @contextmanager
-def study_bar(console: Console, carrying: Carrying, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
+def study_bar(console: Console, carrying: StudyRun, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
     """One bar for a whole study; ``seconds`` is what each of the trainings that are left is estimated to take.
 
     Give what it gives the study after each cell: the table so far is shown with it.
@@ -115,7 +115,7 @@ def study_bar(console: Console, carrying: Carrying, seconds: Mapping[str, float]
         progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
 
     def shown(study: Study) -> None:
-        cell = study.cells[-1]
+        cell = study.trials[-1]
         if console.is_terminal:
             live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
         else:
@@ -138,7 +138,7 @@ def minutes(seconds: float) -> str:
     return f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{whole} min"
 
 
-class _Stop:
+class GracefulInterrupt:
     """Whether somebody asked the training to stop."""
 
     def __init__(self) -> None:

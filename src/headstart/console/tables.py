@@ -14,12 +14,12 @@ from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import best_epoch
 
 if TYPE_CHECKING:
-    from headstart.analysis.feature_analysis import Learned
+    from headstart.analysis.feature_analysis import FeatureAnalysis
     from headstart.comparison.summary import Result, Results
-    from headstart.data.checks.check import Health
-    from headstart.data.checks.issues import Finding
-    from headstart.metrics.classification import Interval, Measures
-    from headstart.metrics.segmentation import MaskMeasures
+    from headstart.data.checks.check import CheckResult
+    from headstart.data.checks.issues import Issue
+    from headstart.metrics.classification import ClassificationMetrics, Interval
+    from headstart.metrics.segmentation import SegmentationMetrics
 
 SHOWN = 12
 """Epochs that the live table shows: the latest ones."""
@@ -39,7 +39,7 @@ def epochs_table(rows: Sequence[Row], recipe: Recipe) -> Table:
     shown = [(split, name) for split, part in parts.items() for name in FIGURES if any(name in row for row in part)]
     for title in ("epoch", *(f"{split} {name}" for split, name in shown), "seconds", "images/s", ""):
         table.add_column(title, justify="right")
-    best = best_epoch(rows, recipe.keep.metric)
+    best = best_epoch(rows, recipe.checkpoint.monitor)
     for row in train[-SHOWN:]:
         of = {"train": row, "val": val[row["epoch"]]}
         table.add_row(
@@ -58,7 +58,7 @@ def epoch_line(rows: Sequence[Row], recipe: Recipe, kept: bool) -> str:
         f"{row['split']} {' '.join(f'{name} {_figure(name, row)}' for name in FIGURES if name in row)}" for row in rows
     ]
     seconds = sum(row["seconds"] for row in rows)
-    mark = "  (best so far)" if kept and recipe.keep.metric != "last" else ""
+    mark = "  (best so far)" if kept and recipe.checkpoint.monitor != "last" else ""
     return f"epoch {rows[0]['epoch'] + 1}/{recipe.train.epochs}  {'  '.join(parts)}  {seconds:.0f} s{mark}"
 
 
@@ -77,7 +77,7 @@ def recipes_table(recipes: Sequence[Recipe]) -> Table:
     return table
 
 
-def measures_table(measures: Measures, split: str) -> Table:
+def measures_table(measures: ClassificationMetrics, split: str) -> Table:
     """Each measure with its 95 % interval."""
     table = Table(box=None, pad_edge=False, header_style="bold", title=f"{measures.images} images ({split})")
     for title in ("measure", "value", "95 % interval"):
@@ -91,7 +91,7 @@ def measures_table(measures: Measures, split: str) -> Table:
     return table
 
 
-def mask_measures_table(measures: MaskMeasures, split: str) -> Table:
+def mask_measures_table(measures: SegmentationMetrics, split: str) -> Table:
     """IoU and Dice of each class and their means, with intervals over images, and how they are counted."""
     of_mean = [each.name for each in measures.per_class if each.iou is not None]
     undefined = f"; {', '.join(measures.undefined)}: neither there nor predicted, so undefined" * bool(
@@ -122,7 +122,7 @@ def _with_interval(figure: Interval | None) -> tuple[str, str]:
     return ("", "") if figure is None else (f"{figure.value:.4f}", f"{figure.low:.4f} to {figure.high:.4f}")
 
 
-def learned_table(learned: Learned) -> Table:
+def learned_table(learned: FeatureAnalysis) -> Table:
     """What each epoch that was looked at is worth, on validation and training images."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     form = {"accuracy": ".2%", "loss": ".4f", "ece": ".2%", "brier": ".4f", "knn": ".2%", "purity": ".2%"}
@@ -175,21 +175,21 @@ def _study_figures(line: Result, wide: bool, answers: bool) -> list[str]:
         f"{line.labels:,}",
         spread(line.score),
         spread(line.to_a.interval, "+") if line.to_a else "",
-        line.worth.short if line.worth else "",
+        line.label_multiplier.short if line.label_multiplier else "",
         *("" if each is None else f"{100 * each:.1f}" for each in (line.ece, line.knn) * answers),
         f"{line.seconds_tune:.0f} s",
         f"{line.seconds_train:.0f} s",
     ]
 
 
-def health_table(health: Health) -> Group:
+def health_table(health: CheckResult) -> Group:
     """What a data set holds, images per class and split, and every finding with its first files and its mend."""
     parts: list[RenderableType] = [_header(health)]
     if health.classes:
         parts.append(_classes(health))
-    if health.findings:
+    if health.issues:
         findings = Table.grid(padding=(0, 2))
-        for finding in health.findings:
+        for finding in health.issues:
             findings.add_row(Text(finding.severity, COLOURS[finding.severity]), _finding(finding))
         parts.append(findings)
     if health.status == 0:
@@ -197,7 +197,7 @@ def health_table(health: Health) -> Group:
     return Group(*parts)
 
 
-def _header(health: Health) -> Text:
+def _header(health: CheckResult) -> Text:
     images = ", ".join(f"{number:,} {split}" for split, number in health.images.items())
     lines = [_printable(health.root), f"layout   {health.layout}", f"images   {images}"]
     split = {"given": "as given", "made": "made by headstart", "none": "none"}[health.split]
@@ -211,7 +211,7 @@ def _header(health: Health) -> Text:
     return Text("\n".join(lines))
 
 
-def _classes(health: Health) -> Table:
+def _classes(health: CheckResult) -> Table:
     """Images per class and split; with masks, their share of the pixels too."""
     table = Table()
     table.add_column(f"class ({len(health.classes)})")
@@ -224,20 +224,22 @@ def _classes(health: Health) -> Table:
         table.add_row(Text(_printable(name)), *cells.values())
     if len(health.classes) > CLASSES:
         table.add_row(Text(f"and {len(health.classes) - CLASSES} more classes", "dim"))
-    if any(health.left_out.values()):
-        table.add_row(Text("left out", "dim"), *(Text(f"{share:.2%}", "dim") for share in health.left_out.values()))
+    if any(health.ignored_shares.values()):
+        table.add_row(
+            Text("left out", "dim"), *(Text(f"{share:.2%}", "dim") for share in health.ignored_shares.values())
+        )
     return table
 
 
-def _finding(finding: Finding) -> Text:
+def _finding(finding: Issue) -> Text:
     text = Text(_printable(finding.message))
     for files in finding.sets[:FILES] or [(file,) for file in finding.files[:FILES]]:
         text.append(f"\n{_printable(' = '.join(_first(files)))}", "dim")
     left = len(finding.sets or finding.files) - FILES
     if left > 0:
         text.append(f"\nand {left:,} more", "dim")
-    if finding.do:
-        text.append(f"\n> {_printable(finding.do)}")
+    if finding.fix:
+        text.append(f"\n> {_printable(finding.fix)}")
     return text
 
 

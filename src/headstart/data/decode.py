@@ -52,7 +52,7 @@ class Picture:
     """Width and height in the file, before rotation."""
     rotated: bool
     """Whether EXIF asked for a rotation or a mirroring."""
-    beyond: str = ""
+    unsupported: str = ""
     """What the file holds beyond three bands of eight bits: ``4 bands of 16 bits``."""
 
 
@@ -70,12 +70,14 @@ def read(file: Path, enough_for: int | None = None) -> Picture:
             image.draft(None, (2 * enough_for, 2 * enough_for))
         turn = image.getexif().get(EXIF_ORIENTATION, 1)
         upright = ImageOps.exif_transpose(image) if turn in range(2, 9) else image
-        return Picture(_as_rgb(upright), digest(content), kind, mode, size, turn in range(2, 9), beyond(image, content))
+        return Picture(
+            _as_rgb(upright), digest(content), kind, mode, size, turn in range(2, 9), unsupported_depth(image, content)
+        )
 
-    return opened(file, picture)
+    return with_image(file, picture)
 
 
-def opened(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
+def with_image(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
     """What ``use`` makes of a file's picture and bytes. Raises Unreadable, and nothing else."""
     _quieten()
     try:
@@ -90,7 +92,7 @@ def opened(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        found = beyond(None, content)
+        found = unsupported_depth(None, content)
         raise Unreadable("not an image", f"a TIFF of {found}" if found else f"{len(content)} bytes") from None
     except Image.DecompressionBombError as error:
         raise Unreadable("too large", str(error).partition(", could be")[0]) from None
@@ -121,7 +123,7 @@ def upright_size(file: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def beyond(image: Image.Image | None, content: bytes) -> str:
+def unsupported_depth(image: Image.Image | None, content: bytes) -> str:
     """What a file holds beyond three bands of eight bits, in words; empty for most.
 
     Pillow reads the upper eight of sixteen bits, and the first three of four bands: right for a photograph with
@@ -152,8 +154,8 @@ def _bits_and_bands(tiff: bytes) -> tuple[int, int]:
 
 def require_plain(picture: Picture) -> Picture:
     """The picture, if it is three bands of eight bits; else raises Unreadable."""
-    if picture.beyond:
-        raise Unreadable(f"of {picture.beyond}", "expected three bands of 8 bits")
+    if picture.unsupported:
+        raise Unreadable(f"of {picture.unsupported}", "expected three bands of 8 bits")
     return picture
 
 
@@ -168,7 +170,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def square(image: Image.Image, size: int, resize: Resize) -> NDArray[np.uint8]:
+def resize_to_square(image: Image.Image, size: int, resize: Resize) -> NDArray[np.uint8]:
     """An RGB picture as a uint8 array (3, size, size).
 
     ``squash`` is torchvision's ``Resize((size, size))``; ``crop`` is ``Resize(size)`` and ``CenterCrop(size)``;
@@ -187,7 +189,7 @@ def square(image: Image.Image, size: int, resize: Resize) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(filled).transpose(2, 0, 1))
 
 
-def framed(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
+def pad_to(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
     """An RGB picture as a uint8 array (3, height, width), at the top left, with black beside and below."""
     array = np.zeros((3, height, width), np.uint8)
     array[:, : image.height, : image.width] = np.asarray(image).transpose(2, 0, 1)

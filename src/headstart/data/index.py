@@ -67,7 +67,7 @@ class Index:
         count = Counter(label for label, s in zip(self.labels, self.splits, strict=True) if s == split)
         return {name: count[i] for i, name in enumerate(self.classes)}
 
-    def without(self, dropped: Iterable[int]) -> Index:
+    def drop(self, dropped: Iterable[int]) -> Index:
         """The table less some rows; the classes stay as they are."""
         gone = set(dropped)
         kept = [i for i in range(len(self)) if i not in gone]
@@ -122,7 +122,7 @@ def _grouping(expression: str | None) -> Callable[[str, str], str]:
         pattern = re.compile(expression)
     except re.error as error:
         raise HeadstartError(
-            f"--group (data.group) {expression}: expected a regular expression, found an error: {error}",
+            f"--group (data.group_regex) {expression}: expected a regular expression, found an error: {error}",
             r"quote it, for example --group '^[^_]+'",
         ) from None
 

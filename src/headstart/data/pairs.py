@@ -52,13 +52,13 @@ def pairs_index(root: Path, pairs: Pairs, group: str | None) -> Index:
     layout = f"{', '.join(named)}: {pairs.layout}" if named else pairs.layout
     index = make_index(root, layout, [(path, None, split_of[path], "") for path in pairs.mask_of], group)
     index = replace(index, masks=tuple(pairs.mask_of[path] for path in index.paths))
-    waiting = set(waiting_rows(index))
+    waiting = set(rows_without_masks(index))
     bare = [index.paths[row] for row, mask in enumerate(index.masks) if not mask and row not in waiting]
     problems = [*((NO_MASK, path) for path in bare), *((NO_IMAGE, path) for path in sorted(pairs.alone, key=natural))]
     return replace(index, problems=tuple(problems))
 
 
-def waiting_rows(index: Index) -> list[int]:
+def rows_without_masks(index: Index) -> list[int]:
     """The rows of pairs that are neither trained on nor judged by: of a val or test split that has no mask at all."""
     found: list[int] = []
     for split in ("val", "test"):

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-Made = TypeVar("Made")
-Report = Callable[[int, int], None]
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
 
 
-def over(count: int, make: Callable[[int], Made], report: Report | None = None) -> Iterator[tuple[int, Made]]:
+def map_ordered(
+    count: int, make: Callable[[int], Result], report: Progress | None = None
+) -> Iterator[tuple[int, Result]]:
     """(row, what ``make`` makes of it) for the rows 0 ... count-1, in order, each reported when it is done."""
     threads = ThreadPoolExecutor(os.cpu_count())
     try:

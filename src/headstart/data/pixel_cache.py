@@ -24,15 +24,15 @@ from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
 
-Notes = dict[str, Any]
+CacheMetadata = dict[str, Any]
 """What was noted while a table was filled: ``contents`` and ``unreadable`` (row -> reason), and perhaps more."""
 Table = np.memmap[Any, np.dtype[np.uint8]]
 """A table that is being written: uint8, a row per file."""
-Filling = Callable[[NDArray[np.uint8] | None], Notes]
+Filling = Callable[[NDArray[np.uint8] | None], CacheMetadata]
 """Reads all files, writes them into a table if there is one, and returns notes."""
 
 
-def place_of(files: Sequence[Path], made: str) -> Path:
+def cache_path(files: Sequence[Path], made: str) -> Path:
     """Where the table of ``files`` lies, made as ``made`` says: it hangs on each file's place, size and time."""
     key = blake2b(made.encode(), digest_size=16)
     for file in files:
@@ -46,10 +46,10 @@ def place_of(files: Sequence[Path], made: str) -> Path:
     return cache_folder() / "pixels" / f"{key.hexdigest()}.npy"
 
 
-def read_notes(store: Path, files: Sequence[Path]) -> Notes | None:
+def read_metadata(store: Path, files: Sequence[Path]) -> CacheMetadata | None:
     """What was noted beside a table; None where nothing was, or where it no longer holds."""
     try:
-        notes: Notes = json.loads(store.with_suffix(".json").read_text(encoding="utf-8"))
+        notes: CacheMetadata = json.loads(store.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     # Damaged bytes stay damaged. A file that the system would not hand over (permission, a network disk) may come
@@ -67,7 +67,7 @@ def open_table(store: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     return table if table.shape == shape else None
 
 
-def make_table(store: Path, shape: tuple[int, ...], fill: Filling) -> tuple[Notes, NDArray[np.uint8] | None]:
+def make_table(store: Path, shape: tuple[int, ...], fill: Filling) -> tuple[CacheMetadata, NDArray[np.uint8] | None]:
     """Fill a table at ``store``; where it cannot be made, ``fill`` only looks at the files. Returns notes and table."""
     # Not the process's number: in containers that share a cache, all have the same.
     temporary = store.with_name(f".{store.name}.{uuid.uuid4().hex}.part")
@@ -86,7 +86,7 @@ def make_table(store: Path, shape: tuple[int, ...], fill: Filling) -> tuple[Note
     return notes, open_table(store, shape) if stored else None
 
 
-def _publish(temporary: Path, table: Table, notes: Notes, store: Path) -> bool:
+def _publish(temporary: Path, table: Table, notes: CacheMetadata, store: Path) -> bool:
     """Give notes and table their names, the table last: what has a name is complete. False when the disk refuses."""
     noted = temporary.with_suffix(".json")
     try:

@@ -20,11 +20,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.data.decode import Picture, Resize, Unreadable, framed, read, require_plain, square, upright_size
+from headstart.data.decode import (
+    Picture,
+    Resize,
+    Unreadable,
+    pad_to,
+    read,
+    require_plain,
+    resize_to_square,
+    upright_size,
+)
 from headstart.data.index import Index
 from headstart.data.masks.mask_pixels import MaskTable, decode_masks
-from headstart.data.parallel import Report, over
-from headstart.data.pixel_cache import Notes, make_table, open_table, place_of, read_notes
+from headstart.data.parallel import Progress, map_ordered
+from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
@@ -75,18 +84,18 @@ class Pixels:
         """Images of each class in one split; with masks, images in which it occurs."""
         if self.mask_table is None:
             return self.index.counts(split)
-        occurs = (self.mask_table.census[self.index.positions(split)] > 0).sum(axis=0).tolist()
+        occurs = (self.mask_table.pixel_counts[self.index.positions(split)] > 0).sum(axis=0).tolist()
         return dict(zip(self.index.classes, occurs, strict=False))
 
     def shares(self, split: str) -> dict[str, float]:
         """Share of each class among the pixels of a split that count; 0 of all where none does."""
         classes = self.index.classes
-        pixels = self._masks.census[self.index.positions(split)].sum(axis=0)[: len(classes)]
+        pixels = self._masks.pixel_counts[self.index.positions(split)].sum(axis=0)[: len(classes)]
         return dict(zip(classes, (pixels / max(1, pixels.sum())).tolist(), strict=True))
 
     def ignored(self, split: str) -> float:
         """Share of a split's pixels that count in no figure: of ignored classes, or of none."""
-        pixels = self._masks.census[self.index.positions(split)].sum(axis=0)
+        pixels = self._masks.pixel_counts[self.index.positions(split)].sum(axis=0)
         return float(pixels[len(self.index.classes) :].sum() / max(1, pixels.sum()))
 
     @property
@@ -96,7 +105,7 @@ class Pixels:
         return self.mask_table
 
 
-def decode(index: Index, settings: Data, progress: Report | None = None) -> Pixels:
+def decode(index: Index, settings: Data, progress: Progress | None = None) -> Pixels:
     """Decode every image of ``index``, and its masks if it has some, or find that it has been done.
 
     Raises HeadstartError for unreadable files, unless ``settings.skip_unreadable``.
@@ -104,7 +113,7 @@ def decode(index: Index, settings: Data, progress: Report | None = None) -> Pixe
     if index.masks and settings.resize != "keep":
         raise HeadstartError(
             f"data.resize: expected keep (a mask is never resized), found {settings.resize}",
-            "data.resize=keep, with data.size the side of the training windows",
+            "data.resize=keep, with data.image_size the side of the training windows",
         )
     files = [index.root / path for path in index.paths]
     notes, images, sizes = _decode_images(files, settings, progress)
@@ -134,14 +143,14 @@ def decode(index: Index, settings: Data, progress: Report | None = None) -> Pixe
 
 
 def _decode_images(
-    files: Sequence[Path], settings: Data, progress: Report | None
-) -> tuple[Notes, NDArray[np.uint8] | None, NDArray[np.int64]]:
+    files: Sequence[Path], settings: Data, progress: Progress | None
+) -> tuple[CacheMetadata, NDArray[np.uint8] | None, NDArray[np.int64]]:
     """Notes, table and sizes of all images, made or found."""
     keep = settings.resize == "keep"
-    store = place_of(files, f"{VERSION} {0 if keep else settings.size} {settings.resize}")
-    notes = read_notes(store, files)
+    store = cache_path(files, f"{VERSION} {0 if keep else settings.image_size} {settings.resize}")
+    notes = read_metadata(store, files)
     if not keep:
-        sizes = np.full((len(files), 2), settings.size)
+        sizes = np.full((len(files), 2), settings.image_size)
     else:
         sizes = np.array(notes["sizes"] if notes is not None else _sizes(files), dtype=np.int64).reshape(-1, 2)
         _require_even(files, sizes)
@@ -175,8 +184,8 @@ def _fill(
     settings: Data,
     sizes: NDArray[np.int64],
     table: NDArray[np.uint8] | None,
-    progress: Report | None,
-) -> Notes:
+    progress: Progress | None,
+) -> CacheMetadata:
     def one(row: int) -> tuple[str, str | None]:
         try:
             picture = _read(files[row], settings)
@@ -187,24 +196,24 @@ def _fill(
         return picture.content, None
 
     contents, unreadable = [], {}
-    for row, (content, fault) in over(len(files), one, progress):
+    for row, (content, fault) in map_ordered(len(files), one, progress):
         contents.append(content)
         if fault is not None:
             unreadable[row] = fault
-    notes: Notes = {"contents": contents, "unreadable": unreadable}
+    notes: CacheMetadata = {"contents": contents, "unreadable": unreadable}
     return notes | {"sizes": sizes.tolist()} if settings.resize == "keep" else notes
 
 
 def _read(file: Path, settings: Data) -> Picture:
-    return require_plain(read(file)) if settings.resize == "keep" else read(file, enough_for=settings.size)
+    return require_plain(read(file)) if settings.resize == "keep" else read(file, enough_for=settings.image_size)
 
 
 def _array(picture: Picture, settings: Data, sizes: NDArray[np.int64], row: int) -> NDArray[np.uint8]:
     if settings.resize != "keep":
-        return square(picture.rgb, settings.size, settings.resize)
+        return resize_to_square(picture.rgb, settings.image_size, settings.resize)
     if picture.rgb.size[::-1] != tuple(sizes[row]):  # EXIF data behind the pixels
         raise Unreadable("turned", "save it upright")
-    return framed(picture.rgb, *(int(side) for side in sizes.max(axis=0)))
+    return pad_to(picture.rgb, *(int(side) for side in sizes.max(axis=0)))
 
 
 def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[int], allowed: bool) -> Index:
@@ -218,7 +227,7 @@ def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[
             f"{index.root / path}: expected {expected}, found a file that is {reason}{more}",
             f"headstart check {index.root}, or leave such files out: data.skip_unreadable=true",
         )
-    readable = index.without(rows)
+    readable = index.drop(rows)
     for split in ("train", "val"):
         if index.positions(split) and not readable.positions(split):
             raise HeadstartError(
@@ -270,7 +279,7 @@ def stream(
 
     def one(position: int) -> NDArray[np.uint8] | str:
         try:
-            return square(read(files[position], enough_for=size).rgb, size, resize)
+            return resize_to_square(read(files[position], enough_for=size).rgb, size, resize)
         except Unreadable as error:
             return str(error)
 

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.decode import Unreadable, opened, upright_size
+from headstart.data.decode import Unreadable, upright_size, with_image
 from headstart.data.index import UNLABELLED, Index
 from headstart.data.masks.codec import require_mask
-from headstart.data.pairs import waiting_rows, with_classes
+from headstart.data.pairs import rows_without_masks, with_classes
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
 if TYPE_CHECKING:  # `check` needs no torch
     from headstart.data.pixels import Pixels
 
-STRANGE = 0.5
+MAX_UNKNOWN_SHARE = 0.5
 """Masks with a larger share of pixels in no colour of their palette are masks of something else."""
 
 
@@ -64,7 +64,7 @@ def with_masks(index: Index, data: Data, root: str) -> Index:
             f" check {root}",
         )
     require_no_problems(index, root)
-    index = with_classes(index.without(waiting_rows(index)), data.ignore)
+    index = with_classes(index.drop(rows_without_masks(index)), data.ignore_classes)
     if index.palette and not index.palette.names:
         _require_readable(index, root)
     if len(index.classes) < 2:
@@ -95,11 +95,11 @@ def _require_sizes(index: Index, data: Data, root: str) -> None:
         return
     smallest = min(trained, key=lambda row: min(sizes[row]))
     height, width = sizes[smallest]
-    if min(height, width) < data.size:
+    if min(height, width) < data.image_size:
         raise HeadstartError(
-            f"{both[smallest]}: expected an image of {data.size} x {data.size} pixels at least (data.size, the training"
+            f"{both[smallest]}: expected an image of {data.image_size} x {data.image_size} pixels at least (data.image_size, the training"
             f" window), found {width} x {height}",
-            f"data.size={max(8, min(height, width) // 32 * 32)}",
+            f"data.image_size={max(8, min(height, width) // 32 * 32)}",
         )
 
 
@@ -109,9 +109,9 @@ def require_different_masks(pixels: Pixels) -> None:
     rows = index.positions("train")
     if table is None or not rows:
         return
-    census = table.census[rows].sum(axis=0)
+    census = table.pixel_counts[rows].sum(axis=0)
     do = f"headstart check {index.root}"
-    if table.outside[rows].sum() > STRANGE * census.sum():
+    if table.outside[rows].sum() > MAX_UNKNOWN_SHARE * census.sum():
         share = table.outside[rows].sum() / census.sum()
         raise HeadstartError(
             f"{index.root}: expected masks in the colours or numbers of their classes ({', '.join(index.classes)}),"
@@ -127,11 +127,11 @@ def require_different_masks(pixels: Pixels) -> None:
         )
 
 
-def never_trained(pixels: Pixels, rows: NDArray[np.int64]) -> list[str]:
+def classes_missing_from_train(pixels: Pixels, rows: NDArray[np.int64]) -> list[str]:
     """The classes that validation masks hold and those of ``rows``, which are trained on, do not."""
     if pixels.mask_table is None:
         return []
-    census = pixels.mask_table.census
+    census = pixels.mask_table.pixel_counts
     judged, trained = census[pixels.index.positions("val")].sum(axis=0), census[rows].sum(axis=0)
     classes = zip(pixels.index.classes, judged, trained, strict=False)  # less those that are ignored
     return [name for name, there, learnt in classes if there and not learnt]
@@ -141,7 +141,7 @@ def _require_readable(index: Index, root: str) -> None:
     """Raise HeadstartError for the first mask that cannot be read."""
     for mask in index.masks:
         try:
-            opened(index.root / mask, _read)
+            with_image(index.root / mask, _read)
         except Unreadable as error:
             raise HeadstartError(
                 f"{index.root / mask}: expected a mask, found a file that is {error}", f"headstart check {root}"

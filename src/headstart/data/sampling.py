@@ -17,7 +17,7 @@ def seed_of(*parts: int | str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def training_order(seed: int, epoch: int, count: int, length: int | None = None) -> Rows:
+def epoch_permutation(seed: int, epoch: int, count: int, length: int | None = None) -> Rows:
     """The positions 0 ... count-1 in the order of one epoch, int64 (count,).
 
     With a ``length`` beyond ``count``, int64 (length,): all of them again and again, each time in another order.
@@ -35,12 +35,12 @@ def steps_in_epoch(count: int, batch: int) -> int:
     return count // batch + (count % batch > 1)
 
 
-def training_step(order: Rows, step: int, batch: int) -> Rows:
+def step_rows(order: Rows, step: int, batch: int) -> Rows:
     """The positions of one step, over all ranks together."""
     return order[step * batch : (step + 1) * batch]
 
 
-def share(rows: Rows, rank: int, world: int) -> Rows:
+def shard(rows: Rows, rank: int, world: int) -> Rows:
     """One rank's part of ``rows``: each row goes to exactly one rank, none is padded (203 over 2 is 102 and 101)."""
     return rows[rank::world]
 

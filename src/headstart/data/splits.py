@@ -22,7 +22,7 @@ from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
 
-def hold_out(index: Index, fraction: float) -> Index:
+def make_val_split(index: Index, fraction: float) -> Index:
     """``index`` with about ``fraction`` of the training images of every class made validation images.
 
     The choice hangs on the names alone: the same for the same files in any order, and nearly the same when
@@ -48,7 +48,7 @@ def hold_out(index: Index, fraction: float) -> Index:
     return replace(index, splits=tuple(splits), split_made=True)
 
 
-def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
+def label_subset(index: Index, fraction: float, seed: int) -> list[int]:
     """The training rows of a label fraction, the same share of every class, in order; of images without a class
     (those with masks) a share of all, and at least one.
 
@@ -64,9 +64,9 @@ def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
         if not count:
             smallest = max(0.5 / len(each) for each in rows.values())
             raise HeadstartError(
-                f"data.labels {fraction:g}: expected an image of every class, found none of {index.classes[label]}"
+                f"data.label_fraction {fraction:g}: expected an image of every class, found none of {index.classes[label]}"
                 f" ({len(some)} training images); the smallest fraction is {math.ceil(smallest * 1e4) / 1e4:g}",
-                f"data.labels={math.ceil(smallest * 1e4) / 1e4:g}",
+                f"data.label_fraction={math.ceil(smallest * 1e4) / 1e4:g}",
             )
         drawn = sorted(
             some, key=lambda i: blake2b(f"{seed} {index.paths[i]}".encode("utf-8", "surrogateescape")).digest()
@@ -75,13 +75,13 @@ def labelled_part(index: Index, fraction: float, seed: int) -> list[int]:
     return sorted(kept)
 
 
-def judged_on_training(index: Index, fraction: float) -> Index:
+def holdout_from_train(index: Index, fraction: float) -> Index:
     """``index`` with a part of the training images in the place of its validation images, which are set aside.
 
     For choices that must have no part of what they are judged by, such as a learning rate.
     """
     aside = replace(index, splits=tuple("aside" if split != "train" else split for split in index.splits))
-    return hold_out(aside, fraction)
+    return make_val_split(aside, fraction)
 
 
 def training_index(root: str, data: Data, target: Literal["label", "mask", "none"] = "label") -> Index:
@@ -89,7 +89,7 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
 
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
-    index = scan(root, data.group)
+    index = scan(root, data.group_regex)
     index = with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
     if target == "label":
         require_labels(index, root)
@@ -97,7 +97,7 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     if not index.positions("val"):
         if target == "label":
             require_two_each(index, root)
-        index = hold_out(index, data.val_fraction)
+        index = make_val_split(index, data.val_fraction)
     if target == "label":
         require_trained_classes(index, root)
     if len(index.positions("train")) < 2:
@@ -108,11 +108,11 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     if not index.positions("val"):
         raise HeadstartError(
             f"{index.root}: expected images for validation, found that groups leave none",
-            "change --group or data.group",
+            "change --group or data.group_regex",
         )
     return index
 
 
-def offered(root: str, data: Data) -> Literal["label", "mask"]:
+def detect_target(root: str, data: Data) -> Literal["label", "mask"]:
     """What the images of a folder are judged by."""
-    return "mask" if scan(root, data.group).masks else "label"
+    return "mask" if scan(root, data.group_regex).masks else "label"

@@ -15,17 +15,17 @@ from torch import Tensor
 from headstart.data.index import Index
 from headstart.data.layouts import scan
 from headstart.data.masks.palette_files import palette_file
-from headstart.data.pairs import waiting_rows, with_classes
+from headstart.data.pairs import rows_without_masks, with_classes
 from headstart.data.pixels import decode
 from headstart.data.requirements import require_no_problems
 from headstart.data.sampling import batches
-from headstart.data.splits import hold_out
-from headstart.errors import HeadstartError, nearest
-from headstart.inference.predict import Counting, Model, judged_rows
-from headstart.palette import NOTHING, Palette
+from headstart.data.splits import make_val_split
+from headstart.errors import HeadstartError, did_you_mean
+from headstart.inference.predict import Model, Progress, select_eval_rows
+from headstart.palette import IGNORE_INDEX, Palette
 from headstart.runs.folder import RunFolder
 from headstart.tasks import Batch
-from headstart.transforms.augment import plain_view
+from headstart.transforms.augment import eval_transform
 from headstart.transforms.batch import Images, images_at
 
 
@@ -39,12 +39,12 @@ class MaskEvaluation:
     """Relative to the folder."""
     confusion: NDArray[np.int64]
     """(N, K, K): pixels of each image by class and predicted class, ignored ones left out."""
-    left_out: int = 0
+    excluded: int = 0
     """Images that the run was trained on."""
 
 
 def evaluate_masks(
-    model: Model, run: RunFolder, data: str, split: str | None = None, progress: Counting | None = None
+    model: Model, run: RunFolder, data: str, split: str | None = None, progress: Progress | None = None
 ) -> MaskEvaluation:
     """Look at the pairs of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
 
@@ -53,11 +53,11 @@ def evaluate_masks(
     index = _pairs(model, run, data)
     place_of = torch.from_numpy(_places(run, index, data))
     own_split = "val" in index.splits
-    split_index = index if own_split else hold_out(index, model.recipe.data.val_fraction)
+    split_index = index if own_split else make_val_split(index, model.recipe.data.val_fraction)
     pixels = decode(split_index, model.recipe.data, progress)
-    chosen, rows, left_out = judged_rows(run, pixels, split, own_split, data)
+    chosen, rows, left_out = select_eval_rows(run, pixels, split, own_split, data)
     matrices, done = [], 0
-    for some in batches(rows, model.recipe.val.batch):
+    for some in batches(rows, model.recipe.val.batch_size):
         images = images_at(pixels, some, model.recipe.data, masks=True, device=model.device)
         matrices.append(_confusion(model, images, place_of))
         done += len(some)
@@ -69,14 +69,14 @@ def evaluate_masks(
 
 def _pairs(model: Model, run: RunFolder, data: str) -> Index:
     """The images of ``data`` that have a mask, with their classes: those that a file there names, or the run's."""
-    index = scan(data, model.recipe.data.group)
+    index = scan(data, model.recipe.data.group_regex)
     if not index.masks:
         raise HeadstartError(
             f"{data}: expected images with masks, found {index.layout}",
             f"headstart predict {run.path} {data} --out masks",
         )
     require_no_problems(index, data)
-    index = index.without(waiting_rows(index))
+    index = index.drop(rows_without_masks(index))
     palette = run.palette
     if palette is not None and palette_file(index.root, [index.root / mask for mask in index.masks]) is None:
         return replace(index, palette=palette, classes=palette.classes)
@@ -88,7 +88,7 @@ def _places(run: RunFolder, index: Index, data: str) -> NDArray[np.uint8]:
     ours, theirs = run.palette, index.palette
     assert ours is not None
     assert theirs is not None
-    table = np.full(256, NOTHING, np.uint8)
+    table = np.full(256, IGNORE_INDEX, np.uint8)
     for position, name in enumerate(theirs.classes):
         if name not in ours.names:
             raise _unknown(name, ours, run, data)
@@ -100,7 +100,7 @@ def _places(run: RunFolder, index: Index, data: str) -> NDArray[np.uint8]:
 def _unknown(name: str, palette: Palette, run: RunFolder, data: str) -> HeadstartError:
     return HeadstartError(
         f"{data}: class {name}: expected the classes of {run.path}, found one it has not learnt;"
-        f" nearest: {nearest(name, palette.names)}",
+        f" nearest: {did_you_mean(name, palette.names)}",
         f"headstart check {data}",
     )
 
@@ -111,6 +111,6 @@ def _confusion(model: Model, images: Images, place_of: Tensor) -> NDArray[np.int
     masks = place_of.to(model.device)[images.masks.long()]
     unknown = torch.full((len(masks),), -1, device=model.device)
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.mixed):
-        seen = model.task.see(Batch(plain_view(images.pixels, model.recipe.views), unknown, masks=masks))
+        seen = model.task.infer(Batch(eval_transform(images.pixels, model.recipe.augment), unknown, masks=masks))
     assert seen.confusion is not None
     return seen.confusion.cpu().numpy()

@@ -18,13 +18,13 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from headstart.data.decode import Unreadable
 from headstart.errors import HeadstartError
-from headstart.palette import Colour
+from headstart.palette import Color
 
 if TYPE_CHECKING:
     from rasterio import DatasetReader
 
 SUFFIXES = frozenset([".tif", ".tiff"])
-PLACED = (33550, 33922, 34264, 34735)
+GEO_TAGS = (33550, 33922, 34264, 34735)
 """Tags that say where on the earth a TIFF lies: pixel scale, tie points, transformation, keys (GeoTIFF 1.1, 2.6)."""
 BIG_TIFF = 43
 
@@ -54,7 +54,7 @@ class GeoTiff:
         return rgb
 
 
-def is_placed(file: Path) -> bool:
+def is_georeferenced(file: Path) -> bool:
     """Whether a file is a TIFF that says where on the earth it lies; found without rasterio."""
     if file.suffix.lower() not in SUFFIXES:
         return False
@@ -67,7 +67,7 @@ def is_placed(file: Path) -> bool:
             tags.load(source)
     except Exception:  # no TIFF, or damaged: whoever reads it will say so
         return False
-    return any(tag in tags for tag in PLACED)
+    return any(tag in tags for tag in GEO_TAGS)
 
 
 def require_rasterio(file: Path) -> None:
@@ -117,7 +117,7 @@ def _rgb_of(source: DatasetReader) -> tuple[list[int], NDArray[np.uint8] | None]
 
 
 @contextmanager
-def geotiff_like(image: GeoTiff, file: Path, colours: Mapping[int, Colour] | None = None) -> Iterator[Write]:
+def geotiff_like(image: GeoTiff, file: Path, colours: Mapping[int, Color] | None = None) -> Iterator[Write]:
     """A new file that lies where ``image`` lies, under its name once all is written: of numbers, with the colours that
     they are shown in, or without ``colours`` in red, green and blue.
 

@@ -15,8 +15,8 @@ from PIL import Image
 from headstart.data.masks.codec import mask_bytes
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
-from headstart.inference.geotiff import GeoTiff, geotiff_like, is_placed
-from headstart.inference.raster import Scene
+from headstart.inference.geotiff import GeoTiff, geotiff_like, is_georeferenced
+from headstart.inference.raster import RasterImage
 from headstart.palette import Palette
 
 LONGEST_JPEG = 65_500
@@ -42,7 +42,7 @@ def mask_names(files: Sequence[Path], out: Path) -> list[Path]:
                 f"--out {out}-predicted",
             )
         stem = re.sub(r"[_-]sat$", "", file.stem, flags=re.IGNORECASE)
-        name = f"{stem}_mask.tif" if is_placed(file) else f"{stem}_mask.png"
+        name = f"{stem}_mask.tif" if is_georeferenced(file) else f"{stem}_mask.png"
         other = taken.setdefault(stem.casefold(), file)
         if other is not file:
             by_folder = f"one folder at a time: headstart predict RUN {other.parent} --out {out}"
@@ -54,7 +54,7 @@ def mask_names(files: Sequence[Path], out: Path) -> list[Path]:
     return names
 
 
-def write_mask(scene: Scene, mask: Bands, palette: Palette, name: Path, overlay: bool = False) -> None:
+def write_mask(scene: RasterImage, mask: Bands, palette: Palette, name: Path, overlay: bool = False) -> None:
     """Write the mask of an image under ``name``, and with ``overlay`` the image under its mask at half opacity.
 
     A GeoTIFF's mask is one of numbers with the palette as its colour table, written as it comes; any other is as the
@@ -74,9 +74,11 @@ def write_mask(scene: Scene, mask: Bands, palette: Palette, name: Path, overlay:
         write_atomically(_overlay_of(name, ".jpg" if jpeg else ".png"), picture.getbuffer())
 
 
-def _write_geotiff(scene: Scene, image: GeoTiff, mask: Bands, palette: Palette, name: Path, overlay: bool) -> None:
+def _write_geotiff(
+    scene: RasterImage, image: GeoTiff, mask: Bands, palette: Palette, name: Path, overlay: bool
+) -> None:
     values = palette.values if palette.kind == "number" else range(len(palette.names))
-    table, colours = np.array(values, np.uint8), dict(zip(values, palette.colours, strict=True))
+    table, colours = np.array(values, np.uint8), dict(zip(values, palette.colors, strict=True))
     over = geotiff_like(image, _overlay_of(name, ".tif")) if overlay else nullcontext()
     with geotiff_like(image, name, colours) as write, over as write_over:
         for top, rows in mask:
@@ -89,7 +91,7 @@ def _overlay_of(name: Path, suffix: str) -> Path:
     return name.with_name(name.stem.removesuffix("_mask") + "_overlay" + suffix)
 
 
-def _over(scene: Scene, top: int, mask: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+def _over(scene: RasterImage, top: int, mask: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
     """Some rows of an image under its painted mask at half opacity."""
-    both = scene.rgb(top, top + len(mask)).astype(np.uint16) + palette.paint(mask)
+    both = scene.rgb(top, top + len(mask)).astype(np.uint16) + palette.colorize(mask)
     return ((both + 1) // 2).astype(np.uint8)

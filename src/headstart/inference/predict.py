@@ -17,17 +17,17 @@ from headstart.data.index import UNLABELLED, Index, images_below, natural
 from headstart.data.layouts import scan
 from headstart.data.pixels import Pixels, decode, stream
 from headstart.data.sampling import Rows, batches
-from headstart.data.splits import hold_out
-from headstart.errors import HeadstartError, nearest
+from headstart.data.splits import make_val_split
+from headstart.errors import HeadstartError, did_you_mean
 from headstart.files import Row
 from headstart.models.run_weights import read_weights
 from headstart.palette import Palette
 from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import RunFolder, classifier_command, read_trained_on
 from headstart.tasks import Task, task_named
-from headstart.transforms.augment import plain_view
+from headstart.transforms.augment import eval_transform
 
-Counting = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
 
@@ -50,7 +50,7 @@ class Model:
     @torch.inference_mode()
     def probabilities(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """uint8 (B, 3, S, S), S = ``recipe.data.size`` -> float32 (B, C); of masks (B, 3, H, W) -> (B, K, H, W)."""
-        images = plain_view(pixels.to(self.device), self.recipe.views)
+        images = eval_transform(pixels.to(self.device), self.recipe.augment)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed):
             answer: NDArray[np.float32] = self.task.predict(images).cpu().numpy()
         return answer
@@ -96,7 +96,7 @@ class Evaluation:
     """(N,): positions in the run's classes."""
     probabilities: NDArray[np.float32]
     """(N, C)"""
-    left_out: int = 0
+    excluded: int = 0
     """Images that the run was trained on."""
 
 
@@ -115,18 +115,18 @@ def load(run: RunFolder, unfinished: bool = False) -> Model:
     run.require_finished(unfinished)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = task_named(recipe.task).build(recipe, classes)
-    task.set_weights(read_weights(run))
+    task.load_weights(read_weights(run))
     task.eval().to(device).to(memory_format=torch.channels_last)
     return Model(task, recipe, classes, device, run.palette)
 
 
-def predict(model: Model, files: Sequence[Path], progress: Counting | None = None) -> Predictions:
+def predict(model: Model, files: Sequence[Path], progress: Progress | None = None) -> Predictions:
     """Look at ``files``; those that cannot be read are named and left out."""
     settings = model.recipe.data
     found: list[int] = []
     answers = [np.empty((0, len(model.classes)), np.float32)]
     unreadable: list[tuple[Path, str]] = []
-    for positions, pixels, faults in stream(files, settings.size, settings.resize, model.recipe.val.batch):
+    for positions, pixels, faults in stream(files, settings.image_size, settings.resize, model.recipe.val.batch_size):
         if positions:
             answers.append(model.probabilities(pixels))
         found += positions
@@ -156,7 +156,9 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return files
 
 
-def fill_in(table: Path, model: Model, folder: Path, progress: Counting | None = None) -> tuple[list[Row], Predictions]:
+def predict_table(
+    table: Path, model: Model, folder: Path, progress: Progress | None = None
+) -> tuple[list[Row], Predictions]:
     """The rows of a CSV with a ``filename`` column, ``label`` filled in (empty where the file cannot be read,
     or none is named).
 
@@ -176,7 +178,7 @@ def fill_in(table: Path, model: Model, folder: Path, progress: Counting | None =
 
 
 def evaluate(
-    model: Model, run: RunFolder, data: str, split: str | None = None, progress: Counting | None = None
+    model: Model, run: RunFolder, data: str, split: str | None = None, progress: Progress | None = None
 ) -> Evaluation:
     """Look at the labelled images of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
 
@@ -184,7 +186,7 @@ def evaluate(
     made when these are the images it made it of. A folder with no split that the run has not seen is taken whole. In
     other images than the run's own, those that it was trained on are known by their bytes, and left out.
     """
-    index = scan(data, model.recipe.data.group)
+    index = scan(data, model.recipe.data.group_regex)
     if UNLABELLED in index.labels:
         raise HeadstartError(
             f"{data}: expected labelled images, found {index.layout}", f"headstart predict {run.path} {data}"
@@ -193,23 +195,25 @@ def evaluate(
     if unknown:
         raise HeadstartError(
             f"{data}: class {unknown[0]}: expected the classes of {run.path}, found one it has not learnt;"
-            f" nearest: {nearest(unknown[0], model.classes)}",
+            f" nearest: {did_you_mean(unknown[0], model.classes)}",
             f"headstart check {data}",
         )
     own_split = "val" in index.splits
     pixels = decode(
-        index if own_split else hold_out(index, model.recipe.data.val_fraction), model.recipe.data, progress
+        index if own_split else make_val_split(index, model.recipe.data.val_fraction), model.recipe.data, progress
     )
     index = pixels.index
-    chosen, rows, left_out = judged_rows(run, pixels, split, own_split, data)
-    answers = [model.probabilities(pixels.batch(some)) for some in batches(rows, model.recipe.val.batch)]
+    chosen, rows, left_out = select_eval_rows(run, pixels, split, own_split, data)
+    answers = [model.probabilities(pixels.batch(some)) for some in batches(rows, model.recipe.val.batch_size)]
     number = [model.classes.index(name) for name in index.classes]
     labels = np.array([number[index.labels[row]] for row in rows], dtype=np.int64)
     paths = tuple(index.paths[row] for row in rows)
     return Evaluation(chosen, paths, labels, np.concatenate(answers), left_out)
 
 
-def judged_rows(run: RunFolder, pixels: Pixels, split: str | None, own_split: bool, data: str) -> tuple[str, Rows, int]:
+def select_eval_rows(
+    run: RunFolder, pixels: Pixels, split: str | None, own_split: bool, data: str
+) -> tuple[str, Rows, int]:
     """What `evaluate` looks at: the split, its rows, and how many of them are left out.
 
     ``own_split``: whether the data came with a validation split. Raises HeadstartError where nothing is left.

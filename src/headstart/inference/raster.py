@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.data.decode import Unreadable, read, upright_size
-from headstart.inference.geotiff import GeoTiff, is_placed, open_geotiff, require_rasterio
+from headstart.inference.geotiff import GeoTiff, is_georeferenced, open_geotiff, require_rasterio
 
 
 @dataclass(frozen=True)
-class Scene:
+class RasterImage:
     """An image that is open: a GeoTIFF, or the pixels of any other file."""
 
     source: GeoTiff | NDArray[np.uint8]
@@ -40,22 +40,22 @@ class Scene:
 
 
 @contextmanager
-def open_scene(file: Path) -> Iterator[Scene]:
+def open_scene(file: Path) -> Iterator[RasterImage]:
     """An image file. A GeoTIFF stays on the disk; any other is decoded, three bytes a pixel.
 
     Raises Unreadable for a file that gives no picture, and HeadstartError where rasterio is needed and missing.
     """
-    if is_placed(file):
+    if is_georeferenced(file):
         require_rasterio(file)
         with open_geotiff(file) as image:
-            yield Scene(image)
+            yield RasterImage(image)
     else:
-        yield Scene(np.array(read(file).rgb))
+        yield RasterImage(np.array(read(file).rgb))
 
 
 def size_of(file: Path) -> tuple[int, int]:
     """Height and width of an image, from the file's first bytes; (0, 0) where it has none."""
-    if not is_placed(file):
+    if not is_georeferenced(file):
         return upright_size(file)
     require_rasterio(file)
     try:

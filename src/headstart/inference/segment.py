@@ -18,8 +18,8 @@ from headstart.data.pairs import find_pairs
 from headstart.errors import HeadstartError
 from headstart.inference.mask_writer import Bands, mask_names, write_mask
 from headstart.inference.predict import Model, find_images
-from headstart.inference.raster import Scene, open_scene, size_of
-from headstart.inference.tiling import Ask, blended, count, flipped
+from headstart.inference.raster import RasterImage, open_scene, size_of
+from headstart.inference.tiling import PredictFn, count, flip_tta, predict_tiled
 from headstart.palette import Palette
 
 SIDE, OVERLAP = 512, 128
@@ -45,7 +45,7 @@ class MaskPredictions:
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """What became of some files."""
 
     masks: tuple[Path, ...]
@@ -54,7 +54,7 @@ class Written:
     """(file, reason)."""
 
 
-def find_scenes(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_rasters(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """The image files that folders, patterns and names mean, less the masks beside them in a folder.
 
     Raises HeadstartError for a place where there is none.
@@ -77,7 +77,7 @@ def predict_masks(
     """
     found: list[tuple[Path, NDArray[np.uint8]]] = []
 
-    def keep(number: int, _: Scene, mask: Bands) -> None:
+    def keep(number: int, _: RasterImage, mask: Bands) -> None:
         found.append((files[number], np.concatenate([rows for _, rows in mask])))
 
     unreadable = _look(model, files, flip, progress, keep)
@@ -93,7 +93,7 @@ def write_masks(
     overlay: bool = False,
     flip: bool = False,
     progress: Counting | None = None,
-) -> Written:
+) -> WriteResult:
     """Write the mask of each file into the folder ``out``, and with ``overlay`` the image under its mask.
 
     Raises HeadstartError, before anything is written, where two masks would have one name (`mask_names`).
@@ -101,12 +101,12 @@ def write_masks(
     names, palette = mask_names(files, out), _palette(model)
     written: list[Path] = []
 
-    def write(number: int, scene: Scene, mask: Bands) -> None:
+    def write(number: int, scene: RasterImage, mask: Bands) -> None:
         write_mask(scene, mask, palette, names[number], overlay)
         written.append(names[number])
 
     unreadable = _look(model, files, flip, progress, write)
-    return Written(tuple(written), unreadable)
+    return WriteResult(tuple(written), unreadable)
 
 
 def _palette(model: Model) -> Palette:
@@ -115,7 +115,7 @@ def _palette(model: Model) -> Palette:
     return model.palette
 
 
-def asking(model: Model, flip: bool = False) -> Ask:
+def make_predict_fn(model: Model, flip: bool = False) -> PredictFn:
     """What ``model`` says of images; with ``flip`` averaged over those flips that its training images had.
 
     Raises HeadstartError where they had none.
@@ -124,13 +124,13 @@ def asking(model: Model, flip: bool = False) -> Ask:
     def ask(images: Tensor) -> Tensor:
         return torch.from_numpy(model.probabilities(images))
 
-    views = model.recipe.views
-    if flip and not (views.flip or views.vertical_flip):
+    views = model.recipe.augment
+    if flip and not (views.hflip or views.vflip):
         raise HeadstartError(
-            "--flip: expected a run that was trained on mirrored images, found views.flip=0 and views.vertical_flip=0",
+            "--flip: expected a run that was trained on mirrored images, found augment.hflip=0 and augment.vflip=0",
             "the same without --flip",
         )
-    return flipped(ask, bool(views.flip), bool(views.vertical_flip)) if flip else ask
+    return flip_tta(ask, bool(views.hflip), bool(views.vflip)) if flip else ask
 
 
 def _look(
@@ -138,13 +138,13 @@ def _look(
     files: Sequence[Path],
     flip: bool,
     progress: Counting | None,
-    use: Callable[[int, Scene, Bands], object],
+    use: Callable[[int, RasterImage, Bands], object],
 ) -> tuple[tuple[Path, str], ...]:
     """Give ``use`` each file's number, image and mask, one after the other; returns (file, reason) of those unreadable.
 
     The mask comes as it is asked for, a band at a time.
     """
-    ask, at_once = asking(model, flip), 1 if model.device.type == "cpu" else ON_GPU
+    ask, at_once = make_predict_fn(model, flip), 1 if model.device.type == "cpu" else ON_GPU
     ends = list(accumulate(count(*size_of(file), SIDE, OVERLAP) if progress else 0 for file in files))
     unreadable, done = [], 0
 
@@ -157,7 +157,7 @@ def _look(
     for number, file in enumerate(files):
         try:
             with open_scene(file) as scene:
-                bands = blended(scene.pixels, ask, scene.height, scene.width, SIDE, OVERLAP, at_once, told)
+                bands = predict_tiled(scene.pixels, ask, scene.height, scene.width, SIDE, OVERLAP, at_once, told)
                 use(number, scene, ((top, said.argmax(dim=0).to(torch.uint8).numpy()) for top, said in bands))
         except Unreadable as error:
             unreadable.append((file, str(error)))

@@ -17,11 +17,11 @@ GRID = 32
 
 Read = Callable[[int, int], Tensor]
 """``read(top, bottom)`` gives these rows of an image: uint8 (3, bottom - top, W)."""
-Ask = Callable[[Tensor], Tensor]
+PredictFn = Callable[[Tensor], Tensor]
 """What a network says of images: uint8 (B, 3, h, w) -> probabilities, float32 (B, K, h, w) on the CPU."""
 
 
-def begins(length: int, side: int, overlap: int) -> list[int]:
+def tile_starts(length: int, side: int, overlap: int) -> list[int]:
     """Where tiles of ``side`` pixels begin along ``length`` pixels: evenly, neighbours sharing ``overlap`` or more.
 
     All but the last are ``side`` long; it ends with the image, less than `GRID` pixels shorter.
@@ -33,10 +33,10 @@ def begins(length: int, side: int, overlap: int) -> list[int]:
 
 def count(height: int, width: int, side: int, overlap: int) -> int:
     """How many tiles an image is looked at in."""
-    return len(begins(height, side, overlap)) * len(begins(width, side, overlap))
+    return len(tile_starts(height, side, overlap)) * len(tile_starts(width, side, overlap))
 
 
-def weights(length: int, overlap: int) -> Tensor:
+def blend_window(length: int, overlap: int) -> Tensor:
     """How much each pixel along a tile counts, float32 (length,): a squared sine over ``overlap`` pixels at both ends.
 
     Two tiles that overlap so much add up to one, and neither ends in a step.
@@ -45,9 +45,9 @@ def weights(length: int, overlap: int) -> Tensor:
     return ramp * ramp.flip(0)
 
 
-def blended(
+def predict_tiled(
     read: Read,
-    ask: Ask,
+    ask: PredictFn,
     height: int,
     width: int,
     side: int = 512,
@@ -60,7 +60,7 @@ def blended(
     An image that fits into one tile is looked at as a whole. ``done`` is told how many tiles were looked at.
     Held in memory: the answers for ``side`` rows, and what the network needs for ``at_once`` tiles.
     """
-    rows, columns = begins(height, side, overlap), begins(width, side, overlap)
+    rows, columns = tile_starts(height, side, overlap), tile_starts(width, side, overlap)
     if len(rows) == len(columns) == 1:
         yield 0, ask(read(0, height).unsqueeze(0))[0]
         done(1)
@@ -83,13 +83,13 @@ def _totals(starts: list[int], length: int, side: int, overlap: int) -> Tensor:
     total = torch.zeros(length)
     for start in starts:
         end = min(start + side, length)
-        total[start:end] += weights(end - start, overlap)
+        total[start:end] += blend_window(end - start, overlap)
     return total
 
 
 def _band(
     band: Tensor,
-    ask: Ask,
+    ask: PredictFn,
     columns: list[int],
     side: int,
     overlap: int,
@@ -98,7 +98,7 @@ def _band(
 ) -> Tensor:
     """The weighted sum of the answers to one row of tiles: float32 (K, rows, W)."""
     height, width = band.shape[-2:]
-    down = weights(height, overlap).unsqueeze(1)
+    down = blend_window(height, overlap).unsqueeze(1)
     answers: Tensor | None = None
     full = [left for left in columns if left + side <= width]
     groups = [full[first : first + at_once] for first in range(0, len(full), at_once)]
@@ -107,7 +107,7 @@ def _band(
             continue
         said = ask(torch.stack([band[:, :, left : left + side] for left in group]))
         answers = torch.zeros(said.shape[1], height, width) if answers is None else answers
-        across = weights(said.shape[-1], overlap)
+        across = blend_window(said.shape[-1], overlap)
         for left, each in zip(group, said, strict=True):
             answers[:, :, left : left + side] += each * (down * across)
         done(len(group))
@@ -115,7 +115,7 @@ def _band(
     return answers
 
 
-def flipped(ask: Ask, horizontal: bool, vertical: bool) -> Ask:
+def flip_tta(ask: PredictFn, horizontal: bool, vertical: bool) -> PredictFn:
     """``ask``, averaged over an image and its mirror images: left to right, top to bottom, and both."""
     across = [[], [-1]] if horizontal else [[]]
     ways: list[list[int]] = [*across, *([-2, *dims] for dims in across if vertical)]

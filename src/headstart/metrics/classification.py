@@ -26,7 +26,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class ClassMeasures:
+class ClassMetrics:
     """One class."""
 
     name: str
@@ -38,7 +38,7 @@ class ClassMeasures:
 
 
 @dataclass(frozen=True)
-class Measures:
+class ClassificationMetrics:
     """All measures of N images."""
 
     images: int
@@ -55,7 +55,7 @@ class Measures:
     """Mean squared distance between the probabilities and the truth, 0 to 2 (Brier 1950)."""
     ece: Interval
     """Expected calibration error (Guo et al. 2017, equation 3), 15 bins."""
-    per_class: tuple[ClassMeasures, ...]
+    per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Row: the class it is; column: the class it was taken for."""
 
@@ -63,9 +63,9 @@ class Measures:
         return asdict(self)
 
 
-def measure(
+def classification_metrics(
     labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0
-) -> Measures:
+) -> ClassificationMetrics:
     """All measures of ``probabilities``, float (N, C), given the true ``labels``, int (N,)."""
     true, p = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
     if p.shape != (len(true), len(classes)) or not len(true):
@@ -79,7 +79,7 @@ def measure(
         intervals[name] = Interval(float(value[0]), float(low), float(high))
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (true, p.argmax(axis=1)), 1)
-    return Measures(
+    return ClassificationMetrics(
         images=len(true),
         accuracy=intervals["accuracy"],
         top5=intervals.get("top5"),
@@ -93,7 +93,7 @@ def measure(
     )
 
 
-def mean_interval(each: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
+def bootstrap_mean(each: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
     """The mean of one figure per image, (N,), N > 0, with its interval over images."""
     values = np.asarray(each, dtype=np.float64)
     means = np.concatenate([counts @ values / len(values) for counts in resampled(len(values), resamples, seed)])
@@ -166,10 +166,10 @@ def _figures(parts: dict[str, Floats], counts: Floats) -> dict[str, Floats]:
     }
 
 
-def _per_class(confusion: NDArray[np.int64], classes: Sequence[str]) -> Iterator[ClassMeasures]:
+def _per_class(confusion: NDArray[np.int64], classes: Sequence[str]) -> Iterator[ClassMetrics]:
     for i, name in enumerate(classes):
         hits, support, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
-        yield ClassMeasures(
+        yield ClassMetrics(
             name=name,
             precision=hits / max(predicted, 1),
             recall=hits / max(support, 1),

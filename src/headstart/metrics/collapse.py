@@ -31,46 +31,46 @@ Kind = Literal["healthy", "collapsed", "trivial", "unclear"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Diagnosis:
     """What the last validated epoch says of a training without labels."""
 
     kind: Kind
     sentence: str
     """What was found, with its numbers."""
-    do: str
+    fix: str
     """What to change; empty where nothing is wrong."""
 
 
-def verdict(rows: Sequence[Row]) -> Verdict | None:
+def diagnose(rows: Sequence[Row]) -> Diagnosis | None:
     """Of `metrics.csv`; None where its rows have no spread: before the first epoch ends, and of tasks with labels."""
-    row = next((row for row in reversed(rows) if row["split"] == "val" and "spread" in row), None)
+    row = next((row for row in reversed(rows) if row["split"] == "val" and "feature_std" in row), None)
     if row is None:
         return None
-    loss, spread, likeness = row["loss"], row["spread"], row["likeness"]
+    loss, spread, likeness = row["loss"], row["feature_std"], row["view_similarity"]
     at = f"epoch {row['epoch'] + 1}, loss {loss:.4f}"
     if spread < COLLAPSED and loss < AGREED:
-        return Verdict(
+        return Diagnosis(
             "collapsed",
             f"Collapsed: the network gives nearly the same output for every image (spread {spread:.3f}, healthy is"
             f" near 1; {at}).",
-            "Lower optimizer.lr, raise train.batch, or raise byol.decay (0.99 or more).",
+            "Lower optimizer.lr, raise train.batch_size, or raise byol.ema_decay (0.99 or more).",
         )
     if likeness > TRIVIAL:
-        return Verdict(
+        return Diagnosis(
             "trivial",
             f"Trivial: the two views of an image are nearly equal (likeness {likeness:.3f} of 1; {at}), so there is"
             " nothing to learn from them, and the loss falls to nothing.",
-            "Strengthen the views, crops first: views.crop=0.2 views.jitter=0.8 views.brightness=0.4"
-            " views.contrast=0.4 views.grayscale=0.2.",
+            "Strengthen the views, crops first: augment.crop=0.2 augment.jitter=0.8 augment.brightness=0.4"
+            " augment.contrast=0.4 augment.grayscale=0.2.",
         )
     if spread < COLLAPSED:
-        return Verdict(
+        return Diagnosis(
             "unclear",
             f"Too early to tell: outputs lie close together (spread {spread:.3f}) and do not agree yet ({at}).",
             "If it stays so, lower optimizer.lr.",
         )
     known = f", and neighbours are of the right class in {row['knn']:.1%} of the cases" if "knn" in row else ""
-    return Verdict(
+    return Diagnosis(
         "healthy",
         f"Healthy: images lie apart (spread {spread:.2f}) and the views of one differ (likeness {likeness:.2f};"
         f" {at}){known}.",

@@ -55,11 +55,11 @@ def tsne(epochs: Sequence[Floats], perplexity: float = PERPLEXITY, random_state:
         begin = reduced[:, :2] if not maps else maps[-1]
         steps = NEXT if maps else FIRST
         embedded = _embed(affinities, begin, steps, random_state)
-        maps.append(turned(embedded, maps[-1]) if maps else embedded)
+        maps.append(procrustes_align(embedded, maps[-1]) if maps else embedded)
     return maps
 
 
-def turned(points: Floats, onto: Floats) -> Floats:
+def procrustes_align(points: Floats, onto: Floats) -> Floats:
     """``points`` (N, 2), centred, rotated or mirrored so as to lie as near to ``onto`` as can be (Procrustes)."""
     centred, target = points - points.mean(axis=0), onto - onto.mean(axis=0)
     rotation, _ = orthogonal_procrustes(centred, target)

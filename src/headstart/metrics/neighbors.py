@@ -18,7 +18,7 @@ SILHOUETTE_SAMPLE = 2000
 """Images beyond which silhouettes are taken of a sample: their cost grows with the square."""
 
 
-def neighbours(features: Floats, among: Floats | None = None, count: int = NEIGHBOURS) -> NDArray[np.int64]:
+def nearest_neighbors(features: Floats, among: Floats | None = None, count: int = NEIGHBOURS) -> NDArray[np.int64]:
     """The nearest rows of ``among`` (M, F) by cosine similarity, nearest first: int (N, min(count, M)).
 
     Without ``among``, of ``features`` (N, F) themselves, none being its own neighbour.
@@ -30,7 +30,7 @@ def neighbours(features: Floats, among: Floats | None = None, count: int = NEIGH
     return np.asarray(found, dtype=np.int64)
 
 
-def knn_right(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
+def knn_correct(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
     """Whether the commonest class among each image's neighbours (N, K) is its own, (N,); of equals, the nearer."""
     votes = bank_labels[near]
     classes = int(max(bank_labels.max(), labels.max())) + 1

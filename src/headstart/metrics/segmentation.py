@@ -18,7 +18,7 @@ from headstart.metrics.classification import Floats, Interval, resampled
 
 
 @dataclass(frozen=True)
-class MaskClass:
+class MaskClassMetrics:
     """One class of the masks."""
 
     name: str
@@ -33,7 +33,7 @@ class MaskClass:
 
 
 @dataclass(frozen=True)
-class MaskMeasures:
+class SegmentationMetrics:
     """All measures of the masks of N images."""
 
     images: int
@@ -42,7 +42,7 @@ class MaskMeasures:
     accuracy: Interval
     """Share of the pixels whose class is right."""
     mean_dice: float
-    per_class: tuple[MaskClass, ...]
+    per_class: tuple[MaskClassMetrics, ...]
     undefined: tuple[str, ...]
     """The classes that are neither in the truth nor predicted."""
     confusion: tuple[tuple[int, ...], ...]
@@ -75,7 +75,9 @@ def pixel_accuracy(confusion: ArrayLike) -> Floats:
     return _divided(right.sum(axis=-1), true.sum(axis=-1))
 
 
-def measure_masks(confusions: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0) -> MaskMeasures:
+def segmentation_metrics(
+    confusions: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0
+) -> SegmentationMetrics:
     """All measures of N images' matrices, int (N, K, K), N > 0; the intervals are over images (bootstrap)."""
     each = np.asarray(confusions, dtype=np.int64)
     count, k = len(each), len(classes)
@@ -86,7 +88,7 @@ def measure_masks(confusions: ArrayLike, classes: Sequence[str], resamples: int 
     drawn_iou = iou(drawn)
     ious, dices = iou(whole), dice(whole)
     per_class = tuple(
-        MaskClass(
+        MaskClassMetrics(
             name=name,
             iou=None if np.isnan(ious[i]) else _interval(ious[i], drawn_iou[:, i]),
             dice=None if np.isnan(dices[i]) else float(dices[i]),
@@ -95,7 +97,7 @@ def measure_masks(confusions: ArrayLike, classes: Sequence[str], resamples: int 
         )
         for i, name in enumerate(classes)
     )
-    return MaskMeasures(
+    return SegmentationMetrics(
         images=count,
         miou=_interval(_mean(ious), _of_the_same(drawn_iou, ~np.isnan(ious))),
         accuracy=_interval(pixel_accuracy(whole), pixel_accuracy(drawn)),

@@ -8,7 +8,7 @@ from typing import Any
 import timm
 from torch import nn
 
-from headstart.errors import HeadstartError, nearest
+from headstart.errors import HeadstartError, did_you_mean
 
 
 def build(name: str, output_stride: int | None = None) -> nn.Module:
@@ -21,7 +21,7 @@ def build(name: str, output_stride: int | None = None) -> nn.Module:
     if not timm.is_model(architecture):
         raise HeadstartError(
             f"backbone.name {name}: expected a model that timm knows, found none;"
-            f" nearest: {nearest(architecture, timm.list_models())}",
+            f" nearest: {did_you_mean(architecture, timm.list_models())}",
             "python -c \"import timm; print(*timm.list_models('*resnet*'))\"",
         )
     settings = _any_size(architecture)
@@ -32,7 +32,7 @@ def build(name: str, output_stride: int | None = None) -> nn.Module:
                 return dilated
         network: nn.Module = timm.create_model(name, num_classes=0, **settings)
     except RuntimeError as error:  # an unknown tag after the dot
-        tags = nearest(name, timm.list_pretrained(f"{architecture}.*"))
+        tags = did_you_mean(name, timm.list_pretrained(f"{architecture}.*"))
         raise HeadstartError(
             f"backbone.name {name}: {error}; nearest: {tags}", f"backbone.name={architecture}"
         ) from None
@@ -57,7 +57,7 @@ def freeze(backbone: nn.Module) -> None:
     backbone.eval()
 
 
-def usual_side(name: str) -> int:
+def default_image_size(name: str) -> int:
     """Side of the square images that timm's weights of this name expect, in pixels."""
     settings = timm.get_pretrained_cfg(name, allow_unregistered=True) or timm.models.PretrainedCfg()
     return int(settings.input_size[-1])
@@ -66,7 +66,9 @@ def usual_side(name: str) -> int:
 def tried_side(name: str) -> int:
     """Side of square images, in pixels, that a network takes for certain, small where it takes any size."""
     settings = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    return usual_side(name) if settings is None or settings.fixed_input_size else min(96, usual_side(name))
+    return (
+        default_image_size(name) if settings is None or settings.fixed_input_size else min(96, default_image_size(name))
+    )
 
 
 def image_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

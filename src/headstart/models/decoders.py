@@ -62,7 +62,7 @@ class DeepLabV3(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, classes, 1),
         )
-        self.aux_classifier = FCNHead(channels[0], classes) if settings.auxiliary else None
+        self.aux_classifier = FCNHead(channels[0], classes) if settings.aux_weight else None
 
     def forward(self, maps: Maps, extent: Extent) -> Tensor:
         return _brought_to(self.classifier(maps[-1]), extent, self.stride)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from headstart.recipes.recipe import Loss
 
-IGNORED = -100
+TARGET_IGNORE_INDEX = -100
 """What torch's own losses leave out."""
 
 
@@ -33,26 +33,31 @@ class PixelLoss(nn.Module):
         """float (B, K, H, W), uint8 (B, H, W) of which K and more are ignored -> a scalar; 0 where nothing counts."""
         logits, target = logits.float(), targets(masks, logits.shape[1])
         loss = self._focal(logits, target) if self.settings.name == "focal" else self._cross_entropy(logits, target)
-        if self.settings.dice:
-            loss = loss + self.settings.dice * dice_loss(logits, target)
+        if self.settings.dice_weight:
+            loss = loss + self.settings.dice_weight * dice_loss(logits, target)
         return loss
 
     def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         weights = None if self.settings.class_weights == "equal" else self.class_weights
         total = F.cross_entropy(
-            logits, target, weights, ignore_index=IGNORED, reduction="sum", label_smoothing=self.label_smoothing
+            logits,
+            target,
+            weights,
+            ignore_index=TARGET_IGNORE_INDEX,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
         )
         return total / self._weight_of(target)
 
     def _focal(self, logits: Tensor, target: Tensor) -> Tensor:
         """Lin et al. 2017 (arXiv 1708.02002), equation 5, over the pixels that count: -w (1 - p)^gamma log p."""
-        losses = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="none")
+        losses = F.cross_entropy(logits, target, ignore_index=TARGET_IGNORE_INDEX, reduction="none")
         losses = losses * (1 - torch.exp(-losses)) ** self.settings.focal_gamma
         return (losses * self.class_weights[target.clamp_min(0)]).sum() / self._weight_of(target)
 
     def _weight_of(self, target: Tensor) -> Tensor:
         """The sum of the weights of all pixels that count: what torch divides by; 1 where none does."""
-        counted = target != IGNORED
+        counted = target != TARGET_IGNORE_INDEX
         if self.settings.class_weights == "equal":
             return counted.sum().clamp_min(1)
         return (self.class_weights[target.clamp_min(0)] * counted).sum().clamp_min(torch.finfo(torch.float32).tiny)
@@ -60,7 +65,7 @@ class PixelLoss(nn.Module):
 
 def targets(masks: Tensor, classes: int) -> Tensor:
     """uint8 (B, H, W) -> int64, with `IGNORED` for the values of ``classes`` and more."""
-    return masks.long().masked_fill_(masks >= classes, IGNORED)
+    return masks.long().masked_fill_(masks >= classes, TARGET_IGNORE_INDEX)
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -71,7 +76,7 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     nothing, whatever is predicted: it says nothing of the network, and is left out.
     """
     classes = logits.shape[1]
-    counted = (target != IGNORED).unsqueeze(1)
+    counted = (target != TARGET_IGNORE_INDEX).unsqueeze(1)
     true = F.one_hot(target.clamp_min(0), classes).movedim(-1, 1) * counted
     p = logits.softmax(dim=1) * counted
     over = (0, *range(2, p.ndim))

@@ -84,7 +84,7 @@ def _places(strides: list[int], settings: Decoder) -> tuple[int, ...]:
     if settings.name == "deeplabv3plus":
         fine = [place for place, stride in enumerate(strides) if stride <= 4]
         return fine[-1] if fine else last // 3, last
-    return (last - 1, last) if settings.name == "deeplabv3" and settings.auxiliary else (last,)
+    return (last - 1, last) if settings.name == "deeplabv3" and settings.aux_weight else (last,)
 
 
 def _use_only(backbone: nn.Module, taps: Taps, side: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from timm.models import load_state_dict_from_hf
 from torch import Tensor, nn
 
 from headstart.environment import cache_folder
-from headstart.errors import HeadstartError, nearest
+from headstart.errors import HeadstartError, did_you_mean
 from headstart.recipes.recipe import Backbone
 
 Tensors = dict[str, Tensor]
@@ -139,7 +139,7 @@ def _from_path(path: Path) -> tuple[Tensors, Provenance]:
             raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", do)
     if not path.is_file():
         raise HeadstartError(
-            f"backbone.weights {path}: {expected}, found none of them; nearest: {nearest(str(path), CHOICES)}",
+            f"backbone.weights {path}: {expected}, found none of them; nearest: {did_you_mean(str(path), CHOICES)}",
             "headstart recipe show quick",
         )
     tensors = _read(path)

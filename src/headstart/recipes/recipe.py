@@ -17,16 +17,17 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from headstart.errors import HeadstartError, nearest
+from headstart.errors import HeadstartError, did_you_mean
 from headstart.recipes.schema import (
+    Analysis,
+    Augment,
     Backbone,
     Byol,
+    Checkpoint,
     Data,
     Decoder,
     Expect,
     Head,
-    Insight,
-    Keep,
     Loss,
     Optimizer,
     Part,
@@ -34,12 +35,31 @@ from headstart.recipes.schema import (
     Schedule,
     Train,
     Validation,
-    Views,
 )
 
 __all__ = [
-    "Backbone", "Byol", "Data", "Decoder", "Expect", "Head", "Insight", "Keep", "Loss", "Optimizer", "Part", "Probe",
-    "Recipe", "Schedule", "Train", "Validation", "Views", "build", "load", "override", "read_overrides", "shipped",
+    "Analysis",
+    "Augment",
+    "Backbone",
+    "Byol",
+    "Checkpoint",
+    "Data",
+    "Decoder",
+    "Expect",
+    "Head",
+    "Loss",
+    "Optimizer",
+    "Part",
+    "Probe",
+    "Recipe",
+    "Schedule",
+    "Train",
+    "Validation",
+    "build",
+    "load",
+    "override",
+    "read_overrides",
+    "shipped",
     "source",
 ]  # fmt: skip
 
@@ -54,8 +74,8 @@ class Recipe(Part):
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random follows from this number."""
     data: Data = Data()
-    views: Views = Views()
-    second_views: Views | None = None
+    augment: Augment = Augment()
+    second_augment: Augment | None = None
     """For tasks that compare two views of an image: the second one, when it is made by other rules than the first."""
     backbone: Backbone = Backbone()
     probe: Probe = Probe()
@@ -67,38 +87,42 @@ class Recipe(Part):
     val: Validation = Validation()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
-    keep: Keep = Keep()
-    insight: Insight = Insight()
+    checkpoint: Checkpoint = Checkpoint()
+    analysis: Analysis = Analysis()
     expect: Expect | None = None
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Recipe:
-        if any(side > self.data.size for side in self.views.sizes):
-            raise ValueError(f"views.sizes: expected none above data.size ({self.data.size}), found {self.views.sizes}")
-        if self.second_views is not None and self.second_views.sizes:
-            raise ValueError(f"second_views.sizes: expected none (views.sizes holds), found {self.second_views.sizes}")
-        least = min(self.views.sizes, default=self.data.size)
-        for name, views in (("views", self.views), ("second_views", self.second_views)):
-            if views is not None and views.blur and views.blur_kernel // 2 >= least:
-                raise ValueError(f"{name}.blur_kernel: expected less than {2 * least}, found {views.blur_kernel}")
-        if any(epoch > self.train.epochs for epoch in self.insight.epochs):
-            raise ValueError(f"insight.epochs: expected 1 to {self.train.epochs}, found {self.insight.epochs}")
-        if self.probe.method == "logistic" and (self.backbone.train or self.head.hidden or self.train.epochs > 1):
+        if any(side > self.data.image_size for side in self.augment.sizes):
+            raise ValueError(
+                f"augment.sizes: expected none above data.image_size ({self.data.image_size}), found {self.augment.sizes}"
+            )
+        if self.second_augment is not None and self.second_augment.sizes:
+            raise ValueError(
+                f"second_augment.sizes: expected none (augment.sizes holds), found {self.second_augment.sizes}"
+            )
+        least = min(self.augment.sizes, default=self.data.image_size)
+        for name, augment in (("augment", self.augment), ("second_augment", self.second_augment)):
+            if augment is not None and augment.blur and augment.blur_kernel // 2 >= least:
+                raise ValueError(f"{name}.blur_kernel: expected less than {2 * least}, found {augment.blur_kernel}")
+        if any(epoch > self.train.epochs for epoch in self.analysis.epochs):
+            raise ValueError(f"analysis.epochs: expected 1 to {self.train.epochs}, found {self.analysis.epochs}")
+        if self.probe.method == "logistic" and (not self.backbone.freeze or self.head.hidden or self.train.epochs > 1):
             raise ValueError(
                 "probe.method logistic: expected a frozen backbone, no hidden layer and one epoch"
-                f" (backbone.train=false head.hidden=[] train.epochs=1), found backbone.train={self.backbone.train}"
+                f" (backbone.freeze=true head.hidden=[] train.epochs=1), found backbone.freeze={self.backbone.freeze}"
                 f" head.hidden={list(self.head.hidden)} train.epochs={self.train.epochs}"
             )
         return self
 
-    def looked_at(self) -> tuple[int, ...]:
+    def analysis_epochs(self) -> tuple[int, ...]:
         """The epochs (from 0) after which features are stored, in order."""
         last = self.train.epochs
-        return tuple(sorted({epoch - 1 for epoch in self.insight.epochs or (1, math.ceil(last / 2), last)}))
+        return tuple(sorted({epoch - 1 for epoch in self.analysis.epochs or (1, math.ceil(last / 2), last)}))
 
-    def side(self, epoch: int) -> int:
+    def train_size(self, epoch: int) -> int:
         """Side of the training images in one epoch (from 0), in pixels; in the last epoch it is the last size."""
-        sizes = self.views.sizes or (self.data.size,)
+        sizes = self.augment.sizes or (self.data.image_size,)
         return sizes[math.ceil((epoch + 1) * len(sizes) / self.train.epochs) - 1]
 
     def to_toml(self) -> str:
@@ -120,7 +144,7 @@ def source(name_or_file: str) -> str:
     if not path.is_file():
         raise HeadstartError(
             f"recipe {name_or_file}: expected a shipped recipe or a .toml file, found neither;"
-            f" nearest: {nearest(name_or_file, shipped())}",
+            f" nearest: {did_you_mean(name_or_file, shipped())}",
             "headstart recipe ls",
         )
     try:
@@ -192,7 +216,7 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     show = "headstart recipe show quick"
     if error["type"] == "extra_forbidden":
         known = _fields_of(path[:-1])
-        return HeadstartError(f"{where}: unknown field {field}; nearest: {nearest(path[-1], known)}", show)
+        return HeadstartError(f"{where}: unknown field {field}; nearest: {did_you_mean(path[-1], known)}", show)
     message = error["msg"].removeprefix("Value error, ")
     if not field:
         return HeadstartError(f"{where}: {message}", show)
@@ -207,10 +231,10 @@ def _expected(kind: str, field: str, message: str) -> str:
     """What pydantic asked for, in the words of the recipe rather than of Python."""
     if kind == "model_type":
         return f"a table of fields ({', '.join(_fields_of(field.split('.')))})"
-    if field in ("views.mean", "views.std"):
+    if field in ("augment.mean", "augment.std"):
         return "three numbers"
     if kind == "tuple_type":
-        return "a list of names" if field in ("data.ignore", "insight.masks") else "a list of numbers"
+        return "a list of names" if field in ("data.ignore_classes", "analysis.masks") else "a list of numbers"
     return message.replace("Input should be ", "").replace("Field required", "a value")
 
 
@@ -219,6 +243,6 @@ def _fields_of(path: Iterable[str]) -> list[str]:
     part: type[BaseModel] = Recipe
     for name in path:
         annotation = part.model_fields[name].annotation
-        annotation = next(iter(getattr(annotation, "__args__", ())), annotation)  # of `Views | None`, Views
+        annotation = next(iter(getattr(annotation, "__args__", ())), annotation)  # of `Augment | None`, Augment
         part = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Expect
     return list(part.model_fields)

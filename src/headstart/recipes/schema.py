@@ -24,37 +24,37 @@ class Part(BaseModel):
 class Data(Part):
     """How image files become a table of square pictures."""
 
-    size: Side = 224
+    image_size: Side = 224
     """Side of the square pictures, in pixels. They are decoded once, at this size."""
     resize: Literal["squash", "crop", "pad", "keep"] = "squash"
     """Reach the square by squashing, by cropping the centre, or by padding with black. `keep`: images keep their size,
     training sees random windows of `size`, and validation the whole of each; for tasks that answer with masks."""
-    ignore: Annotated[tuple[str, ...], Strict(False)] = ()
+    ignore_classes: Annotated[tuple[str, ...], Strict(False)] = ()
     """Classes of a mask whose pixels count neither in training nor in any figure, by name or by index."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the images held out when the data has no validation split of its own."""
-    group: str | None = None
+    group_regex: str | None = None
     """Regular expression whose first group (or whole match) in the path names an image's source."""
     skip_unreadable: bool = False
     """Leave out files that cannot be decoded, instead of stopping at them."""
-    labels: Annotated[float, Field(gt=0, le=1)] = 1.0
+    label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training images whose labels are used, of every class alike (a label fraction)."""
-    judge_on: Literal["validation", "training"] = "validation"
+    validate_on: Literal["val", "train"] = "val"
     """Validate on the validation images, or on a part held out of the training images, to choose settings by."""
-    apart_from: str | None = None
+    exclude_overlap_with: str | None = None
     """A data folder whose held-out images, and near duplicates of them, are left out of the training images."""
 
 
-class Views(Part):
+class Augment(Part):
     """The random changes made to a training image each time it is seen; validation sees none of them."""
 
     mean: Rgb = (0.485, 0.456, 0.406)
     """Subtracted from red, green and blue, on the scale 0 to 1."""
     std: Deviations = (0.229, 0.224, 0.225)
     """What red, green and blue are then divided by."""
-    flip: Share = 0.5
+    hflip: Share = 0.5
     """Probability of a horizontal flip."""
-    vertical_flip: Share = 0.0
+    vflip: Share = 0.0
     """Probability of a vertical flip."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Rotation drawn from plus or minus this many degrees; corners are filled with black."""
@@ -85,10 +85,10 @@ class Views(Part):
     solarize: Share = 0.0
     """Probability that values in the upper half of the scale are inverted."""
     sizes: Annotated[tuple[Side, ...], Strict(False)] = ()
-    """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.size."""
+    """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.image_size."""
 
     @model_validator(mode="after")
-    def _ranges_are_possible(self) -> Views:
+    def _ranges_are_possible(self) -> Augment:
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
         if self.blur_sigma[0] > self.blur_sigma[1]:
@@ -105,16 +105,16 @@ class Backbone(Part):
     """Any name that `timm.list_models()` knows."""
     weights: str = "none"
     """`none`, `imagenet`, `imagenet-lite`, a run folder, or a weights file (safetensors, or a plain state dict)."""
-    train: bool = True
-    """Train the backbone with the head (fine-tune), or keep it as it is (probe)."""
+    freeze: bool = False
+    """Keep the backbone as it is and train the head alone (probe), or train both (fine-tune)."""
 
 
 class Probe(Part):
-    """How a head is trained on a frozen backbone (backbone.train=false)."""
+    """How a head is trained on a frozen backbone (backbone.freeze=true)."""
 
-    method: Literal["steps", "logistic"] = "steps"
+    method: Literal["sgd", "logistic"] = "sgd"
     """The recipe's own steps and optimizer, or multinomial logistic regression, solved."""
-    once: bool = True
+    cache_features: bool = True
     """Run the backbone once over the images, and train on what it saw; else anew in every step."""
     views: Annotated[int, Field(ge=0)] = 0
     """With `once`: so many random views of each training image, taken in turn; 0: the image as it is."""
@@ -140,13 +140,13 @@ class Decoder(Part):
     """Width of the decoder's own maps."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Dropout within the decoder (of FCN-32s: after either of its two wide layers)."""
-    auxiliary: Annotated[float, Field(ge=0)] = 0.0
+    aux_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the auxiliary classifier's loss (`deeplabv3` only); 0: no auxiliary classifier."""
 
     @model_validator(mode="after")
     def _auxiliary_is_of_deeplabv3(self) -> Decoder:
-        if self.auxiliary and self.name != "deeplabv3":
-            raise ValueError(f"decoder.auxiliary: expected 0 with decoder.name {self.name}, found {self.auxiliary}")
+        if self.aux_weight and self.name != "deeplabv3":
+            raise ValueError(f"decoder.aux_weight: expected 0 with decoder.name {self.name}, found {self.aux_weight}")
         return self
 
 
@@ -159,18 +159,18 @@ class Loss(Part):
     """How much less."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Every pixel alike, or each class by the inverse square root of its share of the training pixels."""
-    dice: Annotated[float, Field(ge=0)] = 0.0
+    dice_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the soft Dice loss (Milletari et al. 2016), added to the other."""
 
 
 class Byol(Part):
     """What Grill et al. 2020 put on the backbone, and how their target network follows it."""
 
-    projection: Annotated[int, Field(gt=0)] = 256
+    projection_dim: Annotated[int, Field(gt=0)] = 256
     """Width of what the projector and the predictor put out."""
-    hidden: Annotated[int, Field(gt=0)] = 4096
+    hidden_dim: Annotated[int, Field(gt=0)] = 4096
     """Width of the one hidden layer of either."""
-    decay: Share = 0.99
+    ema_decay: Share = 0.99
     """Share of itself that the target network keeps in a step (the paper's tau); the rest is the online network's."""
     decay_schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` takes the decay to 1 at the end of the training, as the paper does."""
@@ -181,9 +181,9 @@ class Train(Part):
 
     epochs: Annotated[int, Field(gt=0)] = 10
     """Passes over the training images."""
-    batch: Annotated[int, Field(gt=1)] = 32
+    batch_size: Annotated[int, Field(gt=1)] = 32
     """Images per step, over all processes together."""
-    same_steps: bool = True
+    fixed_steps: bool = True
     """With a label fraction, an epoch has as many steps as with all labels; else it is one pass over fewer images."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes (Szegedy et al. 2016)."""
@@ -194,7 +194,7 @@ class Train(Part):
 class Validation(Part):
     """How the validation images are run."""
 
-    batch: Annotated[int, Field(gt=0)] = 32
+    batch_size: Annotated[int, Field(gt=0)] = 32
     """Images per validation or prediction step."""
 
 
@@ -222,25 +222,25 @@ class Schedule(Part):
     """How often the factor changes."""
 
 
-class Keep(Part):
+class Checkpoint(Part):
     """What is kept, and when."""
 
-    metric: Literal["val_loss", "val_accuracy", "val_miou", "last"] = "val_loss"
+    monitor: Literal["val_loss", "val_accuracy", "val_miou", "last"] = "val_loss"
     """`weights/best` are those with the lowest loss, highest accuracy or highest mean IoU (of masks) on the validation
     images, or the last ones."""
-    minutes: Positive = 10.0
+    every_minutes: Positive = 10.0
     """A checkpoint to resume from is saved after each epoch (of a head on stored features every five seconds), and
     within an epoch after this long."""
 
 
-class Insight(Part):
+class Analysis(Part):
     """At which epochs what the network sees is stored, so that it can be looked at over time."""
 
     epochs: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False)] = ()
     """Counted from 1; empty: the first, the middle and the last."""
-    sample: Annotated[int, Field(ge=0)] = 1000
+    train_samples: Annotated[int, Field(ge=0)] = 1000
     """So many training images are looked at beside all validation images."""
-    pictures: bool = True
+    save_images: bool = True
     """Keep small copies of the images that are looked at, for the report."""
     masks: Annotated[tuple[str, ...], Strict(False)] = ()
     """Validation images whose predicted masks are kept at these epochs, by name (`0013`); empty: the first few."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.analysis.feature_analysis import Learned
+from headstart.analysis.feature_analysis import FeatureAnalysis
 from headstart.files import Row
 from headstart.report.mask_plots import hexadecimal
 from headstart.report.plots import GREY
-from headstart.runs.confusion import read_mask_answers
+from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 
 DRAWN = 3500
@@ -30,12 +30,12 @@ UNKNOWN = "no label"
 """What images of no class are called."""
 
 
-def map_facts(run: RunFolder, learned: Learned, rows: Sequence[Row]) -> dict[str, Any]:
+def map_facts(run: RunFolder, learned: FeatureAnalysis, rows: Sequence[Row]) -> dict[str, Any]:
     """What the page's script draws, as plain values; ``rows`` are those of the run's maps, at least one.
 
     Of a run that answers with masks, a validation image is of the class of most of its pixels.
     """
-    images, palette, answers = run.looked_at, run.palette, read_mask_answers(run)
+    images, palette, answers = run.looked_at, run.palette, read_mask_confusions(run)
     classes = run.classes if palette is None else list(palette.names)
     if answers is not None:
         for image, pixels in zip(images, answers.confusion.sum(axis=2), strict=False):  # they are the first
@@ -58,7 +58,7 @@ def map_facts(run: RunFolder, learned: Learned, rows: Sequence[Row]) -> dict[str
     of_epoch = {each.epoch: each for each in learned.epochs}
     return {
         "classes": classes,
-        "colours": colours(len(classes)) if palette is None else [*map(hexadecimal, palette.colours), GREY],
+        "colours": colours(len(classes)) if palette is None else [*map(hexadecimal, palette.colors), GREY],
         "outlined": palette is not None,
         "labels": [number[images[row]["label"]] for row in drawn],
         "splits": [images[row]["split"] for row in drawn],

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from headstart.errors import HeadstartError
 from headstart.metrics.segmentation import mean_iou
-from headstart.palette import NOTHING, Palette
+from headstart.palette import IGNORE_INDEX, Palette
 from headstart.runs.folder import RunFolder, mask_names
 
 SIDES = (384, 300, 224, 160, 112, 80)
@@ -201,8 +201,8 @@ def _photograph(file: Path, size: tuple[int, int]) -> str:
 def _painted(mask: Mask, palette: Palette, size: tuple[int, int]) -> str:
     """A mask in its classes' colours."""
     numbers = np.arange(len(palette.names) + 1, dtype=np.uint8)
-    numbers[-1] = NOTHING
-    colours = [(*map(int, colour), 255) for colour in palette.paint(numbers[None])[0]]
+    numbers[-1] = IGNORE_INDEX
+    colours = [(*map(int, colour), 255) for colour in palette.colorize(numbers[None])[0]]
     return _url(_indexed(np.minimum(mask, len(palette.names)), colours, size), "PNG", bits=_bits(len(colours)))
 
 

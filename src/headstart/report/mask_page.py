@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from headstart.analysis.feature_analysis import Learned
+from headstart.analysis.feature_analysis import FeatureAnalysis
 from headstart.analysis.findings import of_features
 from headstart.analysis.mask_findings import Shares, mask_findings
 from headstart.files import Row
-from headstart.metrics.segmentation import MaskMeasures, measure_masks
+from headstart.metrics.segmentation import SegmentationMetrics, segmentation_metrics
 from headstart.palette import Palette
 from headstart.report.mask_images import Followed, mask_pictures
 from headstart.report.mask_plots import hexadecimal, iou_over_epochs, pixel_confusion
 from headstart.report.plots import as_script
-from headstart.runs.confusion import SPECK, MaskAnswers, confused, image_ious, read_mask_answers, worst_and_best
+from headstart.runs.confusion import SPECK, MaskConfusions, confused, image_ious, read_mask_confusions, worst_and_best
 from headstart.runs.folder import RunFolder, best_epoch
 
 PAIRS = 10
@@ -26,16 +26,16 @@ PAIRS = 10
 
 
 def mask_context(
-    run: RunFolder, palette: Palette, rows: Sequence[Row], learned: Learned | None, room: int, resamples: int
+    run: RunFolder, palette: Palette, rows: Sequence[Row], learned: FeatureAnalysis | None, room: int, resamples: int
 ) -> dict[str, Any]:
     """What the templates take of a run of masks; its pictures together have at most ``room`` characters."""
     recipe, data = run.recipe, run.data
-    answers = read_mask_answers(run)
-    measures = measure_masks(answers.confusion, palette.classes, resamples) if answers is not None else None
-    best = best_epoch(rows, recipe.keep.metric)
+    answers = read_mask_confusions(run)
+    measures = segmentation_metrics(answers.confusion, palette.classes, resamples) if answers is not None else None
+    best = best_epoch(rows, recipe.checkpoint.monitor)
     kept = None if best is None else best + 1
     shares, ignored = data.get("shares", {}), data.get("ignored", {}).get("val")
-    said = mask_findings(rows, recipe.keep.metric, answers, shares, ignored)
+    said = mask_findings(rows, recipe.checkpoint.monitor, answers, shares, ignored)
     masks: dict[str, Any] = {
         "kept": kept,
         "legend": [_chip(palette, number) for number in range(len(palette.names))],
@@ -60,7 +60,7 @@ def mask_context(
 
 
 def _pictured(
-    run: RunFolder, palette: Palette, answers: MaskAnswers | None, kept: int | None, room: int
+    run: RunFolder, palette: Palette, answers: MaskConfusions | None, kept: int | None, room: int
 ) -> dict[str, Any]:
     """Images over the epochs, and the worst and best of the kept one."""
     names = [row["filename"] for row in run.looked_at if row["split"] == "val"]
@@ -75,7 +75,7 @@ def _pictured(
 
 
 def _figures(
-    rows: Sequence[Row], palette: Palette, epochs: int, kept: int | None, answers: MaskAnswers | None
+    rows: Sequence[Row], palette: Palette, epochs: int, kept: int | None, answers: MaskConfusions | None
 ) -> dict[str, Markup]:
     drawn = {}
     if any(row["split"] == "val" for row in rows):
@@ -87,16 +87,16 @@ def _figures(
 
 def _chip(palette: Palette, number: int) -> dict[str, Any]:
     ignored = number >= len(palette.classes)
-    return {"name": palette.names[number], "colour": hexadecimal(palette.colours[number]), "ignored": ignored}
+    return {"name": palette.names[number], "colour": hexadecimal(palette.colors[number]), "ignored": ignored}
 
 
-def _classes(answers: MaskAnswers, measures: MaskMeasures, shares: Shares) -> Iterator[dict[str, Any]]:
+def _classes(answers: MaskConfusions, measures: SegmentationMetrics, shares: Shares) -> Iterator[dict[str, Any]]:
     """A line of the table of classes each."""
     for number, each in enumerate(measures.per_class):
         right = int(answers.whole[number, number])
         yield {
             "name": each.name,
-            "colour": hexadecimal(answers.palette.colours[number]),
+            "colour": hexadecimal(answers.palette.colors[number]),
             "iou": each.iou,
             "precision": right / each.predicted if each.predicted else None,
             "recall": right / each.pixels if each.pixels else None,
@@ -107,11 +107,11 @@ def _classes(answers: MaskAnswers, measures: MaskMeasures, shares: Shares) -> It
 
 def _names(palette: Palette) -> dict[str, str]:
     """Colour -> class, the first where two are painted alike."""
-    pairs = zip(palette.colours, palette.names, strict=True)
+    pairs = zip(palette.colors, palette.names, strict=True)
     return {hexadecimal(colour): name for colour, name in reversed(list(pairs))}
 
 
-def _told(row: int, shown: Followed | None, answers: MaskAnswers, figure: float) -> dict[str, Any]:
+def _told(row: int, shown: Followed | None, answers: MaskConfusions, figure: float) -> dict[str, Any]:
     """One image, and what is wrong with it."""
     pairs, counted = confused(answers.confusion[row], answers.palette.classes), answers.counted[row]
     return {

@@ -29,7 +29,7 @@ def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: in
     """
     val = [row for row in rows if row["split"] == "val"]
     figure = go.Figure()
-    for number, (name, colour) in enumerate(zip(palette.classes, palette.colours, strict=False)):
+    for number, (name, colour) in enumerate(zip(palette.classes, palette.colors, strict=False)):
         values = [row.get(f"iou_{name}") for row in val]
         points = {
             "x": [row["epoch"] + 1 for row in val],

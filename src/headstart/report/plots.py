@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
 from headstart.files import Row
-from headstart.metrics.classification import Measures, calibration
+from headstart.metrics.classification import ClassificationMetrics, calibration
 from headstart.runs.folder import best_epoch
 
 BLUE, ORANGE, GREY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of colour blindness
@@ -77,7 +77,7 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
     return drawn(figure, height=340)
 
 
-def confusion(measures: Measures) -> str:
+def confusion(measures: ClassificationMetrics) -> str:
     """Rows: what it is; columns: what it was taken for; colour: the share of the row.
 
     Of more than `MOST` classes, those that are confused most.

@@ -15,17 +15,17 @@ from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 from plotly.offline import get_plotlyjs
 
-from headstart.analysis.feature_analysis import read_learned
+from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
 from headstart.metrics.calibration import LEAST_FOR_HALVES, fit_on_half
-from headstart.metrics.classification import Measures, measure
-from headstart.metrics.collapse import verdict
+from headstart.metrics.classification import ClassificationMetrics, classification_metrics
+from headstart.metrics.collapse import diagnose
 from headstart.report import plots as figures
 from headstart.report.embedding_view import map_facts
 from headstart.report.mask_page import mask_context
 from headstart.report.network_diagram import drawing
 from headstart.runs.folder import RunFolder, classifier_command
-from headstart.runs.predictions import Answers, read_answers
+from headstart.runs.predictions import StoredPredictions, read_predictions
 
 MISTAKES = 24
 """Pictures of confident mistakes."""
@@ -51,20 +51,24 @@ def rendered(template: str, context: Mapping[str, Any]) -> bytes:
 
 
 def _context(run: RunFolder) -> dict[str, Any]:
-    recipe, data, rows, answers = run.recipe, run.data, run.metrics, read_answers(run)
+    recipe, data, rows, answers = run.recipe, run.data, run.metrics, read_predictions(run)
     measures = None
     drawn: dict[str, Markup] = {}
     resamples = 1000 if run.finished else RESAMPLES_WHILE_TRAINING
     if answers is not None:
-        measures = measure(answers.labels, answers.probabilities, data["classes"], resamples)
+        measures = classification_metrics(answers.labels, answers.probabilities, data["classes"], resamples)
         drawn["confusion"] = Markup(figures.confusion(measures))
         drawn["reliability"] = Markup(figures.reliability(answers.labels, _confidence(answers)))
     if rows:
-        drawn["curves"] = Markup(figures.curves(rows, recipe.train.epochs, recipe.keep.metric))
-    learned, places = read_learned(run) or (None, [])
+        drawn["curves"] = Markup(figures.curves(rows, recipe.train.epochs, recipe.checkpoint.monitor))
+    learned, places = read_feature_analysis(run) or (None, [])
     if learned is not None and places:
         drawn["map"] = Markup(figures.as_script(json.dumps(map_facts(run, learned, places), separators=(",", ":"))))
-    masks: dict[str, Any] = {"masks": None, "measured": None, "findings": findings(rows, recipe.keep.metric, learned)}
+    masks: dict[str, Any] = {
+        "masks": None,
+        "measured": None,
+        "findings": findings(rows, recipe.checkpoint.monitor, learned),
+    }
     if run.palette is not None:
         room = MOST_CHARACTERS - len(get_plotlyjs()) - sum(map(len, drawn.values()))
         masks = mask_context(run, run.palette, rows, learned, room, resamples)
@@ -84,7 +88,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "speed": float(np.median([row["images_per_second"] for row in train])) if train else 0.0,
         "test": next((row for row in rows if row["split"] == "test"), None),
         "measures": measures,
-        "health": verdict(rows),
+        "health": diagnose(rows),
         "last": next((row for row in reversed(rows) if row["split"] == "val"), None),
         "images": data.get("images") or {split: sum(counts.values()) for split, counts in data["counts"].items()},
         "majority": _majority(data["counts"].get("val", {})),
@@ -98,7 +102,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _confidence(answers: Answers) -> dict[str, tuple[NDArray[np.int64], ArrayLike]]:
+def _confidence(answers: StoredPredictions) -> dict[str, tuple[NDArray[np.int64], ArrayLike]]:
     """The network's probabilities, and on half of the images those that a temperature fitted on the others gives."""
     lines: dict[str, tuple[NDArray[np.int64], ArrayLike]] = {
         "this run": (np.arange(len(answers.labels), dtype=np.int64), answers.probabilities)
@@ -119,7 +123,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def confused_pairs(measures: Measures) -> list[tuple[str, str, int, float]]:
+def confused_pairs(measures: ClassificationMetrics) -> list[tuple[str, str, int, float]]:
     """(the class it is, the class it was taken for, how often, share of the class), most frequent first."""
     names = [each.name for each in measures.per_class]
     pairs = [
@@ -131,7 +135,7 @@ def confused_pairs(measures: Measures) -> list[tuple[str, str, int, float]]:
     return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))[:PAIRS]
 
 
-def _mistakes(run: RunFolder, answers: Answers, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _mistakes(run: RunFolder, answers: StoredPredictions, classes: Sequence[str]) -> list[dict[str, Any]]:
     """The mistakes that the network was surest of, with their pictures where there are any."""
     predicted, sure = answers.probabilities.argmax(axis=1), answers.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != answers.labels)

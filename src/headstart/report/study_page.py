@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from headstart.comparison.findings import headline, verdicts
+from headstart.comparison.findings import findings, headline
 from headstart.comparison.label_efficiency import percent
 from headstart.comparison.metric import METRICS
 from headstart.comparison.study import SETTINGS, Study, read_study
@@ -46,7 +46,7 @@ def study_page(results: Results, path: str) -> bytes:
             "settings": [study.what(each) for each in sorted(study.settings)],
             "finished": study.done + len(study.failed) == study.planned,
             "headline": _unbroken(headline(results)),
-            "verdicts": [_unbroken(each) for each in verdicts(results)],
+            "verdicts": [_unbroken(each) for each in findings(results)],
             "best": at[0] if at else None,
             "at_most": at,
             "most": "all labels" if most == 1 else f"{share(most)} of the labels" if most is not None else "",
@@ -71,16 +71,16 @@ def study_page(results: Results, path: str) -> bytes:
 def seconds_spent(study: Study) -> float:
     """The time of all cells, and once that of what they share: each pre-training, and each setting's choice."""
     pretrained: dict[str, float] = {}
-    for cell in study.cells:
+    for cell in study.trials:
         start = SETTINGS[cell.setting].start
         pretrained[start] = max(pretrained.get(start, 0.0), cell.seconds_pretrain or 0.0)
-    return sum(pretrained.values()) + seconds_choosing(study) + sum(cell.seconds_train for cell in study.cells)
+    return sum(pretrained.values()) + seconds_choosing(study) + sum(cell.seconds_train for cell in study.trials)
 
 
 def seconds_choosing(study: Study) -> float:
     """The time of all choices: one for each setting, which its cells share."""
     chosen: dict[str, float] = {}
-    for cell in study.cells:
+    for cell in study.trials:
         chosen[cell.setting] = max(chosen.get(cell.setting, 0.0), cell.seconds_tune)
     return sum(chosen.values())
 

@@ -1,6 +1,6 @@
 """What the kept weights made of the validation images' pixels, read back from a run of masks, image by image.
 
-The figures of the whole set are those of `insight.iou`; here is what is told of single images, and of pairs of classes.
+The figures of the whole set are those of `analysis.iou`; here is what is told of single images, and of pairs of classes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class MaskAnswers:
+class MaskConfusions:
     """Pixels of N validation images by (class, predicted class), by the kept weights."""
 
     filenames: tuple[str, ...]
@@ -74,7 +74,7 @@ class Confused:
     """Share of all wrong pixels."""
 
 
-def read_mask_answers(run: RunFolder) -> MaskAnswers | None:
+def read_mask_confusions(run: RunFolder) -> MaskConfusions | None:
     """The run's `confusion.safetensors`; None before there is one, and where every pixel is ignored.
 
     Raises HeadstartError for a broken file.
@@ -95,7 +95,7 @@ def read_mask_answers(run: RunFolder) -> MaskAnswers | None:
             f"{file}: expected a confusion matrix per validation image, {expected}, found {found}",
             f"remove the file, or headstart fit {run.path / 'recipe.toml'} {run.data['root']} (a new run)",
         )
-    return MaskAnswers(names, confusion, palette) if confusion.any() else None
+    return MaskConfusions(names, confusion, palette) if confusion.any() else None
 
 
 def image_ious(confusion: Counts) -> Floats:

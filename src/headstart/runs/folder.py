@@ -210,8 +210,8 @@ def read_trained_on(run: RunFolder) -> set[str]:
 
 def classifier_command(run: RunFolder) -> str:
     """What to type for a classifier that begins from the run's backbone, and is shown images as that one was."""
-    recipe, usual = run.recipe, recipes.load("quick").views
-    scales = {name: getattr(recipe.views, name) for name in ("mean", "std")}
+    recipe, usual = run.recipe, recipes.load("quick").augment
+    scales = {name: getattr(recipe.augment, name) for name in ("mean", "std")}
     differ = [
         f' "views.{name}=[{",".join(f"{value:g}" for value in values)}]"'
         for name, values in scales.items()
@@ -226,7 +226,7 @@ def classifier_command(run: RunFolder) -> str:
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
     """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
 
-    ``metric`` may be a recipe's `keep.metric`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last epoch
+    ``metric`` may be a recipe's `checkpoint.monitor`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last epoch
     there is.
     """
     if metric == "last":

@@ -12,7 +12,7 @@ from headstart.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Answers:
+class StoredPredictions:
     """What the kept weights said of the validation images."""
 
     filenames: list[str]
@@ -20,7 +20,7 @@ class Answers:
     probabilities: NDArray[np.float64]
 
 
-def read_answers(run: RunFolder) -> Answers | None:
+def read_predictions(run: RunFolder) -> StoredPredictions | None:
     """The run's ``predictions.csv`` as arrays; None before there is one. Raises HeadstartError for a broken file."""
     rows, classes = run.predictions, run.classes
     if not rows:
@@ -28,7 +28,7 @@ def read_answers(run: RunFolder) -> Answers | None:
     try:
         labels = np.array([classes.index(row["label"]) for row in rows])
         probabilities = np.array([[float(row[f"probability_{name}"]) for name in classes] for row in rows])
-        return Answers([row["filename"] for row in rows], labels, probabilities)
+        return StoredPredictions([row["filename"] for row in rows], labels, probabilities)
     except (KeyError, ValueError) as error:
         raise HeadstartError(
             f"{run.path / 'predictions.csv'}: expected a label and a probability per class in every row, found {error}",

@@ -12,18 +12,18 @@ from typing import Any
 
 from headstart.comparison.metric import MetricName
 from headstart.comparison.study import SETTINGS
-from headstart.data.splits import offered, training_index
+from headstart.data.splits import detect_target, training_index
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data, Recipe, load, override
 
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
-NEEDS = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
+PRETRAINING_OF = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
 """Settings whose backbone starts from weights, and which."""
-WAVES = ("DG", "E", "ABCF")
+TRIAL_ORDER = ("DG", "E", "ABCF")
 """The cheap cells come first, so that there is a table from the first minutes."""
 LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """What the recipe's learning rate is multiplied by where it is chosen."""
-TUNING = 1 / 3
+TUNING_SHARE = 1 / 3
 """Share of the epochs that a choice of the learning rate takes."""
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -51,7 +51,7 @@ class Plan:
     """Images for self-supervised pre-training; None: the training images, without their labels."""
     corpus: str | None = None
     """Labelled images for supervised pre-training."""
-    asked: tuple[Recipe, Recipe] | None = None
+    requested: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as they were asked for, where a budget has shortened them since."""
 
     @property
@@ -64,21 +64,21 @@ class Plan:
         """What the settings are compared by, and learning rates are chosen by."""
         return "miou" if self.masks else "accuracy"
 
-    def waves(self) -> Iterator[tuple[int, str]]:
+    def trial_order(self) -> Iterator[tuple[int, str]]:
         """(seed, settings) in the order in which they are carried out: seeds in rounds, the cheap settings first."""
         for seed in self.seeds:
-            for wave in WAVES:
+            for wave in TRIAL_ORDER:
                 settings = "".join(setting for setting in wave if setting in self.settings)
                 if settings:
                     yield seed, settings
 
-    def cells(self) -> Iterator[tuple[str, float, int]]:
+    def trials(self) -> Iterator[tuple[str, float, int]]:
         """(setting, fraction, seed) of every cell."""
         return itertools.product(self.settings, self.fractions, self.seeds)
 
     def pretrainings(self) -> list[str]:
         """The kinds of weights that must be made before the cells that need them."""
-        needed = {NEEDS[setting] for setting in self.settings if setting in NEEDS}
+        needed = {PRETRAINING_OF[setting] for setting in self.settings if setting in PRETRAINING_OF}
         if CONTINUED in needed:
             needed.add(SUPERVISED)
         return [
@@ -95,102 +95,111 @@ class Plan:
         """Where the run of a pre-training goes."""
         return self.out / "pretrained" / kind
 
-    def cell_folder(self, setting: str, fraction: float, seed: int) -> Path:
-        return self.out / "cells" / cell_name(setting, fraction, seed)
+    def trial_folder(self, setting: str, fraction: float, seed: int) -> Path:
+        return self.out / "cells" / trial_name(setting, fraction, seed)
 
     def weights(self, setting: str) -> str:
         """What the backbone of a setting starts from, as a recipe says it."""
-        kind = NEEDS.get(setting)
+        kind = PRETRAINING_OF.get(setting)
         if kind is None:
             return "none"
         return self.recipe.backbone.weights if kind == SUPERVISED and self.corpus is None else str(self.folder(kind))
 
-    def cell(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
+    def trial(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
         """The recipe of one cell; ``lr`` is the chosen learning rate."""
         frozen = SETTINGS[setting].frozen
         changes: dict[str, Any] = {
-            "name": cell_name(setting, fraction, seed),
+            "name": trial_name(setting, fraction, seed),
             "description": f"{SETTINGS[setting].phrase}, {fraction:.0%} of the labels",
             "seed": seed,
-            "data.labels": fraction,
+            "data.label_fraction": fraction,
             "backbone.weights": self.weights(setting),
-            "backbone.train": not frozen,
-            "insight.pictures": False,
+            "backbone.freeze": frozen,
+            "analysis.save_images": False,
         }
         if self.masks:  # no epoch is chosen, and no neighbours are looked for
-            changes |= {"keep.metric": "last", "insight.sample": 0, "insight.epochs": []}
+            changes |= {"checkpoint.monitor": "last", "analysis.train_samples": 0, "analysis.epochs": []}
             changes |= {"optimizer.lr": lr or self.recipe.optimizer.lr}
-            changes |= {"probe.method": "steps"} if frozen else {}
+            changes |= {"probe.method": "sgd"} if frozen else {}
         elif not self.tuned:  # one recipe for all: the epoch is the recipe's choice, and judged by cross-fitting
-            changes["insight.epochs"] = list(range(1, self.recipe.train.epochs + 1))
+            changes["analysis.epochs"] = list(range(1, self.recipe.train.epochs + 1))
         elif frozen:
-            changes |= {"probe.method": "logistic", "head.hidden": [], "train.epochs": 1, "views.sizes": []}
-            changes |= {"keep.metric": "last", "insight.epochs": []}
+            changes |= {"probe.method": "logistic", "head.hidden": [], "train.epochs": 1, "augment.sizes": []}
+            changes |= {"checkpoint.monitor": "last", "analysis.epochs": []}
         else:
-            changes |= {"keep.metric": "last", "optimizer.lr": lr or self.recipe.optimizer.lr}
-            changes["insight.epochs"] = self.recipe.insight.epochs or [self.recipe.train.epochs]  # what the table reads
+            changes |= {"checkpoint.monitor": "last", "optimizer.lr": lr or self.recipe.optimizer.lr}
+            changes["analysis.epochs"] = self.recipe.analysis.epochs or [
+                self.recipe.train.epochs
+            ]  # what the table reads
         return override(self.recipe, changes)
 
     def tunings(self, setting: str) -> dict[float, tuple[Path, Recipe]]:
         """Learning rate -> the run that tries it, judged on training images that it does not train on."""
-        base = self.cell(setting, 1.0, self.seeds[0])
-        epochs = math.ceil(TUNING * base.train.epochs)
+        base = self.trial(setting, 1.0, self.seeds[0])
+        epochs = math.ceil(TUNING_SHARE * base.train.epochs)
         tried = {}
         for factor in LEARNING_RATES:
             lr = float(f"{base.optimizer.lr * factor:.2g}")
-            changes = {"optimizer.lr": lr, "train.epochs": epochs, "data.judge_on": "training", "insight.sample": 0}
+            changes = {
+                "optimizer.lr": lr,
+                "train.epochs": epochs,
+                "data.validate_on": "train",
+                "analysis.train_samples": 0,
+            }
             name = f"{setting}-lr{lr:g}"
-            recipe = override(base, {**changes, "name": name, "insight.epochs": [epochs]})
+            recipe = override(base, {**changes, "name": name, "analysis.epochs": [epochs]})
             tried[lr] = (self.out / "tuning" / name, recipe)
         return tried
 
     def pretrain(self, kind: str) -> tuple[Recipe, str]:
         """The recipe of a pre-training, and the images that it is of."""
-        common = {"name": f"{kind}-pretraining", "insight.pictures": False}
+        common = {"name": f"{kind}-pretraining", "analysis.save_images": False}
         base = self.recipe
         if kind == SUPERVISED:
             assert self.corpus is not None
-            scratch = {"backbone.weights": "none", "keep.metric": "last", "data.apart_from": self.data}
+            scratch = {"backbone.weights": "none", "checkpoint.monitor": "last", "data.exclude_overlap_with": self.data}
             return override(self._of_corpus, {**common, **scratch}), self.corpus
         changes: dict[str, Any] = {
             "backbone.name": base.backbone.name,
             "backbone.weights": self.weights("B") if kind == CONTINUED else "none",
-            "views.mean": list(base.views.mean),
-            "views.std": list(base.views.std),
+            "augment.mean": list(base.augment.mean),
+            "augment.std": list(base.augment.std),
             "data.val_fraction": base.data.val_fraction,  # the same images must be held out as in the cells
             "data.skip_unreadable": base.data.skip_unreadable,
         }
-        if base.data.group is not None:
-            changes["data.group"] = base.data.group
+        if base.data.group_regex is not None:
+            changes["data.group_regex"] = base.data.group_regex
         if self.masks:  # without its masks the data may say otherwise what is held out
-            changes["data.apart_from"] = self.data
+            changes["data.exclude_overlap_with"] = self.data
         if self.unlabelled is None:
             return override(self.pretraining, {**common, **changes}), self.data
-        return override(self.pretraining, {**common, **changes, "data.apart_from": self.data}), self.unlabelled
+        return override(
+            self.pretraining, {**common, **changes, "data.exclude_overlap_with": self.data}
+        ), self.unlabelled
 
     @cached_property
     def _of_corpus(self) -> Recipe:
         """The cells' recipe; for a corpus with a class per image in the place of masks, `quick` with their backbone."""
         assert self.corpus is not None
-        if not self.masks or offered(self.corpus, self.recipe.data) == "mask":
+        if not self.masks or detect_target(self.corpus, self.recipe.data) == "mask":
             return self.recipe
         base = self.recipe
         changes = {
             "backbone.name": base.backbone.name,
-            "views.mean": list(base.views.mean),
-            "views.std": list(base.views.std),
+            "augment.mean": list(base.augment.mean),
+            "augment.std": list(base.augment.std),
             "data.skip_unreadable": base.data.skip_unreadable,
             "train.precision": base.train.precision,
         }
         return load("quick", changes)
 
 
-def cell_name(setting: str, fraction: float, seed: int) -> str:
+def trial_name(setting: str, fraction: float, seed: int) -> str:
     """What the run of a cell is called, its folder too."""
     return f"{setting}-{fraction:g}-seed{seed}"
 
 
-def require_sound(plan: Plan) -> None:
+def validate_plan(plan: Plan) -> None:
     """Raise HeadstartError for a plan that cannot be carried out as it stands."""
     again = "headstart study --help"
     unknown = [setting for setting in plan.settings if setting not in SETTINGS]
@@ -208,7 +217,7 @@ def require_sound(plan: Plan) -> None:
             f"--pretraining {plan.pretraining.name}: expected a recipe with task = byol, found {plan.pretraining.task}",
             "headstart recipe ls",
         )
-    wanting = [setting for setting in plan.settings if NEEDS.get(setting) in (SUPERVISED, CONTINUED)]
+    wanting = [setting for setting in plan.settings if PRETRAINING_OF.get(setting) in (SUPERVISED, CONTINUED)]
     if wanting and plan.corpus is None and plan.recipe.backbone.weights == "none":
         raise HeadstartError(
             f"setting {wanting[0]}: expected supervised weights, found backbone.weights none in {plan.recipe.name} and"
@@ -217,7 +226,7 @@ def require_sound(plan: Plan) -> None:
         )
 
 
-def possible_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
+def default_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
     """The usual label fractions that leave every class of ``data`` an image, or of images with masks two."""
     if recipe.task == "segment":
         count = len(training_index(data, recipe.data, "mask").positions("train"))
@@ -227,11 +236,11 @@ def possible_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
     return tuple(fraction for fraction in FRACTIONS if fraction * fewest >= 0.5)
 
 
-def usual_recipe(data: str) -> str:
+def default_recipe(data: str) -> str:
     """The recipe of the cells for this data, unless another is asked for."""
-    return "segment-quick" if offered(data, Data()) == "mask" else "quick"
+    return "segment-quick" if detect_target(data, Data()) == "mask" else "quick"
 
 
-def usual_pretraining(recipe: Recipe) -> str:
+def default_pretraining(recipe: Recipe) -> str:
     """The recipe of self-supervised pre-training that goes with the cells', unless another is asked for."""
     return "byol-tiles" if recipe.task == "segment" else "byol-quick"

@@ -19,7 +19,7 @@ from headstart.studies.plan import Plan
 
 RECIPES = ("recipe", "pretraining")
 FOLDERS = ("unlabelled", "corpus")
-TOLD = 6
+MAX_DIFFERENCES = 6
 """Differences that an error names; it counts the rest."""
 
 
@@ -28,44 +28,46 @@ def files(plan: Plan) -> dict[str, str]:
     return {
         "recipe.toml": plan.recipe.to_toml(),
         "pretraining.toml": plan.pretraining.to_toml(),
-        "asked.toml": tomli_w.dumps({name: value for name, value in _asked(plan).items() if value is not None}),
+        "asked.toml": tomli_w.dumps({name: value for name, value in _requested(plan).items() if value is not None}),
     }
 
 
-def begun(plan: Plan) -> bool:
+def exists(plan: Plan) -> bool:
     """Whether the plan's folder holds a study."""
     return (plan.out / "study.json").is_file()
 
 
-def taken_up(plan: Plan) -> Plan:
+def load_existing(plan: Plan) -> Plan:
     """``plan`` with the recipes that its folder was begun with, which a budget may have shortened.
 
     Raises HeadstartError, naming what differs, when something else was asked for when it was begun.
     """
-    if not begun(plan):
+    if not exists(plan):
         return plan
     recipe, pretraining = (recipes.load(str(plan.out / f"{name}.toml")) for name in RECIPES)
-    kept = replace(plan, recipe=recipe, pretraining=pretraining, asked=plan.asked or (plan.recipe, plan.pretraining))
-    before, now = dict(_leaves(_asked_before(plan, kept))), dict(_leaves(_asked(plan)))
+    kept = replace(
+        plan, recipe=recipe, pretraining=pretraining, requested=plan.requested or (plan.recipe, plan.pretraining)
+    )
+    before, now = dict(_leaves(_asked_before(plan, kept))), dict(_leaves(_requested(plan)))
     differ = [
         f"{name.removeprefix('recipe.')}: {_said(before.get(name))} in the folder, {_said(now.get(name))} asked for"
         for name in dict.fromkeys([*before, *now])
         if before.get(name) != now.get(name)
     ]
     if differ:
-        more = f" and {len(differ) - TOLD} more" if len(differ) > TOLD else ""
+        more = f" and {len(differ) - MAX_DIFFERENCES} more" if len(differ) > MAX_DIFFERENCES else ""
         raise HeadstartError(
             f"{plan.out}: expected what the study that it holds was asked for, found another"
-            f" ({'; '.join(differ[:TOLD])}{more})",
+            f" ({'; '.join(differ[:MAX_DIFFERENCES])}{more})",
             "choose another --out",
         )
     return kept
 
 
-def _asked(plan: Plan) -> dict[str, Any]:
-    asked = dict(zip(RECIPES, plan.asked or (plan.recipe, plan.pretraining), strict=True))
+def _requested(plan: Plan) -> dict[str, Any]:
+    requested = dict(zip(RECIPES, plan.requested or (plan.recipe, plan.pretraining), strict=True))
     folders = {name: getattr(plan, name) for name in FOLDERS}
-    return folders | {name: recipe.model_dump(exclude_none=True) for name, recipe in asked.items()}
+    return folders | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
 
 
 def _asked_before(plan: Plan, kept: Plan) -> dict[str, Any]:
@@ -73,14 +75,14 @@ def _asked_before(plan: Plan, kept: Plan) -> dict[str, Any]:
     file = plan.out / "asked.toml"
     if file.is_file():
         fields = tomllib.loads(file.read_text(encoding="utf-8"))
-        asked = {name: recipes.build(fields[name], where=str(file)) for name in RECIPES}
-        return fields | {name: recipe.model_dump(exclude_none=True) for name, recipe in asked.items()}
+        requested = {name: recipes.build(fields[name], where=str(file)) for name in RECIPES}
+        return fields | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
     # A folder of an earlier headstart does not say: whatever a budget changes passes.
     passes = [
-        was.model_copy(update={"train": now.train, "views": now.views, "insight": now.insight})
+        was.model_copy(update={"train": now.train, "augment": now.augment, "analysis": now.analysis})
         for was, now in ((kept.recipe, plan.recipe), (kept.pretraining, plan.pretraining))
     ]
-    return _asked(replace(plan, asked=(passes[0], passes[1])))
+    return _requested(replace(plan, requested=(passes[0], passes[1])))
 
 
 def _leaves(fields: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from headstart.comparison.study import SETTINGS
 from headstart.data.pixels import Pixels
-from headstart.data.splits import labelled_part
+from headstart.data.splits import label_subset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
-from headstart.studies.plan import Plan, cell_name
+from headstart.studies.plan import Plan, trial_name
 from headstart.training.linear_probe import solve
 
 STEPS = 5
@@ -43,7 +43,9 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
     from headstart.training.loop import Step, train
     from headstart.training.setup import start
 
-    plain = override(recipe, {"views.sizes": [_side(recipe)], "data.apart_from": None, "insight.pictures": False})
+    plain = override(
+        recipe, {"augment.sizes": [_side(recipe)], "data.exclude_overlap_with": None, "analysis.save_images": False}
+    )
     with tempfile.TemporaryDirectory() as place:
         began = time.perf_counter()
         training = start(plain, data, Path(place) / "run")
@@ -64,17 +66,17 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
 
 def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed, area: float) -> float:
     """What a training of ``recipe`` will take; the images of an epoch, and of validation, of ``area`` pixels each."""
-    trained = images * sum(recipe.side(epoch) ** 2 for epoch in range(recipe.train.epochs))
-    looked = area * (validation * recipe.train.epochs + recipe.insight.sample * len(recipe.looked_at()))
+    trained = images * sum(recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs))
+    looked = area * (validation * recipe.train.epochs + recipe.analysis.train_samples * len(recipe.analysis_epochs()))
     return speed.start + speed.image * (trained + VALIDATION * looked) / _side(recipe) ** 2
 
 
 def _side(recipe: Recipe) -> int:
     """Of the training images in the end, at which the speed is measured."""
-    return recipe.side(recipe.train.epochs - 1)
+    return recipe.train_size(recipe.train.epochs - 1)
 
 
-class Stopwatch:
+class TimeEstimator:
     """What the trainings of a study take, each kind of them measured when it is first asked for."""
 
     def __init__(self, plan: Plan, pixels: Pixels) -> None:
@@ -92,20 +94,22 @@ class Stopwatch:
     def tuning(self, recipe: Recipe) -> float:
         return self._training(recipe, self.train // 5)
 
-    def cell(self, setting: str, recipe: Recipe) -> float:
+    def trial(self, setting: str, recipe: Recipe) -> float:
         if self.plan.masks or not (SETTINGS[setting].frozen and self.plan.tuned):
             return self._training(recipe, self.val)
         speed = self._speed(self.plan.recipe, self.plan.data)
-        return speed.start + VALIDATION * speed.image * len(self.pixels) + self._solving(recipe.data.labels)
+        return (
+            speed.start + VALIDATION * speed.image * len(self.pixels) + self._probe_seconds(recipe.data.label_fraction)
+        )
 
     def _training(self, recipe: Recipe, val: int) -> float:
         speed, area = self._speed(self.plan.recipe, self.plan.data), self._area(recipe)
-        if recipe.backbone.train or not self.plan.masks:
+        if not recipe.backbone.freeze or not self.plan.masks:
             return seconds_of(recipe, self.train, val, speed, area)
         # The backbone is run once over whole images, and the decoder is trained on whole maps.
-        labels = round(recipe.data.labels * self.train)
+        labels = round(recipe.data.label_fraction * self.train)
         maps = VALIDATION * speed.image * area / _side(self.plan.recipe) ** 2 * (labels + val)
-        decoder = self._speed(override(recipe, {"data.labels": min(self.plan.fractions)}), self.plan.data)
+        decoder = self._speed(override(recipe, {"data.label_fraction": min(self.plan.fractions)}), self.plan.data)
         return speed.start + maps + decoder.image * recipe.train.epochs * (self.train + VALIDATION * val)
 
     def _area(self, recipe: Recipe) -> float:
@@ -113,20 +117,20 @@ class Stopwatch:
         if recipe.task == "byol":
             return _side(recipe) ** 2
         if recipe.data.resize != "keep":
-            return recipe.data.size**2
+            return recipe.data.image_size**2
         return math.prod(self.pixels.batch([0]).shape[-2:])
 
     def _speed(self, recipe: Recipe, data: str) -> Speed:
-        kind = (recipe.task, recipe.backbone.train)
+        kind = (recipe.task, recipe.backbone.freeze)
         if kind not in self._speeds:
             self._speeds[kind] = measure_speed(override(recipe, {"backbone.weights": "none"}), data)
         return self._speeds[kind]
 
-    def _solving(self, fraction: float) -> float:
+    def _probe_seconds(self, fraction: float) -> float:
         if fraction not in self._solved:
             index = self.pixels.index
-            labels = len(labelled_part(index, fraction, self.plan.seeds[0]))
-            self._solved[fraction] = _solving(labels, len(index.classes), self.plan.recipe)
+            labels = len(label_subset(index, fraction, self.plan.seeds[0]))
+            self._solved[fraction] = probe_seconds(labels, len(index.classes), self.plan.recipe)
         return self._solved[fraction]
 
 
@@ -136,7 +140,7 @@ def estimate(plan: Plan, pixels: Pixels, finished: Container[str] = ()) -> dict[
     ``finished`` are the names of the trainings that are done: what only they need is not measured.
     """
     plan = replace(plan, settings=_unfinished_settings(plan, finished))
-    stopwatch, seconds = Stopwatch(plan, pixels), dict[str, float]()
+    stopwatch, seconds = TimeEstimator(plan, pixels), dict[str, float]()
     for recipe, data in map(plan.pretrain, plan.pretrainings()):
         if recipe.name not in finished:
             seconds[recipe.name] = stopwatch.pretraining(recipe, data)
@@ -144,15 +148,15 @@ def estimate(plan: Plan, pixels: Pixels, finished: Container[str] = ()) -> dict[
         for _, recipe in plan.tunings(setting).values():
             if recipe.name not in finished:
                 seconds[recipe.name] = stopwatch.tuning(recipe)
-    for setting, fraction, seed in plan.cells():
-        if cell_name(setting, fraction, seed) not in finished:
-            recipe = plan.cell(setting, fraction, seed)
-            seconds[recipe.name] = stopwatch.cell(setting, recipe)
+    for setting, fraction, seed in plan.trials():
+        if trial_name(setting, fraction, seed) not in finished:
+            recipe = plan.trial(setting, fraction, seed)
+            seconds[recipe.name] = stopwatch.trial(setting, recipe)
     return seconds
 
 
 def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:
-    left = {setting for setting, fraction, seed in plan.cells() if cell_name(setting, fraction, seed) not in finished}
+    left = {setting for setting, fraction, seed in plan.trials() if trial_name(setting, fraction, seed) not in finished}
     return "".join(setting for setting in plan.settings if setting in left)
 
 
@@ -171,7 +175,7 @@ def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[st
             plan,
             recipe=_shortened(plan.recipe, share),
             pretraining=_shortened(plan.pretraining, share),
-            asked=plan.asked or (plan.recipe, plan.pretraining),
+            requested=plan.requested or (plan.recipe, plan.pretraining),
         )
         if (shorter.recipe, shorter.pretraining) == (plan.recipe, plan.pretraining):
             break
@@ -181,7 +185,7 @@ def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[st
         raise HeadstartError(
             f"--budget: expected at least {np.ceil(minutes):.0f}m for this grid with {LEAST_EPOCHS} epochs each, found"
             f" {budget / 60:.0f}m",
-            f"--budget {np.ceil(minutes):.0f}m, fewer --settings, --labels or --seeds, or a smaller data.size",
+            f"--budget {np.ceil(minutes):.0f}m, fewer --settings, --labels or --seeds, or a smaller data.image_size",
         )
     return plan, seconds
 
@@ -196,8 +200,8 @@ def read_budget(text: str) -> float:
 
 def _shortened(recipe: Recipe, share: float) -> Recipe:
     epochs = max(min(LEAST_EPOCHS, recipe.train.epochs), int(recipe.train.epochs * share))
-    sizes = recipe.views.sizes[-epochs:]
-    return override(recipe, {"train.epochs": epochs, "views.sizes": list(sizes), "insight.epochs": []})
+    sizes = recipe.augment.sizes[-epochs:]
+    return override(recipe, {"train.epochs": epochs, "augment.sizes": list(sizes), "analysis.epochs": []})
 
 
 def _images(recipe: Recipe, data: str, pixels: Pixels, plan: Plan) -> int:
@@ -206,11 +210,11 @@ def _images(recipe: Recipe, data: str, pixels: Pixels, plan: Plan) -> int:
         return len(pixels.index.positions("train"))
     from headstart.data.layouts import scan
 
-    index = scan(data, recipe.data.group)
+    index = scan(data, recipe.data.group_regex)
     return len(index.positions("train")) or round(len(index) * (1 - recipe.data.val_fraction))
 
 
-def _solving(labels: int, classes: int, recipe: Recipe) -> float:
+def probe_seconds(labels: int, classes: int, recipe: Recipe) -> float:
     """Seconds to solve a probe of so many images, timed on a quarter of them, of noise."""
     from headstart.models.backbones import build, features_of
 

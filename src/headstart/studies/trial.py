@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.comparison.intervals import Honest, crossfit
-from headstart.comparison.study import Cell
+from headstart.comparison.intervals import CrossFit, crossfit
+from headstart.comparison.study import Trial
 from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError
-from headstart.metrics.classification import measure
-from headstart.metrics.neighbors import knn_right, neighbours
+from headstart.metrics.classification import classification_metrics
+from headstart.metrics.neighbors import knn_correct, nearest_neighbors
 from headstart.metrics.pseudo_values import pseudo_values
-from headstart.runs.confusion import read_mask_answers
+from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.features import Features, read_features
 from headstart.runs.folder import RunFolder
-from headstart.runs.predictions import read_answers
+from headstart.runs.predictions import read_predictions
 from headstart.studies.plan import Plan
 
 
-def read_cell(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | None) -> Cell:
+def read_trial(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | None) -> Trial:
     """The cell of a finished run, judged on the images of ``split``; ``lr`` is the chosen learning rate.
 
     Where the recipe chose its epoch by these very images, the answers are those of cross-fitting: each image is judged
@@ -30,9 +30,9 @@ def read_cell(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | 
     chosen = {"lr": lr} if lr is not None else {}
     if run.recipe.probe.method == "logistic":
         chosen = {"l2": 1 / run.probe["C"]}
-    return Cell(
+    return Trial(
         setting=setting,
-        fraction=run.recipe.data.labels,
+        fraction=run.recipe.data.label_fraction,
         labels=run.data["images_trained_on"],
         seed=run.recipe.seed,
         chosen=chosen,
@@ -49,7 +49,7 @@ def _confusion(run: RunFolder, plan: Plan, split: str) -> NDArray[np.int64]:
         from headstart.inference.predict import load
 
         return evaluate_masks(load(run), run, plan.data, "test").confusion
-    kept = read_mask_answers(run)
+    kept = read_mask_confusions(run)
     assert kept is not None  # a finished run has them
     return kept.confusion
 
@@ -59,10 +59,10 @@ def _of_answers(run: RunFolder, plan: Plan, split: str) -> dict[str, Any]:
     labels, probabilities = _answers(run, plan, split)
     right, optimism = probabilities.argmax(axis=1) == labels, None
     features = read_features(run)
-    if split == "val" and len(features.epochs) > 1 and run.recipe.keep.metric != "last":
+    if split == "val" and len(features.epochs) > 1 and run.recipe.checkpoint.monitor != "last":
         honest = _crossfitted(features, run)
-        right, optimism = honest.right, honest.optimism
-    ece = measure(labels, probabilities, run.classes, resamples=1).ece.value
+        right, optimism = honest.correct, honest.optimism
+    ece = classification_metrics(labels, probabilities, run.classes, resamples=1).ece.value
     return {"right": right, "ece": ece, "knn": _knn(features), "optimism": optimism}
 
 
@@ -73,17 +73,17 @@ def _answers(run: RunFolder, plan: Plan, split: str) -> tuple[NDArray[np.int64],
 
         answer = evaluate(load(run), run, plan.data, "test")
         return answer.labels, answer.probabilities.astype(np.float64)
-    kept = read_answers(run)
+    kept = read_predictions(run)
     assert kept is not None  # a finished run has them
     return kept.labels, kept.probabilities
 
 
-def _crossfitted(features: Features, run: RunFolder) -> Honest:
+def _crossfitted(features: Features, run: RunFolder) -> CrossFit:
     val = np.flatnonzero(features.splits == "val")
     labels = features.labels[val]
     p = np.stack([each.probabilities[val] for each in features.epochs])
     likelihood = np.maximum(p[:, np.arange(len(val)), labels], np.finfo(np.float32).tiny)
-    metric = "val_accuracy" if run.recipe.keep.metric == "val_accuracy" else "val_loss"
+    metric = "val_accuracy" if run.recipe.checkpoint.monitor == "val_accuracy" else "val_loss"
     return crossfit(-np.log(likelihood), p.argmax(axis=2) == labels, metric)  # type: ignore[arg-type]
 
 
@@ -93,11 +93,11 @@ def _knn(features: Features) -> float | None:
     if len(train) < 2:
         return None
     seen = features.epochs[-1].features
-    near = neighbours(seen[val], seen[train])
-    return float(knn_right(near, features.labels[train], features.labels[val]).mean())
+    near = nearest_neighbors(seen[val], seen[train])
+    return float(knn_correct(near, features.labels[train], features.labels[val]).mean())
 
 
-def guessing(pixels: Pixels, split: str) -> float:
+def majority_baseline(pixels: Pixels, split: str) -> float:
     """The accuracy of always answering the commonest class of a split, or the mean IoU of painting all with it.
 
     Raises HeadstartError where every pixel is ignored.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from headstart.errors import HeadstartError, nearest
+from headstart.errors import HeadstartError, did_you_mean
 from headstart.tasks.byol import Byol
 from headstart.tasks.classify import Classify
 from headstart.tasks.segment import Segment
-from headstart.tasks.task import NO_PIXELS, Batch, Seen, Task
+from headstart.tasks.task import EMPTY_IMAGES, Batch, ModelOutput, Task
 
 TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify, "segment": Segment}
 
@@ -15,10 +15,10 @@ def task_named(name: str) -> type[Task]:
     """The task that a recipe asks for. Raises HeadstartError for an unknown one."""
     if name not in TASKS:
         raise HeadstartError(
-            f"task: expected {', '.join(TASKS)}, found {name}; nearest: {nearest(name, TASKS)}",
+            f"task: expected {', '.join(TASKS)}, found {name}; nearest: {did_you_mean(name, TASKS)}",
             "headstart recipe show quick",
         )
     return TASKS[name]
 
 
-__all__ = ["NO_PIXELS", "TASKS", "Batch", "Seen", "Task", "task_named"]
+__all__ = ["EMPTY_IMAGES", "TASKS", "Batch", "ModelOutput", "Task", "task_named"]

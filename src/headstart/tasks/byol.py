@@ -23,7 +23,7 @@ from headstart.models.heads import make_mlp
 from headstart.models.weights import Provenance
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
-from headstart.tasks.task import Batch, Seen, Task
+from headstart.tasks.task import Batch, ModelOutput, Task
 
 
 class Byol(Task):
@@ -34,7 +34,7 @@ class Byol(Task):
     (byol-pytorch did the same up to 0.7.1, and has put both views into one batch since, which is another loss.)
     """
 
-    views = 2
+    num_views = 2
     target = "none"
     classes = 0
 
@@ -43,23 +43,27 @@ class Byol(Task):
         self.settings = settings
         self.features = features_of(backbone)
         self.backbone = backbone
-        self.projector = make_mlp(self.features, settings.hidden, settings.projection)
-        self.predictor = make_mlp(settings.projection, settings.hidden, settings.projection)
+        self.projector = make_mlp(self.features, settings.hidden_dim, settings.projection_dim)
+        self.predictor = make_mlp(settings.projection_dim, settings.hidden_dim, settings.projection_dim)
         self.target_backbone = copy.deepcopy(self.backbone).requires_grad_(False)
         self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
         self.training_metrics = MetricCollection({"loss": _mean()})
         self.training_metrics.persistent(True)  # a run stopped within an epoch goes on counting where it was
         self.metrics = MetricCollection(
-            {"loss": _mean(), "spread": Spread(settings.projection), "likeness": Likeness(self.features)},
+            {
+                "loss": _mean(),
+                "feature_std": FeatureStd(settings.projection_dim),
+                "view_similarity": ViewSimilarity(self.features),
+            },
             compute_groups=False,
         )
 
     @classmethod
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:  # noqa: ARG003 (it has no use for them)
-        if not recipe.backbone.train:
+        if recipe.backbone.freeze:
             raise HeadstartError(
-                "backbone.train: expected true for the task byol, which trains the backbone, found false",
-                "backbone.train=true",
+                "backbone.freeze: expected false for the task byol, which trains the backbone, found true",
+                "backbone.freeze=false",
             )
         return cls(build(recipe.backbone.name), recipe.byol)
 
@@ -74,22 +78,22 @@ class Byol(Task):
             self.training_metrics["loss"].update(losses)
         return losses.mean()
 
-    def embed(self, images: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         return (self.backbone(images),)
 
-    def see(self, batch: Batch) -> Seen:
-        return _seen(self.backbone(batch.images))
+    def infer(self, batch: Batch) -> ModelOutput:
+        return _output(self.backbone(batch.images))
 
-    def evaluate(self, batch: Batch) -> Seen:
+    def evaluate(self, batch: Batch) -> ModelOutput:
         losses, (features, other, projection) = self._compare(batch)
         self.metrics["loss"].update(losses)
-        self.metrics["spread"].update(projection)
-        self.metrics["likeness"].update(features, other)
-        return _seen(features)
+        self.metrics["feature_std"].update(projection)
+        self.metrics["view_similarity"].update(features, other)
+        return _output(features)
 
     def after_step(self, progress: float) -> None:
         """The target takes a step of 1 - tau towards the online network, parameter by parameter."""
-        follow = get_ema_multi_avg_fn(decay_at(self.settings, progress))  # type: ignore[no-untyped-call]
+        follow = get_ema_multi_avg_fn(ema_decay(self.settings, progress))  # type: ignore[no-untyped-call]
         for target, online in ((self.target_backbone, self.backbone), (self.target_projector, self.projector)):
             follow(list(target.parameters()), list(online.parameters()), None)
 
@@ -98,7 +102,7 @@ class Byol(Task):
 
         Paper, equation 2: 2 - 2 cos of prediction and target, for either view, added up.
         """
-        one, two = batch.images, batch.second
+        one, two = batch.images, batch.images2
         assert two is not None, "the loop gives two views to a task that asks for them"
         features, other = self.backbone(one), self.backbone(two)
         projection = self.projector(features)
@@ -109,19 +113,19 @@ class Byol(Task):
         return losses, (features, other, projection)
 
 
-def decay_at(settings: recipes.Byol, progress: float) -> float:
+def ema_decay(settings: recipes.Byol, progress: float) -> float:
     """tau at a moment of the training, 0 to 1: 1 - (1 - tau_0) (cos(pi progress) + 1) / 2 (paper, section 3.3)."""
     if settings.decay_schedule == "constant":
-        return settings.decay
-    return 1 - (1 - settings.decay) * (math.cos(math.pi * progress) + 1) / 2
+        return settings.ema_decay
+    return 1 - (1 - settings.ema_decay) * (math.cos(math.pi * progress) + 1) / 2
 
 
 def _cosine(one: Tensor, other: Tensor) -> Tensor:
     return (F.normalize(one.float(), dim=1) * F.normalize(other.float(), dim=1)).sum(dim=1)
 
 
-def _seen(features: Tensor) -> Seen:
-    return Seen(features.float(), features.new_zeros(len(features), 0, dtype=torch.float32))
+def _output(features: Tensor) -> ModelOutput:
+    return ModelOutput(features.float(), features.new_zeros(len(features), 0, dtype=torch.float32))
 
 
 def _mean() -> MeanMetric:
@@ -129,7 +133,7 @@ def _mean() -> MeanMetric:
     return MeanMetric(nan_strategy="disable")
 
 
-class Spread(Metric):
+class FeatureStd(Metric):
     """How far images lie apart: near 1 when they fill all directions, 0 when all are one point.
 
     The standard deviation of the L2-normalised output, averaged over its D dimensions, times sqrt(D): what Chen and
@@ -159,7 +163,7 @@ class Spread(Metric):
         return variance.clamp_min(0).sqrt().mean() * math.sqrt(len(self.total))
 
 
-class Likeness(Metric):
+class ViewSimilarity(Metric):
     """How much more alike two views of an image are than views of two images: 1 when nothing tells them apart.
 
     (s - o) / (1 - o), where s is the mean cosine of the features of two views of the same image, and o that of two

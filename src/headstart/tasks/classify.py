@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 from headstart.models.backbones import build, features_of, freeze
 from headstart.models.heads import make_head, width_into
 from headstart.recipes.recipe import Recipe
-from headstart.tasks.task import Batch, Seen, Task
+from headstart.tasks.task import Batch, ModelOutput, Task
 
 
 class Classify(Task):
@@ -40,7 +40,7 @@ class Classify(Task):
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
         backbone = build(recipe.backbone.name)
         head = make_head(features_of(backbone), len(classes), recipe.head)
-        return cls(backbone, head, len(classes), recipe.train.label_smoothing, frozen=not recipe.backbone.train)
+        return cls(backbone, head, len(classes), recipe.train.label_smoothing, frozen=recipe.backbone.freeze)
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -56,17 +56,17 @@ class Classify(Task):
             self.training_metrics["accuracy"].update(logits, batch.labels)
         return loss
 
-    def embed(self, images: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return (self.backbone(images),)
 
-    def see(self, batch: Batch) -> Seen:
+    def infer(self, batch: Batch) -> ModelOutput:
         features: Tensor = self.head[:-1](self._features(batch))
         logits: Tensor = self.head[-1](features)
-        return Seen(features.float(), logits.float().softmax(dim=1))
+        return ModelOutput(features.float(), logits.float().softmax(dim=1))
 
-    def evaluate(self, batch: Batch) -> Seen:
-        seen = self.see(batch)
+    def evaluate(self, batch: Batch) -> ModelOutput:
+        seen = self.infer(batch)
         probabilities = seen.probabilities
         likelihoods = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
         losses = F.nll_loss(likelihoods, batch.labels, reduction="none")
@@ -76,7 +76,7 @@ class Classify(Task):
         return seen
 
     def _features(self, batch: Batch) -> Tensor:
-        (features,) = batch.embedded or self.embed(batch.images)
+        (features,) = batch.features or self.encode(batch.images)
         return features
 
 

@@ -15,11 +15,11 @@ from headstart.data.sampling import Rows
 from headstart.errors import HeadstartError
 from headstart.models.backbones import freeze
 from headstart.models.decoders import AnyDecoder, DeepLabV3, Maps
-from headstart.models.losses import IGNORED, PixelLoss, targets
+from headstart.models.losses import TARGET_IGNORE_INDEX, PixelLoss, targets
 from headstart.models.segmentation import Taps, build_segmenter, maps_of
 from headstart.recipes.recipe import Recipe
-from headstart.tasks.segmentation_metrics import Confusion, PixelMean, confusion_of
-from headstart.tasks.task import Batch, Seen, Task
+from headstart.tasks.segmentation_metrics import ConfusionMetric, PixelMean, confusion_matrices
+from headstart.tasks.task import Batch, ModelOutput, Task
 
 
 class Segment(Task):
@@ -51,27 +51,28 @@ class Segment(Task):
         count = len(names)
         # A loss that is not a number must show. So set, MeanMetric forgets its weights: it is given a loss per image.
         mean = MeanMetric(nan_strategy="disable")
-        self.training_metrics = MetricCollection({"loss": mean, "masks": Confusion(count)}, compute_groups=False)
-        self.metrics = MetricCollection({"loss": PixelMean(), "masks": Confusion(count, names)}, compute_groups=False)
+        self.training_metrics = MetricCollection({"loss": mean, "masks": ConfusionMetric(count)}, compute_groups=False)
+        self.metrics = MetricCollection(
+            {"loss": PixelMean(), "masks": ConfusionMetric(count, names)}, compute_groups=False
+        )
         self.training_metrics.persistent(True)  # a run stopped within an epoch goes on counting where it was
 
     @classmethod
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
         if recipe.probe.method == "logistic":
             raise HeadstartError(
-                "probe.method: expected steps for the task segment, whose decoder is more than one layer, found"
-                " logistic",
-                "probe.method=steps",
+                "probe.method: expected sgd for the task segment, whose decoder is more than one layer, found logistic",
+                "probe.method=sgd",
             )
         backbone, decoder, taps = build_segmenter(recipe.backbone.name, recipe.decoder, len(classes))
         loss = PixelLoss(len(classes), recipe.loss, recipe.train.label_smoothing)
-        return cls(backbone, decoder, taps, classes, loss, recipe.decoder.auxiliary, not recipe.backbone.train)
+        return cls(backbone, decoder, taps, classes, loss, recipe.decoder.aux_weight, recipe.backbone.freeze)
 
     def prepare(self, pixels: Pixels, rows: Rows) -> None:
         """Weight the classes by their share of the training pixels, where the recipe asks for it."""
         if self.loss.settings.class_weights == "balanced":
             assert pixels.mask_table is not None, "it is built for images with masks"
-            pixels_of = pixels.mask_table.census[rows].sum(axis=0)[: len(self.loss.class_weights)]
+            pixels_of = pixels.mask_table.pixel_counts[rows].sum(axis=0)[: len(self.loss.class_weights)]
             self.loss.balance(torch.from_numpy(pixels_of))
 
     def train(self, mode: bool = True) -> Self:
@@ -92,37 +93,37 @@ class Segment(Task):
             self.training_metrics["masks"].update(_confusion(logits, masks))
         return loss
 
-    def embed(self, images: Tensor) -> Maps:
+    def encode(self, images: Tensor) -> Maps:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return maps_of(self.backbone, images, self.taps)
 
-    def see(self, batch: Batch) -> Seen:
+    def infer(self, batch: Batch) -> ModelOutput:
         return self._look(batch)[0]
 
-    def evaluate(self, batch: Batch) -> Seen:
+    def evaluate(self, batch: Batch) -> ModelOutput:
         seen, logits = self._look(batch)
         target = targets(_masks_of(batch), logits.shape[1])
-        losses = F.cross_entropy(logits.float(), target, ignore_index=IGNORED, reduction="none")
-        self.metrics["loss"].update(losses, target != IGNORED)
+        losses = F.cross_entropy(logits.float(), target, ignore_index=TARGET_IGNORE_INDEX, reduction="none")
+        self.metrics["loss"].update(losses, target != TARGET_IGNORE_INDEX)
         self.metrics["masks"].update(seen.confusion)
         return seen
 
     def predict(self, images: Tensor) -> Tensor:
         """float32 (B, 3, H, W) of any height and width -> probabilities of each pixel's class, (B, K, H, W)."""
-        logits: Tensor = self.decoder(self.embed(images), (images.shape[-2], images.shape[-1]))
+        logits: Tensor = self.decoder(self.encode(images), (images.shape[-2], images.shape[-1]))
         return logits.float().softmax(dim=1)
 
-    def _look(self, batch: Batch) -> tuple[Seen, Tensor]:
+    def _look(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
         """What is seen in a batch, and the logits."""
         maps = self._maps(batch)
         size = batch.images if batch.masks is None else batch.masks
         logits = self.decoder(maps, (size.shape[-2], size.shape[-1]))
         features = maps[-1].mean(dim=(2, 3)).float()
         confusion = None if batch.masks is None else _confusion(logits, batch.masks)
-        return Seen(features, features.new_zeros(len(features), 0), confusion), logits
+        return ModelOutput(features, features.new_zeros(len(features), 0), confusion), logits
 
     def _maps(self, batch: Batch) -> Maps:
-        return batch.embedded or self.embed(batch.images)
+        return batch.features or self.encode(batch.images)
 
 
 def _masks_of(batch: Batch) -> Tensor:
@@ -131,4 +132,4 @@ def _masks_of(batch: Batch) -> Tensor:
 
 
 def _confusion(logits: Tensor, masks: Tensor) -> Tensor:
-    return confusion_of(masks, logits.argmax(dim=1), logits.shape[1])
+    return confusion_matrices(masks, logits.argmax(dim=1), logits.shape[1])

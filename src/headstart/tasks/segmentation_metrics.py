@@ -18,7 +18,7 @@ PAIRED = 11
 """Classes up to which the numbers of two pixels, 0 to K * K, fit into 15 bits."""
 
 
-def confusion_of(masks: Tensor, predicted: Tensor, classes: int) -> Tensor:
+def confusion_matrices(masks: Tensor, predicted: Tensor, classes: int) -> Tensor:
     """Pixels of each image by true class (row) and predicted class (column), int64 (B, K, K).
 
     ``masks`` is uint8 (B, H, W), values of K or more are left out; ``predicted`` is (B, H, W), 0 to K - 1. An image
@@ -45,7 +45,7 @@ def _counted_in_pairs(numbers: Tensor, bins: int) -> Tensor:
     return pairs.sum(dim=0) + pairs.sum(dim=1)
 
 
-class Confusion(Metric):
+class ConfusionMetric(Metric):
     """``accuracy`` (of pixels), ``miou`` and, with ``names``, ``iou_<name>`` of each class, over all images seen.
 
     A class that is neither in the truth nor predicted has no IoU: it is nan, and not in the mean.

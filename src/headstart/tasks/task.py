@@ -15,7 +15,7 @@ from headstart.data.sampling import Rows
 from headstart.models.weights import Provenance, load_weights
 from headstart.recipes.recipe import Backbone, Recipe
 
-NO_PIXELS = torch.empty(0)
+EMPTY_IMAGES = torch.empty(0)
 """In the place of images that the backbone has seen already."""
 
 
@@ -26,15 +26,15 @@ class Batch(NamedTuple):
     """float32 (B, 3, S, S), normalised."""
     labels: Tensor
     """int64 (B,): positions in the run's classes; -1 where an image has none."""
-    second: Tensor | None = None
+    images2: Tensor | None = None
     """Another view of the same images, as `images`; for tasks that ask for two."""
     masks: Tensor | None = None
     """uint8 (B, S, S): a class for every pixel, those above the last one ignored; for tasks that learn from masks."""
-    embedded: tuple[Tensor, ...] = ()
+    features: tuple[Tensor, ...] = ()
     """What the frozen backbone made of the images, when it was run before; `images` is then `NO_PIXELS`."""
 
 
-class Seen(NamedTuple):
+class ModelOutput(NamedTuple):
     """What a network makes of B images."""
 
     features: Tensor
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
 class Task(nn.Module):
     """A network and what it learns. ``forward(batch)`` is the loss, so that DDP can wrap it."""
 
-    views: ClassVar[int] = 1
+    num_views: ClassVar[int] = 1
     """How many views of an image the task compares: with 2, every batch has a `second` one."""
     target: ClassVar[Literal["label", "mask", "none"]] = "label"
     """What it learns from beside the images."""
@@ -79,21 +79,21 @@ class Task(nn.Module):
         """The training loss, a scalar; updates `training_metrics`."""
 
     @abstractmethod
-    def embed(self, images: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """float32 (B, 3, S, S) -> what the backbone makes of them: features (B, D), or maps (B, D, s, s)."""
 
     @abstractmethod
-    def see(self, batch: Batch) -> Seen:
+    def infer(self, batch: Batch) -> ModelOutput:
         """Features and probabilities of a batch, in one pass."""
 
     @abstractmethod
-    def evaluate(self, batch: Batch) -> Seen:
-        """Update `metrics` with a batch, and return what `see` says of it."""
+    def evaluate(self, batch: Batch) -> ModelOutput:
+        """Update `metrics` with a batch, and return what `infer` says of it."""
 
     def predict(self, images: Tensor) -> Tensor:
         """float32 (B, 3, S, S) -> probabilities, float32 (B, C); of masks (B, K, S, S)."""
         unknown = torch.full((len(images),), -1, device=images.device)
-        return self.see(Batch(images, unknown)).probabilities
+        return self.infer(Batch(images, unknown)).probabilities
 
     def after_step(self, progress: float) -> None:
         """Called after each optimizer step; ``progress`` runs from 0 to 1 over the training."""
@@ -102,7 +102,7 @@ class Task(nn.Module):
         """The numbers that make the network: parameters and buffers, without the metrics."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith(("metrics.", "training_metrics."))}
 
-    def set_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take over what `weights` returned; raises RuntimeError when it is of another network."""
         own = self.weights().keys()
         if weights.keys() != own:

@@ -64,7 +64,7 @@ def _with_head(task: Task, images: Tensor) -> dict[str, Any]:
 def _with_decoder(task: Any, images: Tensor) -> dict[str, Any]:
     """Backbone, decoder and, where there is one, the auxiliary classifier are run."""
     with _noted(_units(task.backbone)) as notes:
-        maps = task.embed(images)
+        maps = task.encode(images)
     backbone, last = [_layer(note) for note in notes], {note.module: i for i, note in enumerate(notes)}
     ends = {max(last.get(unit, -1) for unit in _units(part)) for part in _widening(task.backbone)}
     for number, each in enumerate(maps):

@@ -13,49 +13,49 @@ import time
 from torch import Tensor
 
 from headstart.models.run_weights import save_weights
-from headstart.tasks import Seen
-from headstart.training.provenance import predictions, save_confusion
-from headstart.training.setup import Training
+from headstart.tasks import ModelOutput
+from headstart.training.provenance import prediction_table, save_confusion
+from headstart.training.setup import TrainState
 
-SECONDS = 5.0
+WRITE_INTERVAL = 5.0
 """Between two writings where epochs are shorter."""
 
 
-class Keeping:
+class Checkpointer:
     """What finished epochs have left to write down. Each rank has one; the first of them writes."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: TrainState) -> None:
         self._training = training
-        self._best: tuple[dict[str, Tensor], Seen] | None = None
+        self._best: tuple[dict[str, Tensor], ModelOutput] | None = None
         self._last: dict[str, Tensor] | None = None
         self._rows = len(training.progress.rows)
         self._written = time.monotonic()
 
-    def hold(self, kept: bool, seen: Seen) -> None:
+    def stage(self, kept: bool, seen: ModelOutput) -> None:
         """An epoch is finished; whether its weights are the best so far, and what they see in validation images."""
         self._last = self._weights()
         if kept:
             self._best = self._last, seen
 
     def _weights(self) -> dict[str, Tensor]:
-        weights, held = self._training.task.weights(), self._training.embedded is not None
+        weights, held = self._training.task.weights(), self._training.feature_cache is not None
         return {
             name: tensor.clone() if held and not name.startswith("backbone.") else tensor  # which is frozen
             for name, tensor in weights.items()
         }
 
     @property
-    def due(self) -> bool:
+    def epoch_save_due(self) -> bool:
         """Whether a finished epoch is to be written down now."""
-        return self._training.embedded is None or self._waited(SECONDS)
+        return self._training.feature_cache is None or self._waited(WRITE_INTERVAL)
 
     @property
-    def overdue(self) -> bool:
+    def step_save_due(self) -> bool:
         """Whether the last writing was so long ago that one is due within an epoch."""
-        return self._waited(60 * self._training.recipe.keep.minutes)
+        return self._waited(60 * self._training.recipe.checkpoint.every_minutes)
 
     def _waited(self, seconds: float) -> bool:
-        return time.monotonic() - self._written > min(seconds, 60 * self._training.recipe.keep.minutes)
+        return time.monotonic() - self._written > min(seconds, 60 * self._training.recipe.checkpoint.every_minutes)
 
     def write_weights(self) -> None:
         """The weights of the epochs that are held, and what the best of them say."""
@@ -68,7 +68,7 @@ class Keeping:
                     save_confusion(training.run, seen.confusion)
                 if training.task.classes:
                     training.run.write_table(
-                        "predictions.csv", predictions(training.pixels.index, "val", seen.probabilities)
+                        "predictions.csv", prediction_table(training.pixels.index, "val", seen.probabilities)
                     )
             if self._last is not None:
                 save_weights(training.run, "last", self._last)

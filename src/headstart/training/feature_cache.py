@@ -17,14 +17,14 @@ from headstart.data.sampling import Rows, batches, seed_of
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe
 from headstart.tasks import Task
-from headstart.transforms.augment import draw, plain_view
+from headstart.transforms.augment import eval_transform, sample_params
 from headstart.transforms.batch import images_at
 
 LARGEST_HALF = torch.finfo(torch.float16).max
 
 
 @dataclass(frozen=True)
-class Made:
+class CachedFeatures:
     """What the backbone makes of M of the images of an index."""
 
     parts: tuple[Tensor, ...]
@@ -44,86 +44,88 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """What the backbone makes of all images that are trained on or looked at (`Task.embed`)."""
+class FeatureCache:
+    """What the backbone makes of all images that are trained on or looked at (`Task.encode`)."""
 
-    plain: Made
+    val: CachedFeatures
     """Of the images as validation sees them."""
-    views: tuple[Made, ...]
+    augmented: tuple[CachedFeatures, ...]
     """Of random views of the training images, one after the other taken for an epoch."""
 
     def training(self, rows: Rows, epoch: int) -> tuple[Tensor, ...]:
         """What the head is trained on in an epoch, (B, ...) each."""
-        return (self.views[epoch % len(self.views)] if self.views else self.plain).of(rows)
+        return (self.augmented[epoch % len(self.augmented)] if self.augmented else self.val).of(rows)
 
     def training_masks(self, rows: Rows, epoch: int, pixels: Pixels) -> Tensor:
         """The masks under them, uint8 (B, H, W): of the views, or of the images as they are."""
-        view = self.views[epoch % len(self.views)] if self.views else self.plain
+        view = self.augmented[epoch % len(self.augmented)] if self.augmented else self.val
         masks = pixels.masks(rows) if view.masks is None else view.masks[view.place[rows]]
         return masks.to(view.device)
 
     def validation(self, rows: Rows) -> tuple[Tensor, ...]:
         """What is looked at, (B, ...) each."""
-        return self.plain.of(rows)
+        return self.val.of(rows)
 
 
 @torch.inference_mode()
-def embed(
+def cache_features(
     task: Task, pixels: Pixels, train_rows: Rows, recipe: Recipe, autocast: AbstractContextManager[None]
-) -> Embedded:
+) -> FeatureCache:
     """Run the backbone of ``task``, in eval mode, over all images and over ``recipe.probe.views`` views of some.
 
     ``train_rows`` are the training images that are used. Raises HeadstartError when memory has no room for the maps.
     """
     device, with_masks = next(task.parameters()).device, task.target == "mask"
-    side = recipe.side(recipe.train.epochs - 1)
+    side = recipe.train_size(recipe.train.epochs - 1)
     task.eval()
 
-    def run(rows: Rows, chance: Sequence[int | str] = ()) -> Made:
+    def run(rows: Rows, chance: Sequence[int | str] = ()) -> CachedFeatures:
         kept: list[Tensor] = []
-        for number, some in enumerate(batches(np.arange(len(rows)), recipe.val.batch)):
+        for number, some in enumerate(batches(np.arange(len(rows)), recipe.val.batch_size)):
             mask = None
             if chance:
                 images = images_at(pixels, rows[some], recipe.data, with_masks, device)
-                drawn = draw(recipe.views, len(some), torch.Generator().manual_seed(seed_of(*chance, number)))
-                view, mask = images.view(recipe.views, side, drawn), images.mask(side, drawn)
+                drawn = sample_params(
+                    recipe.augment, len(some), torch.Generator().manual_seed(seed_of(*chance, number))
+                )
+                view, mask = images.view(recipe.augment, side, drawn), images.mask(side, drawn)
             else:  # all of one size, so that their maps are too
-                view = plain_view(pixels.batch(rows[some]).to(device), recipe.views)
-            seen = [*map(_small, task.embed(view)), *(() if mask is None else (mask.cpu(),))]
-            kept = kept or _reserved(seen, len(rows))
+                view = eval_transform(pixels.batch(rows[some]).to(device), recipe.augment)
+            seen = [*map(_to_storage_dtype, task.encode(view)), *(() if mask is None else (mask.cpu(),))]
+            kept = kept or _allocate(seen, len(rows))
             for part, of_some in zip(kept, seen, strict=True):
                 part[some] = of_some
         masks = kept.pop() if with_masks and chance else None
         place = np.full(len(pixels), -1)
         place[rows] = np.arange(len(rows))
-        return Made(tuple(part.to(device) if part.ndim == 2 else part for part in kept), masks, place, device)
+        return CachedFeatures(tuple(part.to(device) if part.ndim == 2 else part for part in kept), masks, place, device)
 
     looked_at = [row for row, split in enumerate(pixels.index.splits) if split in ("val", "test")]
     with autocast:
         plain = run(np.union1d(train_rows, np.array(looked_at, dtype=np.int64)))
         views = tuple(run(train_rows, ("probe", recipe.seed, number)) for number in range(recipe.probe.views))
-    return Embedded(plain, views)
+    return FeatureCache(plain, views)
 
 
-def _small(part: Tensor) -> Tensor:
+def _to_storage_dtype(part: Tensor) -> Tensor:
     """Features as they are; maps, which are large, by half: 11 bits of each number, finer than a mask can tell."""
     return part.float().cpu() if part.ndim == 2 else part.clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu()
 
 
-def _reserved(seen: Sequence[Tensor], count: int) -> list[Tensor]:
+def _allocate(seen: Sequence[Tensor], count: int) -> list[Tensor]:
     """Room for as much as was seen of a first batch, for ``count`` images."""
     needed = count * sum(part[0].numel() * part.element_size() for part in seen)
-    free = _available()
+    free = _available_memory()
     if free is not None and needed > 0.8 * free:
         raise HeadstartError(
-            f"probe.once: expected room in memory for the maps of {count:,} images ({needed / 2**30:.1f} GiB), found"
+            f"probe.cache_features: expected room in memory for the maps of {count:,} images ({needed / 2**30:.1f} GiB), found"
             f" {free / 2**30:.1f} GiB available",
-            "probe.once=false, which runs the backbone in every step",
+            "probe.cache_features=false, which runs the backbone in every step",
         )
     return [torch.zeros(count, *part.shape[1:], dtype=part.dtype) for part in seen]
 
 
-def _available() -> int | None:
+def _available_memory() -> int | None:
     """Bytes of memory that can be had without swapping; None where the system does not say so."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()

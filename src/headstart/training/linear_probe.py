@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from headstart.data.sampling import batches
 from headstart.errors import HeadstartError
-from headstart.tasks import NO_PIXELS, Batch
-from headstart.training.setup import Training
+from headstart.tasks import EMPTY_IMAGES, Batch
+from headstart.training.setup import TrainState
 
 Floats = NDArray[np.floating[Any]]
 
@@ -62,12 +62,14 @@ def solve(features: Floats, labels: NDArray[np.int64], classes: int, seed: int =
     return Probe(weight, bias, strength, tried)
 
 
-def solve_head(training: Training) -> None:
+def solve_head(training: TrainState) -> None:
     """Put the solved probe into the head of ``training``, whose backbone is frozen, and write down what was chosen."""
     began, task, rows = time.perf_counter(), training.task, training.train_rows
-    if training.embedded is None:
-        raise HeadstartError("probe.method logistic: expected probe.once=true, found false", "probe.once=true")
-    features, labels = training.embedded.validation(rows)[0].cpu().numpy(), training.labels[rows].numpy()
+    if training.feature_cache is None:
+        raise HeadstartError(
+            "probe.method logistic: expected probe.cache_features=true, found false", "probe.cache_features=true"
+        )
+    features, labels = training.feature_cache.validation(rows)[0].cpu().numpy(), training.labels[rows].numpy()
     probe = solve(features, labels, task.classes, training.recipe.seed)
     last = task.get_submodule("head")[-1]  # type: ignore[index]
     with torch.no_grad():
@@ -75,8 +77,8 @@ def solve_head(training: Training) -> None:
         last.bias.copy_(torch.from_numpy(probe.bias))
         task.eval()
         for some in batches(rows, 512):  # the figures of the training images
-            seen = training.embedded.validation(some)
-            task(Batch(NO_PIXELS, training.labels[some].to(seen[0].device), embedded=seen))
+            seen = training.feature_cache.validation(some)
+            task(Batch(EMPTY_IMAGES, training.labels[some].to(seen[0].device), features=seen))
     if training.fabric.is_global_zero:
         seconds = round(time.perf_counter() - began, 3)
         tried = {f"{c:g}": round(accuracy, 4) for c, accuracy in probe.tried.items()}

@@ -21,18 +21,18 @@ from PIL import Image
 
 from headstart.data.index import Index
 from headstart.data.pixels import Pixels
-from headstart.errors import HeadstartError, nearest
+from headstart.errors import HeadstartError, did_you_mean
 from headstart.palette import Palette
 from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import RunFolder, mask_names
 from headstart.tasks import Task
-from headstart.transforms.augment import plain_view
+from headstart.transforms.augment import eval_transform
 
 FEW = 4
 """Images that are shown where the recipe names none."""
 
 
-def shown_rows(index: Index, names: Sequence[str]) -> list[int]:
+def snapshot_rows(index: Index, names: Sequence[str]) -> list[int]:
     """The validation images of these names: ``0013``, ``0013_sat``, ``0013_sat.jpg`` or the whole path.
 
     Raises HeadstartError for a name of none.
@@ -48,14 +48,14 @@ def shown_rows(index: Index, names: Sequence[str]) -> list[int]:
         if name not in named:
             known = [PurePosixPath(index.paths[row]).stem for row in rows]
             raise HeadstartError(
-                f"insight.masks {name}: expected a validation image, found none of this name;"
-                f" nearest: {nearest(name, known)}",
-                "insight.masks=[] shows the first few",
+                f"analysis.masks {name}: expected a validation image, found none of this name;"
+                f" nearest: {did_you_mean(name, known)}",
+                "analysis.masks=[] shows the first few",
             )
     return list(dict.fromkeys(named[name] for name in names))
 
 
-def show_truth(run: RunFolder, pixels: Pixels, rows: Sequence[int]) -> None:
+def write_ground_truth(run: RunFolder, pixels: Pixels, rows: Sequence[int]) -> None:
     """Write the images at ``rows``, and their masks."""
     for row, name in zip(rows, _file_names(pixels.index, rows), strict=True):
         image, mask = _own_size(pixels, row)
@@ -64,7 +64,7 @@ def show_truth(run: RunFolder, pixels: Pixels, rows: Sequence[int]) -> None:
 
 
 @torch.inference_mode()
-def show_predicted(
+def write_predictions(
     run: RunFolder,
     folder: str,
     task: Task,
@@ -78,7 +78,7 @@ def show_predicted(
     for row, name in zip(rows, _file_names(pixels.index, rows), strict=True):
         image, _ = _own_size(pixels, row)
         with autocast:
-            said = task.predict(plain_view(image.unsqueeze(0).to(device), recipe.views))[0]
+            said = task.predict(eval_transform(image.unsqueeze(0).to(device), recipe.augment))[0]
         write_mask(run, folder, name, said.argmax(dim=0).to(torch.uint8).cpu().numpy(), _palette(pixels))
 
 
@@ -90,7 +90,7 @@ def epoch_folder(epoch: int) -> str:
 def write_mask(run: RunFolder, folder: str, name: str, mask: NDArray[np.uint8], palette: Palette) -> None:
     """``masks/folder/name.png``: uint8 (H, W)."""
     picture = Image.fromarray(np.ascontiguousarray(mask), "P")
-    picture.putpalette(palette.paint(np.arange(256, dtype=np.uint8)[None]).tobytes())
+    picture.putpalette(palette.colorize(np.arange(256, dtype=np.uint8)[None]).tobytes())
     run.write(f"masks/{folder}/{name}.png", _encoded(picture, "PNG"))
 
 

@@ -14,18 +14,18 @@ from headstart.data.pixels import Pixels
 from headstart.environment import environment
 from headstart.files import Row
 from headstart.runs.folder import RunFolder
-from headstart.tasks import Seen
+from headstart.tasks import ModelOutput
 
 STORED = ("features", "probabilities")
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
+def describe_environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine and device, for `environment.json`."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {**environment(), "device": name, "threads": torch.get_num_threads()}
 
 
-def data_facts(pixels: Pixels) -> dict[str, Any]:
+def describe_data(pixels: Pixels) -> dict[str, Any]:
     """What the images are, for `data.json`: enough to know them again, and to name the network's outputs.
 
     ``counts`` are images per class, with masks those in which it occurs. Of images with masks also ``palette``, and
@@ -53,7 +53,7 @@ def data_facts(pixels: Pixels) -> dict[str, Any]:
     }
 
 
-def save_features(run: RunFolder, epoch: int, validation: Seen, sample: Seen, seconds: float) -> None:
+def save_features(run: RunFolder, epoch: int, validation: ModelOutput, sample: ModelOutput, seconds: float) -> None:
     """What was seen after ``epoch`` (from 0) in the images that `images.csv` names.
 
     ``seconds`` is how long it took to look at the sample, which is there for this alone.
@@ -68,7 +68,7 @@ def save_confusion(run: RunFolder, confusion: Tensor) -> None:
     run.write("confusion.safetensors", save({"confusion": confusion.contiguous()}))
 
 
-def looked_at(index: Index, rows: Sequence[int]) -> list[Row]:
+def feature_table(index: Index, rows: Sequence[int]) -> list[Row]:
     """One row per image whose features are stored: file, split, class (empty where it has none)."""
     names = {UNLABELLED: "", **dict(enumerate(index.classes))}
     return [
@@ -76,7 +76,7 @@ def looked_at(index: Index, rows: Sequence[int]) -> list[Row]:
     ]
 
 
-def predictions(index: Index, split: str, probabilities: Tensor) -> list[Row]:
+def prediction_table(index: Index, split: str, probabilities: Tensor) -> list[Row]:
     """One row per image of a split, in the index's order; ``probabilities`` is (N, C), on the CPU."""
     return [
         {

@@ -13,24 +13,24 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from headstart.data.checks.contamination import leaks
+from headstart.data.checks.contamination import overlapping_rows
 from headstart.data.pairs import without_masks
 from headstart.data.pixels import Pixels, decode
 from headstart.data.requirements import require_different_masks
-from headstart.data.sampling import Rows, seed_of, steps_in_epoch, training_order
-from headstart.data.splits import judged_on_training, labelled_part, offered, training_index
+from headstart.data.sampling import Rows, epoch_permutation, seed_of, steps_in_epoch
+from headstart.data.splits import detect_target, holdout_from_train, label_subset, training_index
 from headstart.data.thumbnails import thumbnails
 from headstart.errors import HeadstartError
-from headstart.models.backbones import usual_side
+from headstart.models.backbones import default_image_size
 from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import RunFolder, refuse_unless_free, write_trained_on
 from headstart.tasks import Task, task_named
 from headstart.training.architecture import architecture
 from headstart.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from headstart.training.feature_cache import Embedded, embed
-from headstart.training.mask_snapshots import show_truth, shown_rows
+from headstart.training.feature_cache import FeatureCache, cache_features
+from headstart.training.mask_snapshots import snapshot_rows, write_ground_truth
 from headstart.training.optimizer import make_optimizer
-from headstart.training.provenance import data_facts, looked_at, surroundings
+from headstart.training.provenance import describe_data, describe_environment, feature_table
 
 WHOLE = "data.resize keep"
 """What asks for whole images in validation, in an error."""
@@ -40,7 +40,7 @@ Decoding = Callable[[int, int], None]
 
 
 @dataclass
-class Training:
+class TrainState:
     """What the loop works on."""
 
     recipe: Recipe
@@ -55,37 +55,37 @@ class Training:
     progress: Progress
     train_rows: Rows
     """The images that are trained on: of the training images, those of the label fraction."""
-    left_out: int | None = None
-    """Images that are not trained on because those of `data.apart_from` are, or look like, them; None without it."""
-    embedded: Embedded | None = None
+    excluded: int | None = None
+    """Images that are not trained on because those of `data.exclude_overlap_with` are, or look like, them; None without it."""
+    feature_cache: FeatureCache | None = None
     """What a frozen backbone makes of the images; None when it is run in every step."""
 
     @property
-    def sample_rows(self) -> Rows:
+    def train_sample_rows(self) -> Rows:
         """The training images that are looked at beside the validation images: always the same, drawn by the seed."""
-        order = training_order(seed_of("sample", self.recipe.seed), 0, len(self.train_rows))
-        return self.train_rows[np.sort(order[: self.recipe.insight.sample])]
+        order = epoch_permutation(seed_of("sample", self.recipe.seed), 0, len(self.train_rows))
+        return self.train_rows[np.sort(order[: self.recipe.analysis.train_samples])]
 
     @property
-    def shown(self) -> list[int]:
-        """The validation images whose masks are kept over the epochs; none without `insight.pictures`."""
-        insight = self.recipe.insight
-        return shown_rows(self.pixels.index, insight.masks) if insight.pictures else []
+    def snapshot_rows(self) -> list[int]:
+        """The validation images whose masks are kept over the epochs; none without `analysis.save_images`."""
+        insight = self.recipe.analysis
+        return snapshot_rows(self.pixels.index, insight.masks) if insight.save_images else []
 
     @property
     def steps(self) -> int:
         """Steps per epoch."""
-        return steps_in_epoch(self.images_per_epoch, self.recipe.train.batch)
+        return steps_in_epoch(self.images_per_epoch, self.recipe.train.batch_size)
 
-    def order(self, epoch: int) -> Rows:
+    def epoch_rows(self, epoch: int) -> Rows:
         """The rows that are trained on in an epoch, in their order."""
         recipe, count = self.recipe, len(self.train_rows)
-        return self.train_rows[training_order(recipe.seed, epoch, count, self.images_per_epoch)]
+        return self.train_rows[epoch_permutation(recipe.seed, epoch, count, self.images_per_epoch)]
 
     @property
     def images_per_epoch(self) -> int:
         """With equal steps, as many as with all labels: the same images come again within an epoch."""
-        in_steps = self.recipe.probe.method == "steps" and self.recipe.train.same_steps
+        in_steps = self.recipe.probe.method == "sgd" and self.recipe.train.fixed_steps
         return len(self.pixels.index.positions("train")) if in_steps else len(self.train_rows)
 
     def save(self) -> None:
@@ -95,7 +95,7 @@ class Training:
             save_checkpoint(self.run, self.progress, state)
 
 
-def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None) -> Training:
+def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None) -> TrainState:
     """Everything before the first step. What can fail does so before the run folder is made.
 
     Raises HeadstartError for data, weights or an output folder that cannot be used.
@@ -103,28 +103,28 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     fabric = _launch(recipe)
     if fabric.is_global_zero:
         refuse_unless_free(out)
-    _try_sizes(recipe)
+    _check_input_sizes(recipe)
     training, provenance = _prepare(fabric, recipe, RunFolder(out), data, decoding)
     if fabric.is_global_zero:
-        facts = {**surroundings(fabric.device), "processes": fabric.world_size, "weights": provenance}
+        facts = {**describe_environment(fabric.device), "processes": fabric.world_size, "weights": provenance}
         trained_on = {"images_trained_on": len(training.train_rows)}  # fewer than there are, with a label fraction
-        if training.left_out is not None:
-            trained_on["left_out"] = training.left_out
-        RunFolder.create(out, recipe, facts, {**data_facts(training.pixels), **trained_on})
+        if training.excluded is not None:
+            trained_on["left_out"] = training.excluded
+        RunFolder.create(out, recipe, facts, {**describe_data(training.pixels), **trained_on})
         contents = training.pixels.contents
         write_trained_on(training.run, [contents[row] for row in training.train_rows])
-        seen = [*training.pixels.index.positions("val"), *training.sample_rows.tolist()]
-        if recipe.insight.pictures:
+        seen = [*training.pixels.index.positions("val"), *training.train_sample_rows.tolist()]
+        if recipe.analysis.save_images:
             training.run.write("thumbnails.zip", thumbnails(training.pixels, seen))
         if training.task.target == "mask":
-            show_truth(training.run, training.pixels, training.shown)
-        training.run.write_table("features/images.csv", looked_at(training.pixels.index, seen))
-        training.run.write_json("architecture.json", architecture(training.task, recipe.data.size))
+            write_ground_truth(training.run, training.pixels, training.snapshot_rows)
+        training.run.write_table("features/images.csv", feature_table(training.pixels.index, seen))
+        training.run.write_json("architecture.json", architecture(training.task, recipe.data.image_size))
     fabric.barrier()
     return training
 
 
-def resume(path: Path, data: str | None = None, decoding: Decoding | None = None) -> Training:
+def resume(path: Path, data: str | None = None, decoding: Decoding | None = None) -> TrainState:
     """A run as it stood when it was last saved; ``data`` says where its images are now, if they have moved.
 
     Raises HeadstartError for a finished run, for other images than it began with, and for a damaged checkpoint.
@@ -161,17 +161,22 @@ def _launch(recipe: Recipe) -> Fabric:
     return fabric
 
 
-def _try_sizes(recipe: Recipe) -> None:
+def _check_input_sizes(recipe: Recipe) -> None:
     """Show two images of every size to a network of this kind, thrown away after: some take only certain sizes.
 
     It is another network than the one that is trained, which is drawn after, from the recipe's seed.
     """
     task = task_named(recipe.task).build(recipe, ("one class", "another"))
-    for side in sorted({recipe.data.size, *(recipe.side(epoch) for epoch in range(recipe.train.epochs))}):
-        _try(task, (side, side), "data.size" if side == recipe.data.size else "views.sizes", recipe.backbone.name)
+    for side in sorted({recipe.data.image_size, *(recipe.train_size(epoch) for epoch in range(recipe.train.epochs))}):
+        _check_forward(
+            task,
+            (side, side),
+            "data.image_size" if side == recipe.data.image_size else "augment.sizes",
+            recipe.backbone.name,
+        )
 
 
-def _try(task: Task, extent: tuple[int, int], field: str, name: str) -> None:
+def _check_forward(task: Task, extent: tuple[int, int], field: str, name: str) -> None:
     """Show two images of this height and width to a network."""
     try:
         with torch.inference_mode():
@@ -179,7 +184,7 @@ def _try(task: Task, extent: tuple[int, int], field: str, name: str) -> None:
     except Exception as error:  # each network complains in its own way
         height, width = extent
         whole = field == WHOLE
-        do = f"data.size={usual_side(name)} and no other views.sizes, or another backbone.name"
+        do = f"data.image_size={default_image_size(name)} and no other augment.sizes, or another backbone.name"
         raise HeadstartError(
             f"{field if whole else f'{field} {height}'}: expected images that backbone.name {name} takes, found that it"
             f" does not take {height} x {width} pixels ({str(error)[:120]})",
@@ -189,14 +194,14 @@ def _try(task: Task, extent: tuple[int, int], field: str, name: str) -> None:
 
 def _prepare(
     fabric: Fabric, recipe: Recipe, run: RunFolder, data: str, decoding: Decoding | None
-) -> tuple[Training, dict[str, Any]]:
+) -> tuple[TrainState, dict[str, Any]]:
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
     kind = task_named(recipe.task)
     index = training_index(data, recipe.data, kind.target)
-    if recipe.data.judge_on == "training":
-        index = judged_on_training(index, recipe.data.val_fraction)
-    if kind.target == "mask" and recipe.insight.pictures:
-        shown_rows(index, recipe.insight.masks)  # raises for an image that is not there, before all are decoded
+    if recipe.data.validate_on == "train":
+        index = holdout_from_train(index, recipe.data.val_fraction)
+    if kind.target == "mask" and recipe.analysis.save_images:
+        snapshot_rows(index, recipe.analysis.masks)  # raises for an image that is not there, before all are decoded
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
     provenance = task.load_backbone(recipe.backbone)
@@ -204,32 +209,34 @@ def _prepare(
         pixels = decode(index, recipe.data, decoding)
     require_different_masks(pixels)
     if kind.target == "mask":
-        _try(task, (pixels.height, pixels.width), WHOLE, recipe.backbone.name)
+        _check_forward(task, (pixels.height, pixels.width), WHOLE, recipe.backbone.name)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     labels = torch.tensor(pixels.index.labels)
-    rows = np.array(labelled_part(pixels.index, recipe.data.labels, recipe.seed), dtype=np.int64)
+    rows = np.array(label_subset(pixels.index, recipe.data.label_fraction, recipe.seed), dtype=np.int64)
     left_out = None
-    if recipe.data.apart_from is not None:
+    if recipe.data.exclude_overlap_with is not None:
         known = len(rows)
-        rows = _apart_from(recipe.data.apart_from, pixels, rows, recipe, decoding)
+        rows = _decontaminate(recipe.data.exclude_overlap_with, pixels, rows, recipe, decoding)
         left_out = known - len(rows)
     task.prepare(pixels, rows)
-    training = Training(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
+    training = TrainState(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
     if kind.target == "mask":
-        _ = training.shown  # raises for an image of insight.masks that could not be read
-    if not recipe.backbone.train and recipe.probe.once:
-        training.embedded = embed(task, pixels, rows, recipe, fabric.autocast())
+        _ = training.snapshot_rows  # raises for an image of analysis.masks that could not be read
+    if recipe.backbone.freeze and recipe.probe.cache_features:
+        training.feature_cache = cache_features(task, pixels, rows, recipe, fabric.autocast())
     return training, provenance
 
 
-def _apart_from(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
+def _decontaminate(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
     """``rows`` less those that show what ``data`` is judged by: its validation and test images, and their likes."""
     plain = recipe.data.model_copy(update={"labels": 1.0, "apart_from": None, "judge_on": "validation"})
-    judged = without_masks(training_index(data, plain, offered(data, plain)))  # of its masks nothing is asked here
+    judged = without_masks(
+        training_index(data, plain, detect_target(data, plain))
+    )  # of its masks nothing is asked here
     other = decode(judged, plain, decoding)
     held_out = [row for row, split in enumerate(other.index.splits) if split in ("val", "test")]
-    left = np.setdiff1d(rows, leaks(pixels, other, np.array(held_out, dtype=np.int64)))
+    left = np.setdiff1d(rows, overlapping_rows(pixels, other, np.array(held_out, dtype=np.int64)))
     if len(left) < 2:
         raise HeadstartError(
             f"{pixels.index.root}: expected images that {data} is not judged by, found {len(left)} of {len(rows)}",

@@ -11,45 +11,49 @@ import numpy as np
 import torch
 from torchmetrics import MetricCollection
 
-from headstart.data.sampling import Rows, batches, seed_of, share
+from headstart.data.sampling import Rows, batches, seed_of, shard
 from headstart.files import Row
-from headstart.tasks import NO_PIXELS, Batch, Seen
-from headstart.training.setup import Training
-from headstart.transforms.augment import Draw, draw, plain_view
+from headstart.tasks import EMPTY_IMAGES, Batch, ModelOutput
+from headstart.training.setup import TrainState
+from headstart.transforms.augment import AugmentParams, eval_transform, sample_params
 from headstart.transforms.batch import images_at
 
 
-def look(training: Training, split: str) -> tuple[Row, Seen]:
+def validate(training: TrainState, split: str) -> tuple[Row, ModelOutput]:
     """The figures of one split, and what the network sees in its images, over all ranks."""
     began, rows = time.perf_counter(), np.array(training.pixels.index.positions(split), dtype=np.int64)
-    seen = _see(training, rows, training.task.evaluate, views=training.task.views)
+    seen = run_inference(training, rows, training.task.evaluate, views=training.task.num_views)
     seconds = time.perf_counter() - began
     speed = {"seconds": round(seconds, 3), "images_per_second": round(len(rows) / seconds, 1)}
-    figures = figures_of(training.task.metrics)
+    figures = compute_and_reset(training.task.metrics)
     return {"epoch": training.progress.epoch, "split": split, "images": len(rows), **figures, **speed}, seen
 
 
-def see_sample(training: Training) -> tuple[Seen, float]:
+def embed_train_sample(training: TrainState) -> tuple[ModelOutput, float]:
     """What the network sees in a sample of the training images, and how long looking took."""
     began = time.perf_counter()
-    seen = _see(training, training.sample_rows, training.task.see)
+    seen = run_inference(training, training.train_sample_rows, training.task.infer)
     return seen, time.perf_counter() - began
 
 
-def neighbourhood(training: Training, validation: Seen, sample: Seen) -> Row:
+def knn_metrics(training: TrainState, validation: ModelOutput, sample: ModelOutput) -> Row:
     """``knn`` and ``purity`` of the validation images among the sample; empty where images have no labels."""
-    from headstart.metrics.neighbors import knn_right, neighbours, purity  # scikit-learn takes a second to import
+    from headstart.metrics.neighbors import (  # scikit-learn takes a second to import
+        knn_correct,
+        nearest_neighbors,
+        purity,
+    )
 
     labels = training.labels.numpy()
-    true, bank = labels[training.pixels.index.positions("val")], labels[training.sample_rows]
+    true, bank = labels[training.pixels.index.positions("val")], labels[training.train_sample_rows]
     if len(bank) < 2 or min(true.min(), bank.min()) < 0 or len(np.unique(bank)) < 2:
         return {}
-    near = neighbours(validation.features.numpy(), sample.features.numpy())
-    return {"knn": float(knn_right(near, bank, true).mean()), "purity": float(purity(near, bank, true).mean())}
+    near = nearest_neighbors(validation.features.numpy(), sample.features.numpy())
+    return {"knn": float(knn_correct(near, bank, true).mean()), "purity": float(purity(near, bank, true).mean())}
 
 
 @torch.inference_mode()
-def _see(training: Training, rows: Rows, ask: Callable[[Batch], Seen], views: int = 1) -> Seen:
+def run_inference(training: TrainState, rows: Rows, ask: Callable[[Batch], ModelOutput], views: int = 1) -> ModelOutput:
     """What is seen in some rows, in their order, on the CPU; each rank looks at its share.
 
     The first view is plain. A second is drawn for each image, the same at every epoch, so that epochs compare.
@@ -59,10 +63,10 @@ def _see(training: Training, rows: Rows, ask: Callable[[Batch], Seen], views: in
     classes = len(training.pixels.index.classes) if task.target == "mask" else 0
     confusion = torch.zeros(len(rows), classes, classes, dtype=torch.int64)
     chance = torch.Generator().manual_seed(seed_of("validation views", recipe.seed))
-    drawn = draw(recipe.second_views or recipe.views, len(rows), chance)
+    drawn = sample_params(recipe.second_augment or recipe.augment, len(rows), chance)
     task.eval()
-    for places in batches(share(np.arange(len(rows)), fabric.global_rank, fabric.world_size), recipe.val.batch):
-        batch = _batch(training, rows[places], drawn.of(torch.from_numpy(places)) if views == 2 else None)
+    for places in batches(shard(np.arange(len(rows)), fabric.global_rank, fabric.world_size), recipe.val.batch_size):
+        batch = _batch(training, rows[places], drawn.select(torch.from_numpy(places)) if views == 2 else None)
         with fabric.autocast():
             seen = ask(batch)
         features[places], probabilities[places] = seen.features.cpu(), seen.probabilities.cpu()
@@ -72,28 +76,28 @@ def _see(training: Training, rows: Rows, ask: Callable[[Batch], Seen], views: in
         parts = tuple(part.to(fabric.device) for part in (features, probabilities, confusion))
         whole = fabric.all_reduce(parts, reduce_op="sum")
         features, probabilities, confusion = (torch.as_tensor(part).cpu() for part in whole)
-    return Seen(features, probabilities, confusion if classes else None)
+    return ModelOutput(features, probabilities, confusion if classes else None)
 
 
-def _batch(training: Training, rows: Rows, drawn: Draw | None) -> Batch:
+def _batch(training: TrainState, rows: Rows, drawn: AugmentParams | None) -> Batch:
     """Some rows as validation sees them: plain, or what a frozen backbone made of them; a second view if drawn.
 
     Two views are of the size of training's in the end: a backbone that learns from small crops is looked at in these.
     """
     recipe, device, with_masks = training.recipe, training.fabric.device, training.task.target == "mask"
     labels = training.labels[rows].to(device)
-    if training.embedded is not None:
+    if training.feature_cache is not None:
         masks = training.pixels.masks(rows).to(device) if with_masks else None
-        return Batch(NO_PIXELS, labels, masks=masks, embedded=training.embedded.validation(rows))
+        return Batch(EMPTY_IMAGES, labels, masks=masks, features=training.feature_cache.validation(rows))
     images = images_at(training.pixels, rows, recipe.data, with_masks, device)
     if drawn is None:
-        return Batch(plain_view(images.pixels, recipe.views), labels, masks=images.masks)
-    side = recipe.side(recipe.train.epochs - 1)
-    first = plain_view(images.pixels, recipe.views, side if images.sizes is None else None)
-    return Batch(first, labels, images.view(recipe.second_views or recipe.views, side, drawn))
+        return Batch(eval_transform(images.pixels, recipe.augment), labels, masks=images.masks)
+    side = recipe.train_size(recipe.train.epochs - 1)
+    first = eval_transform(images.pixels, recipe.augment, side if images.sizes is None else None)
+    return Batch(first, labels, images.view(recipe.second_augment or recipe.augment, side, drawn))
 
 
-def figures_of(metrics: MetricCollection) -> Row:
+def compute_and_reset(metrics: MetricCollection) -> Row:
     """What a metric collection holds, as plain numbers; it then begins anew.
 
     A class that was neither shown nor predicted has no IoU: that is None. What else is no number must show.

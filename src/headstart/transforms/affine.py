@@ -20,7 +20,7 @@ def rotation_matrices(middle_y: Tensor, middle_x: Tensor, scale_y: Tensor, scale
     return torch.stack([row_x, row_y], dim=1)
 
 
-def places(matrices: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def sampling_grid(matrices: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Where each pixel of the views is read: x and y, float (B, side, side), counted from the image's centre."""
     steps = torch.arange(side, device=matrices.device, dtype=torch.float32) - (side - 1) / 2
     x, y = steps.view(1, 1, side), steps.view(1, side, 1)

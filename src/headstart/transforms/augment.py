@@ -4,7 +4,7 @@ The draw is made first and apart from the pixels, so that an image gets the same
 share a batch. The operations are torchvision's without its loop over images; the tests hold them against it.
 
 A `training_view` shows the whole of a square image, or a crop of it. A `training_window` is cut out of an image of any
-shape at the magnification drawn, and `training_mask` reads that image's mask at the very same places.
+shape at the magnification params, and `training_mask` reads that image's mask at the very same places.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from headstart.palette import NOTHING
-from headstart.recipes.recipe import Views
-from headstart.transforms.affine import bilinear, nearest, places, rotation_matrices
-from headstart.transforms.color import greyed, hued, saturated
+from headstart.palette import IGNORE_INDEX
+from headstart.recipes.recipe import Augment
+from headstart.transforms.affine import bilinear, nearest, rotation_matrices, sampling_grid
+from headstart.transforms.color import adjust_hue, adjust_saturation, rgb_to_grayscale
 
 TRIES = 10
 """Draws of a crop before the whole image is taken, as in torchvision's RandomResizedCrop."""
 
 
 @dataclass(frozen=True)
-class Draw:
+class AugmentParams:
     """What chance has decided for each of B images."""
 
-    flip: Tensor
+    hflip: Tensor
     """bool (B,): mirrored left to right."""
-    vertical_flip: Tensor
+    vflip: Tensor
     """bool (B,): mirrored top to bottom."""
     angle: Tensor
     """float (B,): degrees, counter-clockwise."""
@@ -60,19 +60,19 @@ class Draw:
     place: Tensor
     """float (B, 2): where a window lies, from 0 (top, left) to 1 (bottom, right)."""
 
-    def of(self, rows: slice | Tensor) -> Draw:
+    def select(self, rows: slice | Tensor) -> AugmentParams:
         """The draws of some of the images."""
-        return Draw(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return AugmentParams(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def of_window(self, other: Draw) -> Draw:
+    def with_window_from(self, other: AugmentParams) -> AugmentParams:
         """The same changes of the windows that ``other`` has: two views of one window."""
         return replace(self, zoom=other.zoom, place=other.place)
 
 
-def draw(settings: Views, count: int, generator: torch.Generator) -> Draw:
+def sample_params(settings: Augment, count: int, generator: torch.Generator) -> AugmentParams:
     """Draw the changes of ``count`` images.
 
-    What was added later is drawn later, so that a recipe without it gives the pictures that it always gave.
+    What was added later is params later, so that a recipe without it gives the pictures that it always gave.
     """
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -84,9 +84,9 @@ def draw(settings: Views, count: int, generator: torch.Generator) -> Draw:
     def factor(reach: float) -> Tensor:
         return uniform(1 - reach, 1 + reach)
 
-    drawn = Draw(
-        flip=happens(settings.flip),
-        vertical_flip=happens(settings.vertical_flip),
+    params = AugmentParams(
+        hflip=happens(settings.hflip),
+        vflip=happens(settings.vflip),
         angle=uniform(-settings.rotate, settings.rotate),
         box=_boxes(
             uniform(settings.crop, 1, TRIES),
@@ -105,10 +105,10 @@ def draw(settings: Views, count: int, generator: torch.Generator) -> Draw:
         place=torch.zeros(count, 2),
     )
     jittered = happens(settings.jitter)
-    factors = {name: getattr(drawn, name).where(jittered, 1.0) for name in ("brightness", "contrast", "saturation")}
-    drawn = replace(drawn, hue=drawn.hue.where(jittered, 0.0), **factors)
+    factors = {name: getattr(params, name).where(jittered, 1.0) for name in ("brightness", "contrast", "saturation")}
+    params = replace(params, hue=params.hue.where(jittered, 0.0), **factors)
     least, greatest = settings.zoom
-    return replace(drawn, zoom=uniform(math.log(least), math.log(greatest)).exp(), place=uniform(0, 1, 2))
+    return replace(params, zoom=uniform(math.log(least), math.log(greatest)).exp(), place=uniform(0, 1, 2))
 
 
 def _boxes(area: Tensor, log_ratio: Tensor, place: Tensor) -> Tensor:
@@ -121,45 +121,47 @@ def _boxes(area: Tensor, log_ratio: Tensor, place: Tensor) -> Tensor:
     return torch.cat([place * (1 - side), side], dim=1)
 
 
-def training_view(pixels: Tensor, settings: Views, side: int, draw: Draw) -> Tensor:
+def augment(pixels: Tensor, settings: Augment, side: int, params: AugmentParams) -> Tensor:
     """uint8 (B, 3, S, S) -> float32 (B, 3, side, side): crop or resize, flip, rotate, colour, blur, normalise.
 
     Colour is brightness, contrast, saturation, hue, in this order, and grey; after the blur comes solarisation.
     """
     cropped = settings.crop < 1
     images = pixels if cropped else _resized(pixels, side)
-    images = _flipped(_flipped(images, draw.flip, -1), draw.vertical_flip, -2)
+    images = _flipped(_flipped(images, params.hflip, -1), params.vflip, -2)
     if cropped or settings.rotate:
-        images = _rotated(images, side, draw, settings.interpolation)
-    return _normalised(_recoloured(images, settings, draw), settings)
+        images = _rotated(images, side, params, settings.interpolation)
+    return _normalised(_recoloured(images, settings, params), settings)
 
 
-def training_window(pixels: Tensor, settings: Views, side: int, draw: Draw, sizes: Tensor | None = None) -> Tensor:
+def augment_window(
+    pixels: Tensor, settings: Augment, side: int, params: AugmentParams, sizes: Tensor | None = None
+) -> Tensor:
     """uint8 (B, 3, H, W) -> float32 (B, 3, side, side): cut a window, flip, rotate, colour, blur, normalise.
 
     A window shows ``side / draw.zoom`` pixels of the image each way, somewhere inside it; or all of it, somewhere in
     the window, where the image is smaller. `settings.crop` crops the window. Outside the image it is black. ``sizes``
     (B, 2) are the images' own heights and widths, where they are smaller than H and W and lie in the upper left.
     """
-    x, y = places(_window_matrices(pixels, side, draw, sizes).to(pixels.device), side)
+    x, y = sampling_grid(_window_matrices(pixels, side, params, sizes).to(pixels.device), side)
     if settings.interpolation == "bilinear":
         inside = (2 * x.abs() <= pixels.shape[-1]) & (2 * y.abs() <= pixels.shape[-2])
         images = bilinear(pixels, x, y, "border") * inside.unsqueeze(1)
     else:
         images = nearest(pixels, x, y)
-    return _normalised(_recoloured(images, settings, draw), settings)
+    return _normalised(_recoloured(images, settings, params), settings)
 
 
-def training_mask(masks: Tensor, side: int, draw: Draw, sizes: Tensor | None = None) -> Tensor:
+def augment_mask(masks: Tensor, side: int, params: AugmentParams, sizes: Tensor | None = None) -> Tensor:
     """uint8 (B, H, W) -> uint8 (B, side, side): the windows that `training_window` cuts with the same draw.
 
     A mask is read by nearest neighbour whatever the image is read by; outside it is `NOTHING`.
     """
-    x, y = places(_window_matrices(masks, side, draw, sizes).to(masks.device), side)
-    return nearest(masks.unsqueeze(1), x, y, NOTHING).squeeze(1)
+    x, y = sampling_grid(_window_matrices(masks, side, params, sizes).to(masks.device), side)
+    return nearest(masks.unsqueeze(1), x, y, IGNORE_INDEX).squeeze(1)
 
 
-def plain_view(pixels: Tensor, settings: Views, side: int | None = None) -> Tensor:
+def eval_transform(pixels: Tensor, settings: Augment, side: int | None = None) -> Tensor:
     """uint8 (B, 3, H, W) -> float32 (B, 3, side, side), or (B, 3, H, W) without ``side``: resize, and normalise."""
     return _normalised(pixels if side is None else _resized(pixels, side), settings)
 
@@ -176,63 +178,63 @@ def _flipped(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
     return images
 
 
-def _rotated(images: Tensor, side: int, draw: Draw, interpolation: str) -> Tensor:
+def _rotated(images: Tensor, side: int, params: AugmentParams, interpolation: str) -> Tensor:
     """The crops of square images, rotated about their middles; black outside.
 
     A crop is mirrored with the image, and counted in the mirrored one.
     """
     size = images.shape[-1]
-    top, left, height, width = draw.box.unbind(1)
+    top, left, height, width = params.box.unbind(1)
     middle_y, middle_x = (top + height / 2 - 0.5) * size, (left + width / 2 - 0.5) * size
-    matrices = rotation_matrices(middle_y, middle_x, height * size / side, width * size / side, draw.angle)
-    x, y = places(matrices.to(images.device), side)
+    matrices = rotation_matrices(middle_y, middle_x, height * size / side, width * size / side, params.angle)
+    x, y = sampling_grid(matrices.to(images.device), side)
     if interpolation == "bilinear":  # only a rotation looks outside
         return bilinear(images, x, y, "zeros" if bool(matrices[:, 0, 1].any()) else "border")
     return nearest(images, x, y)
 
 
-def _window_matrices(images: Tensor, side: int, draw: Draw, sizes: Tensor | None) -> Tensor:
+def _window_matrices(images: Tensor, side: int, params: AugmentParams, sizes: Tensor | None) -> Tensor:
     """As `rotation_matrices`, of windows in ``images`` (..., H, W), or in the upper left of them.
 
     A window begins at a whole pixel, so that without zoom and rotation its pixels are the image's own.
     """
     whole = torch.tensor(images.shape[-2:])
-    across = (side / draw.zoom).unsqueeze(1)
+    across = (side / params.zoom).unsqueeze(1)
     room = (whole if sizes is None else sizes) - across  # below zero where the image is the smaller one
-    corner = (draw.place * (room.floor() + 1)).floor()
-    box = draw.box * across
+    corner = (params.place * (room.floor() + 1)).floor()
+    box = params.box * across
     middle_y, middle_x = (corner + box[:, :2] + (box[:, 2:] - whole) / 2).unbind(1)
-    matrices = rotation_matrices(middle_y, middle_x, box[:, 2] / side, box[:, 3] / side, draw.angle)
-    mirrored = torch.stack([draw.flip, draw.vertical_flip], dim=1)
+    matrices = rotation_matrices(middle_y, middle_x, box[:, 2] / side, box[:, 3] / side, params.angle)
+    mirrored = torch.stack([params.hflip, params.vflip], dim=1)
     matrices[:, :, :2] *= torch.where(mirrored, -1.0, 1.0).unsqueeze(2)
     return matrices
 
 
-def _recoloured(images: Tensor, settings: Views, draw: Draw) -> Tensor:
+def _recoloured(images: Tensor, settings: Augment, params: AugmentParams) -> Tensor:
     if settings.brightness or settings.contrast:
-        images = _coloured(images, draw)
+        images = _coloured(images, params)
     if any((settings.saturation, settings.hue, settings.grayscale, settings.blur, settings.solarize)):
-        images = _stylised(images, settings, draw)
+        images = _stylised(images, settings, params)
     return images
 
 
-def _coloured(images: Tensor, draw: Draw) -> Tensor:
+def _coloured(images: Tensor, params: AugmentParams) -> Tensor:
     """Brightness, then contrast about the mean grey level (ITU-R 601), each clamped to what a pixel can hold."""
-    factor = draw.brightness.to(images.device).view(-1, 1, 1, 1)
+    factor = params.brightness.to(images.device).view(-1, 1, 1, 1)
     bright = (images.float() * factor).clamp_(0, 255)
-    grey = greyed(bright).mean(dim=(2, 3), keepdim=True)
-    return torch.lerp(grey, bright, draw.contrast.to(images.device).view(-1, 1, 1, 1)).clamp_(0, 255)
+    grey = rgb_to_grayscale(bright).mean(dim=(2, 3), keepdim=True)
+    return torch.lerp(grey, bright, params.contrast.to(images.device).view(-1, 1, 1, 1)).clamp_(0, 255)
 
 
-def _stylised(images: Tensor, settings: Views, draw: Draw) -> Tensor:
-    """Saturation, hue, grey, blur and solarisation, each of those images that it was drawn for."""
+def _stylised(images: Tensor, settings: Augment, params: AugmentParams) -> Tensor:
+    """Saturation, hue, grey, blur and solarisation, each of those images that it was params for."""
     images = images.float().contiguous()
-    saturation, hue, sigma = (part.to(images.device) for part in (draw.saturation, draw.hue, draw.sigma))
-    _change(images, draw.saturation != 1, lambda some, rows: saturated(some, saturation[rows]))
-    _change(images, draw.hue != 0, lambda some, rows: hued(some, hue[rows]))
-    _change(images, draw.grayscale, lambda some, _: greyed(some).expand_as(some))
-    _change(images, draw.blur, lambda some, rows: blurred(some, sigma[rows], settings.blur_kernel))
-    _change(images, draw.solarize, lambda some, _: torch.where(some >= 127.5, 255 - some, some))
+    saturation, hue, sigma = (part.to(images.device) for part in (params.saturation, params.hue, params.sigma))
+    _change(images, params.saturation != 1, lambda some, rows: adjust_saturation(some, saturation[rows]))
+    _change(images, params.hue != 0, lambda some, rows: adjust_hue(some, hue[rows]))
+    _change(images, params.grayscale, lambda some, _: rgb_to_grayscale(some).expand_as(some))
+    _change(images, params.blur, lambda some, rows: gaussian_blur(some, sigma[rows], settings.blur_kernel))
+    _change(images, params.solarize, lambda some, _: torch.where(some >= 127.5, 255 - some, some))
     return images
 
 
@@ -243,7 +245,7 @@ def _change(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], T
         images[rows] = change(images[rows], rows)
 
 
-def blurred(images: Tensor, sigma: Tensor, width: int) -> Tensor:
+def gaussian_blur(images: Tensor, sigma: Tensor, width: int) -> Tensor:
     """float (B, 3, S, S), each image blurred by its own ``sigma`` (B,): a Gaussian ``width`` pixels wide.
 
     The picture is mirrored at its edges. Across and then down is the same as both at once, for less arithmetic.
@@ -258,7 +260,7 @@ def blurred(images: Tensor, sigma: Tensor, width: int) -> Tensor:
     return F.conv2d(lines, weights.view(each, 1, width, 1), groups=each).view(count, channels, height, across)
 
 
-def _normalised(images: Tensor, settings: Views) -> Tensor:
+def _normalised(images: Tensor, settings: Augment) -> Tensor:
     std = torch.tensor(settings.std, device=images.device).view(1, 3, 1, 1)
     mean = torch.tensor(settings.mean, device=images.device).view(1, 3, 1, 1)
     scaled = images.to(torch.float32, memory_format=torch.channels_last)  # the layout that convolutions like best

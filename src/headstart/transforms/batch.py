@@ -9,8 +9,8 @@ from torch import Tensor
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows
-from headstart.recipes.recipe import Data, Views
-from headstart.transforms.augment import Draw, training_mask, training_view, training_window
+from headstart.recipes.recipe import Augment, Data
+from headstart.transforms.augment import AugmentParams, augment, augment_mask, augment_window
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Images:
     sizes: Tensor | None
     """int64 (B, 2): height and width of each image, which training sees windows of; None of squares, seen whole."""
 
-    def view(self, settings: Views, side: int, draw: Draw) -> Tensor:
+    def view(self, settings: Augment, side: int, draw: AugmentParams) -> Tensor:
         """float32 (B, 3, side, side), normalised."""
         if self.sizes is None:
-            return training_view(self.pixels, settings, side, draw)
-        return training_window(self.pixels, settings, side, draw, self.sizes)
+            return augment(self.pixels, settings, side, draw)
+        return augment_window(self.pixels, settings, side, draw, self.sizes)
 
-    def mask(self, side: int, draw: Draw) -> Tensor | None:
+    def mask(self, side: int, draw: AugmentParams) -> Tensor | None:
         """uint8 (B, side, side): what lies under `view` with the same draw."""
-        return None if self.masks is None else training_mask(self.masks, side, draw, self.sizes)
+        return None if self.masks is None else augment_mask(self.masks, side, draw, self.sizes)
 
 
 def images_at(pixels: Pixels, rows: Rows, data: Data, masks: bool, device: torch.device) -> Images:

@@ -16,19 +16,19 @@ from rich.console import Console
 
 import headstart as hs
 from headstart.console.tables import health_table
-from headstart.data.checks.check import Health, check
+from headstart.data.checks.check import CheckResult, check
 from headstart.data.checks.duplicates import perceptual_hashes
-from headstart.data.checks.issues import Finding
-from headstart.data.decode import Unreadable, read, square
+from headstart.data.checks.issues import Issue
+from headstart.data.decode import Unreadable, read, resize_to_square
 from headstart.data.index import natural
 from headstart.data.splits import training_index
 from headstart.recipes.recipe import Data
 
 
-def found(health: Health, message: str) -> Finding:
+def found(health: CheckResult, message: str) -> Issue:
     """The one finding whose kind or message holds ``message``."""
-    those = [each for each in health.findings if message in f"{each.kind}: {each.message}"]
-    assert len(those) == 1, [each.message for each in health.findings]
+    those = [each for each in health.issues if message in f"{each.kind}: {each.message}"]
+    assert len(those) == 1, [each.message for each in health.issues]
     return those[0]
 
 
@@ -48,7 +48,7 @@ def test_sound_data_is_clean(split: Path) -> None:
     assert (health.status, health.usable, health.split) == (0, True, "given")
     assert health.images == {"train": 45, "val": 15}
     assert health.counts["train"] == {"dress": 15, "hat": 15, "shoes": 15}
-    assert [each for each in health.findings if each.severity != "note"] == []
+    assert [each for each in health.issues if each.severity != "note"] == []
 
 
 def test_unreadable_files_are_named_by_what_is_wrong_with_them(split: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_same_picture_with_two_labels(split: Path) -> None:
 def test_flat_pictures_of_different_things_are_no_duplicates(split: Path) -> None:
     for number, colour in enumerate(("black", "white", "grey", "red", "navy")):
         Image.new("RGB", (64, 64), colour).save(split / "train" / "hat" / f"flat{number}.png")
-    assert not [each for each in check(split).findings if "duplicate" in each.kind]
+    assert not [each for each in check(split).issues if "duplicate" in each.kind]
 
 
 def test_imbalance_and_missing_classes(split: Path) -> None:
@@ -202,7 +202,7 @@ def test_test_images_without_labels_are_no_finding(photos: Path) -> None:
     (photos / "test.csv").write_text("id,filename\n" + "".join(f"1,{file.name}\n" for file in waiting[10:]))
     names = [file.relative_to(photos).as_posix() for kind in ("dress", "hat") for file in (photos / kind).iterdir()]
     (photos / "train.csv").write_text("filename,label\n" + "".join(f"./{n},{n.split('/')[0]}\n" for n in names))
-    assert [each.message for each in check(photos).findings if each.severity != "note"] == []
+    assert [each.message for each in check(photos).issues if each.severity != "note"] == []
 
 
 def test_the_table_shows_hostile_names_as_they_are(split: Path) -> None:
@@ -250,7 +250,7 @@ class TestDecode:
         whole, small = read(tmp_path / "large.jpg"), read(tmp_path / "large.jpg", enough_for=64)
         assert small.rgb.width < whole.rgb.width
         assert small.size == whole.size == (1600, 1200)
-        one, other = (square(each.rgb, 64, "squash").astype(int) for each in (whole, small))
+        one, other = (resize_to_square(each.rgb, 64, "squash").astype(int) for each in (whole, small))
         assert np.abs(one - other).mean() < 3
 
     def test_a_draft_notices_that_a_file_is_cut_short(self, photos: Path, tmp_path: Path) -> None:
@@ -268,8 +268,8 @@ class TestDecode:
             rgb = picture.convert("RGB")
         squash = v2.Compose([v2.Resize((80, 80)), v2.PILToTensor()])
         crop = v2.Compose([v2.Resize(80), v2.CenterCrop(80), v2.PILToTensor()])
-        assert np.array_equal(square(rgb, 80, "squash"), squash(rgb).numpy())
-        assert np.array_equal(square(rgb, 80, "crop"), crop(rgb).numpy())
-        padded = square(rgb, 80, "pad")
+        assert np.array_equal(resize_to_square(rgb, 80, "squash"), squash(rgb).numpy())
+        assert np.array_equal(resize_to_square(rgb, 80, "crop"), crop(rgb).numpy())
+        padded = resize_to_square(rgb, 80, "pad")
         assert padded.shape == (3, 80, 80)
         assert not padded[:, :, 0].any() or not padded[:, 0].any(), "black beside or above"

@@ -13,8 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from headstart.cli.main import app
-from headstart.data.checks.check import Health, check
-from headstart.data.checks.issues import Finding
+from headstart.data.checks.check import CheckResult, check
+from headstart.data.checks.issues import Issue
 
 SIDE = 40
 GROUND, TREE, HOUSE = (255, 255, 0), (0, 255, 0), (0, 255, 255)
@@ -51,10 +51,10 @@ def draw(root: Path, number: int, house: int = 4, strange: tuple[int, int, int] 
     return name
 
 
-def found(health: Health, kind: str) -> Finding:
+def found(health: CheckResult, kind: str) -> Issue:
     """The one finding of a kind."""
-    those = [each for each in health.findings if each.kind == kind]
-    assert len(those) == 1, [(each.kind, each.message) for each in health.findings]
+    those = [each for each in health.issues if each.kind == kind]
+    assert len(those) == 1, [(each.kind, each.message) for each in health.issues]
     return those[0]
 
 
@@ -69,7 +69,7 @@ def test_sound_pairs_are_clean_and_their_pixels_counted(pairs: Path) -> None:
     counted = 6 * area - 100
     expected = {"ground": (6 * half - 100) / counted, "tree": 6 * half / counted, "house": 6 * 4 * SIDE / counted}
     assert health.shares["train"] == pytest.approx(expected)
-    assert health.left_out == pytest.approx({"train": 100 / (6 * area), "val": 0})
+    assert health.ignored_shares == pytest.approx({"train": 100 / (6 * area), "val": 0})
     assert health.to_name is None
     assert json.loads(json.dumps(health.to_json()))["shares"]["train"]["tree"] == pytest.approx(expected["tree"])
 
@@ -105,7 +105,7 @@ def test_classes_that_are_never_seen_or_not_judged(pairs: Path) -> None:
     (pairs / "class_dict.csv").write_text(CLASSES + "lake,0,0,255\n")
     for number in (6, 7):
         draw(pairs, number, house=0)
-    told = [each.message for each in check(pairs).findings if each.kind == "class missing"]
+    told = [each.message for each in check(pairs).issues if each.kind == "class missing"]
     assert told == ["class house: in no mask of val", "class lake: in no mask"]
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from headstart.data.checks.contamination import leaks
+from headstart.data.checks.contamination import overlapping_rows
 from headstart.data.layouts import scan
 from headstart.data.pixels import Pixels, decode
-from headstart.data.splits import hold_out, training_index
+from headstart.data.splits import make_val_split, training_index
 from headstart.recipes.recipe import Data
 
-SETTINGS = Data(size=64)
+SETTINGS = Data(image_size=64)
 
 
 def decoded(folder: Path) -> Pixels:
-    return decode(hold_out(scan(folder), 0.2), SETTINGS)
+    return decode(make_val_split(scan(folder), 0.2), SETTINGS)
 
 
 def test_copies_and_look_alikes_of_held_out_images_are_found_and_nothing_else(photos: Path, tmp_path: Path) -> None:
@@ -40,10 +40,10 @@ def test_copies_and_look_alikes_of_held_out_images_are_found_and_nothing_else(ph
         shutil.copy(file, pool / f"other {place}.jpg")
     looked = decode(scan(pool), SETTINGS)
     looked = replace(looked, index=replace(looked.index, splits=("train",) * len(looked.index)))
-    found = {looked.index.paths[row] for row in leaks(looked, held_out, np.array(val))}
+    found = {looked.index.paths[row] for row in overlapping_rows(looked, held_out, np.array(val))}
     assert found == {f"{kind} {i}.jpg" for kind in ("copy", "again") for i in range(3)}
 
 
 def test_a_folder_does_not_leak_into_its_own_split(photos: Path) -> None:
     pixels = decoded(photos)
-    assert leaks(pixels, pixels, np.array(pixels.index.positions("val"))) == []
+    assert overlapping_rows(pixels, pixels, np.array(pixels.index.positions("val"))) == []

@@ -15,7 +15,7 @@ from headstart.data.decode import Unreadable
 from headstart.data.masks.codec import examine_mask, mask_bytes, read_mask
 from headstart.data.masks.palette_files import read_palette, to_fill_in
 from headstart.errors import HeadstartError
-from headstart.palette import NOTHING, Palette
+from headstart.palette import IGNORE_INDEX, Palette
 
 LAND = "name,r,g,b\nurban,0,255,255\nfarm,255,255,0\nwater,0,0,255\nunknown,0,0,0\n"
 ROADS = "name, r, g, b\nroad,128,64,128\ncar,64,0,128\ntree,128,128,0\n"
@@ -56,7 +56,7 @@ def test_the_convention_of_deepglobe(shared_data: Callable[[str], Path]) -> None
     assert (len(palette.classes), palette.names[6], palette.kind) == (6, "unknown", "colour")
     for file in files:
         rgb, mask = np.asarray(Image.open(file)), read_mask(file, palette)
-        for number, colour in enumerate(palette.colours):
+        for number, colour in enumerate(palette.colors):
             assert np.array_equal(mask == number, (rgb == colour).all(axis=2))
 
 
@@ -65,10 +65,10 @@ def test_ignored_classes_come_last_by_name_by_number_and_by_custom(tmp_path: Pat
     file = save(blocks([0, 1, 2, 3, 255]), tmp_path / "a.png")
     palette = read_palette(tmp_path, [file])
     assert (palette.classes, palette.names) == (("road", "car", "Background"), ("road", "car", "Background", "void"))
-    assert read_mask(file, palette)[0, ::8].tolist() == [3, 0, 1, 2, NOTHING]
+    assert read_mask(file, palette)[0, ::8].tolist() == [3, 0, 1, 2, IGNORE_INDEX]
     assert read_palette(tmp_path, [file], ["CAR"]).classes == ("road", "Background")
     assert read_palette(tmp_path, [file], ["3", "255"]).classes == ("road", "car")
-    with pytest.raises(HeadstartError, match=r"data.ignore lorry: expected a class .* nearest: .*car"):
+    with pytest.raises(HeadstartError, match=r"data.ignore_classes lorry: expected a class .* nearest: .*car"):
         read_palette(tmp_path, [file], ["lorry"])
 
 
@@ -80,16 +80,16 @@ def test_colours_that_jpeg_has_blurred_go_to_their_class(quality: int, tmp_path:
     file = save(drawn, tmp_path / "a.jpg", quality=quality)
     palette = read_palette(tmp_path, [file])
     found, jpeg = examine_mask(file, palette), np.asarray(Image.open(file))
-    bright = [tuple(bool(value) for value in colour) for colour in palette.colours]
-    expected = np.full(jpeg.shape[:2], NOTHING)
+    bright = [tuple(bool(value) for value in colour) for colour in palette.colors]
+    expected = np.full(jpeg.shape[:2], IGNORE_INDEX)
     for place in np.ndindex(expected.shape):
         as_bright = tuple(bool(value >= 128) for value in jpeg[place])
         if as_bright in bright:
             expected[place] = bright.index(as_bright)
     assert np.array_equal(found.classes, expected)
-    exact = (jpeg[:, :, None] == np.array(palette.colours)).all(axis=3).any(axis=2)
-    assert found.near.pixels == ((expected != NOTHING) & ~exact).sum() > 0
-    assert found.outside.pixels == (expected == NOTHING).sum()
+    exact = (jpeg[:, :, None] == np.array(palette.colors)).all(axis=3).any(axis=2)
+    assert found.near.pixels == ((expected != IGNORE_INDEX) & ~exact).sum() > 0
+    assert found.outside.pixels == (expected == IGNORE_INDEX).sum()
     assert (found.classes == read_mask(save(drawn, tmp_path / "b.png"), palette)).mean() > 0.9
 
 
@@ -97,7 +97,7 @@ def test_a_colour_between_two_classes_or_far_from_all_is_of_none(tmp_path: Path)
     (tmp_path / "class_dict.csv").write_text(ROADS)
     file = save(blocks([(130, 60, 126), (96, 32, 128), (255, 0, 0), (128, 128, 0)]), tmp_path / "a.png")
     found = examine_mask(file, read_palette(tmp_path, [file]))
-    assert found.classes[0, ::8].tolist() == [0, NOTHING, NOTHING, 2]
+    assert found.classes[0, ::8].tolist() == [0, IGNORE_INDEX, IGNORE_INDEX, 2]
     assert found.near.commonest == {"#823c7e": 64}
     assert (found.outside.pixels, found.outside.commonest) == (128, {"#602080": 64, "#ff0000": 64})
 
@@ -132,7 +132,7 @@ def test_255_beside_other_numbers_is_no_class(tmp_path: Path) -> None:
     palette = read_palette(tmp_path, [file])
     assert (palette.names, palette.values) == (("class 0", "class 3", "class 7"), (0, 3, 7))
     mask = read_mask(file, palette)
-    assert mask[0, ::8].tolist() == [0, 1, 2, NOTHING]
+    assert mask[0, ::8].tolist() == [0, 1, 2, IGNORE_INDEX]
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(mask_bytes(mask, palette)))), np.asarray(Image.open(file)))
 
 
@@ -140,7 +140,7 @@ def test_numbers_that_no_class_has_are_told(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("sky\nroad\ntree\n")
     file = save(blocks([0, 1, 9, 255]), tmp_path / "a.png")
     found = examine_mask(file, read_palette(tmp_path, [file]))
-    assert found.classes[0, ::8].tolist() == [0, 1, NOTHING, NOTHING]
+    assert found.classes[0, ::8].tolist() == [0, 1, IGNORE_INDEX, IGNORE_INDEX]
     assert (found.outside.pixels, found.outside.commonest) == (64, {"9": 64})
 
 
@@ -149,7 +149,7 @@ def test_palette_files_keep_their_numbers_and_their_colours(tmp_path: Path) -> N
     picture.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
     picture.save(tmp_path / "a.png")
     palette = read_palette(tmp_path, [tmp_path / "a.png"])
-    assert (palette.kind, palette.mode, palette.colours) == ("number", "P", ((9, 9, 9), (200, 0, 0), (0, 200, 0)))
+    assert (palette.kind, palette.mode, palette.colors) == ("number", "P", ((9, 9, 9), (200, 0, 0), (0, 200, 0)))
     again = Image.open(io.BytesIO(mask_bytes(read_mask(tmp_path / "a.png", palette), palette)))
     assert again.mode == "P"
     assert np.array_equal(np.asarray(again), np.asarray(picture))

@@ -14,7 +14,7 @@ AT_ONCE = 512 * 160 * 160
 """Pixels that are made small at once, of as many images as it takes: 160 MB."""
 
 
-def leaks(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) -> list[int]:
+def overlapping_rows(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) -> list[int]:
     """The training rows of ``pool`` whose pictures are, or look like, those of ``held_out`` at ``rows``.
 
     Both are looked at as decoded, so that no file is read again.

@@ -20,7 +20,7 @@ TINY, LONG, UNEVEN = 32, 4, 10
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """One thing to know about a data set."""
 
     kind: str
@@ -30,14 +30,14 @@ class Finding:
     message: str
     files: tuple[str, ...] = ()
     """Every file concerned, as a path below the root."""
-    do: str = ""
+    fix: str = ""
     """What mends it."""
     sets: tuple[tuple[str, ...], ...] = ()
     """The same files in sets, where the finding is about files that belong together (copies, groups)."""
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageInfo:
     """What is remembered of a file that was decoded."""
 
     content: str
@@ -55,29 +55,27 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {plural}"
 
 
-def of_labels(index: Index) -> Iterator[Finding]:
+def check_labels(index: Index) -> Iterator[Issue]:
     """Whether the images have classes that can be learnt."""
     for kind in dict.fromkeys(kind for kind, _ in index.problems):
         files = tuple(file for k, file in index.problems if k == kind)
-        yield Finding(kind, "error", f"{count(len(files), 'listed file')} missing", files, "add them, or cut the rows")
+        yield Issue(kind, "error", f"{count(len(files), 'listed file')} missing", files, "add them, or cut the rows")
     if UNLABELLED in index.labels:  # then in all of them: no layout has some
         message = "no labels: headstart fit byol-quick learns from such images, a classifier does not"
-        yield Finding(
-            "unlabelled", "note", message, (), "for one, put the images of each class in a folder of its name"
-        )
+        yield Issue("unlabelled", "note", message, (), "for one, put the images of each class in a folder of its name")
     elif len(index.classes) == 1:
         message = f"one class only ({index.classes[0]}): there is nothing to tell apart"
-        yield Finding("one class", "error", message, (), "add a folder of images for every other class")
+        yield Issue("one class", "error", message, (), "add a folder of images for every other class")
 
 
-def of_splits(index: Index) -> Iterator[Finding]:
+def check_splits(index: Index) -> Iterator[Issue]:
     """Whether every class can be trained and validated. ``index`` has its validation split, given or made."""
     counts = {split: index.counts(split) for split in SPLITS if index.positions(split)}
     train, val = counts.get("train", {}), counts.get("val", {})
     outside = tuple(index.paths[i] for i in index.positions("")) if val else ()
     if outside:
         message = f"{count(len(outside), 'image')} in no split, while others have one: they are not used"
-        yield Finding("no split", "warning", message, outside, "fill in the split column")
+        yield Issue("no split", "warning", message, outside, "fill in the split column")
     if index.split_made:
         yield from _of_made_split(index, train, val)
     for name in index.classes:
@@ -85,38 +83,38 @@ def of_splits(index: Index) -> Iterator[Finding]:
         held = [split for split in SPLITS[1:] if not train.get(name) and counts.get(split, {}).get(name)]
         if held:
             message = f"class {name}: {count(counts[held[0]][name], 'image')} in {held[0]}, none in train"
-            yield Finding("class missing", "error", message, _paths(index, name, held[0]), "move some of them to train")
+            yield Issue("class missing", "error", message, _paths(index, name, held[0]), "move some of them to train")
         elif lacking and not (index.split_made and train.get(name) == 1):
             message = f"class {name}: no images in {' and '.join(lacking)}"
-            yield Finding("class missing", "warning", message, (), f"add images of {name} to {' and '.join(lacking)}")
+            yield Issue("class missing", "warning", message, (), f"add images of {name} to {' and '.join(lacking)}")
     present = {name: n for name, n in train.items() if n}
     if present and max(present.values()) > UNEVEN * min(present.values()):
         most, least = max(present, key=lambda n: present[n]), min(present, key=lambda n: present[n])
         message = f"uneven classes: {most} has {present[most]:,} training images, {least} has {present[least]:,}"
         do = "judge by balanced accuracy and macro F1, or add images of the rare class"
-        yield Finding("imbalance", "warning", message, (), do)
+        yield Issue("imbalance", "warning", message, (), do)
 
 
-def _of_made_split(index: Index, train: Mapping[str, int], val: Mapping[str, int]) -> Iterator[Finding]:
+def _of_made_split(index: Index, train: Mapping[str, int], val: Mapping[str, int]) -> Iterator[Issue]:
     held, trained = sum(val.values()), sum(train.values())
     for name in index.classes:
         if train.get(name) == 1 and not val.get(name):
             message = f"class {name}: one image only, and one is needed on either side of the split"
-            yield Finding("one image", "error", message, _paths(index, name, "train"), f"add images of {name}")
+            yield Issue("one image", "error", message, _paths(index, name, "train"), f"add images of {name}")
     if not held and any(n > 1 for n in train.values()):
-        yield Finding(
+        yield Issue(
             "no validation", "error", "no image can be held out without tearing a group apart", (), "change --group"
         )
     elif held:
         message = f"no validation split: headstart holds out {held:,} of {held + trained:,} images, always the same"
-        yield Finding("split made", "note", message, (), "make a val folder beside train for a split of your own")
+        yield Issue("split made", "note", message, (), "make a val folder beside train for a split of your own")
 
 
-def of_groups(index: Index, expression: str | None) -> Iterator[Finding]:
+def check_groups(index: Index, expression: str | None) -> Iterator[Issue]:
     """Whether images of one source (a patient, a film) lie on both sides of a split."""
     if expression is not None and not any(index.groups):
         message = f"--group {expression} matches no path (such as {index.paths[0]})"
-        yield Finding("no groups", "warning", message, (), "try the expression on one of the paths")
+        yield Issue("no groups", "warning", message, (), "try the expression on one of the paths")
     members: dict[str, list[int]] = {}
     for row, group in enumerate(index.groups):
         if group:
@@ -128,7 +126,7 @@ def of_groups(index: Index, expression: str | None) -> Iterator[Finding]:
         yield _about_sets("group leak", "warning", message, index, sets, "move each group to one side")
 
 
-def of_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator[Finding]:
+def check_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator[Issue]:
     """Which files give no picture. ``faults``: row -> (kind, detail)."""
     for split in SPLITS[:2]:
         rows = index.positions(split)
@@ -138,16 +136,16 @@ def of_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator[Fi
             if not after[label] and label != UNLABELLED:
                 message = f"class {index.classes[label]}: not one readable image in {split}"
                 files = _paths(index, index.classes[label], split)
-                yield Finding("none readable", "error", message, files, "replace the files")
+                yield Issue("none readable", "error", message, files, "replace the files")
     for kind in dict.fromkeys(kind for kind, _ in faults.values()):
         rows = [row for row, fault in faults.items() if fault[0] == kind]
         what = "cannot be opened" if kind == "missing" else kind
         message = f"{count(len(rows), 'file')}: {what} ({faults[rows[0]][1]})"
         do = "replace or delete them, or train without them: data.skip_unreadable=true"
-        yield Finding(kind, "error", message, tuple(index.paths[row] for row in rows), do)
+        yield Issue(kind, "error", message, tuple(index.paths[row] for row in rows), do)
 
 
-def of_copies(index: Index, sets: Sequence[Sequence[int]], exact: bool) -> Iterator[Finding]:
+def check_duplicates(index: Index, sets: Sequence[Sequence[int]], exact: bool) -> Iterator[Issue]:
     """What pictures that occur twice do to the figures. ``sets``: rows that are (nearly) the same picture."""
     kind = "duplicate" if exact else "near duplicate"
     look = "" if exact else "look at them: "
@@ -180,13 +178,13 @@ BECOMES = {
 }  # fmt: skip
 
 
-def of_pictures(index: Index, looks: Mapping[int, Look]) -> Iterator[Finding]:
+def check_images(index: Index, looks: Mapping[int, ImageInfo]) -> Iterator[Issue]:
     """Unusual sizes, modes and orientations, as notes."""
 
-    def note(kind: str, rows: list[int], message: str, do: str = "") -> Iterator[Finding]:
+    def note(kind: str, rows: list[int], message: str, do: str = "") -> Iterator[Issue]:
         if rows:
             files = tuple(index.paths[row] for row in rows)
-            yield Finding(kind, "note", f"{count(len(rows), 'image')} {message}", files, do)
+            yield Issue(kind, "note", f"{count(len(rows), 'image')} {message}", files, do)
 
     tiny = [row for row, look in looks.items() if min(look.size) < TINY]
     yield from note("tiny", tiny, f"with a side below {TINY} pixels", "see whether they are thumbnails by mistake")
@@ -199,7 +197,7 @@ def of_pictures(index: Index, looks: Mapping[int, Look]) -> Iterator[Finding]:
     yield from note("turned", turned, "turned upright, as their EXIF data ask")
 
 
-def of_unlisted(index: Index) -> Iterator[Finding]:
+def check_unlisted_images(index: Index) -> Iterator[Issue]:
     """Images that no row of a CSV names. Those of a test split wait for `headstart predict`, and are no fault."""
     used = {Path(index.root, path).absolute() for path in index.paths}
     left = sorted((n for n in images_below(index.root) if Path(index.root, n).absolute() not in used), key=natural)
@@ -207,10 +205,10 @@ def of_unlisted(index: Index) -> Iterator[Finding]:
     left = [name for name in left if name not in test and "test" not in map(split_named, name.split("/")[:-1])]
     if left:
         message = f"{count(len(left), 'image')} that no row of the CSV names: not used"
-        yield Finding("not listed", "warning", message, tuple(left), "add rows for them, or move them elsewhere")
+        yield Issue("not listed", "warning", message, tuple(left), "add rows for them, or move them elsewhere")
 
 
-def of_bystanders(index: Index) -> Iterator[Finding]:
+def check_unused_files(index: Index) -> Iterator[Issue]:
     """Files that lie among the images and are not looked at: phone formats and the like."""
     folders = {path.rpartition("/")[0] for path in index.paths}
     used, left = {*index.paths, *index.masks}, []
@@ -225,7 +223,7 @@ def of_bystanders(index: Index) -> Iterator[Finding]:
         suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in left)  # noqa: PTH122
         kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in suffixes.most_common(3))
         message = f"{count(len(left), 'file')} beside the images not looked at ({kinds})"
-        yield Finding("left aside", "note", message, tuple(left), "convert images in other formats to JPEG or PNG")
+        yield Issue("left aside", "note", message, tuple(left), "convert images in other formats to JPEG or PNG")
 
 
 def _across(index: Index, sets: Iterable[Sequence[int]]) -> Iterator[tuple[str, str, list[list[int]]]]:
@@ -240,9 +238,9 @@ def _across(index: Index, sets: Iterable[Sequence[int]]) -> Iterator[tuple[str, 
 
 def _about_sets(
     kind: str, severity: Severity, message: str, index: Index, sets: Sequence[Sequence[int]], do: str
-) -> Finding:
+) -> Issue:
     paths = tuple(tuple(index.paths[row] for row in rows) for rows in sets)
-    return Finding(kind, severity, message, tuple(path for some in paths for path in some), do, paths)
+    return Issue(kind, severity, message, tuple(path for some in paths for path in some), do, paths)
 
 
 def _paths(index: Index, name: str, split: str) -> tuple[str, ...]:

@@ -11,34 +11,34 @@ from numpy.typing import NDArray
 from headstart.data.decode import Unreadable
 from headstart.data.index import Index
 from headstart.data.masks.codec import Strays, examine_mask
-from headstart.data.parallel import Report, over
-from headstart.palette import NOTHING
+from headstart.data.parallel import Progress, map_ordered
+from headstart.palette import IGNORE_INDEX
 
 
 @dataclass(frozen=True)
-class MaskLook:
+class MaskInfo:
     """One mask."""
 
     size: tuple[int, int]
     """Width and height."""
-    census: tuple[int, ...]
+    pixel_counts: tuple[int, ...]
     """Pixels of each of the palette's names, and last of none."""
     near: Strays
     outside: Strays
 
 
-Looks = Mapping[int, MaskLook]
+MaskInfos = Mapping[int, MaskInfo]
 """Row of the index -> its mask, where it could be read."""
 
 
-def look_at_masks(index: Index, report: Report | None = None) -> tuple[Looks, dict[int, tuple[str, str]]]:
+def read_mask_infos(index: Index, report: Progress | None = None) -> tuple[MaskInfos, dict[int, tuple[str, str]]]:
     """Every mask of ``index``, and the (kind, detail) of those that cannot be read, by row."""
     palette = index.palette
     if palette is None:
         return {}, {}
     names = len(palette.names)
 
-    def one(row: int) -> MaskLook | Unreadable | None:
+    def one(row: int) -> MaskInfo | Unreadable | None:
         if not index.masks[row]:
             return None
         try:
@@ -47,10 +47,10 @@ def look_at_masks(index: Index, report: Report | None = None) -> tuple[Looks, di
             return error
         height, width = mask.classes.shape
         counts = np.bincount(mask.classes.ravel(), minlength=256).tolist()
-        return MaskLook((width, height), (*counts[:names], counts[NOTHING]), mask.near, mask.outside)
+        return MaskInfo((width, height), (*counts[:names], counts[IGNORE_INDEX]), mask.near, mask.outside)
 
     looks, faults = {}, {}
-    for row, result in over(len(index), one, report):
+    for row, result in map_ordered(len(index), one, report):
         if isinstance(result, Unreadable):
             faults[row] = (result.kind, result.detail)
         elif result is not None:
@@ -58,15 +58,15 @@ def look_at_masks(index: Index, report: Report | None = None) -> tuple[Looks, di
     return looks, faults
 
 
-def census_of(index: Index, masks: Looks, split: str) -> NDArray[np.int64]:
+def pixel_counts_of(index: Index, masks: MaskInfos, split: str) -> NDArray[np.int64]:
     """Pixels of each of the palette's K names, and last of none, in the masks of a split: (K + 1,)."""
     names = len(index.palette.names) if index.palette else 0
-    rows = [masks[row].census for row in masks if index.splits[row] == split]
+    rows = [masks[row].pixel_counts for row in masks if index.splits[row] == split]
     census: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1, names + 1).sum(axis=0)
     return census
 
 
-def occurrences(index: Index, masks: Looks, split: str) -> dict[str, list[int]]:
+def occurrences(index: Index, masks: MaskInfos, split: str) -> dict[str, list[int]]:
     """The rows of a split in which each class occurs."""
     rows = [row for row in masks if index.splits[row] == split]
-    return {name: [row for row in rows if masks[row].census[number]] for number, name in enumerate(index.classes)}
+    return {name: [row for row in rows if masks[row].pixel_counts[number]] for number, name in enumerate(index.classes)}

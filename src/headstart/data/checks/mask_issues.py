@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from headstart.data.checks.issues import SPLITS, Finding, Look, Severity, count
-from headstart.data.checks.mask_info import Looks, MaskLook, census_of, occurrences
+from headstart.data.checks.issues import SPLITS, ImageInfo, Issue, Severity, count
+from headstart.data.checks.mask_info import MaskInfo, MaskInfos, occurrences, pixel_counts_of
 from headstart.data.index import Index
 from headstart.data.masks.codec import Strays
 from headstart.data.masks.palette_files import palette_file, to_fill_in
 from headstart.data.pairs import NO_IMAGE, NO_MASK
-from headstart.data.requirements import STRANGE
+from headstart.data.requirements import MAX_UNKNOWN_SHARE
 
 RARE = 0.01
 """A class with a smaller share of the pixels is told of."""
 
 
-def of_pairs(index: Index) -> Iterator[Finding]:
+def check_pairs(index: Index) -> Iterator[Issue]:
     """What has no partner."""
     mends = {
         NO_MASK: ("without a mask", "add its mask, or move the image elsewhere"),
@@ -29,38 +29,38 @@ def of_pairs(index: Index) -> Iterator[Finding]:
         files = tuple(file for k, file in index.problems if k == kind)
         if files:
             what = count(len(files), "image" if kind == NO_MASK else "mask")
-            yield Finding(kind, "error", f"{what} {lacking}", files, do)
+            yield Issue(kind, "error", f"{what} {lacking}", files, do)
 
 
-def of_pair_splits(index: Index) -> Iterator[Finding]:
+def check_pair_splits(index: Index) -> Iterator[Issue]:
     """Whether there are images to train on and to judge by. ``index`` has its validation split, given or made."""
     train, val, outside = (index.positions(split) for split in ("train", "val", ""))
     if outside and val:
         message = f"{count(len(outside), 'image')} in no split, while others have one: they are not used"
         files = tuple(index.paths[row] for row in outside)
-        yield Finding("no split", "warning", message, files, "move them to train or val")
+        yield Issue("no split", "warning", message, files, "move them to train or val")
     if len(train) < 2:
         message = f"{count(len(train), 'training image')}: at least two are needed"
-        yield Finding("no training", "error", message, (), "add images with their masks")
+        yield Issue("no training", "error", message, (), "add images with their masks")
     elif not val:
         message = "no image can be held out without tearing a group apart"
-        yield Finding("no validation", "error", message, (), "change --group")
+        yield Issue("no validation", "error", message, (), "change --group")
     elif index.split_made:
         total = len(train) + len(val)
         message = f"no validation split: headstart holds out {len(val):,} of {total:,} images, always the same"
-        yield Finding("split made", "note", message, (), "make a val folder beside train for a split of your own")
+        yield Issue("split made", "note", message, (), "make a val folder beside train for a split of your own")
 
 
-def of_mask_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator[Finding]:
+def check_mask_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator[Issue]:
     """Which files give no mask. ``faults``: row -> (kind, detail)."""
     for kind in dict.fromkeys(kind for kind, _ in faults.values()):
         rows = [row for row, fault in faults.items() if fault[0] == kind]
         message = f"{count(len(rows), 'mask')}: {kind} ({faults[rows[0]][1]})"
         do = "replace or delete them, or train without these pairs: data.skip_unreadable=true"
-        yield Finding(kind, "error", message, tuple(index.masks[row] for row in rows), do)
+        yield Issue(kind, "error", message, tuple(index.masks[row] for row in rows), do)
 
 
-def of_mask_sizes(index: Index, looks: Mapping[int, Look], masks: Looks) -> Iterator[Finding]:
+def check_mask_sizes(index: Index, looks: Mapping[int, ImageInfo], masks: MaskInfos) -> Iterator[Issue]:
     """Which masks have another size than their image."""
     differ = [row for row in masks if row in looks and masks[row].size != _upright(looks[row])]
     if differ:
@@ -69,53 +69,51 @@ def of_mask_sizes(index: Index, looks: Mapping[int, Look], masks: Looks) -> Iter
         message += f" ({index.masks[differ[0]]}: {w} x {h}, its image {width} x {height} pixels)"
         files = tuple(path for row in differ for path in (index.paths[row], index.masks[row]))
         pairs = tuple((index.paths[row], index.masks[row]) for row in differ)
-        yield Finding(
-            "size differs", "error", message, files, "make both of one size, the mask without blending", pairs
-        )
+        yield Issue("size differs", "error", message, files, "make both of one size, the mask without blending", pairs)
 
 
-def _upright(look: Look) -> tuple[int, int]:
+def _upright(look: ImageInfo) -> tuple[int, int]:
     return look.upright or look.size
 
 
-def of_colours(index: Index, masks: Looks) -> Iterator[Finding]:
+def check_mask_colors(index: Index, masks: MaskInfos) -> Iterator[Issue]:
     """Colours and numbers that are not those of the classes."""
     what = "colours" if index.palette and index.palette.kind == "colour" else "numbers"
     rows, message = _strays(masks, lambda look: look.outside)
     if rows:
         trained = [row for row in masks if index.splits[row] == "train"]
         outside = sum(masks[row].outside.pixels for row in trained)
-        meaningless = outside > STRANGE * max(1, sum(sum(masks[row].census) for row in trained))
+        meaningless = outside > MAX_UNKNOWN_SHARE * max(1, sum(sum(masks[row].pixel_counts) for row in trained))
         do = "add them to the classes, or correct the masks: else they are left out of training and of every figure"
         files = tuple(index.masks[row] for row in rows)
         severity: Severity = "error" if meaningless else "warning"
-        yield Finding(
+        yield Issue(
             "outside the palette", severity, f"{message} in {what} of no class {_commonest(masks, rows)}", files, do
         )
     rows, message = _strays(masks, lambda look: look.near)
     if rows:
         names = _commonest(masks, rows, near=True)
         text = f"{message} in {what} near a class's (JPEG?): read as that class {names}"
-        yield Finding("blurred", "note", text, tuple(index.masks[row] for row in rows), "keep masks as PNG")
+        yield Issue("blurred", "note", text, tuple(index.masks[row] for row in rows), "keep masks as PNG")
 
 
-def _strays(masks: Looks, of: Callable[[MaskLook], Strays]) -> tuple[list[int], str]:
+def _strays(masks: MaskInfos, of: Callable[[MaskInfo], Strays]) -> tuple[list[int], str]:
     rows = [row for row, look in masks.items() if of(look).pixels]
-    strange, total = sum(of(masks[row]).pixels for row in rows), sum(sum(look.census) for look in masks.values())
+    strange, total = sum(of(masks[row]).pixels for row in rows), sum(sum(look.pixel_counts) for look in masks.values())
     return rows, f"{count(strange, 'pixel')} ({_percent(strange / max(1, total))}) of {count(len(rows), 'mask')}"
 
 
-def _commonest(masks: Looks, rows: list[int], near: bool = False) -> str:
+def _commonest(masks: MaskInfos, rows: list[int], near: bool = False) -> str:
     found: Counter[str] = Counter()
     for row in rows:
         found.update((masks[row].near if near else masks[row].outside).commonest)
     return f"({', '.join(name for name, _ in found.most_common(3))}{', ...' if len(found) > 3 else ''})"
 
 
-def of_classes(index: Index, masks: Looks) -> Iterator[Finding]:
+def check_mask_classes(index: Index, masks: MaskInfos) -> Iterator[Issue]:
     """Whether every class can be learnt and judged."""
     splits = [split for split in SPLITS if index.positions(split)]
-    census = {split: census_of(index, masks, split)[: len(index.classes)] for split in splits}
+    census = {split: pixel_counts_of(index, masks, split)[: len(index.classes)] for split in splits}
     images = {split: occurrences(index, masks, split) for split in splits}
     total = sum(census.values(), np.zeros(len(index.classes), np.int64))
     train = census.get("train", total)
@@ -124,50 +122,52 @@ def of_classes(index: Index, masks: Looks) -> Iterator[Finding]:
         ignored = ", ".join(index.palette.names[len(index.classes) :]) if index.palette else ""
         message = f"masks of {'one class' if seen else 'no class'} only ({', '.join(seen) or 'none'}"
         message += f"; ignored: {ignored})" if ignored else ")"
-        yield Finding("one class", "error", f"{message}: there is nothing to tell apart", (), "see what the masks hold")
+        yield Issue("one class", "error", f"{message}: there is nothing to tell apart", (), "see what the masks hold")
     for number, name in enumerate(index.classes):
         held = [split for split in splits if split != "train" and census[split][number]]
         lacking = [split for split in splits if not census[split][number]]
         if not total[number]:
             message = f"class {name}: in no mask"
-            yield Finding("class missing", "warning", message, (), "its IoU is undefined, and it is not in the mean")
+            yield Issue("class missing", "warning", message, (), "its IoU is undefined, and it is not in the mean")
         elif held and not train[number]:
             files = tuple(index.paths[row] for row in images[held[0]][name])
             message = (
                 f"class {name}: in {count(len(files), 'image')} of {held[0]}, in none of train: it cannot be learnt"
             )
-            yield Finding("class missing", "warning", message, files, "move some of them to train")
+            yield Issue("class missing", "warning", message, files, "move some of them to train")
         elif lacking:
             message = f"class {name}: in no mask of {' and '.join(lacking)}"
-            yield Finding("class missing", "warning", message, (), "its IoU there is undefined, and not in the mean")
+            yield Issue("class missing", "warning", message, (), "its IoU there is undefined, and not in the mean")
     shares = train / max(1, train.sum())
     rare = [f"{name} {_percent(share)}" for name, share in zip(index.classes, shares, strict=True) if 0 < share < RARE]
     if rare:
         message = f"{count(len(rare), 'rare class')}: {', '.join(rare)} of the training pixels"
-        yield Finding("imbalance", "note", message, (), "loss.class_weights=balanced, or loss.dice=1, heeds them more")
+        yield Issue(
+            "imbalance", "note", message, (), "loss.class_weights=balanced, or loss.dice_weight=1, heeds them more"
+        )
 
 
-def of_waiting(images: Sequence[str]) -> Iterator[Finding]:
+def check_images_without_masks(images: Sequence[str]) -> Iterator[Issue]:
     """Images of a validation or test split that has no mask at all."""
     if images:
         message = f"{count(len(images), 'image')} of a split without any mask: neither trained on nor judged by"
-        yield Finding("waiting", "note", message, tuple(images), "headstart predict makes masks of them")
+        yield Issue("waiting", "note", message, tuple(images), "headstart predict makes masks of them")
 
 
-def of_names(index: Index) -> Iterator[Finding]:
+def check_class_names(index: Index) -> Iterator[Issue]:
     """Classes that were found in the masks, and have no names; and masks of 0 and 255."""
     palette = index.palette
     if palette is None or not palette.names:
         return
     if palette.kind == "number" and palette.values == (0, 255):
         message = f"masks of 0 and 255 only: read as two classes, {' and '.join(palette.names)}"
-        yield Finding("0 and 255", "note", message, (), "other numbers beside them would make 255 no class")
+        yield Issue("0 and 255", "note", message, (), "other numbers beside them would make 255 no class")
     if palette_file(index.root, [index.root / mask for mask in index.masks if mask]) is None:
         message = (
             f"{count(len(palette.names), 'class')} without a name, found in the masks: {', '.join(palette.names[:8])}"
         )
         do = f"name them in {index.root / to_fill_in(palette)[0]}"
-        yield Finding("no names", "warning", message + ", ..." * (len(palette.names) > 8), (), do)
+        yield Issue("no names", "warning", message + ", ..." * (len(palette.names) > 8), (), do)
 
 
 def _percent(share: float) -> str:

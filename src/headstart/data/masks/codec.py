@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.decode import Unreadable, beyond, digest, opened
-from headstart.palette import NOTHING, Colour, Palette
+from headstart.data.decode import Unreadable, digest, unsupported_depth, with_image
+from headstart.palette import IGNORE_INDEX, Color, Palette
 
 NEAR = 32
 """Greatest distance of a blurred colour from its class's, in RGB of 0 to 255; it is also at most half of that to any
@@ -60,12 +60,12 @@ def read_mask(file: Path, palette: Palette) -> NDArray[np.uint8]:
 def examine_mask(file: Path, palette: Palette) -> Mask:
     """A mask file, and what in it is not of the palette. Raises Unreadable, and nothing else."""
     read = _read_numbers if palette.kind == "number" else _read_colours
-    return opened(file, lambda image, content: read(image, content, palette))
+    return with_image(file, lambda image, content: read(image, content, palette))
 
 
 def require_mask(image: Image.Image, content: bytes) -> None:
     """Raise Unreadable for a file that cannot be a mask here: of more than 8 bits, or of more than three bands."""
-    if found := beyond(image, content):
+    if found := unsupported_depth(image, content):
         raise Unreadable(f"of {found}", "expected a mask of 8 bits: numbers, or red, green and blue")
 
 
@@ -109,10 +109,10 @@ def _read_numbers(image: Image.Image, content: bytes, palette: Palette) -> Mask:
     numbers = numbers_of(image)
     if numbers is None:
         raise Unreadable("not a mask of numbers", f"it has colours, mode {image.mode}")
-    table = np.full(256, NOTHING, np.uint8)
+    table = np.full(256, IGNORE_INDEX, np.uint8)
     table[list(palette.values)] = range(len(palette.values))
     counts = np.bincount(numbers.ravel(), minlength=256)
-    counts[[*palette.values, NOTHING]] = 0  # 255 is the custom for no class
+    counts[[*palette.values, IGNORE_INDEX]] = 0  # 255 is the custom for no class
     strange = {str(value): int(counts[value]) for value in np.argsort(-counts)[:NAMED] if counts[value]}
     return Mask(table[numbers], digest(content), Strays(), Strays(int(counts.sum()), strange))
 
@@ -127,7 +127,7 @@ def _read_colours(image: Image.Image, content: bytes, palette: Palette) -> Mask:
     found, place, counts = np.unique(codes[strange], return_inverse=True, return_counts=True)
     nearest = nearest_class(colours_of(found), palette)
     classes[strange] = nearest[place]
-    outside = nearest == NOTHING
+    outside = nearest == IGNORE_INDEX
     near, of_none = (_strays(found[those], counts[those]) for those in (~outside, outside))
     return Mask(classes, digest(content), near, of_none)
 
@@ -141,7 +141,7 @@ def _strays(codes: NDArray[np.int32], counts: NDArray[np.int64]) -> Strays:
 def _exact(palette: Palette) -> NDArray[np.uint8]:
     """Class by colour, for all 2**24 of them; `MANY` for those that no class has."""
     table = np.full(1 << 24, MANY, np.uint8)
-    for number, (red, green, blue) in enumerate(palette.colours):
+    for number, (red, green, blue) in enumerate(palette.colors):
         table[red << 16 | green << 8 | blue] = number
     return table
 
@@ -152,16 +152,16 @@ def nearest_class(colours: NDArray[np.int32], palette: Palette) -> NDArray[np.ui
     Where all classes are corners of the cube of colours it is DeepGlobe's rule: a channel of 128 or more counts as
     255 (Demir et al. 2018). Else the nearest class, at most `NEAR` away and half as far as the next.
     """
-    own = np.array(palette.colours, np.int32).reshape(-1, 3)
+    own = np.array(palette.colors, np.int32).reshape(-1, 3)
     if is_corner(own).all():
         snapped = np.where(colours >= 128, 255, 0)
         table = _exact(palette)[snapped[:, 0] << 16 | snapped[:, 1] << 8 | snapped[:, 2]]
-        return np.where(table == MANY, NOTHING, table).astype(np.uint8)
+        return np.where(table == MANY, IGNORE_INDEX, table).astype(np.uint8)
     squares = ((colours[:, None] - own[None]) ** 2).sum(axis=-1)
     nearest = squares.argmin(axis=1)
     first, second = np.partition(squares, 1, axis=1)[:, :2].T if len(own) > 1 else (squares[:, 0], squares[:, 0] * 9)
     clear = (first <= NEAR**2) & (4 * first <= second)
-    return np.where(clear, nearest, NOTHING).astype(np.uint8)
+    return np.where(clear, nearest, IGNORE_INDEX).astype(np.uint8)
 
 
 def mask_bytes(mask: NDArray[np.uint8], palette: Palette) -> bytes:
@@ -172,27 +172,27 @@ def mask_bytes(mask: NDArray[np.uint8], palette: Palette) -> bytes:
     mode = palette.mode or ("L" if palette.kind == "number" else "RGB")
     image: Image.Image
     if palette.kind == "number":
-        table = np.full(256, NOTHING, np.uint8)
+        table = np.full(256, IGNORE_INDEX, np.uint8)
         table[: len(palette.values)] = palette.values
         numbers = table[mask]
         image = Image.fromarray(numbers if mode != "RGB" else np.repeat(numbers[..., None], 3, axis=2))
         if mode == "P":
-            image.putpalette(_colour_table(palette.colours, palette.values))
+            image.putpalette(_colour_table(palette.colors, palette.values))
     elif mode == "P":
         image = Image.fromarray(np.where(mask < len(palette.names), mask, len(palette.classes)).astype(np.uint8))
         nothing = [(0, 0, 0)] * (not palette.ignored)
-        image.putpalette(_colour_table((*palette.colours, *nothing), range(len(palette.names) + len(nothing))))
+        image.putpalette(_colour_table((*palette.colors, *nothing), range(len(palette.names) + len(nothing))))
     else:
-        painted = palette.paint(mask)
+        painted = palette.colorize(mask)
         image = Image.fromarray(painted if mode == "RGB" else np.ascontiguousarray(painted[..., 0]))
     png = io.BytesIO()
     image.save(png, "PNG")
     return png.getvalue()
 
 
-def _colour_table(colours: tuple[Colour, ...], values: tuple[int, ...] | range) -> bytes:
+def _colour_table(colours: tuple[Color, ...], values: tuple[int, ...] | range) -> bytes:
     """256 colours, black where no class is, and white for 255."""
     table = np.zeros((256, 3), np.uint8)
-    table[NOTHING] = 255
+    table[IGNORE_INDEX] = 255
     table[list(values)] = colours
     return table.tobytes()

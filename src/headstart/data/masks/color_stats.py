@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.decode import Unreadable, opened
+from headstart.data.decode import Unreadable, with_image
 from headstart.data.masks.codec import MANY, codes_of, colours_of, numbers_of, require_mask
 
 MODES: dict[str, Literal["L", "P"]] = {"P": "P", "PA": "P", "L": "L", "LA": "L", "La": "L", "1": "L"}
@@ -30,7 +30,7 @@ class _Look(NamedTuple):
     lossy: bool
 
 
-class Survey:
+class MaskColorStats:
     """What all masks together are made of. Colours are codes: red * 65536 + green * 256 + blue."""
 
     def __init__(self) -> None:
@@ -73,16 +73,16 @@ class Survey:
         return "RGB" if "RGB" in self.modes else "P" if "P" in self.modes else "L"
 
 
-def survey(masks: Sequence[Path]) -> Survey:
+def collect_color_stats(masks: Sequence[Path]) -> MaskColorStats:
     """Look at masks. Those that cannot be read are passed over: they will be told of when they are used."""
 
     def one(file: Path) -> _Look | None:
         try:
-            return opened(file, _look)
+            return with_image(file, _look)
         except Unreadable:
             return None
 
-    found = Survey()
+    found = MaskColorStats()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for look in threads.map(one, masks):
             if look is not None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from headstart.data.decode import Unreadable
 from headstart.data.masks.codec import examine_mask, read_mask
-from headstart.data.parallel import Report, over
-from headstart.data.pixel_cache import Notes, make_table, open_table, place_of, read_notes
-from headstart.palette import NOTHING, Palette
+from headstart.data.parallel import Progress, map_ordered
+from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
+from headstart.palette import IGNORE_INDEX, Palette
 
 VERSION = 1
 """Part of the key: raised when the same file would give another mask."""
@@ -26,7 +26,7 @@ class MaskTable:
 
     contents: tuple[str, ...]
     """BLAKE2b-128 of each mask's file."""
-    census: NDArray[np.int64]
+    pixel_counts: NDArray[np.int64]
     """(N, K + 1): pixels of each of the palette's K names, and last of none (`NOTHING`), within the image."""
     outside: NDArray[np.int64]
     """(N,): of those of none, pixels whose colour or number the palette does not know."""
@@ -38,24 +38,24 @@ class MaskTable:
     def at(self, kept: NDArray[np.int64]) -> MaskTable:
         """The masks at some rows alone, all readable."""
         contents = tuple(self.contents[row] for row in kept)
-        return MaskTable(contents, self.census[kept], self.outside[kept], {}, lambda rows: self.read(kept[rows]))
+        return MaskTable(contents, self.pixel_counts[kept], self.outside[kept], {}, lambda rows: self.read(kept[rows]))
 
 
 def decode_masks(
-    files: Sequence[Path], palette: Palette, sizes: NDArray[np.int64], report: Report | None = None
+    files: Sequence[Path], palette: Palette, sizes: NDArray[np.int64], report: Progress | None = None
 ) -> MaskTable:
     """Decode every mask, or find that it has been done. ``sizes`` (N, 2): height and width of each image.
 
     A mask of another size than its image is unreadable.
     """
     shape = (len(files), *(int(side) for side in sizes.max(axis=0)))
-    store = place_of(files, f"masks {VERSION} {json.dumps(palette.to_json())} {sizes.tolist()}")
-    notes, table = read_notes(store, files), open_table(store, shape)
+    store = cache_path(files, f"masks {VERSION} {json.dumps(palette.to_json())} {sizes.tolist()}")
+    notes, table = read_metadata(store, files), open_table(store, shape)
     if notes is None or table is None:
         notes, table = make_table(store, shape, lambda squares: _fill(files, palette, sizes, squares, report))
     return MaskTable(
         contents=tuple(notes["contents"]),
-        census=np.array(notes["census"], dtype=np.int64),
+        pixel_counts=np.array(notes["census"], dtype=np.int64),
         outside=np.array(notes["outside"], dtype=np.int64),
         unreadable={int(row): reason for row, reason in notes["unreadable"].items()},
         read=_from_files(files, palette, shape) if table is None else table.__getitem__,
@@ -67,8 +67,8 @@ def _fill(
     palette: Palette,
     sizes: NDArray[np.int64],
     table: NDArray[np.uint8] | None,
-    report: Report | None,
-) -> Notes:
+    report: Progress | None,
+) -> CacheMetadata:
     names = len(palette.names)
 
     def one(row: int) -> tuple[str, list[int], int, str | None]:
@@ -83,10 +83,10 @@ def _fill(
         if table is not None:
             table[row] = _framed(mask.classes, *table.shape[1:])
         counts = np.bincount(mask.classes.ravel(), minlength=256).tolist()
-        return mask.content, [*counts[:names], counts[NOTHING]], mask.outside.pixels, None
+        return mask.content, [*counts[:names], counts[IGNORE_INDEX]], mask.outside.pixels, None
 
-    notes: Notes = {"contents": [], "census": [], "outside": [], "unreadable": {}}
-    for row, (content, census, outside, fault) in over(len(files), one, report):
+    notes: CacheMetadata = {"contents": [], "census": [], "outside": [], "unreadable": {}}
+    for row, (content, census, outside, fault) in map_ordered(len(files), one, report):
         notes["contents"].append(content)
         notes["census"].append(census)
         notes["outside"].append(outside)
@@ -97,7 +97,7 @@ def _fill(
 
 def _framed(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """``mask`` at the top left of a larger one, `NOTHING` beside and below."""
-    framed = np.full((height, width), NOTHING, np.uint8)
+    framed = np.full((height, width), IGNORE_INDEX, np.uint8)
     framed[: mask.shape[0], : mask.shape[1]] = mask
     return framed
 

@@ -11,13 +11,13 @@ import numpy as np
 from headstart.data.csv_index import read_rows
 from headstart.data.index import split_named
 from headstart.data.masks.codec import MANY, colours_of, hexadecimal
-from headstart.data.masks.color_stats import Survey, survey
-from headstart.errors import HeadstartError, nearest
-from headstart.palette import NOTHING, Colour, Palette
+from headstart.data.masks.color_stats import MaskColorStats, collect_color_stats
+from headstart.errors import HeadstartError, did_you_mean
+from headstart.palette import IGNORE_INDEX, Color, Palette
 
 COLOURS, NAMES = "class_dict.csv", "classes.txt"
 """The files that name classes: with their colours (name,r,g,b), or one name per line for the numbers 0, 1, 2, ..."""
-IGNORED = frozenset(["unknown", "unlabelled", "unlabeled", "void", "ignore", "ignored"])
+IGNORED_NAMES = frozenset(["unknown", "unlabelled", "unlabeled", "void", "ignore", "ignored"])
 """Classes that are ignored by their name. Background is a class like others."""
 SOME = 8
 """Masks that are looked at where a file names the classes: enough to see how they are written."""
@@ -34,13 +34,13 @@ def read_palette(root: Path, masks: Sequence[Path], ignore: Iterable[str] = ()) 
     """
     file = palette_file(root, masks)
     names, colours = _read(file) if file is not None else ((), ())
-    seen = survey(masks[:SOME] if len(names) > 2 else masks)
+    seen = collect_color_stats(masks[:SOME] if len(names) > 2 else masks)
     if colours:
         palette = _from_colours(names, colours, seen)
     elif names and seen.numbers is not None:
         palette = _from_names(names, seen)
     else:
-        palette = _found(root, survey(masks))
+        palette = _found(root, collect_color_stats(masks))
     if len(palette.names) > MANY:
         raise HeadstartError(f"{root}: expected at most {MANY} classes, found {len(palette.names)}", f"mend {file}")
     return ignoring(palette, ignore)
@@ -58,20 +58,20 @@ def to_fill_in(palette: Palette) -> tuple[str, str]:
     if palette.kind == "number" and palette.values == tuple(range(len(palette.names))):
         return NAMES, "".join(f"{name}\n" for name in palette.names)
     grey = palette.kind == "number" and palette.mode != "P"
-    colours = [(value,) * 3 for value in palette.values] if grey else palette.colours
+    colours = [(value,) * 3 for value in palette.values] if grey else palette.colors
     rows = (f"{name},{red},{green},{blue}\n" for name, (red, green, blue) in zip(palette.names, colours, strict=True))
     return COLOURS, "name,r,g,b\n" + "".join(rows)
 
 
 def ignoring(palette: Palette, ignore: Iterable[str]) -> Palette:
     """``palette`` with the classes ignored that ``ignore`` or `IGNORED` names, put after all others."""
-    gone = {i for i, name in enumerate(palette.names) if name.strip().casefold() in IGNORED}
+    gone = {i for i, name in enumerate(palette.names) if name.strip().casefold() in IGNORED_NAMES}
     for word in ignore:
         gone |= _named(palette, word)
     order = sorted(range(len(palette.names)), key=lambda i: (i in gone, i))
     return Palette(
         names=tuple(palette.names[i] for i in order),
-        colours=tuple(palette.colours[i] for i in order),
+        colors=tuple(palette.colors[i] for i in order),
         values=tuple(palette.values[i] for i in order),
         kind=palette.kind,
         ignored=len(gone),
@@ -80,22 +80,22 @@ def ignoring(palette: Palette, ignore: Iterable[str]) -> Palette:
 
 
 def _named(palette: Palette, word: str) -> set[int]:
-    """The classes that a word of data.ignore means: a name, or the number that masks write (else: of the row)."""
+    """The classes that a word of data.ignore_classes means: a name, or the number that masks write (else: of the row)."""
     found = {i for i, name in enumerate(palette.names) if name.casefold() == word.strip().casefold()}
     if not found and word.strip().isdecimal():
         found = {i for i, value in enumerate(palette.values) if value == int(word)}
-        if not found and palette.kind == "number" and int(word) == NOTHING:
+        if not found and palette.kind == "number" and int(word) == IGNORE_INDEX:
             return set()  # it always is
     if not found:
         raise HeadstartError(
-            f"data.ignore {word}: expected a class of the masks, by name or number, found none;"
-            f" nearest: {nearest(word, palette.names)}",
-            "data.ignore=[] ignores " + (", ".join(palette.names[len(palette.classes) :]) or "none"),
+            f"data.ignore_classes {word}: expected a class of the masks, by name or number, found none;"
+            f" nearest: {did_you_mean(word, palette.names)}",
+            "data.ignore_classes=[] ignores " + (", ".join(palette.names[len(palette.classes) :]) or "none"),
         )
     return found
 
 
-Listed = tuple[tuple[str, ...], tuple[Colour, ...]]
+Listed = tuple[tuple[str, ...], tuple[Color, ...]]
 """Names of classes, and their colours: none where a file has but names."""
 
 
@@ -107,7 +107,7 @@ def _read(file: Path) -> Listed:
     return tuple(names), tuple(colours)
 
 
-def _read_colours(file: Path) -> tuple[list[str], list[Colour]]:
+def _read_colours(file: Path) -> tuple[list[str], list[Color]]:
     header, rows = read_rows(file)
     column = {name.strip().casefold(): name for name in header}
     if missing := [name for name in ("name", "r", "g", "b") if name not in column]:
@@ -117,7 +117,7 @@ def _read_colours(file: Path) -> tuple[list[str], list[Colour]]:
             f"name the columns on the first line of {file.name}",
         )
     names: list[str] = []
-    colours: list[Colour] = []
+    colours: list[Color] = []
     for line, row in rows:
         name, cells = row[column["name"]].strip(), [row[column[each]].strip() for each in "rgb"]
         if not name or not all(cell.isdecimal() and int(cell) < 256 for cell in cells):
@@ -149,34 +149,34 @@ def _require_different(file: Path, values: Sequence[str]) -> None:
         raise HeadstartError(f"{file}: expected classes that differ, found {found}", f"mend {file}")
 
 
-def _from_colours(names: tuple[str, ...], colours: tuple[Colour, ...], seen: Survey) -> Palette:
+def _from_colours(names: tuple[str, ...], colours: tuple[Color, ...], seen: MaskColorStats) -> Palette:
     """Names and colours as listed. Grey or palette files in none of these colours are numbers: of the rows."""
     listed = {red << 16 | green << 8 | blue for red, green, blue in colours}
     values = _values(len(names), seen)
-    if seen.numbers and not listed >= seen.codes.keys() and {*values, NOTHING} >= seen.numbers.keys():
+    if seen.numbers and not listed >= seen.codes.keys() and {*values, IGNORE_INDEX} >= seen.numbers.keys():
         return Palette(names, colours, values, "number", mode=seen.mode)
     grey = all(red == green == blue for red, green, blue in colours)
     mode = "RGB" if seen.mode == "L" and not grey else seen.mode
     return Palette(names, colours, tuple(range(len(names))), "colour", mode=mode)
 
 
-def _from_names(names: tuple[str, ...], seen: Survey) -> Palette:
+def _from_names(names: tuple[str, ...], seen: MaskColorStats) -> Palette:
     values = _values(len(names), seen)
     return Palette(names, _painted(values, seen), values, "number", mode=seen.mode)
 
 
-def _values(count: int, seen: Survey) -> tuple[int, ...]:
+def _values(count: int, seen: MaskColorStats) -> tuple[int, ...]:
     """0, 1, 2, ...; of two classes 0 and 255 where masks have no other number."""
     numbers = (seen.numbers or Counter()).keys()
     return (0, 255) if count == 2 and 255 in numbers and numbers <= {0, 255} else tuple(range(count))
 
 
-def _found(root: Path, seen: Survey) -> Palette:
+def _found(root: Path, seen: MaskColorStats) -> Palette:
     """The numbers or colours that masks are of, named after themselves."""
     numbers = seen.numbers
     blurred = seen.lossy or len(seen.codes) > FEW
     if numbers is not None and not blurred:
-        values = sorted(numbers if numbers.keys() <= {0, 255} else numbers.keys() - {NOTHING})
+        values = sorted(numbers if numbers.keys() <= {0, 255} else numbers.keys() - {IGNORE_INDEX})
         names = tuple(f"class {value}" for value in values)
         return Palette(names, _painted(values, seen), tuple(values), "number", mode=seen.mode)
     codes = seen.codes
@@ -196,7 +196,7 @@ def _found(root: Path, seen: Survey) -> Palette:
     return Palette(names, colours, tuple(range(len(order))), "colour", mode=seen.mode)
 
 
-def _painted(values: Sequence[int], seen: Survey) -> tuple[Colour, ...]:
+def _painted(values: Sequence[int], seen: MaskColorStats) -> tuple[Color, ...]:
     """Colours to paint numbers in: a palette file's own, else those of Pascal VOC, without its black."""
     if seen.mode == "P" and all(value in seen.code_of for value in values):
         found = colours_of(np.array([seen.code_of[value] for value in values], np.int32))
@@ -204,7 +204,7 @@ def _painted(values: Sequence[int], seen: Survey) -> tuple[Colour, ...]:
     return tuple(_voc(position + 1) for position in range(len(values)))
 
 
-def _voc(number: int) -> Colour:
+def _voc(number: int) -> Color:
     """Colour of a class in the devkit of Pascal VOC (Everingham et al. 2010): its bits, shared out by threes."""
     channels = [0, 0, 0]
     for place in range(8):
