@@ -2,7 +2,7 @@
 
 torchvision's way is a Dataset that opens a JPEG file and transforms it image by image, in a DataLoader with two
 workers. Ours is what the training loop does: rows of the store, then `training_view`. Both resize, flip, rotate by
-up to 10 degrees (nearest) and normalise, 32 images at a time, from JPEG files, after a first epoch. The two take
+up to 10 degrees (nearest) and normalize, 32 images at a time, from JPEG files, after a first epoch. The two take
 turns; the ratio is of medians.
 
     python benchmarks/input_pipeline.py OBJECTS50 CLOTHING      # two folders of JPEG files

@@ -50,7 +50,9 @@ def bare(training: TrainState, steps: int) -> float:
             began, images = time.perf_counter(), 0
         rows = step_rows(order, step, recipe.train.batch_size)
         chance = torch.Generator().manual_seed(seed_of("views", 0, 0, step))
-        view = augment(pixels.batch(rows), recipe.augment, recipe.train_size(0), sample_params(recipe.augment, len(rows), chance))
+        view = augment(
+            pixels.batch(rows), recipe.augment, recipe.train_size(0), sample_params(recipe.augment, len(rows), chance)
+        )
         loss = F.cross_entropy(network(view), labels[rows], label_smoothing=recipe.train.label_smoothing)
         loss.backward()
         optimizer.step()

@@ -1,7 +1,7 @@
 """How long `headstart predict` takes over as many images as the course asked for, as a whole process.
 
 The course gave 10 minutes for 5,000 images. The networks are trained for one epoch on 40 of the images: how long they
-look does not hang on what they have learnt. The images are repeated, as links, until there are enough.
+look does not hang on what they have learned. The images are repeated, as links, until there are enough.
 
     python benchmarks/predict_speed.py IMAGES [COUNT]
 """

@@ -47,10 +47,10 @@ class Crops(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         image, mask = (each[..., top : top + self.side, left : left + self.side] for each in (image, mask))
         if torch.rand(()) < 0.5:
             image, mask = image.flip(-1), mask.flip(-1)
-        return normalised(image), mask.long()
+        return normalized(image), mask.long()
 
 
-def normalised(image: torch.Tensor) -> torch.Tensor:
+def normalized(image: torch.Tensor) -> torch.Tensor:
     return (image.float() / 255 - 0.5) / 0.5
 
 
@@ -91,7 +91,7 @@ def miou(model: torch.nn.Module, pixels: Pixels, classes: int) -> float:
     """Over all validation pixels; the images are padded to what the network takes."""
     total = torch.zeros(classes * classes, dtype=torch.int64)
     for row in pixels.index.positions("val"):
-        image, mask = normalised(pixels.batch([row])), pixels.masks([row])[0].long()
+        image, mask = normalized(pixels.batch([row])), pixels.masks([row])[0].long()
         height, width = mask.shape
         padded = F.pad(image, (0, -width % 32, 0, -height % 32))
         predicted = model(padded).argmax(dim=1)[0, :height, :width]

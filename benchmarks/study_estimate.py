@@ -26,7 +26,7 @@ def main() -> None:
     began = time.perf_counter()
     study = api.carry_out_study(plan, console=Console(file=io.StringIO()))
     took = time.perf_counter() - began
-    print(f"said {said:.0f} s, took {took:.0f} s: {said / took:.2f} times (asked: 0.7 to 1.3), {study.done} cells")
+    print(f"said {said:.0f} s, took {took:.0f} s: {said / took:.2f} times (asked: 0.7 to 1.3), {study.done} trials")
 
 
 if __name__ == "__main__":

@@ -131,8 +131,8 @@ SMALL_BYOL = {
 
 
 @pytest.fixture(scope="session")
-def unlabelled() -> Callable[..., recipes.Recipe]:
-    """A small recipe that needs no labels; ``unlabelled(train__epochs=1)`` changes a field."""
+def unlabeled() -> Callable[..., recipes.Recipe]:
+    """A small recipe that needs no labels; ``unlabeled(train__epochs=1)`` changes a field."""
     return lambda **changes: recipes.load(
         "byol-quick", SMALL_BYOL | {k.replace("__", "."): v for k, v in changes.items()}
     )
@@ -196,20 +196,20 @@ def made_study() -> Callable[..., Study]:
     ) -> Study:
         random = np.random.default_rng(0)
         easy = random.random(images)
-        cells = []
+        trials = []
         for seed, fraction, setting in itertools.product(seeds, fractions, settings):
             if skip(setting, fraction, seed):
                 continue
             place = {"setting": setting, "fraction": fraction, "labels": round(2000 * fraction), "seed": seed}
             if fail(setting, fraction, seed):
-                cells.append(Trial(**place, error="<b>out of memory</b>"))
+                trials.append(Trial(**place, error="<b>out of memory</b>"))
                 continue
             share = (RIGHT | (right or {}))[setting] + LOST[setting] * np.log10(fraction)
             frozen = SETTINGS[setting].frozen
             each = 0.7 * easy + 0.3 * random.random(images) < np.quantile(0.7 * easy + 0.15, share)
             answers = {"right": each, "ece": 0.05, "knn": None if setting == "A" else 0.4}
             answers["optimism"] = None if frozen else 0.012
-            cells.append(
+            trials.append(
                 Trial(
                     **place,
                     **({"scores": each + np.tile([0.2, -0.2], images)[:images]} if masks else answers),
@@ -221,7 +221,7 @@ def made_study() -> Callable[..., Study]:
                 )
             )
         about = {"data": "photos", "classes": 10, "commonest": 0.2, "metric": "miou" if masks else "accuracy"} | more
-        return Study(settings=tuple(settings), fractions=fractions, seeds=seeds, trials=tuple(cells), **about)
+        return Study(settings=tuple(settings), fractions=fractions, seeds=seeds, trials=tuple(trials), **about)
 
     return make
 
@@ -229,14 +229,14 @@ def made_study() -> Callable[..., Study]:
 def aerial_mask(file: Path, palette: Palette) -> NDArray[np.uint8]:
     """A mask of the aerial data as numbers, with a corner that belongs to no class."""
     with Image.open(file) as picture:
-        colours = np.array(picture.convert("RGB"))
-    mask = (colours[:, :, None] == np.array(palette.colors, np.uint8)).all(axis=3).argmax(axis=2).astype(np.uint8)
+        colors = np.array(picture.convert("RGB"))
+    mask = (colors[:, :, None] == np.array(palette.colors, np.uint8)).all(axis=3).argmax(axis=2).astype(np.uint8)
     mask[:20, :30] = IGNORE_INDEX
     return mask
 
 
 def made_answer(truth: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:
-    """The truth as seen through square windows, each labelled like its centre; cars (5) are taken for the ground."""
+    """The truth as seen through square windows, each labeled like its center; cars (5) are taken for the ground."""
     places = [np.minimum(np.arange(side) // window * window + window // 2, side - 1) for side in truth.shape]
     answer = truth[np.ix_(*places)]
     return np.where(answer >= 5, 4, answer).astype(np.uint8)
@@ -251,7 +251,7 @@ def made_segmentation(shared_data: Callable[[str], Path], tmp_path_factory: pyte
     source, folder = shared_data("aerial"), tmp_path_factory.mktemp("segmentation") / "run"
     with (source / "class_dict.csv").open(encoding="utf-8") as table:
         known = {row["name"]: (int(row["r"]), int(row["g"]), int(row["b"])) for row in csv.DictReader(table)}
-    palette = Palette(tuple(known), tuple(known.values()), tuple(range(6)), "colour")
+    palette = Palette(tuple(known), tuple(known.values()), tuple(range(6)), "color")
     names = [file.name.removesuffix("_mask.png") for file in sorted((source / "val").glob("*_mask.png"))[:24]]
     truths = {name: aerial_mask(source / "val" / f"{name}_mask.png", palette) for name in names}
     counts = [int(sum((mask == place).sum() for mask in truths.values())) for place in range(6)]

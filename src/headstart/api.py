@@ -143,7 +143,7 @@ class Run:
     def evaluate(
         self, data: PathLike, split: str | None = None, unfinished: bool = False
     ) -> ClassificationMetrics | SegmentationMetrics:
-        """All measures, with bootstrap intervals, on a folder of labelled images, or of pairs of image and mask."""
+        """All measures, with bootstrap intervals, on a folder of labeled images, or of pairs of image and mask."""
         from headstart.inference.evaluate_masks import evaluate_masks
         from headstart.inference.predict import evaluate, load
         from headstart.metrics.classification import classification_metrics
@@ -201,7 +201,7 @@ def resume(run: PathLike, data: PathLike | None = None, console: Console | None 
 
 def study(
     data: PathLike,
-    unlabelled: PathLike | None = None,
+    unlabeled: PathLike | None = None,
     corpus: PathLike | None = None,
     settings: str = "ABCDE",
     labels: Sequence[float] | None = None,
@@ -221,20 +221,20 @@ def study(
     every class keeps an image). ``recipe`` and ``pretraining`` are `quick` and `byol-quick`, of images with masks
     `segment-quick` and `byol-tiles`; such a study has columns ``miou`` in the place of ``accuracy``. The study's
     folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it goes on where it stood. ``budget``
-    ("30m") chooses the epochs to fit. Failed cells are missing from the figures.
+    ("30m") chooses the epochs to fit. Failed trials are missing from the figures.
     Raises HeadstartError for what the caller can mend.
     """
     import pandas as pd
 
     from headstart.comparison.summary import Results, table_rows
 
-    plan = plan_study(data, unlabelled, corpus, settings, labels, seeds, out, recipe, pretraining, overrides, tune)
+    plan = plan_study(data, unlabeled, corpus, settings, labels, seeds, out, recipe, pretraining, overrides, tune)
     return pd.DataFrame(table_rows(Results(carry_out_study(plan, jobs, budget, console))))
 
 
 def plan_study(
     data: PathLike,
-    unlabelled: PathLike | None,
+    unlabeled: PathLike | None,
     corpus: PathLike | None,
     settings: str,
     labels: Sequence[float] | None,
@@ -258,7 +258,7 @@ def plan_study(
         fractions=tuple(labels) if labels is not None else default_fractions(os.fspath(data), base),
         seeds=tuple(range(seeds)),
         tuned=tune,
-        unlabelled=None if unlabelled is None else os.fspath(unlabelled),
+        unlabeled=None if unlabeled is None else os.fspath(unlabeled),
         corpus=None if corpus is None else os.fspath(corpus),
     )
 

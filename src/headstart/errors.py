@@ -1,4 +1,4 @@
-"""What a user can mend, said in one line."""
+"""Errors the user can fix, said in one line."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterable
 
 
 class HeadstartError(Exception):
-    """A fault that the user can mend; anything else that is raised is our bug.
+    """An error the user can fix. Any other exception is a bug in headstart.
 
-    ``problem`` names the file or field, what was expected and what was found; ``do`` says what to type
-    next. The command line prints both on one line and exits with status 2.
+    ``message`` names the file or field, what was expected and what was found; ``hint`` says what to type next. The
+    command line prints both on one line and exits with status 2.
     """
 
-    def __init__(self, problem: str, do: str) -> None:
-        self.message = " ".join(problem.split())
-        self.hint = " ".join(do.split())
+    def __init__(self, message: str, hint: str) -> None:
+        self.message = " ".join(message.split())
+        self.hint = " ".join(hint.split())
         super().__init__(f"{self.message}. Next: {self.hint}")
 
 
 def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:
-    """The known names most like ``word``, for the end of an error; every name when none is alike."""
+    """A suggestion for the end of an error: ``did you mean hat?``, or the known names where none is similar."""
     names = sorted(known)
-    alike = difflib.get_close_matches(word, names, n=count, cutoff=0.5)
-    return ", ".join(alike or names[:12])
+    similar = difflib.get_close_matches(word, names, n=count, cutoff=0.5)
+    return f"did you mean {', '.join(similar)}?" if similar else f"known: {', '.join(names[:12])}"

@@ -1,4 +1,4 @@
-"""The classes of a mask, and how a mask file writes them: as colours or as numbers.
+"""The classes of a mask, and how a mask file writes them: as colors or as numbers.
 
 Within headstart a mask is uint8 (H, W): a position in `Palette.names`. The classes that count come first, so a value
 of `Palette.classes` or more is a pixel that is left out of every figure: of an ignored class, or `NOTHING`.
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORE_INDEX = 255
-"""A pixel of no class: outside the picture, or of a colour that the palette does not know."""
+"""A pixel of no class: outside the picture, or of a color that the palette does not know."""
 
 Color = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
@@ -22,19 +22,19 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Palette:
-    """Names, numbers and colours of the classes of a data set's masks."""
+    """Names, numbers and colors of the classes of a data set's masks."""
 
     names: tuple[str, ...]
     """The classes that count, then the ignored ones."""
     colors: tuple[Color, ...]
-    """How each is painted; with kind ``colour`` also how a file writes it."""
+    """How each is painted; with kind ``color`` also how a file writes it."""
     values: tuple[int, ...]
-    """With kind ``number``: what a file writes for each class (grey level or palette index)."""
-    kind: Literal["colour", "number"]
+    """With kind ``number``: what a file writes for each class (gray level or palette index)."""
+    kind: Literal["color", "number"]
     ignored: int = 0
     """How many classes, at the end of `names`, are ignored."""
     mode: Literal["L", "P", "RGB"] | None = None
-    """Pillow's mode of the mask files; None: L for numbers, RGB for colours."""
+    """Pillow's mode of the mask files; None: L for numbers, RGB for colors."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class Palette:
         return self.names[: len(self.names) - self.ignored]
 
     def colorize(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 (H, W) -> RGB, uint8 (H, W, 3); `NOTHING` is the first ignored class's colour, or black."""
+        """uint8 (H, W) -> RGB, uint8 (H, W, 3); `NOTHING` is the first ignored class's color, or black."""
         nothing = self.colors[len(self.classes)] if self.ignored else (0, 0, 0)
         table = np.full((256, 3), nothing, np.uint8)
         table[: len(self.colors)] = self.colors
@@ -55,7 +55,7 @@ class Palette:
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Palette:
         """What `to_json` gave, after its way through a JSON file."""
-        red_green_blue = tuple((int(r), int(g), int(b)) for r, g, b in content["colours"])
+        red_green_blue = tuple((int(r), int(g), int(b)) for r, g, b in content["colors"])
         return Palette(
             names=tuple(content["names"]),
             colors=red_green_blue,

@@ -127,7 +127,7 @@ def test_features_that_know_the_training_images_are_named(train: float, appears:
 
 
 @pytest.mark.parametrize(("accuracy", "appears"), [(0.55, True), (0.57, False)])
-def test_neighbours_that_beat_the_head_are_named(accuracy: float, appears: bool) -> None:
+def test_neighbors_that_beat_the_head_are_named(accuracy: float, appears: bool) -> None:
     said = findings(CALM, "val_loss", learned((3, 0.6, 0.6), accuracy=accuracy))
     assert any("better than the answers" in each for each in said) == appears
 

@@ -59,7 +59,7 @@ def test_classes_that_are_never_predicted_are_named_with_what_would_help() -> No
     said = mask_findings([], "val_miou", answered([[90, 8, 0], [8, 90, 0], [2, 2, 0]]))
     assert said[0] == "pond is never predicted: 0 of 4 pixels are right (2% of all pixels)."
     assert "loss.class_weights=balanced" in said[1]
-    assert any("Rare classes are labelled worse: mean IoU 0.0% over pond (2% of the pixels)" in each for each in said)
+    assert any("Rare classes are labeled worse: mean IoU 0.0% over pond (2% of the pixels)" in each for each in said)
 
 
 def test_classes_that_are_nearly_never_found_are_named() -> None:

@@ -283,14 +283,14 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("override", "said"),
         [
-            ("train.epoch=5", "unknown field train.epoch; nearest: epochs"),
-            ("trian.epochs=5", "unknown field trian; nearest: train"),
+            ("train.epoch=5", "unknown field train.epoch; did you mean epochs"),
+            ("trian.epochs=5", "unknown field trian; did you mean train"),
             ("train.epochs=many", "field train.epochs: expected a valid integer, found 'many'"),
             ("optimizer.lr=-0.1", "field optimizer.lr: expected greater than 0, found -0.1"),
             ("optimizer.name=lion", "field optimizer.name: expected 'adam', 'adamw' or 'sgd', found 'lion'"),
             (
                 "backbone.name=resnet19",
-                "backbone.name resnet19: expected a model that timm knows, found none; nearest: resnet1",
+                "backbone.name resnet19: expected a model that timm knows, found none; did you mean resnet1",
             ),
             ("backbone.weights=nowhere.pt", "backbone.weights nowhere.pt: expected none, imagenet"),
             ("task=clasify", "task: expected byol, classify, segment, found clasify"),

@@ -72,7 +72,7 @@ def test_the_best_is_told_from_the_next_or_not(made_study: MadeStudy) -> None:
 
 
 def test_the_headline_in_every_case(made_study: MadeStudy) -> None:
-    assert "No cell is done yet" in headline(Results(made_study(skip=lambda *_: True)))
+    assert "No trial is done yet" in headline(Results(made_study(skip=lambda *_: True)))
     assert "nothing to compare it with" in headline(Results(made_study("BD")))
     won = headline(Results(made_study("ABG")))
     assert "points more than from scratch; with 10 % of the labels (200) it is worth" in won
@@ -140,7 +140,7 @@ def test_the_floor(made_study: MadeStudy) -> None:
 def test_optimism_is_stated_small_or_large(made_study: MadeStudy) -> None:
     assert "1.2 points too much" in next(of_choice(Results(made_study("AB"))))
     study = made_study("AB")
-    small = study.model_copy(update={"cells": tuple(c.model_copy(update={"optimism": 0.004}) for c in study.trials)})
+    small = study.model_copy(update={"trials": tuple(c.model_copy(update={"optimism": 0.004}) for c in study.trials)})
     assert "hardly more (0.4 points" in next(of_choice(Results(small)))
     assert list(of_choice(Results(made_study("DG")))) == [], "nothing was chosen by validation images"
 
@@ -150,13 +150,13 @@ def test_a_learning_rate_at_the_end_of_those_tried_is_told(made_study: MadeStudy
 
     def said(chosen: dict[str, float]) -> list[str]:
         """What is said when settings chose so, of 0.001, 0.003 and 0.01."""
-        cells = tuple(
-            cell.model_copy(update={"chosen": {"lr": chosen[cell.setting]}, "tried": (0.001, 0.003, 0.01)})
-            if cell.setting in chosen
-            else cell
-            for cell in study.trials
+        trials = tuple(
+            trial.model_copy(update={"chosen": {"lr": chosen[trial.setting]}, "tried": (0.001, 0.003, 0.01)})
+            if trial.setting in chosen
+            else trial
+            for trial in study.trials
         )
-        return list(of_ends(Results(study.model_copy(update={"cells": cells}))))
+        return list(of_ends(Results(study.model_copy(update={"trials": trials}))))
 
     assert said({"A": 0.003, "B": 0.003}) == []
     assert said({"A": 0.01, "B": 0.01, "C": 0.001}) == [
@@ -168,7 +168,7 @@ def test_a_learning_rate_at_the_end_of_those_tried_is_told(made_study: MadeStudy
 
 
 def test_one_seed_is_owned_up_to(made_study: MadeStudy) -> None:
-    assert "One seed for each cell" in next(of_seeds(Results(made_study(seeds=(0,)))))
+    assert "One seed for each trial" in next(of_seeds(Results(made_study(seeds=(0,)))))
     some = Results(made_study("AD", skip=lambda s, f, k: s == "A" and k > 0))
     assert next(of_seeds(some)).startswith("3 of 6 lines rest on one seed so far")
     assert list(of_seeds(Results(made_study(seeds=(0, 1))))) == []
@@ -185,7 +185,7 @@ def test_images_that_pre_training_did_without_are_counted(made_study: MadeStudy)
 
 def test_failures_come_first(made_study: MadeStudy) -> None:
     results = Results(made_study(fail=lambda s, f, k: s in "CE" and k == 1))
-    assert findings(results)[0].startswith("6 of 63 cells failed (C and E); the others stand")
+    assert findings(results)[0].startswith("6 of 63 trials failed (C and E); the others stand")
     assert list(of_failures(Results(made_study()))) == []
 
 

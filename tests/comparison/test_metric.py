@@ -29,7 +29,7 @@ def results(made_study: MadeStudy) -> Results:
 def test_the_figures_are_those_of_the_pseudo_values(results: Results) -> None:
     line = results.get("B", 0.25)
     assert line is not None
-    scores = np.array([cell.scores for cell in results.study.at("B", 0.25)])
+    scores = np.array([trial.scores for trial in results.study.at("B", 0.25)])
     assert line.score == average(scores)
     assert line.label_multiplier is not None
 
@@ -61,7 +61,7 @@ def test_sentences_figures_and_page_say_mean_iou(results: Results) -> None:
 def test_equals_have_the_same(made_study: MadeStudy) -> None:
     study = made_study("AB", masks=True, fractions=(1.0,), seeds=(0,))
     a, b = study.trials
-    same = study.model_copy(update={"cells": (a, b.model_copy(update={"scores": a.scores}))})
+    same = study.model_copy(update={"trials": (a, b.model_copy(update={"scores": a.scores}))})
     assert "Cannot tell A from B with 400 validation images: their mean IoU is the same." in " ".join(
         findings(Results(same))
     )
@@ -70,6 +70,6 @@ def test_equals_have_the_same(made_study: MadeStudy) -> None:
 def test_the_page_has_as_many_columns_in_every_row(made_study: MadeStudy, tmp_path: Path) -> None:
     for masks in (False, True):
         page = study_page(Results(made_study(masks=masks, skip=lambda s, *_: s == "E")), "runs/study").decode()
-        table = re.findall(r'<table id="cells".*?</table>', page, flags=re.DOTALL)[0]
+        table = re.findall(r'<table id="trials".*?</table>', page, flags=re.DOTALL)[0]
         counts = {len(re.findall(r"<t[dh][ >]", row)) for row in re.findall(r"<tr.*?</tr>", table, flags=re.DOTALL)}
         assert counts == {10 if masks else 12}

@@ -45,7 +45,7 @@ def test_pseudo_values_survive_the_file_to_the_last_digit(made_study: MadeStudy,
 def test_a_study_of_before_there_were_masks_is_read(made_study: MadeStudy, tmp_path: Path) -> None:
     facts = json.loads(made_study("A").to_json())
     del facts["metric"]
-    for each in facts["cells"]:
+    for each in facts["trials"]:
         del each["scores"]
     (tmp_path / "study.json").write_text(json.dumps(facts))
     study = read_study(tmp_path / "study.json")
@@ -54,7 +54,7 @@ def test_a_study_of_before_there_were_masks_is_read(made_study: MadeStudy, tmp_p
     assert set(study.trials[0].each) == {0.0, 1.0}
 
 
-def cell(**changes: object) -> Trial:
+def trial(**changes: object) -> Trial:
     facts: dict[str, object] = {"setting": "A", "fraction": 0.5, "labels": 10, "seed": 0, "right": [True, False]}
     return Trial(**(facts | changes))  # type: ignore[arg-type]
 
@@ -75,14 +75,14 @@ def cell(**changes: object) -> Trial:
         ({"fraction": 1.5}, "less than or equal to 1"),
     ],
 )
-def test_a_cell_that_cannot_be_is_refused(changes: dict[str, object], said: str) -> None:
+def test_a_trial_that_cannot_be_is_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        cell(**changes)
+        trial(**changes)
 
 
-def test_a_cell_s_answers_cannot_be_changed_and_are_a_copy() -> None:
+def test_a_trial_s_answers_cannot_be_changed_and_are_a_copy() -> None:
     right = np.array([True, False])
-    made = cell(right=right)
+    made = trial(right=right)
     right[0] = False
     assert made.correct is not None
     assert made.correct.tolist() == [True, False]
@@ -91,18 +91,26 @@ def test_a_cell_s_answers_cannot_be_changed_and_are_a_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("trials", "said"),
     [
-        ([cell(seed=7)], "not of the grid"),
-        ([cell(fraction=0.1)], "not of the grid"),
-        ([cell(), cell()], "there twice"),
-        ([cell(), cell(seed=1, right=[True])], "the same held-out images"),
-        ([cell(right=None, scores=[0.4, 0.5])], "not of a study by accuracy"),
+        ([trial(seed=7)], "not of the grid"),
+        ([trial(fraction=0.1)], "not of the grid"),
+        ([trial(), trial()], "there twice"),
+        ([trial(), trial(seed=1, right=[True])], "the same held-out images"),
+        ([trial(right=None, scores=[0.4, 0.5])], "not of a study by accuracy"),
     ],
 )
-def test_cells_that_do_not_fit_the_grid_are_refused(cells: list[Trial], said: str) -> None:
+def test_trials_that_do_not_fit_the_grid_are_refused(trials: list[Trial], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Study(data="d", classes=2, majority_baseline=0.5, settings=("A",), fractions=(0.5,), seeds=(0, 1), trials=tuple(cells))
+        Study(
+            data="d",
+            classes=2,
+            majority_baseline=0.5,
+            settings=("A",),
+            fractions=(0.5,),
+            seeds=(0, 1),
+            trials=tuple(trials),
+        )
 
 
 def test_a_missing_or_broken_file_is_an_error_that_names_it(made_study: MadeStudy, tmp_path: Path) -> None:
@@ -113,7 +121,7 @@ def test_a_missing_or_broken_file_is_an_error_that_names_it(made_study: MadeStud
     with pytest.raises(HeadstartError, match=r"study\.json: expected a study of this version"):
         read_study(path)
     facts = json.loads(made_study().to_json())
-    facts["cells"][3]["right"] = "01x"
+    facts["trials"][3]["right"] = "01x"
     path.write_text(json.dumps(facts))
-    with pytest.raises(HeadstartError, match=r"cells\.3\.right"):
+    with pytest.raises(HeadstartError, match=r"trials\.3\.right"):
         read_study(path)

@@ -1,4 +1,4 @@
-"""The lines of a study are their cells', and hold in every state of the study."""
+"""The lines of a study are their trials', and hold in every state of the study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MadeStudy = Callable[..., Study]
 
 
 def rights(study: Study, setting: str, fraction: float) -> np.ndarray:
-    return np.array([cell.correct for cell in study.at(setting, fraction)])
+    return np.array([trial.correct for trial in study.at(setting, fraction)])
 
 
 def test_a_line_is_what_the_plain_functions_say(made_study: MadeStudy) -> None:
@@ -81,7 +81,7 @@ def test_without_a_there_is_neither_difference_nor_worth(made_study: MadeStudy) 
         {"skip": lambda s, f, k: f < 1 or k > 0},
         {"fail": lambda s, f, k: s == "A"},
     ],
-    ids=["nothing", "all failed", "A alone", "one cell each", "one image", "two images", "ties", "begun", "A failed"],
+    ids=["nothing", "all failed", "A alone", "one trial each", "one image", "two images", "ties", "begun", "A failed"],
 )
 def test_in_every_state_there_are_lines_rows_and_order(made_study: MadeStudy, study: dict[str, object]) -> None:
     made = made_study(**study)

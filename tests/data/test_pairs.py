@@ -135,7 +135,7 @@ def test_what_has_no_partner_is_named(pairs: Path) -> None:
         training_index(str(pairs), KEEP, "mask")
     told = {each.kind: each.files for each in check(pairs).issues if each.severity == "error"}
     assert told == {"image without mask": (other.name,), "mask without image": (lonely,)}
-    assert len(training_index(str(pairs), Data(), "none")) == 11, "images without masks can be learnt from without"
+    assert len(training_index(str(pairs), Data(), "none")) == 11, "images without masks can be learned from without"
 
 
 def test_two_images_of_one_mask_are_not_both_its_own(pairs: Path) -> None:
@@ -347,7 +347,7 @@ def another_palette(pairs: Path) -> None:
         (
             another_palette,
             "outside the palette",
-            r"in the colours .* of their classes \(road.*found 100% of their pixels",
+            r"in the colors .* of their classes \(road.*found 100% of their pixels",
         ),
     ],
 )
@@ -392,9 +392,9 @@ def test_classes_to_ignore_are_part_of_a_recipe(pairs: Path) -> None:
 
 
 def test_self_supervision_on_pairs_leaves_out_what_they_are_judged_by(
-    pairs: Path, unlabelled: Callable[..., recipes.Recipe], tmp_path: Path
+    pairs: Path, unlabeled: Callable[..., recipes.Recipe], tmp_path: Path
 ) -> None:
-    recipe = unlabelled(
+    recipe = unlabeled(
         train__epochs=1, train__batch_size=4, data__exclude_overlap_with=str(pairs), analysis__save_images=False
     )
     run = hs.fit(recipe, pairs, tmp_path / "run", console=Console(file=io.StringIO()))

@@ -58,7 +58,7 @@ def visible(run: Path) -> str:
 
 
 def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path: Path) -> None:
-    """Labelled folders may be learnt from without their labels, which then tell how good the features are."""
+    """Labeled folders may be learned from without their labels, which then tell how good the features are."""
     run, second = tmp_path / "byol", tmp_path / "second"
     done = headstart("fit", "byol-quick", photos, *BYOL, "--out", run)
     assert done.returncode == 0, done.stderr
@@ -66,7 +66,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
         r"epoch 2/2  train loss \d\.\d{4}  val loss \d\.\d{4} spread 0\.\d{3} likeness .* knn ", done.stderr
     )
     scale = '"augment.mean=[0.485,0.456,0.406]" "augment.std=[0.229,0.224,0.225]"'  # not that of quick's weights
-    use = f"headstart fit quick LABELLED_DATA backbone.name=resnet10t backbone.weights={run} {scale}"
+    use = f"headstart fit quick LABELED_DATA backbone.name=resnet10t backbone.weights={run} {scale}"
     assert use in done.stdout
     folder = RunFolder.open(run)
     assert [sorted(row) for row in folder.metrics if row["split"] == "val"] == [
@@ -95,7 +95,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
     assert (weights["tensors"]["missing"], weights["tensors"]["unexpected"]) == (0, 0)
 
 
-def test_a_flat_folder_has_no_neighbours_and_a_report(photos: Path, tmp_path: Path) -> None:
+def test_a_flat_folder_has_no_neighbors_and_a_report(photos: Path, tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()
     for file in photos.rglob("*.jpg"):
@@ -138,9 +138,9 @@ for n, event in enumerate(train(training), 1):
 """
 
 
-def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: Path, unlabelled: Small) -> None:
+def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
     """The target network and the moving average included."""
-    recipe = unlabelled(second_views={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
+    recipe = unlabeled(second_views={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
     whole = finish(tmp_path / "whole", photos, recipe)
     arguments = [str(photos), str(tmp_path / "killed"), repr(recipe.model_dump(exclude_none=True))]
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
@@ -157,25 +157,25 @@ def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: 
 
 
 def test_a_classifier_begins_with_the_features_that_byol_learnt_to_the_last_digit(
-    photos: Path, tmp_path: Path, unlabelled: Small, small: Small
+    photos: Path, tmp_path: Path, unlabeled: Small, small: Small
 ) -> None:
-    run = finish(tmp_path / "byol", photos, unlabelled(train__epochs=1))
+    run = finish(tmp_path / "byol", photos, unlabeled(train__epochs=1))
     recipe = small(backbone__weights=str(run.path))
     index = training_index(str(photos), recipe.data)
     images = eval_transform(decode(index, recipe.data).batch(list(range(0, 60, 5))), recipe.augment)
-    learnt = task_named("byol").build(run.recipe, [])
-    learnt.load_weights(load_file(run.best))
+    learned = task_named("byol").build(run.recipe, [])
+    learned.load_weights(load_file(run.best))
     fresh = task_named("classify").build(recipe, index.classes)
     fresh.load_backbone(recipe.backbone)
     with torch.inference_mode():
-        assert torch.equal(learnt.eval().encode(images)[0], fresh.eval().encode(images)[0])
+        assert torch.equal(learned.eval().encode(images)[0], fresh.eval().encode(images)[0])
     with pytest.raises(hs.HeadstartError, match="expected the weights of resnet18"):
         start(small(backbone__name="resnet18", backbone__weights=str(run.path)), str(photos), tmp_path / "other")
 
 
-def test_views_of_a_step_differ_and_those_of_validation_stay(photos: Path, tmp_path: Path, unlabelled: Small) -> None:
+def test_views_of_a_step_differ_and_those_of_validation_stay(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
     """What the task is given, step by step and epoch by epoch."""
-    training = start(unlabelled(), str(photos), tmp_path / "run")
+    training = start(unlabeled(), str(photos), tmp_path / "run")
     trained, validated = [], []
     evaluate = training.task.evaluate
     training.task.register_forward_pre_hook(lambda _, batch: trained.append(batch[0]))

@@ -120,7 +120,7 @@ def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(
 
 
 def test_masks_of_the_images_named_are_kept_over_the_epochs(run: RunFolder, pairs: Path) -> None:
-    """As numbers, which show in the palette's colours."""
+    """As numbers, which show in the palette's colors."""
     folder = run.path / "masks"
     assert sorted(each.name for each in folder.iterdir()) == ["best", "epoch-0001", "epoch-0002", "images", "truth"]
     assert run.palette is not None
@@ -175,7 +175,7 @@ def test_a_class_that_is_in_validation_alone_is_named_when_training_begins(
     assert "never trained on, but in validation: moor;" in told
 
 
-def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_colours(
+def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_colors(
     shared_data: Callable[[str], Path], tmp_path: Path, headstart: Typed
 ) -> None:
     data = shared_data("deepglobe_sample")
@@ -184,16 +184,16 @@ def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_co
     assert headstart("predict", tmp_path / "run", data, "--out", tmp_path / "masks")[0] == 0
     written = sorted((tmp_path / "masks").iterdir())
     assert [file.name for file in written] == ["0008_mask.png", "0097_mask.png", "0107_mask.png"]
-    names_and_colours = [line.split(",") for line in (data / "class_dict.csv").read_text().split()[1:]]
-    colours = {tuple(map(int, colour)) for name, *colour in names_and_colours if name != "unknown"}
+    names_and_colors = [line.split(",") for line in (data / "class_dict.csv").read_text().split()[1:]]
+    colors = {tuple(map(int, color)) for name, *color in names_and_colors if name != "unknown"}
     for file in written:
         mask = Image.open(file)
         assert mask.size == (512, 512)
-        assert {colour for _, colour in mask.getcolors()} <= colours
+        assert {color for _, color in mask.getcolors()} <= colors
 
 
 def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
-    with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0063: expected a validation image.*nearest: 003"):
+    with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0063: expected a validation image.*did you mean 003"):
         start(small(analysis__masks=["0036", "0063"]), str(pairs), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -281,7 +281,7 @@ def test_other_pairs_are_judged_by_the_names_of_their_classes(run: RunFolder, pa
     (other / "class_dict.csv").unlink()
     assert hs.Run(run.path).evaluate(other).confusion == expected.confusion
     (other / "class_dict.csv").write_text("\n".join([header, *rows]).replace("water", "waters") + "\n")
-    with pytest.raises(hs.HeadstartError, match=r"class waters: expected the classes of .*nearest: water"):
+    with pytest.raises(hs.HeadstartError, match=r"class waters: expected the classes of .*did you mean water"):
         hs.Run(run.path).evaluate(other)
 
 

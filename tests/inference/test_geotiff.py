@@ -53,28 +53,28 @@ def test_red_green_and_blue_are_found_among_other_bands(rgb: NDArray[np.uint8], 
     with rasterio.open(first, "r+") as image:
         image.colorinterp = [ColorInterp.undefined, ColorInterp.red, ColorInterp.green, ColorInterp.blue]
     last = save(tmp_path / "b.tif", np.concatenate([rgb.transpose(2, 0, 1), near_infrared]))
-    grey = save(tmp_path / "c.tif", near_infrared)
-    for file, expected in ((first, rgb), (last, rgb), (grey, np.repeat(near_infrared[0, ..., None], 3, axis=2))):
+    gray = save(tmp_path / "c.tif", near_infrared)
+    for file, expected in ((first, rgb), (last, rgb), (gray, np.repeat(near_infrared[0, ..., None], 3, axis=2))):
         with open_geotiff(file) as image:
             assert np.array_equal(image.rows(0, 200), expected)
 
 
 def test_a_mask_lies_where_its_image_lies(rgb: NDArray[np.uint8], tmp_path: Path) -> None:
     file = save(tmp_path / "scene.tif", rgb.transpose(2, 0, 1))
-    classes, colours = (
+    classes, colors = (
         (rgb[..., 0] // 64).astype(np.uint8),
         {0: (0, 0, 0), 1: (255, 0, 0), 2: (0, 255, 0), 3: (9, 9, 9)},
     )
-    with open_geotiff(file) as image, geotiff_like(image, tmp_path / "out" / "mask.tif", colours) as write:
+    with open_geotiff(file) as image, geotiff_like(image, tmp_path / "out" / "mask.tif", colors) as write:
         write(0, classes[:150])
         write(150, classes[150:])
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["mask.tif"]
     with rasterio.open(tmp_path / "out" / "mask.tif") as mask:
         assert (mask.crs, mask.transform, mask.count) == (PLACE["crs"], PLACE["transform"], 1)
         assert np.array_equal(mask.read(1), classes)
-        assert {value: mask.colormap(1)[value][:3] for value in colours} == colours
+        assert {value: mask.colormap(1)[value][:3] for value in colors} == colors
     with open_geotiff(tmp_path / "out" / "mask.tif") as mask:  # painted, when it is read as an image
-        assert np.array_equal(mask.rows(0, 200), np.array(list(colours.values()), np.uint8)[classes])
+        assert np.array_equal(mask.rows(0, 200), np.array(list(colors.values()), np.uint8)[classes])
 
 
 def test_ground_control_points_are_kept(rgb: NDArray[np.uint8], tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_an_unknown_class_is_an_error_that_names_it(trained: tuple[Path, Path], 
     path, photos = trained
     shutil.copytree(photos / "hat", tmp_path / "more" / "hats")
     shutil.copytree(photos / "hat", tmp_path / "more" / "dress")
-    with pytest.raises(hs.HeadstartError, match=r"class hats: .*nearest: hat"):
+    with pytest.raises(hs.HeadstartError, match=r"class hats: .*did you mean hat"):
         hs.Run(path).evaluate(tmp_path / "more")
 
 
@@ -160,7 +160,7 @@ def test_a_prediction_does_not_hang_on_the_images_beside_it(trained: tuple[Path,
     np.testing.assert_allclose(together.probabilities, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_grey_palette_and_transparent_images_are_looked_at(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_gray_palette_and_transparent_images_are_looked_at(trained: tuple[Path, Path], tmp_path: Path) -> None:
     path, photos = trained
     with Image.open(sorted((photos / "shoes").iterdir())[0]) as picture:
         for mode in ("L", "P", "RGBA", "CMYK", "1"):

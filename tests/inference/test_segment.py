@@ -25,7 +25,7 @@ from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 
 
-class Colours(nn.Module):
+class Colors(nn.Module):
     """Stands in for a network: a class for each of red, green and blue, by what there is most of around a pixel."""
 
     def predict(self, images: Tensor) -> Tensor:
@@ -35,10 +35,10 @@ class Colours(nn.Module):
 @pytest.fixture
 def model() -> Model:
     recipe = recipes.load("quick", {"data.resize": "keep"})
-    return Model(Colours(), recipe, ("red", "green", "blue"), torch.device("cpu"), PALETTE)
+    return Model(Colors(), recipe, ("red", "green", "blue"), torch.device("cpu"), PALETTE)
 
 
-PALETTE = Palette(("red", "green", "blue"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), (0, 1, 2), "colour")
+PALETTE = Palette(("red", "green", "blue"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), (0, 1, 2), "color")
 NUMBERS = replace(PALETTE, values=(4, 7, 9), kind="number", mode="P")
 
 

@@ -94,7 +94,7 @@ def test_tiles_cover_an_edge_and_begin_on_the_grid(length: int) -> None:
     assert count(length, 97, 96, 32) == 2 * len(starts)
 
 
-def test_weights_of_neighbours_add_up_to_one_and_fall_towards_the_edge() -> None:
+def test_weights_of_neighbors_add_up_to_one_and_fall_towards_the_edge() -> None:
     each = blend_window(96, 32)
     torch.testing.assert_close(each[-32:] + each[:32], torch.ones(32))
     assert (each[:32].diff() > 0).all()

@@ -39,14 +39,14 @@ def test_a_study_tells_in_its_table_page_and_terminal(
     pool: Path,
     tmp_path: Path,
     small: Small,
-    unlabelled: Small,
+    unlabeled: Small,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     recipe, pretraining, out = tmp_path / "mine.toml", tmp_path / "byol.toml", tmp_path / "study"
     recipe.write_text(small(augment__sizes=[]).to_toml(), encoding="utf-8")
-    pretraining.write_text(unlabelled(train__epochs=1).to_toml(), encoding="utf-8")
-    words = ["study", str(photos), "--unlabelled", str(pool), "--settings", "E", "--labels", "1", "--seeds", "1"]
+    pretraining.write_text(unlabeled(train__epochs=1).to_toml(), encoding="utf-8")
+    words = ["study", str(photos), "--unlabeled", str(pool), "--settings", "E", "--labels", "1", "--seeds", "1"]
     words += ["--recipe", str(recipe), "--pretraining", str(pretraining), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["headstart", *words])
     monkeypatch.setenv("COLUMNS", "300")
@@ -67,9 +67,9 @@ def test_a_study_tells_in_its_table_page_and_terminal(
     assert said in capsys.readouterr().out
 
 
-def test_a_fit_tells_too(photos: Path, pool: Path, tmp_path: Path, unlabelled: Small) -> None:
+def test_a_fit_tells_too(photos: Path, pool: Path, tmp_path: Path, unlabeled: Small) -> None:
     said = io.StringIO()
-    recipe = unlabelled(train__epochs=1, data__exclude_overlap_with=str(photos))
+    recipe = unlabeled(train__epochs=1, data__exclude_overlap_with=str(photos))
     run = hs.fit(recipe, pool, tmp_path / "run", console=Console(file=said))
     facts = json.loads((run.path / "data.json").read_text(encoding="utf-8"))
     of = facts["images_trained_on"] + facts["left_out"]

@@ -51,7 +51,7 @@ def test_the_verdict_turns_at_its_thresholds(loss: float, spread: float, likenes
         assert f"likeness {likeness:.3f}" in said
 
 
-def test_the_last_epoch_counts_and_neighbours_are_told_where_there_are_any() -> None:
+def test_the_last_epoch_counts_and_neighbors_are_told_where_there_are_any() -> None:
     later = [{**row, "epoch": 1} for row in rows(0.4, 0.9, 0.5, knn=0.25)]
     found = diagnose([*rows(0.01, 0.01, 1), *later])
     assert found is not None
@@ -73,10 +73,10 @@ OFF = {
 }
 
 
-def test_a_run_with_its_augmentations_off_is_called_trivial(photos: Path, tmp_path: Path, unlabelled: Small) -> None:
+def test_a_run_with_its_augmentations_off_is_called_trivial(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
     """The mistake of one of the six reports."""
     for name, changes, kind in (("off", OFF, "trivial"), ("on", {}, "healthy")):
-        for _ in train(start(unlabelled(**changes, train__epochs=6), str(photos), tmp_path / name)):
+        for _ in train(start(unlabeled(**changes, train__epochs=6), str(photos), tmp_path / name)):
             pass
         run = hs.Run(tmp_path / name)
         found = diagnose(run.metrics)
@@ -87,10 +87,10 @@ def test_a_run_with_its_augmentations_off_is_called_trivial(photos: Path, tmp_pa
 
 
 def test_a_network_without_its_predictor_collapses_and_is_stopped(
-    photos: Path, tmp_path: Path, unlabelled: Small
+    photos: Path, tmp_path: Path, unlabeled: Small
 ) -> None:
     """Without predictor and moving average nothing keeps the outputs apart (paper, table 5; Chen and He, section 4)."""
-    recipe = unlabelled(train__epochs=200, byol__ema_decay=0.0, byol__decay_schedule="constant", optimizer__lr=3e-3)
+    recipe = unlabeled(train__epochs=200, byol__ema_decay=0.0, byol__decay_schedule="constant", optimizer__lr=3e-3)
     training = start(recipe, str(photos), tmp_path / "run")
     training.task.predictor = nn.Identity()
     with pytest.raises(hs.HeadstartError, match=r"Collapsed: .*spread 0\.\d{3}.*optimizer\.lr") as stopped:

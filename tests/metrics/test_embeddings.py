@@ -24,7 +24,7 @@ def epochs() -> list[Floats]:
 
 
 def kept(features: Floats, layout: Floats, count: int = 15) -> float:
-    """The share of each point's nearest neighbours that are still among the nearest on the map."""
+    """The share of each point's nearest neighbors that are still among the nearest on the map."""
     near, drawn = (
         NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
         for points in (features, layout)
@@ -46,12 +46,12 @@ def test_pca_has_one_basis_for_all_epochs(epochs: list[Floats]) -> None:
     layouts, variance = pca([epochs[2], epochs[2] + 3, epochs[0]])
     np.testing.assert_allclose(layouts[0], layouts[1], atol=1e-8)
     assert variance[0] == pytest.approx(variance[1])
-    centred = [each - each.mean(axis=0) for each in (epochs[2], epochs[2], epochs[0])]
-    basis = PCA(2).fit(np.concatenate(centred)).components_
-    np.testing.assert_allclose(np.abs(layouts[2]), np.abs(centred[2] @ basis.T), atol=1e-6)
+    centered = [each - each.mean(axis=0) for each in (epochs[2], epochs[2], epochs[0])]
+    basis = PCA(2).fit(np.concatenate(centered)).components_
+    np.testing.assert_allclose(np.abs(layouts[2]), np.abs(centered[2] @ basis.T), atol=1e-6)
 
 
-def test_tsne_keeps_neighbours_no_worse_than_an_independent_fit(epochs: list[Floats]) -> None:
+def test_tsne_keeps_neighbors_no_worse_than_an_independent_fit(epochs: list[Floats]) -> None:
     layouts = tsne(epochs)
     for features, layout in zip(epochs, layouts, strict=True):
         alone = np.asarray(TSNE(perplexity=30, random_state=0, n_jobs=2, neighbors="exact").fit(features))

@@ -1,4 +1,4 @@
-"""Neighbours, purity and silhouette: against scikit-learn and the definitions."""
+"""Neighbors, purity and silhouette: against scikit-learn and the definitions."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_a_tie_goes_to_the_nearer() -> None:
     assert separation.knn_correct(near, np.array([7, 7, 4, 4]), np.array([4])) == [0]
 
 
-def test_nothing_is_its_own_neighbour() -> None:
+def test_nothing_is_its_own_neighbor() -> None:
     near = separation.nearest_neighbors(X[:100])
     assert near.shape == (100, 20)
     assert not (near == np.arange(100)[:, None]).any()
     assert separation.nearest_neighbors(X[:3]).shape == (3, 2)
 
 
-def test_purity_is_the_share_of_neighbours_of_the_class() -> None:
+def test_purity_is_the_share_of_neighbors_of_the_class() -> None:
     near = separation.nearest_neighbors(X[:200])
     expected = [np.mean([Y[other] == Y[row] for other in near[row]]) for row in range(200)]
     np.testing.assert_allclose(separation.purity(near, Y[:200], Y[:200]), expected)

@@ -24,10 +24,10 @@ COMMON = ("building", "clutter", "vegetation", "ground")
 
 @pytest.fixture(scope="module")
 def tiles(shared_data: Callable[[str], Path]) -> tuple[Ints, Ints, Ints]:
-    """Aerial tiles: their classes (4: ignored), and what the class of the nearest mean colour is, of 25 and 3 tiles."""
+    """Aerial tiles: their classes (4: ignored), and what the class of the nearest mean color is, of 25 and 3 tiles."""
     root = shared_data("aerial")
     with (root / "class_dict.csv").open(encoding="utf-8") as table:
-        colours = {row["name"]: [int(row[c]) for c in "rgb"] for row in csv.DictReader(table)}
+        colors = {row["name"]: [int(row[c]) for c in "rgb"] for row in csv.DictReader(table)}
 
     def read(files: list[Path]) -> tuple[NDArray[np.float64], Ints]:
         images = np.stack([np.asarray(Image.open(file).convert("RGB"))[::8, ::8] for file in files])
@@ -36,7 +36,7 @@ def tiles(shared_data: Callable[[str], Path]) -> tuple[Ints, Ints, Ints]:
         )
         truth = np.full(masks.shape[:3], len(COMMON))
         for c, name in enumerate(COMMON):
-            truth[(masks == colours[name]).all(axis=-1)] = c
+            truth[(masks == colors[name]).all(axis=-1)] = c
         return images.astype(np.float64), truth
 
     files = sorted((root / "train").glob("*_sat.jpg"))

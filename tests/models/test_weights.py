@@ -223,7 +223,7 @@ def test_the_width_of_a_backbone_is_what_it_puts_out(name: str) -> None:
 
 
 def test_unknown_backbones_are_errors_with_their_nearest() -> None:
-    with pytest.raises(hs.HeadstartError, match=r"nearest: .*resnet18"):
+    with pytest.raises(hs.HeadstartError, match=r"did you mean .*resnet18"):
         build("resnt18")
     with pytest.raises(hs.HeadstartError, match=r"backbone\.name resnet18\.tv_in2k"):
         build("resnet18.tv_in2k")

@@ -28,7 +28,7 @@ def test_a_shipped_recipe_loads_and_survives_a_trip_to_disk(name: str, tmp_path:
 
 
 @every_recipe
-def test_a_shipped_recipe_builds_and_normalises_as_its_weights_expect(name: str) -> None:
+def test_a_shipped_recipe_builds_and_normalizes_as_its_weights_expect(name: str) -> None:
     recipe = recipes.load(name)
     assert recipe.task in TASKS
     assert build(recipe.backbone.name).training
@@ -140,8 +140,8 @@ def test_views_that_cannot_be_made_are_refused() -> None:
             r"views\.blur_kernel: expected less than 62",
         ),
         ({"second_augment.sizes": [32]}, r"second_views\.sizes: expected none"),
-        ({"second_augment.solarise": 0.1}, r"unknown field second_views\.solarise; nearest: solarize"),
-        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; nearest: decay"),
+        ({"second_augment.solarize": 0.1}, r"unknown field second_views\.solarize; did you mean solarize"),
+        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; did you mean decay"),
     ):
         with pytest.raises(hs.HeadstartError, match=words):
             recipes.load("byol-quick", changes)
@@ -158,7 +158,7 @@ def test_the_report_s_byol_is_what_it_states() -> None:
     assert (views.blur_kernel, views.blur_sigma) == (3, (1.0, 2.0))
 
 
-def test_the_paper_s_two_views_differ_in_blur_and_solarisation_alone() -> None:
+def test_the_paper_s_two_views_differ_in_blur_and_solarization_alone() -> None:
     recipe = recipes.load("byol")
     one, two = recipe.augment.model_dump(), recipe.second_augment and recipe.second_augment.model_dump()
     assert two is not None

@@ -87,7 +87,7 @@ def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:
 def test_ignored_classes_are_named(run: RunFolder) -> None:
     data = run.data
     palette = data["palette"]
-    palette |= {"names": [*palette["names"], "unknown"], "colours": [*palette["colours"], [0, 0, 0]], "ignored": 1}
+    palette |= {"names": [*palette["names"], "unknown"], "colors": [*palette["colors"], [0, 0, 0]], "ignored": 1}
     run.write_json("data.json", data | {"palette": palette})
     page = visible(text(run))
     assert "Pixels of unknown are left out, whatever they are called (0.67% of the validation pixels)" in page
@@ -158,7 +158,7 @@ def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
     assert page.count('class="panels"') == 12 + 16
 
 
-def test_a_map_is_in_the_colours_of_the_masks(run: RunFolder) -> None:
+def test_a_map_is_in_the_colors_of_the_masks(run: RunFolder) -> None:
     """Each validation image is of the class of most of its pixels; training images are of none that is known."""
     with (run.path / "features" / "images.csv").open("a") as table:
         table.write("train/0000_sat.jpg,train,\n")
@@ -168,12 +168,12 @@ def test_a_map_is_in_the_colours_of_the_masks(run: RunFolder) -> None:
     learned = analyze_features(run)
     facts = map_facts(run, learned, (read_feature_analysis(run) or pytest.fail("nothing learned"))[1])
     assert facts["classes"] == [*run.classes, "no label"]
-    assert facts["colours"][:2] == ["#00ffff", "#ff00ff"]
+    assert facts["colors"][:2] == ["#00ffff", "#ff00ff"]
     with Image.open(run.path / "masks" / "truth" / "0036_sat.png") as picture:
         counts = np.bincount(np.ravel(picture), minlength=256)[:6]
     assert (facts["labels"][0], facts["labels"][24]) == (counts.argmax(), 6)
     page = visible(text(run))
-    assert "colours are the class of most of a validation image's pixels" in page.replace("&#39;", "'")
+    assert "colors are the class of most of a validation image's pixels" in page.replace("&#39;", "'")
     assert "calibration error" not in page
 
 

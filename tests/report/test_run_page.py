@@ -22,7 +22,7 @@ from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
 from headstart.metrics.classification import classification_metrics
 from headstart.recipes import recipe as recipes
-from headstart.report.embedding_view import colours, map_facts
+from headstart.report.embedding_view import colors, map_facts
 from headstart.report.run_page import confused_pairs, duration, write_report
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
@@ -159,7 +159,7 @@ def test_a_run_of_twelve_hundred_classes_is_mapped_and_drawn(run: RunFolder) -> 
     page = text(run)
     assert 'id="map-slider"' in page
     assert len(page) < 8e6
-    assert len(set(colours(1200))) > 1000
+    assert len(set(colors(1200))) > 1000
 
 
 def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run: RunFolder) -> None:

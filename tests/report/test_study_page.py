@@ -37,7 +37,7 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
     seen = visible(page(study, tmp_path))
     results = Results(study)
     assert headline(results) in seen
-    assert "63 of 63 cells done." in seen
+    assert "63 of 63 trials done." in seen
     line = results.get("B", 0.25)
     assert line is not None
     assert line.to_a is not None
@@ -54,11 +54,11 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
 @pytest.mark.parametrize(
     ("study", "said"),
     [
-        ({"skip": lambda *_: True}, "0 of 63 cells done. The table sharpens"),
-        ({"skip": lambda s, f, k: f < 1 or k > 0}, "7 of 63 cells done"),
-        ({"fail": lambda *_: True}, "0 of 63 cells done, 63 failed."),
+        ({"skip": lambda *_: True}, "0 of 63 trials done. The table sharpens"),
+        ({"skip": lambda s, f, k: f < 1 or k > 0}, "7 of 63 trials done"),
+        ({"fail": lambda *_: True}, "0 of 63 trials done, 63 failed."),
         ({"fail": lambda s, f, k: s == "E"}, "failed, seed 0: &lt;b&gt;out of memory&lt;/b&gt;"),
-        ({"settings": "A", "fractions": (1.0,), "seeds": (0,)}, "1 of 1 cells done."),
+        ({"settings": "A", "fractions": (1.0,), "seeds": (0,)}, "1 of 1 trials done."),
         ({"tuned": False}, "one recipe for all settings"),
         ({"split": "test"}, "The test images had no part in any choice"),
     ],
@@ -74,7 +74,7 @@ def test_hostile_names_stay_text(made_study: MadeStudy, tmp_path: Path) -> None:
     study = made_study(data=HOSTILE, name=HOSTILE, environment={"device": HOSTILE, "started": HOSTILE})
     broken = study.trials[0].model_copy(update={"right": None, "error": HOSTILE})
     chosen = study.trials[1].model_copy(update={"chosen": {HOSTILE: 1.0}})
-    text = page(study.model_copy(update={"cells": (broken, chosen, *study.trials[2:])}), tmp_path)
+    text = page(study.model_copy(update={"trials": (broken, chosen, *study.trials[2:])}), tmp_path)
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") >= 6
 
@@ -107,8 +107,8 @@ def test_the_front_holds_what_nothing_beats_in_less_time(made_study: MadeStudy) 
     assert not {"A", "C", "E"} & {each.setting for each in front}
 
 
-def test_what_cells_share_is_counted_once(made_study: MadeStudy) -> None:
-    """One pre-training of an hour, a choice of 5 s for each setting, and two cells of each: 600 and 20 s."""
+def test_what_trials_share_is_counted_once(made_study: MadeStudy) -> None:
+    """One pre-training of an hour, a choice of 5 s for each setting, and two trials of each: 600 and 20 s."""
     study = made_study("CE", fractions=(1.0,), seeds=(0, 1))
     assert seconds_spent(study) == pytest.approx(3600 + 2 * 5 + 2 * (600 + 20))
 
@@ -129,7 +129,7 @@ def test_the_terminal_s_table_fits(made_study: MadeStudy, wide: bool) -> None:
     assert "…" not in captured.get()
     assert ("ece" in lines[0]) == wide
     assert next(line for line in lines if line.startswith("E ")).endswith("2/3!")
-    assert lines[-1].strip() == "! cells have failed"
+    assert lines[-1].strip() == "! trials have failed"
     assert "0/3" in next(line for line in lines if line.startswith("A ") and "25 %" in line)
     with console.capture() as captured:  # two seeds that scatter, and a worth beyond the fewest labels: long figures
         console.print(study_table(Results(made_study("ABCDE", (0.1, 1.0), (0, 1), right={"E": 0.45})), wide))

@@ -58,34 +58,34 @@ def carried_out(plan: Plan) -> StudyRun:
 def classes_of(small_tiles: Path, split: str) -> np.ndarray:
     """Pixels of each class, read by Pillow."""
     with (small_tiles / "class_dict.csv").open(encoding="utf-8") as table:
-        colours = [[int(row[c]) for c in "rgb"] for row in csv.DictReader(table)]
+        colors = [[int(row[c]) for c in "rgb"] for row in csv.DictReader(table)]
     masks = np.stack([np.asarray(Image.open(file)) for file in (small_tiles / split).glob("*_mask.png")])
-    return np.array([(masks == colour).all(axis=-1).sum() for colour in colours])
+    return np.array([(masks == color).all(axis=-1).sum() for color in colors])
 
 
-def test_every_cell_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: StudyRun) -> None:
+def test_every_trial_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: StudyRun) -> None:
     plan, study = carried_out.plan, carried_out.study
-    assert [cell.error for cell in study.trials] == [None] * 6
+    assert [trial.error for trial in study.trials] == [None] * 6
     assert (study.metric, study.images, study.classes) == ("miou", 6, 6)
-    for cell in study.trials:
-        run = RunFolder.open(plan.trial_folder(cell.setting, cell.fraction, cell.seed))
+    for trial in study.trials:
+        run = RunFolder.open(plan.trial_folder(trial.setting, trial.fraction, trial.seed))
         last = [row for row in run.metrics if row["split"] == "val"][-1]
-        assert cell.scores is not None
-        assert cell.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
-        assert run.recipe.backbone.train == (cell.setting == "A")
-        assert cell.labels == 12 * cell.fraction
-        assert not (run.path / "masks").exists(), "a study shows no pictures of its cells"
-        assert cell.images_seen == 2 * 12
-        assert (cell.ece, cell.knn, cell.optimism) == (None, None, None)
-        assert cell.chosen == {"lr": carried_out.lr[cell.setting]}
+        assert trial.scores is not None
+        assert trial.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
+        assert run.recipe.backbone.train == (trial.setting == "A")
+        assert trial.labels == 12 * trial.fraction
+        assert not (run.path / "masks").exists(), "a study shows no pictures of its trials"
+        assert trial.images_seen == 2 * 12
+        assert (trial.ece, trial.knn, trial.optimism) == (None, None, None)
+        assert trial.chosen == {"lr": carried_out.lr[trial.setting]}
 
 
-def test_a_finished_cell_is_told_with_its_mean_iou(carried_out: StudyRun) -> None:
-    said, cell = io.StringIO(), carried_out.study.trials[-1]
+def test_a_finished_trial_is_told_with_its_mean_iou(carried_out: StudyRun) -> None:
+    said, trial = io.StringIO(), carried_out.study.trials[-1]
     with study_bar(Console(file=said), carried_out, {}) as shown:
         shown(carried_out.study)
-    assert cell.scores is not None
-    assert f"mean IoU {cell.scores.mean():.2%}" in said.getvalue()
+    assert trial.scores is not None
+    assert f"mean IoU {trial.scores.mean():.2%}" in said.getvalue()
 
 
 def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: StudyRun) -> None:
@@ -116,9 +116,9 @@ def test_table_file_and_page_are_of_mean_iou(carried_out: StudyRun) -> None:
 
 def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: StudyRun, small_tiles: Path) -> None:
     pretrained = RunFolder.open(carried_out.plan.folder("self-supervised"))
-    cell = RunFolder.open(carried_out.plan.trial_folder("E", 1.0, 0))
+    trial = RunFolder.open(carried_out.plan.trial_folder("E", 1.0, 0))
     assert pretrained.recipe.task == "byol"
-    assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
+    assert trial.environment["weights"]["file"].startswith(str(pretrained.path))
     content = {
         split: {
             blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in (small_tiles / split).glob("*_sat.jpg")

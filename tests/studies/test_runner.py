@@ -64,26 +64,26 @@ def finish(plan: Plan) -> grid.StudyRun:
     return carrying
 
 
-def test_every_cell_is_carried_out_as_its_setting_says(carried_out: grid.StudyRun) -> None:
+def test_every_trial_is_carried_out_as_its_setting_says(carried_out: grid.StudyRun) -> None:
     carrying, plan, study = carried_out, carried_out.plan, carried_out.study
     assert (study.done, study.planned, len(study.failed)) == (12, 12, 0)
-    assert [(cell.setting, cell.seed) for cell in study.trials[::2]] == [
+    assert [(trial.setting, trial.seed) for trial in study.trials[::2]] == [
         ("D", 0), ("G", 0), ("A", 0), ("D", 1), ("G", 1), ("A", 1)
     ]  # fmt: skip
-    for cell in study.trials:
-        run = RunFolder.open(plan.trial_folder(cell.setting, cell.fraction, cell.seed))
-        assert cell.labels == 48 * cell.fraction
-        assert run.recipe.backbone.train == (cell.setting == "A")
-        assert run.recipe.backbone.weights == (plan.recipe.backbone.weights if cell.setting == "D" else "none")
-        assert cell.correct is not None
-        assert cell.correct.mean() == pytest.approx(hs.Run(run.path).accuracy)
-        assert cell.seconds_train > 0
-        assert cell.images_seen == (2 * 48 if cell.setting == "A" else cell.labels)
+    for trial in study.trials:
+        run = RunFolder.open(plan.trial_folder(trial.setting, trial.fraction, trial.seed))
+        assert trial.labels == 48 * trial.fraction
+        assert run.recipe.backbone.train == (trial.setting == "A")
+        assert run.recipe.backbone.weights == (plan.recipe.backbone.weights if trial.setting == "D" else "none")
+        assert trial.correct is not None
+        assert trial.correct.mean() == pytest.approx(hs.Run(run.path).accuracy)
+        assert trial.seconds_train > 0
+        assert trial.images_seen == (2 * 48 if trial.setting == "A" else trial.labels)
         assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
-        assert set(cell.chosen) == ({"lr"} if cell.setting == "A" else {"l2"})
-    chosen = {cell.chosen["lr"] for cell in study.trials if cell.setting == "A"}
+        assert set(trial.chosen) == ({"lr"} if trial.setting == "A" else {"l2"})
+    chosen = {trial.chosen["lr"] for trial in study.trials if trial.setting == "A"}
     assert chosen == {carrying.lr["A"]}
-    assert {cell.tried for cell in study.trials if cell.setting == "A"} == {tuple(carrying.plan.tunings("A"))}
+    assert {trial.tried for trial in study.trials if trial.setting == "A"} == {tuple(carrying.plan.tunings("A"))}
     assert carrying.lr["A"] in plan.tunings("A")
 
 
@@ -97,8 +97,8 @@ def test_learning_rates_are_chosen_on_training_images_alone(carried_out: grid.St
         assert not val & {row["filename"] for row in run.predictions}
 
 
-def test_self_supervised_weights_have_not_seen_what_the_cells_are_judged_by(plan: Plan, photos: Path) -> None:
-    """On the labelled folder the same images are held out; from another folder their copies are left out."""
+def test_self_supervised_weights_have_not_seen_what_the_trials_are_judged_by(plan: Plan, photos: Path) -> None:
+    """On the labeled folder the same images are held out; from another folder their copies are left out."""
     short = {
         "train.epochs": 1,
         "data.image_size": 32,
@@ -109,16 +109,16 @@ def test_self_supervised_weights_have_not_seen_what_the_cells_are_judged_by(plan
     changed = recipes.override(plan.recipe, {"data.val_fraction": 0.4})
     settings = recipes.override(plan.pretraining, short)
     plan = replace(plan, settings="E", fractions=(1.0,), seeds=(0,), recipe=changed, pretraining=settings)
-    for unlabelled in (None, str(photos)):
-        each = replace(plan, out=plan.out / str(unlabelled is None), unlabelled=unlabelled)
+    for unlabeled in (None, str(photos)):
+        each = replace(plan, out=plan.out / str(unlabeled is None), unlabeled=unlabeled)
         study = finish(each).study
         assert study.done == 1
-        cell = RunFolder.open(each.trial_folder("E", 1.0, 0))
+        trial = RunFolder.open(each.trial_folder("E", 1.0, 0))
         pretrained = RunFolder.open(each.folder("self-supervised"))
         assert pretrained.recipe.task == "byol"
-        assert cell.environment["weights"]["file"].startswith(str(pretrained.path))
+        assert trial.environment["weights"]["file"].startswith(str(pretrained.path))
         content = {name: blake2b((photos / name).read_bytes(), digest_size=16).hexdigest() for name in names(photos)}
-        judged = {content[row["filename"]] for row in cell.predictions}
+        judged = {content[row["filename"]] for row in trial.predictions}
         assert len(judged) == 24
         assert not judged & read_trained_on(pretrained)
 
@@ -133,9 +133,9 @@ def test_table_json_and_report_say_the_same(carried_out: grid.StudyRun) -> None:
     table = pd.read_csv(plan.out / "table.csv")
     assert len(table) == 6
     for _, line in table.iterrows():
-        cells = study.at(line["setting"], line["fraction"])
+        trials = study.at(line["setting"], line["fraction"])
         assert line["accuracy"] == pytest.approx(
-            np.mean([cell.correct.mean() for cell in cells if cell.correct is not None])
+            np.mean([trial.correct.mean() for trial in trials if trial.correct is not None])
         )
     page = (plan.out / "report.html").read_text(encoding="utf-8")
     assert "from scratch" in page
@@ -158,15 +158,15 @@ def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, mon
     monkeypatch.setattr(grid, "train_quietly", counted)
     carrying = finish(plan)
     assert carrying.study.done == 6
-    cells = [name for name in trained if "lr" not in name]
-    assert len(cells) == 3
+    trials = [name for name in trained if "lr" not in name]
+    assert len(trials) == 3
     again: list[str] = []
     monkeypatch.setattr(grid, "train_quietly", lambda recipe, *_: again.append(recipe.name))
     assert finish(plan).study.done == 6
     assert again == []
 
 
-def test_a_cell_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     original, plan = grid.train_to_completion, replace(plan, seeds=(0,), settings="DG")
 
     def broken(recipe: recipes.Recipe, *rest: object) -> RunFolder:
@@ -219,7 +219,7 @@ def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, smal
         ({"fractions": (0.01,)}, r"data.label_fraction 0.01.*the smallest fraction is 0.0313"),
         ({"seeds": ()}, "--seeds: expected at least 1"),
         ({"pretraining": recipes.load("quick")}, "expected a recipe with task = byol, found classify"),
-        ({"unlabelled": "/nowhere", "settings": "C"}, "/nowhere: expected a folder of images, found no such folder"),
+        ({"unlabeled": "/nowhere", "settings": "C"}, "/nowhere: expected a folder of images, found no such folder"),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused_before_anything_is_written(
@@ -249,8 +249,8 @@ def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan)
     longer = replace(plan, recipe=recipes.override(plan.recipe, {"train.epochs": 40}))
     carrying = prepare(longer)
     seconds = estimate(longer, carrying.pixels)
-    cells = {f"{s}-{f:g}-seed{n}" for s in "ADG" for f in (0.25, 1.0) for n in (0, 1)}
-    assert set(seconds) == cells | {recipe.name for _, recipe in longer.tunings("A").values()}
+    trials = {f"{s}-{f:g}-seed{n}" for s in "ADG" for f in (0.25, 1.0) for n in (0, 1)}
+    assert set(seconds) == trials | {recipe.name for _, recipe in longer.tunings("A").values()}
     assert all(value > 0 for value in seconds.values())
     shorter, _ = fit_budget(longer, carrying.pixels, 0.6 * sum(seconds.values()))
     assert shorter.recipe.train.epochs < 40
@@ -272,7 +272,7 @@ def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.Monk
     said = io.StringIO()
     assert carry_out_study(plan, console=Console(file=said)).done == 4
     assert measured == []
-    assert "nothing left to do: every cell is done" in said.getvalue()
+    assert "nothing left to do: every trial is done" in said.getvalue()
     done = carrying.finished() - {"G-1-seed0"}
     assert set(estimate(plan, carrying.pixels, done)) == {"G-1-seed0"}  # A's learning rates need no measuring either
     assert measured == ["classify"]
@@ -306,7 +306,7 @@ def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> 
             r"\(augment.hflip: 0.5 in the folder, 0.0 asked for; analysis.epochs: \[\] in the folder, \[1\] asked for\)",
         ),
         ({}, {"pretraining": recipes.load("byol-quick", {"train.epochs": 7})}, r"\(pretraining.train.epochs: \d+ in"),
-        ({}, {"unlabelled": "photos"}, r"\(unlabelled: none in the folder, photos asked for\)"),
+        ({}, {"unlabeled": "photos"}, r"\(unlabeled: none in the folder, photos asked for\)"),
     ],
 )
 def test_who_calls_again_and_asks_for_other_settings_is_told_which(
@@ -342,28 +342,28 @@ def test_budgets_are_read() -> None:
 def test_without_tuning_the_epoch_is_judged_by_cross_fitting(plan: Plan) -> None:
     report = replace(plan, tuned=False, settings="AD", fractions=(1.0,), seeds=(0,))
     study = finish(report).study
-    assert {cell.setting for cell in study.trials} == {"A", "D"}
-    for cell in study.trials:
-        assert cell.optimism is not None
-        assert cell.chosen == {}
-        run = RunFolder.open(report.trial_folder(cell.setting, 1.0, 0))
+    assert {trial.setting for trial in study.trials} == {"A", "D"}
+    for trial in study.trials:
+        assert trial.optimism is not None
+        assert trial.chosen == {}
+        run = RunFolder.open(report.trial_folder(trial.setting, 1.0, 0))
         assert run.recipe.optimizer == plan.recipe.optimizer
-        assert cell.correct is not None
+        assert trial.correct is not None
         flattering = hs.Run(run.path).accuracy
-        assert flattering == pytest.approx(cell.correct.mean() + cell.optimism)
+        assert flattering == pytest.approx(trial.correct.mean() + trial.optimism)
 
 
-def test_several_processes_give_the_same_cells(plan: Plan, tmp_path: Path) -> None:
+def test_several_processes_give_the_same_trials(plan: Plan, tmp_path: Path) -> None:
     one = replace(plan, settings="DG", seeds=(0,))
     alone = finish(one).study
     carrying = prepare(replace(one, out=tmp_path / "together"), jobs=2)
     for _ in run(carrying):
         pass
-    for cell in alone.trials:
-        (other,) = carrying.study.at(cell.setting, cell.fraction)
-        assert cell.correct is not None
+    for trial in alone.trials:
+        (other,) = carrying.study.at(trial.setting, trial.fraction)
+        assert trial.correct is not None
         assert other.correct is not None
-        assert np.array_equal(cell.correct, other.correct)
+        assert np.array_equal(trial.correct, other.correct)
 
 
 def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
@@ -379,10 +379,12 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
     assert left.value.code == 0
     shown = capsys.readouterr()
     assert "7 trainings to do, about" in shown.err
-    assert "(4 of 4 cells)" in shown.err
+    assert "(4 of 4 trials)" in shown.err
     assert "from scratch" in shown.out
     assert str(plan.out / "report.html") in shown.out
-    best = max("AG", key=lambda each: [cell.correct.mean() for cell in read_study(plan.out / "study.json").at(each, 1.0)])
+    best = max(
+        "AG", key=lambda each: [trial.correct.mean() for trial in read_study(plan.out / "study.json").at(each, 1.0)]
+    )
     assert f"headstart predict {plan.trial_folder(best, 1.0, 0)} IMAGES" in shown.out
     table = hs.study(
         plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),

@@ -26,9 +26,9 @@ Small = Callable[..., recipes.Recipe]
 
 
 @pytest.fixture
-def batch(photos: Path, unlabelled: Small) -> Batch:
+def batch(photos: Path, unlabeled: Small) -> Batch:
     """Two views of twelve photographs."""
-    recipe = unlabelled()
+    recipe = unlabeled()
     pixels = decode(training_index(str(photos), recipe.data), recipe.data).batch(list(range(0, 60, 5)))
     one, two = (sample_params(recipe.augment, 12, torch.Generator().manual_seed(seed)) for seed in (1, 2))
     images, second = (augment(pixels, recipe.augment, 32, drawn) for drawn in (one, two))
@@ -36,10 +36,10 @@ def batch(photos: Path, unlabelled: Small) -> Batch:
 
 
 @pytest.fixture
-def task(unlabelled: Small) -> Byol:
+def task(unlabeled: Small) -> Byol:
     """With a target that has come away from the online network."""
     torch.manual_seed(0)
-    task = Byol.build(unlabelled(), [])
+    task = Byol.build(unlabeled(), [])
     with torch.no_grad():
         for parameter in (*task.target_backbone.parameters(), *task.target_projector.parameters()):
             parameter.add_(0.02 * torch.randn_like(parameter))
@@ -86,7 +86,7 @@ def test_the_loss_and_its_gradients_are_byol_pytorch_s(task: Byol, batch: Batch,
 
 
 def test_three_steps_are_byol_pytorch_s_to_the_last_statistic(task: Byol, batch: Batch) -> None:
-    """Losses, the target's parameters, and the running statistics of batch normalisation in both networks."""
+    """Losses, the target's parameters, and the running statistics of batch normalization in both networks."""
     task.settings = task.settings.model_copy(update={"decay": 0.9, "decay_schedule": "constant"})
     theirs = theirs_of(task, batch, 0.9).train()
     task.train()
@@ -119,7 +119,7 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
     hidden, width = task.settings.hidden_dim, task.settings.projection_dim
 
     def theirs(own: nn.Sequential, kind: Callable[[int, int, int], nn.Module], features: int) -> nn.Module:
-        """Its first layer has no bias: in training the batch normalisation behind it takes any bias away."""
+        """Its first layer has no bias: in training the batch normalization behind it takes any bias away."""
         head = kind(features, hidden, width)
         for name, tensor in head.layers.state_dict().items():
             tensor.copy_(own.state_dict()[name])
@@ -164,8 +164,8 @@ def test_views_in_one_batch_would_be_another_loss(task: Byol, batch: Batch) -> N
     assert (torch.cat(apart) - together).abs().max() > 1e-2
 
 
-def test_the_target_is_other_tensors_without_gradient_that_move_by_1_minus_tau(unlabelled: Small, batch: Batch) -> None:
-    task = Byol.build(unlabelled(byol__ema_decay=0.9, byol__decay_schedule="constant"), [])
+def test_the_target_is_other_tensors_without_gradient_that_move_by_1_minus_tau(unlabeled: Small, batch: Batch) -> None:
+    task = Byol.build(unlabeled(byol__ema_decay=0.9, byol__decay_schedule="constant"), [])
     pairs = [
         (target, online)
         for part in ("backbone", "projector")
@@ -255,16 +255,16 @@ def test_likeness_compares_an_image_with_itself_and_with_others() -> None:
     assert float(likeness.compute()) == pytest.approx(1)
 
 
-def test_a_frozen_backbone_is_refused(unlabelled: Small) -> None:
+def test_a_frozen_backbone_is_refused(unlabeled: Small) -> None:
     with pytest.raises(hs.HeadstartError, match=r"backbone\.train: expected true"):
-        Byol.build(unlabelled(backbone__freeze=True), [])
+        Byol.build(unlabeled(backbone__freeze=True), [])
 
 
-def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabelled: Small, tmp_path: Path) -> None:
+def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabeled: Small, tmp_path: Path) -> None:
     """Continued pre-training: weights loaded into the backbone are the target's too."""
-    first = Byol.build(unlabelled(), [])
+    first = Byol.build(unlabeled(), [])
     torch.save(first.backbone.state_dict(), tmp_path / "weights.pt")
-    second = Byol.build(unlabelled(), [])
+    second = Byol.build(unlabeled(), [])
     provenance = second.load_backbone(recipes.Backbone(name="resnet10t", weights=str(tmp_path / "weights.pt")))
     assert provenance["tensors"] == {"loaded": len(first.backbone.state_dict()), "missing": 0, "unexpected": 0}
     for name, tensor in first.backbone.state_dict().items():
@@ -273,9 +273,9 @@ def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabelled: Sm
 
 
 def test_what_is_trained_on_small_crops_is_looked_at_in_the_same_size(
-    photos: Path, tmp_path: Path, unlabelled: Small
+    photos: Path, tmp_path: Path, unlabeled: Small
 ) -> None:
-    training = start(unlabelled(data__image_size=48, augment__sizes=[32]), str(photos), tmp_path / "run")
+    training = start(unlabeled(data__image_size=48, augment__sizes=[32]), str(photos), tmp_path / "run")
     seen: list[int] = []
     training.task.backbone.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[-1]))
     figures, _ = validate(training, "val")

@@ -22,8 +22,8 @@ Built = tuple[Task, Batch, int]
 Small = Callable[..., recipes.Recipe]
 
 
-def recipe_of(task: str, small: Small, unlabelled: Small, masked: Small) -> recipes.Recipe:
-    return {"label": small, "none": unlabelled, "mask": masked}[TASKS[task].target](task=task)
+def recipe_of(task: str, small: Small, unlabeled: Small, masked: Small) -> recipes.Recipe:
+    return {"label": small, "none": unlabeled, "mask": masked}[TASKS[task].target](task=task)
 
 
 @pytest.fixture(params=sorted(TASKS))
@@ -32,11 +32,11 @@ def built(
     shared_data: Callable[[str], Path],
     photos: Path,
     small: Small,
-    unlabelled: Small,
+    unlabeled: Small,
     masked: Small,
 ) -> Built:
     """A task on real photographs: (the task, a batch of twelve, how many classes it answers with)."""
-    recipe = recipe_of(request.param, small, unlabelled, masked)
+    recipe = recipe_of(request.param, small, unlabeled, masked)
     kind = task_named(request.param)
     torch.manual_seed(0)
     if kind.target == "mask":
@@ -46,7 +46,9 @@ def built(
     pixels = decode(index, recipe.data).batch(rows)
     second = None
     if kind.num_views == 2:
-        second = augment(pixels, recipe.augment, 32, sample_params(recipe.augment, 12, torch.Generator().manual_seed(0)))
+        second = augment(
+            pixels, recipe.augment, 32, sample_params(recipe.augment, 12, torch.Generator().manual_seed(0))
+        )
     batch = Batch(eval_transform(pixels, recipe.augment), torch.tensor([index.labels[row] for row in rows]), second)
     return kind.build(recipe, index.classes), batch, len(index.classes) if kind.target == "label" else 0
 
@@ -167,13 +169,13 @@ def test_what_a_backbone_made_before_is_as_good_as_the_images(built: Built) -> N
 
 
 def test_weights_come_back_and_those_of_another_network_do_not(
-    built: Built, small: Small, unlabelled: Small, masked: Small
+    built: Built, small: Small, unlabeled: Small, masked: Small
 ) -> None:
     task, batch, classes = built
     name = next(name for name, kind in TASKS.items() if kind is type(task))
     task.eval()
     answers = classes if batch.masks is None else task.predict(batch.images).shape[1]
-    other = type(task).build(recipe_of(name, small, unlabelled, masked), [str(i) for i in range(answers)])
+    other = type(task).build(recipe_of(name, small, unlabeled, masked), [str(i) for i in range(answers)])
     other.load_weights(pickle.loads(pickle.dumps(task.weights())))
     other.eval()
     with torch.inference_mode():
@@ -203,5 +205,7 @@ def test_public_methods_say_what_they_take_and_give(built: Built) -> None:
 
 
 def test_an_unknown_task_is_an_error() -> None:
-    with pytest.raises(hs.HeadstartError, match="expected byol, classify, segment, found clasify; nearest: classify"):
+    with pytest.raises(
+        hs.HeadstartError, match="expected byol, classify, segment, found clasify; did you mean classify"
+    ):
         task_named("clasify")

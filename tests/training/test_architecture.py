@@ -131,7 +131,7 @@ def test_deeplabv3plus_joins_a_fine_map() -> None:
     assert network["trained"] == network["parameters"] - unused
 
 
-def test_a_map_that_is_normalised_after_its_stage_is_of_that_stage() -> None:
+def test_a_map_that_is_normalized_after_its_stage_is_of_that_stage() -> None:
     network = drawn("segment-quick", backbone__name="convnext_atto", backbone__weights="none", data__image_size=64)
     assert [stage.get("maps") for stage in network["backbone"]] == [[0], None, None, [1]]
 

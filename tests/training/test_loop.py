@@ -280,7 +280,7 @@ def test_model_a_is_what_the_report_describes(photos: Path, tmp_path: Path) -> N
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     factor: Callable[[int], float] = lambda epoch: epoch / 30 if epoch < 30 else 1 - (epoch - 30) / (100 - 30)  # noqa: E731
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    normalise = v2.Compose(
+    normalize = v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     )
     from headstart.data.sampling import epoch_permutation
@@ -292,7 +292,7 @@ def test_model_a_is_what_the_report_describes(photos: Path, tmp_path: Path) -> N
         for step in range(2):  # 48 images: a batch of 32 and one of 16
             chosen = order[32 * step : 32 * step + 32]
             loss = nn.functional.cross_entropy(
-                network(normalise(training.pixels.batch(chosen))), training.labels[torch.from_numpy(chosen)]
+                network(normalize(training.pixels.batch(chosen))), training.labels[torch.from_numpy(chosen)]
             )
             optimizer.zero_grad()
             loss.backward()

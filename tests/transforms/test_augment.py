@@ -136,13 +136,13 @@ def test_saturation_and_hue_are_torchvision_s(pixels: Tensor) -> None:
         torch.testing.assert_close(other[i], tv.adjust_hue(picture, float(turns[i])) * 255, atol=0.05, rtol=0)
 
 
-def test_grey_and_solarised_images_are_torchvision_s_and_the_others_untouched(pixels: Tensor) -> None:
+def test_gray_and_solarized_images_are_torchvision_s_and_the_others_untouched(pixels: Tensor) -> None:
     chosen = torch.arange(12) % 3 == 0
-    grey = view(pixels, changed(grayscale=0.3), replace(still(12), grayscale=chosen))
+    gray = view(pixels, changed(grayscale=0.3), replace(still(12), grayscale=chosen))
     inverted = view(pixels, changed(solarize=0.3), replace(still(12), solarize=chosen))
     for i, picture in enumerate(pixels.float()):
         theirs = tv.rgb_to_grayscale(picture, num_output_channels=3) if chosen[i] else picture
-        torch.testing.assert_close(grey[i], theirs, atol=0.01, rtol=0)
+        torch.testing.assert_close(gray[i], theirs, atol=0.01, rtol=0)
         theirs = tv.solarize(picture / 255, 0.5) * 255 if chosen[i] else picture
         torch.testing.assert_close(inverted[i], theirs, atol=0.01, rtol=0)
 
@@ -157,7 +157,7 @@ def test_blur_is_torchvision_s_each_image_with_its_own_sigma(width: int, pixels:
 
 
 def test_the_changes_come_in_the_paper_s_order(pixels: Tensor) -> None:
-    """Flip, colour, grey, blur, solarisation (Grill et al. 2020, appendix B), composed of torchvision's own."""
+    """Flip, color, gray, blur, solarization (Grill et al. 2020, appendix B), composed of torchvision's own."""
     every = torch.ones(12, dtype=torch.bool)
     drawn = replace(
         still(12),
@@ -181,7 +181,7 @@ def test_the_changes_come_in_the_paper_s_order(pixels: Tensor) -> None:
 
 
 @pytest.mark.parametrize("side", [32, 40])
-def test_resizing_and_normalising_are_torchvision_s(side: int, pixels: Tensor) -> None:
+def test_resizing_and_normalizing_are_torchvision_s(side: int, pixels: Tensor) -> None:
     settings = Augment(hflip=0)
     theirs = v2.Compose(
         [
@@ -212,7 +212,7 @@ def test_draws_follow_torchvision_s_laws() -> None:
 
 
 def test_jitter_is_all_or_nothing_and_hangs_on_its_own_draw() -> None:
-    """As RandomApply(ColorJitter(0.8, 0.8, 0.2, 0.1), p=0.3); grey, blur and solarisation are apart from it."""
+    """As RandomApply(ColorJitter(0.8, 0.8, 0.2, 0.1), p=0.3); gray, blur and solarization are apart from it."""
     count = 20_000
     settings = Augment(brightness=0.8, contrast=0.8, saturation=0.2, hue=0.1, jitter=0.3, grayscale=0.2, blur=0.5)
     settings = settings.model_copy(update={"solarize": 0.1, "blur_sigma": (1.0, 2.0)})
@@ -256,9 +256,7 @@ def test_every_image_has_a_draw_of_its_own_and_ranks_share_them(pixels: Tensor) 
 
 def test_the_pixels_given_are_left_as_they_were(pixels: Tensor) -> None:
     before = pixels.clone()
-    settings = Augment(
-        hflip=1, vflip=1, rotate=10, brightness=0.3, contrast=0.3, hue=0.1, grayscale=0.5, solarize=1
-    )
+    settings = Augment(hflip=1, vflip=1, rotate=10, brightness=0.3, contrast=0.3, hue=0.1, grayscale=0.5, solarize=1)
     augment(pixels, settings, pixels.shape[-1], sample_params(settings, 12, torch.Generator().manual_seed(0)))
     eval_transform(pixels, settings)
     assert torch.equal(pixels, before)

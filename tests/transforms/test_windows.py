@@ -40,7 +40,7 @@ def window(pixels: Tensor, settings: Augment, side: int, chance: AugmentParams) 
 
 @pytest.mark.parametrize("side", [48, 200])
 def test_an_image_that_is_its_own_mask_stays_its_own_mask(side: int, pixels: Tensor) -> None:
-    """Flipped, rotated, magnified, cut and reduced: grey images whose mask is the image; black is what is outside."""
+    """Flipped, rotated, magnified, cut and reduced: gray images whose mask is the image; black is what is outside."""
     masks = pixels[:, 1].clamp(1, 254)
     images = masks.unsqueeze(1).expand(-1, 3, -1, -1).contiguous()
     for seed in range(5):
@@ -103,12 +103,12 @@ def test_a_rotated_window_is_torchvision_s(pixels: Tensor) -> None:
     for i, picture in enumerate(pixels):
         flipped = bool(chance.hflip[i])
         start = width - 48 - left if flipped else left
-        centre = [start + 24.0, top + 24.0]
+        center = [start + 24.0, top + 24.0]
         turned = tv.rotate(
             tv.horizontal_flip(picture) if flipped else picture,
             float(chance.angle[i]),
             InterpolationMode.NEAREST,
-            center=centre,
+            center=center,
         )
         theirs = tv.crop(turned, top, start, 48, 48)
         assert (cut[i] != theirs).any(dim=0).float().mean() < 0.01

@@ -41,7 +41,7 @@ class EpochMetrics(BaseModel):
     knn: Interval | None
     """Share of images whose commonest class among the nearest training images looked at is their own."""
     purity: Interval | None
-    """Share of those neighbours that are of the image's class."""
+    """Share of those neighbors that are of the image's class."""
     silhouette: Interval | None
 
 
@@ -151,20 +151,20 @@ def _measured(stored: Features, seen: EpochFeatures, variance: float | None, see
     bank = seen.features[train]
     return EpochAnalysis(
         epoch=seen.epoch,
-        val=_figures(stored, seen, val, _neighbours(stored, seen.features[val], bank, train), seed),
-        train=_figures(stored, seen, train, _neighbours(stored, bank, None, train), seed) if len(train) else None,
+        val=_figures(stored, seen, val, _neighbors(stored, seen.features[val], bank, train), seed),
+        train=_figures(stored, seen, train, _neighbors(stored, bank, None, train), seed) if len(train) else None,
         variance=variance,
     )
 
 
-def _neighbours(
+def _neighbors(
     stored: Features, features: separation.Floats, bank: separation.Floats | None, train: Rows
 ) -> Rows | None:
-    """Each image's neighbours among the training images looked at, as rows of all.
+    """Each image's neighbors among the training images looked at, as rows of all.
 
-    None where there are too few, or images without a label: neighbours are counted by class.
+    None where there are too few, or images without a label: neighbors are counted by class.
     """
-    if len(train) < 2 or not stored.labelled:
+    if len(train) < 2 or not stored.labeled:
         return None
     return np.asarray(train[separation.nearest_neighbors(features, bank)])
 
@@ -176,7 +176,7 @@ def _figures(stored: Features, seen: EpochFeatures, rows: Rows, near: Rows | Non
         if seen.probabilities.shape[1]
         else None
     )
-    silhouettes = separation.silhouettes(seen.features[rows], labels, seed) if stored.labelled else ()
+    silhouettes = separation.silhouettes(seen.features[rows], labels, seed) if stored.labeled else ()
     return EpochMetrics(
         images=len(rows),
         accuracy=of_head and of_head.accuracy,

@@ -98,7 +98,7 @@ def of_features(learned: FeatureAnalysis) -> Iterator[str]:
 
 
 def _separation(first: EpochAnalysis, last: EpochAnalysis) -> Iterator[str]:
-    """Whether the nearest neighbours became more often of one class, beyond both intervals."""
+    """Whether the nearest neighbors became more often of one class, beyond both intervals."""
     one, two = first.val.knn, last.val.knn
     if one is None or two is None:
         return
@@ -119,7 +119,7 @@ def _memory(last: EpochAnalysis) -> Iterator[str]:
         return
     if last.train.knn.low - last.val.knn.high > GAP:
         yield (
-            f"The features of epoch {last.epoch} know the training images: their neighbours are right in"
+            f"The features of epoch {last.epoch} know the training images: their neighbors are right in"
             f" {last.train.knn.value:.1%} of the cases, those of validation images in {last.val.knn.value:.1%}."
         )
 
@@ -127,7 +127,7 @@ def _memory(last: EpochAnalysis) -> Iterator[str]:
 def _head(val: EpochMetrics, epoch: int) -> Iterator[str]:
     if val.knn is not None and val.accuracy is not None and val.knn.low > val.accuracy.high:
         yield (
-            f"The features of epoch {epoch} are better than the answers: neighbours are right in"
+            f"The features of epoch {epoch} are better than the answers: neighbors are right in"
             f" {val.knn.value:.1%} of the cases, the network in {val.accuracy.value:.1%}. A longer or faster"
             " training of the head may help."
         )

@@ -123,7 +123,7 @@ def _missed(classes: Sequence[str], whole: Counts) -> Iterator[str]:
 
 
 def _rare(classes: Sequence[str], pixels: Counts, ious: Floats) -> Iterator[str]:
-    """Whether classes with less than an equal part of the pixels are labelled worse than those with more."""
+    """Whether classes with less than an equal part of the pixels are labeled worse than those with more."""
     equal = pixels.sum() / np.count_nonzero(pixels)
     rare, frequent = (pixels > 0) & (pixels < equal), pixels >= equal
     if not rare.any():  # nor is any class then more frequent than the others
@@ -131,7 +131,7 @@ def _rare(classes: Sequence[str], pixels: Counts, ious: Floats) -> Iterator[str]
     low, high = float(ious[rare].mean()), float(ious[frequent].mean())
     if high - low > APART:
         yield (
-            f"Rare classes are labelled worse: mean IoU {low:.1%} over {_listed(np.array(classes)[rare].tolist())}"
+            f"Rare classes are labeled worse: mean IoU {low:.1%} over {_listed(np.array(classes)[rare].tolist())}"
             f" ({_share(pixels[rare].sum() / pixels.sum())} of the pixels), {high:.1%} over"
             f" {_listed(np.array(classes)[frequent].tolist())}."
         )
@@ -159,7 +159,7 @@ def of_pixels(shares: Shares, ignored: float | None) -> Iterator[str]:
     train, val = shares.get("train", {}), shares.get("val", {})
     unseen = [name for name in val if train and val[name] and not train.get(name)]
     if unseen:
-        yield f"{_listed(unseen)}: in validation masks, but in no training mask, from which alone it could be learnt."
+        yield f"{_listed(unseen)}: in validation masks, but in no training mask, from which alone it could be learned."
     if ignored is not None and ignored > SOME:
         yield f"{_share(ignored)} of the validation pixels are ignored: they count in no figure."
 

@@ -31,7 +31,7 @@ def check(
             health = look(data, group, progress=progress)
     except HeadstartError as error:
         if as_json:
-            print_json({"status": 2, "error": error.message, "do": error.hint})
+            print_json({"status": 2, "message": error.message, "hint": error.hint})
         raise
     if as_json:
         print_json(health.to_json())

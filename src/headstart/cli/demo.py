@@ -72,7 +72,7 @@ def show(out: Path, carry_out: Callable[[list[str]], int], console: Console) -> 
     model = Results(read_study(study / "study.json")).model if status in (0, 1) else None
     if model is None:
         return status
-    run = study / "cells" / trial_name(model.setting, model.fraction, model.seed)
+    run = study / "trials" / trial_name(model.setting, model.fraction, model.seed)
     type_in("predict", run, data / "val" / "*" / "cell00[0-3]*.png", "--probabilities")
     better = shlex.join(["fit", "quick", str(data), *CELLS, "train.epochs=9"])
     console.print(

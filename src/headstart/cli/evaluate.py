@@ -1,4 +1,4 @@
-"""All measures of a run on labelled images."""
+"""All measures of a run on labeled images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON, for programs.")] = False,
     unfinished: Unfinished = False,
 ) -> None:
-    """All measures of a run on labelled images, or on pairs of image and mask, with their 95 % bootstrap intervals."""
+    """All measures of a run on labeled images, or on pairs of image and mask, with their 95 % bootstrap intervals."""
     from headstart.console.progress import bar
     from headstart.runs.folder import RunFolder
 

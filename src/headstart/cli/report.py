@@ -20,7 +20,7 @@ def report(run: RunArgument) -> None:
 def make_map(
     run: RunArgument,
     perplexity: Annotated[
-        float | None, typer.Option(min=1, help="About how many neighbours t-SNE heeds. [dim]Default: 30[/dim]")
+        float | None, typer.Option(min=1, help="About how many neighbors t-SNE heeds. [dim]Default: 30[/dim]")
     ] = None,
     epochs: Annotated[
         str | None, typer.Option(metavar="1,50,100", help="Epochs, of those stored. [dim]Default: all of them[/dim]")

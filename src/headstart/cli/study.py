@@ -14,7 +14,7 @@ from headstart.errors import HeadstartError
 def study(
     data: Data,
     overrides: Overrides = None,
-    unlabelled: Annotated[
+    unlabeled: Annotated[
         str | None,
         typer.Option(
             metavar="DIR", help="Images to pre-train on without labels. [dim]Default: the training images[/dim]"
@@ -22,7 +22,7 @@ def study(
     ] = None,
     corpus: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Labelled images to pre-train on. [dim]Default: the recipe's weights[/dim]"),
+        typer.Option(metavar="DIR", help="Labeled images to pre-train on. [dim]Default: the recipe's weights[/dim]"),
     ] = None,
     settings: Annotated[
         str,
@@ -34,14 +34,14 @@ def study(
     labels: Annotated[
         str | None, typer.Option(metavar="0.1,0.5,1", help="Label fractions. [dim]Default: 0.05,0.1,0.25,0.5,1[/dim]")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Each cell so many times: error bars come of it.")] = 3,
-    jobs: Annotated[int, typer.Option(min=1, help="Cells trained at the same time, sharing the cores.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Each trial so many times: error bars come of it.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials trained at the same time, sharing the cores.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
             metavar="RECIPE",
-            help="What every cell is made from, a name or a file. [dim]Default: quick; for masks segment-quick[/dim]",
+            help="What every trial is made from, a name or a file. [dim]Default: quick; for masks segment-quick[/dim]",
         ),
     ] = None,
     pretraining: Annotated[
@@ -59,7 +59,7 @@ def study(
     """How much does each kind of pre-training buy on your images? Trains the grid, and makes one table.
 
     It says first how long it will take, shows a table from the first minutes, and goes on where it stood when it is
-    called again. Exit status 1 when a cell failed: the table marks it, and the next call tries it again.
+    called again. Exit status 1 when a trial failed: the table marks it, and the next call tries it again.
     """
     from headstart import api
     from headstart.comparison.findings import findings, headline
@@ -69,7 +69,7 @@ def study(
 
     fractions = None if labels is None else [_share(text) for text in labels.split(",")]
     changes = read_overrides(overrides or [])
-    plan = api.plan_study(data, unlabelled, corpus, settings, fractions, seeds, out, recipe, pretraining, changes, tune)
+    plan = api.plan_study(data, unlabeled, corpus, settings, fractions, seeds, out, recipe, pretraining, changes, tune)
     try:
         results = Results(api.carry_out_study(plan, jobs, budget, ERR))
     except KeyboardInterrupt:

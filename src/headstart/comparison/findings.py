@@ -22,7 +22,7 @@ def headline(results: Results) -> str:
     """The study in one sentence."""
     at = results.at(results.most) if results.most is not None else []
     if not at:
-        return "No cell is done yet: figures appear here after the first."
+        return "No trial is done yet: figures appear here after the first."
     best, a = at[0], results.get("A", at[0].fraction)
     reached = METRICS[results.study.metric].is_best.format(_percent(best.score.value))
     said = f"{_capital(best.what.doing)} is best with {_share(best)}: {reached}"
@@ -68,9 +68,9 @@ def findings(results: Results) -> list[str]:
 def of_failures(results: Results) -> Iterator[str]:
     failed = results.study.failed
     if failed:
-        names = sorted({cell.setting for cell in failed})
+        names = sorted({trial.setting for trial in failed})
         yield (
-            f"{len(failed)} of {results.study.planned} cells failed ({_and(names)}); the others stand, and the same"
+            f"{len(failed)} of {results.study.planned} trials failed ({_and(names)}); the others stand, and the same"
             f" command tries them again. The first says: {failed[0].error}"
         )
 
@@ -205,20 +205,20 @@ def of_floor(results: Results) -> Iterator[str]:
 
 def of_choice(results: Results) -> Iterator[str]:
     """What choosing on the images that judge would have flattered."""
-    known = [cell.optimism for cell in results.study.trials if cell.optimism is not None]
+    known = [trial.optimism for trial in results.study.trials if trial.optimism is not None]
     if not known:
         return
     mean = sum(known) / len(known)
     start = "The epoch was chosen by images that did not judge it; choosing it by those that do would have shown"
     if mean > FLATTERED:
-        yield f"{start} {_points(mean)} too much, on average over the cells."
+        yield f"{start} {_points(mean)} too much, on average over the trials."
     else:
-        yield f"{start} hardly more ({_points(mean)}, on average over the cells)."
+        yield f"{start} hardly more ({_points(mean)}, on average over the trials)."
 
 
 def of_ends(results: Results) -> Iterator[str]:
     """Which settings chose the largest or smallest learning rate of those tried: the best may lie beyond."""
-    chosen = {cell.setting: (cell.chosen["lr"], cell.tried) for cell in results.study.trials if cell.tried}
+    chosen = {trial.setting: (trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
     for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
         at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
         for lr in sorted(set(at_end.values())):
@@ -236,7 +236,7 @@ def of_seeds(results: Results) -> Iterator[str]:
     if single and len(single) == len(lines):
         only = "the intervals hold the chance of the images only, not that of the training."
         if len(results.study.seeds) == 1:
-            yield f"One seed for each cell: {only} Three seeds would show how much a result owes to luck."
+            yield f"One seed for each trial: {only} Three seeds would show how much a result owes to luck."
         else:
             yield f"One seed so far: {only} The next seeds show how much a result owes to luck."
     elif single:

@@ -165,7 +165,7 @@ def crossfit(
 
     ``loss`` and ``right`` are per epoch and image, (E, N), N > 1. The images are cut by ``seed`` into halves; the epoch
     that one half chooses (lowest mean loss or highest accuracy, the first of equals) is judged on the other, both ways.
-    Give all cells of a study the same ``seed``.
+    Give all trials of a study the same ``seed``.
     """
     losses, rights = np.asarray(loss, dtype=np.float64), np.asarray(right, dtype=np.bool_)
     if losses.shape != rights.shape or losses.ndim != 2 or losses.shape[0] < 1 or losses.shape[1] < 2:

@@ -1,4 +1,4 @@
-"""What a study is made of: settings, and a cell for each setting, label fraction and seed; `study.json` holds all."""
+"""What a study is made of: settings, and a trial for each setting, label fraction and seed; `study.json` holds all."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SETTINGS: Mapping[str, Setting] = {
             "C",
             "fine-tune self-supervised",
             "fine-tuning self-supervised weights",
-            "self-supervised weights (BYOL on the unlabelled images)",
+            "self-supervised weights (BYOL on the unlabeled images)",
             "self-supervised",
             False,
         ),
@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, Setting] = {
             "E",
             "probe self-supervised",
             "a {part} on frozen self-supervised weights",
-            "self-supervised weights (BYOL on the unlabelled images)",
+            "self-supervised weights (BYOL on the unlabeled images)",
             "self-supervised",
             True,
         ),
@@ -65,7 +65,7 @@ SETTINGS: Mapping[str, Setting] = {
             "F",
             "continued pre-training",
             "continued pre-training",
-            "supervised weights, then BYOL on the unlabelled images",
+            "supervised weights, then BYOL on the unlabeled images",
             "both",
             False,
         ),
@@ -116,7 +116,7 @@ Scores = Annotated[
 
 
 class Part(BaseModel):
-    """What cell and study have in common: frozen, no unknown fields."""
+    """What trial and study have in common: frozen, no unknown fields."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True, allow_inf_nan=False
@@ -129,15 +129,15 @@ class Trial(Part):
     setting: str
     fraction: Annotated[float, Field(gt=0, le=1)]
     labels: Annotated[int, Field(gt=0)]
-    """Labelled training images."""
+    """Labeled training images."""
     seed: int
     error: str | None = None
-    """Why the cell failed; then it has no figures."""
+    """Why the trial failed; then it has no figures."""
     correct: Right | None = None
-    """Per held-out image, the same images in the same order in all cells. The answers of weights in whose choice the
+    """Per held-out image, the same images in the same order in all trials. The answers of weights in whose choice the
     image had no part: `compare.crossfit` gives them where the epoch was chosen on these very images."""
     scores: Scores | None = None
-    """In the place of `right` where masks are learnt: per held-out image its pseudo-value, whose mean is the mean IoU
+    """In the place of `right` where masks are learned: per held-out image its pseudo-value, whose mean is the mean IoU
     (`pseudovalues.pseudo_values`)."""
     ece: float | None = None
     """Calibration error on the same images."""
@@ -150,11 +150,11 @@ class Trial(Part):
     tried: tuple[float, ...] = ()
     """The learning rates that the chosen one was chosen from."""
     seconds_pretrain: float | None = None
-    """Shared by all cells of the setting, and counted once; None where the weights were found, not made."""
+    """Shared by all trials of the setting, and counted once; None where the weights were found, not made."""
     seconds_tune: float = 0.0
     seconds_train: float = 0.0
     images_seen: int = 0
-    """By the training of this cell, views of one image counted each time."""
+    """By the training of this trial, views of one image counted each time."""
 
     @model_validator(mode="after")
     def _either_figures_or_error(self) -> Self:
@@ -166,7 +166,7 @@ class Trial(Part):
 
     @property
     def each(self) -> Floats | None:
-        """What each held-out image says of the cell, (N,): the mean is the study's metric. None of one that failed."""
+        """What each held-out image says of the trial, (N,): the mean is the study's metric. None of one that failed."""
         return self.scores if self.correct is None else self.correct.astype(np.float64)
 
 
@@ -180,7 +180,7 @@ class Excluded(Part):
 
 
 class Study(Part):
-    """The grid, and the cells that are done or have failed; the others are still to come."""
+    """The grid, and the trials that are done or have failed; the others are still to come."""
 
     data: str
     """The folder of images."""
@@ -206,40 +206,44 @@ class Study(Part):
     environment: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _cells_fit_the_grid(self) -> Self:
+    def _trials_fit_the_grid(self) -> Self:
         seen: set[tuple[str, float, int]] = set()
         images: set[int] = set()
-        for cell in self.trials:
-            key = (cell.setting, cell.fraction, cell.seed)
-            if cell.setting not in self.settings or cell.fraction not in self.fractions or cell.seed not in self.seeds:
-                raise ValueError(f"cell {key} is not of the grid")
+        for trial in self.trials:
+            key = (trial.setting, trial.fraction, trial.seed)
+            if (
+                trial.setting not in self.settings
+                or trial.fraction not in self.fractions
+                or trial.seed not in self.seeds
+            ):
+                raise ValueError(f"trial {key} is not of the grid")
             if key in seen:
-                raise ValueError(f"cell {key} is there twice")
+                raise ValueError(f"trial {key} is there twice")
             seen.add(key)
-            if cell.error is None and (cell.scores is None) != (self.metric == "accuracy"):
-                raise ValueError(f"cell {key} is not of a study by {self.metric}")
-            images |= {len(cell.each)} if cell.each is not None else set()
+            if trial.error is None and (trial.scores is None) != (self.metric == "accuracy"):
+                raise ValueError(f"trial {key} is not of a study by {self.metric}")
+            images |= {len(trial.each)} if trial.each is not None else set()
         if len(images) > 1:
-            raise ValueError(f"expected the same held-out images in all cells, found {sorted(images)} of them")
+            raise ValueError(f"expected the same held-out images in all trials, found {sorted(images)} of them")
         return self
 
     @property
     def planned(self) -> int:
-        """Cells of the whole grid."""
+        """Trials of the whole grid."""
         return len(self.settings) * len(self.fractions) * len(self.seeds)
 
     @property
     def done(self) -> int:
-        return sum(cell.error is None for cell in self.trials)
+        return sum(trial.error is None for trial in self.trials)
 
     @property
     def failed(self) -> tuple[Trial, ...]:
-        return tuple(cell for cell in self.trials if cell.error is not None)
+        return tuple(trial for trial in self.trials if trial.error is not None)
 
     @property
     def images(self) -> int:
-        """Held-out images; 0 before a cell is done."""
-        return next((len(cell.each) for cell in self.trials if cell.each is not None), 0)
+        """Held-out images; 0 before a trial is done."""
+        return next((len(trial.each) for trial in self.trials if trial.each is not None), 0)
 
     def what(self, setting: str) -> Setting:
         """A setting in this study's words."""
@@ -247,9 +251,9 @@ class Study(Part):
         return replace(known, doing=known.doing.format(part=METRICS[self.metric].part))
 
     def at(self, setting: str, fraction: float) -> list[Trial]:
-        """The cells that are done, by seed."""
-        found = (cell for cell in self.trials if (cell.setting, cell.fraction) == (setting, fraction))
-        return sorted((cell for cell in found if cell.error is None), key=lambda cell: cell.seed)
+        """The trials that are done, by seed."""
+        found = (trial for trial in self.trials if (trial.setting, trial.fraction) == (setting, fraction))
+        return sorted((trial for trial in found if trial.error is None), key=lambda trial: trial.seed)
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1)

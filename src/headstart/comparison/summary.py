@@ -44,7 +44,7 @@ class Result:
     optimism: float | None
     seconds_pretrain: float | None
     seconds_tune: float
-    """Of one cell, the mean."""
+    """Of one trial, the mean."""
     seconds_train: float
     images_seen: float
     chosen: tuple[dict[str, float], ...]
@@ -58,14 +58,14 @@ class Result:
 
 
 class Results:
-    """The lines of a study that have a cell done; comparisons of any two of them."""
+    """The lines of a study that have a trial done; comparisons of any two of them."""
 
     def __init__(self, study: Study, resamples: int = RESAMPLES) -> None:
         self.study = study
-        cells = [cell for cell in study.trials if cell.error is None]
-        means = resample_images(_each(cells), resamples) if cells else np.empty((resamples, 0))
-        self._means = {(c.setting, c.fraction, c.seed): means[:, i] for i, c in enumerate(cells)}
-        """Of each cell, over the images of each resample: the same images in all."""
+        trials = [trial for trial in study.trials if trial.error is None]
+        means = resample_images(_each(trials), resamples) if trials else np.empty((resamples, 0))
+        self._means = {(c.setting, c.fraction, c.seed): means[:, i] for i, c in enumerate(trials)}
+        """Of each trial, over the images of each resample: the same images in all."""
         self._known: dict[tuple[str, str, float], Difference | None] = {}
 
     @cached_property
@@ -102,7 +102,7 @@ class Results:
 
     @property
     def model(self) -> Trial | None:
-        """The cell whose network to use: of the best setting with the most labels, the first seed that is done.
+        """The trial whose network to use: of the best setting with the most labels, the first seed that is done.
 
         No seed is picked by its accuracy, which would be too kind to it: what is told of the setting is told of all.
         """
@@ -113,44 +113,44 @@ class Results:
         """What ``setting`` is above ``other``, over the seeds that both have done; None where there is no such seed."""
         key = (setting, other, fraction)
         if key not in self._known:
-            one, two = ({cell.seed: cell for cell in self.study.at(each, fraction)} for each in (setting, other))
+            one, two = ({trial.seed: trial for trial in self.study.at(each, fraction)} for each in (setting, other))
             common = sorted(one.keys() & two.keys())
             self._known[key] = self._difference(one, two, common) if common else None
         return self._known[key]
 
     def _difference(self, one: dict[int, Trial], two: dict[int, Trial], seeds: list[int]) -> Difference:
         apart = _each(one[seed] for seed in seeds) - _each(two[seed] for seed in seeds)
-        means = self._of_cells(one[seed] for seed in seeds) - self._of_cells(two[seed] for seed in seeds)
+        means = self._of_trials(one[seed] for seed in seeds) - self._of_trials(two[seed] for seed in seeds)
         return difference_of(apart, means, seeds)
 
-    def _of_cells(self, cells: Iterable[Trial]) -> Floats:
-        return np.stack([self._means[cell.setting, cell.fraction, cell.seed] for cell in cells], axis=1)
+    def _of_trials(self, trials: Iterable[Trial]) -> Floats:
+        return np.stack([self._means[trial.setting, trial.fraction, trial.seed] for trial in trials], axis=1)
 
     def _drawn(self, setting: str, fraction: float) -> Floats:
         """The mean score in each resample of images and seeds together."""
-        cells = self.study.at(setting, fraction)
-        return resample_seeds(self._of_cells(cells), _each(cells), [cell.seed for cell in cells])
+        trials = self.study.at(setting, fraction)
+        return resample_seeds(self._of_trials(trials), _each(trials), [trial.seed for trial in trials])
 
     def _line(self, place: TrialKey, drawn: dict[TrialKey, Floats]) -> Result:
         setting, fraction = place
-        cells = self.study.at(setting, fraction)
+        trials = self.study.at(setting, fraction)
         return Result(
             setting=setting,
             what=self.study.what(setting),
             fraction=fraction,
-            labels=_labels(cells),
-            score=interval_of(float(_each(cells).mean()), drawn[place], 0.0, 1.0),
+            labels=_labels(trials),
+            score=interval_of(float(_each(trials).mean()), drawn[place], 0.0, 1.0),
             to_a=self.difference(setting, "A", fraction) if setting != "A" else None,
             label_multiplier=self._worth(place, drawn) if setting != "A" else None,
-            ece=_mean(cells, lambda cell: cell.ece),
-            knn=_mean(cells, lambda cell: cell.knn),
-            optimism=_mean(cells, lambda cell: cell.optimism),
-            seconds_pretrain=_mean(cells, lambda cell: cell.seconds_pretrain),
-            seconds_tune=float(np.mean([cell.seconds_tune for cell in cells])),
-            seconds_train=float(np.mean([cell.seconds_train for cell in cells])),
-            images_seen=float(np.mean([cell.images_seen for cell in cells])),
-            chosen=tuple(cell.chosen for cell in cells if cell.chosen),
-            seeds=len(cells),
+            ece=_mean(trials, lambda trial: trial.ece),
+            knn=_mean(trials, lambda trial: trial.knn),
+            optimism=_mean(trials, lambda trial: trial.optimism),
+            seconds_pretrain=_mean(trials, lambda trial: trial.seconds_pretrain),
+            seconds_tune=float(np.mean([trial.seconds_tune for trial in trials])),
+            seconds_train=float(np.mean([trial.seconds_train for trial in trials])),
+            images_seen=float(np.mean([trial.images_seen for trial in trials])),
+            chosen=tuple(trial.chosen for trial in trials if trial.chosen),
+            seeds=len(trials),
         )
 
     def _worth(self, place: TrialKey, drawn: dict[TrialKey, Floats]) -> LabelMultiplier | None:
@@ -160,14 +160,14 @@ class Results:
         labels = sorted(curve)
         of_a = [_each(self.study.at(*curve[n])).mean() for n in labels]
         drawn_a = np.stack([drawn[curve[n]] for n in labels], axis=1)
-        cells = self.study.at(*place)
-        return label_multiplier(labels, of_a, _labels(cells), float(_each(cells).mean()), drawn_a, drawn[place])
+        trials = self.study.at(*place)
+        return label_multiplier(labels, of_a, _labels(trials), float(_each(trials).mean()), drawn_a, drawn[place])
 
 
 def table_rows(results: Results) -> list[dict[str, Any]]:
     """The rows of `table.csv`: shares as numbers from 0 to 1, times in seconds, nothing where there is nothing.
 
-    A setting and fraction of which no cell is done has a row too, with its seeds done and failed.
+    A setting and fraction of which no trial is done has a row too, with its seeds done and failed.
     """
     study = results.study
     return [
@@ -178,7 +178,7 @@ def table_rows(results: Results) -> list[dict[str, Any]]:
 def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
     line = results.get(setting, fraction)
     to_a, worth_ = (line.to_a, line.label_multiplier) if line else (None, None)
-    failed = [cell for cell in results.study.failed if (cell.setting, cell.fraction) == (setting, fraction)]
+    failed = [trial for trial in results.study.failed if (trial.setting, trial.fraction) == (setting, fraction)]
     return {
         "setting": setting,
         "what": SETTINGS[setting].phrase,
@@ -220,15 +220,15 @@ def said_choice(chosen: Sequence[dict[str, float]]) -> str:
     return ", ".join(f"{name} {' or '.join(f'{value:g}' for value in each)}" for name, each in values.items())
 
 
-def _each(cells: Iterable[Trial]) -> Floats:
+def _each(trials: Iterable[Trial]) -> Floats:
     """(S, N)."""
-    return np.array([cell.each for cell in cells if cell.each is not None], dtype=np.float64)
+    return np.array([trial.each for trial in trials if trial.each is not None], dtype=np.float64)
 
 
-def _labels(cells: Sequence[Trial]) -> int:
-    return round(float(np.mean([cell.labels for cell in cells])))
+def _labels(trials: Sequence[Trial]) -> int:
+    return round(float(np.mean([trial.labels for trial in trials])))
 
 
-def _mean(cells: Sequence[Trial], figure: Callable[[Trial], float | None]) -> float | None:
-    known = [value for value in map(figure, cells) if value is not None]
+def _mean(trials: Sequence[Trial], figure: Callable[[Trial], float | None]) -> float | None:
+    known = [value for value in map(figure, trials) if value is not None]
     return float(np.mean(known)) if known else None

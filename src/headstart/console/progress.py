@@ -98,7 +98,7 @@ def _progress(console: Console, transient: bool) -> Progress:
 def study_bar(console: Console, carrying: StudyRun, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
     """One bar for a whole study; ``seconds`` is what each of the trainings that are left is estimated to take.
 
-    Give what it gives the study after each cell: the table so far is shown with it.
+    Give what it gives the study after each trial: the table so far is shown with it.
     """
     from headstart.comparison.metric import METRICS
     from headstart.comparison.summary import Results
@@ -106,7 +106,7 @@ def study_bar(console: Console, carrying: StudyRun, seconds: Mapping[str, float]
     if seconds:
         console.print(f"{len(seconds)} trainings to do, about {minutes(sum(seconds.values()))}", highlight=False)
     else:
-        console.print("nothing left to do: every cell is done", highlight=False)
+        console.print("nothing left to do: every trial is done", highlight=False)
     progress = _progress(console, transient=False)
     task = progress.add_task("study", total=sum(seconds.values()))
     live = Live(Group(progress), console=console, refresh_per_second=4)
@@ -115,14 +115,14 @@ def study_bar(console: Console, carrying: StudyRun, seconds: Mapping[str, float]
         progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
 
     def shown(study: Study) -> None:
-        cell = study.trials[-1]
+        trial = study.trials[-1]
         if console.is_terminal:
             live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
         else:
             figure = METRICS[study.metric].title
-            said = f"failed: {cell.error}" if cell.each is None else f"{figure} {cell.each.mean():.2%}"
-            text = f"{cell.setting}  {cell.fraction:4.0%} of the labels  seed {cell.seed}  {said}"
-            console.print(f"{text}  ({study.done} of {study.planned} cells)", markup=False, soft_wrap=True)
+            said = f"failed: {trial.error}" if trial.each is None else f"{figure} {trial.each.mean():.2%}"
+            text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {said}"
+            console.print(f"{text}  ({study.done} of {study.planned} trials)", markup=False, soft_wrap=True)
 
     carrying.done = done
     if not console.is_terminal:

@@ -27,7 +27,7 @@ CLASSES, FILES = 20, 3
 """Classes and files that the health table names; it counts the rest."""
 FIGURES = {"loss": ".4f", "accuracy": ".2%", "miou": ".2%", "spread": ".3f", "likeness": ".3f", "knn": ".2%"}
 """Figures of an epoch that are shown where they are there, and how they are written."""
-COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+COLORS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def epochs_table(rows: Sequence[Row], recipe: Recipe) -> Table:
@@ -156,13 +156,13 @@ def study_table(results: Results, wide: bool = True) -> Table:
     for fraction in sorted(study.fractions, reverse=True):
         for setting in sorted(study.settings):
             line = results.get(setting, fraction)
-            failed = sum((cell.setting, cell.fraction) == (setting, fraction) for cell in study.failed)
+            failed = sum((trial.setting, trial.fraction) == (setting, fraction) for trial in study.failed)
             figures = _study_figures(line, wide, study.metric == "accuracy") if line else [f"{100 * fraction:.3g} %"]
             figures = [*figures, *[""] * 8][: len(titles) - 1]
             seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
             if failed:
                 seeds.append("!", "bold red")
-                table.caption = "! cells have failed"
+                table.caption = "! trials have failed"
             table.add_row(f"{setting} {SETTINGS[setting].phrase}", *figures, seeds, style=None if line else "dim")
     return table
 
@@ -190,7 +190,7 @@ def health_table(health: CheckResult) -> Group:
     if health.issues:
         findings = Table.grid(padding=(0, 2))
         for finding in health.issues:
-            findings.add_row(Text(finding.severity, COLOURS[finding.severity]), _finding(finding))
+            findings.add_row(Text(finding.severity, COLORS[finding.severity]), _finding(finding))
         parts.append(findings)
     if health.status == 0:
         parts.append(Text("No faults found.", "green"))

@@ -132,7 +132,7 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
             where = f"{table} line {line}"
             name, label = row["filename"].strip(), row["label"].strip()
             if not name or not label:
-                raise HeadstartError(f"{where}: expected a filename and a label, found {row}", f"mend {table}")
+                raise HeadstartError(f"{where}: expected a filename and a label, found {row}", f"fix {table}")
             split = _split_of(row, split_of[table.stem] or "", where, table)
             path = _locate(root, table, name)
             if path is None:
@@ -141,7 +141,7 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
             if path in first_seen:
                 raise HeadstartError(
                     f"{where}: expected each file once, found {name} again (first: {first_seen[path]})",
-                    f"mend {table}",
+                    f"fix {table}",
                 )
             first_seen[path] = f"{table.name} line {line}"
             entries.append((path, label, split, row.get("group", "").strip()))
@@ -153,7 +153,7 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
 def _split_of(row: dict[str, str], otherwise: str, where: str, table: Path) -> str:
     given = row.get("split", "").strip()
     if given and given.lower() not in SPLIT_OF:
-        raise HeadstartError(f"{where}: expected a split (train, val or test), found {given}", f"mend {table}")
+        raise HeadstartError(f"{where}: expected a split (train, val or test), found {given}", f"fix {table}")
     return SPLIT_OF[given.lower()] if given else otherwise
 
 

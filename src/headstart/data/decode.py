@@ -161,8 +161,8 @@ def require_plain(picture: Picture) -> Picture:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits: keep the upper eight, where Pillow's convert() would clip
-        grey = np.asarray(image).astype(np.int64)
-        return Image.fromarray((grey.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+        gray = np.asarray(image).astype(np.int64)
+        return Image.fromarray((gray.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     rgb = image.convert("RGB")

@@ -24,7 +24,7 @@ SPLIT_OF = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-UNLABELLED = -1
+UNLABELED = -1
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def make_index(
         layout=layout,
         classes=tuple(classes),
         paths=tuple(path for path, _, _, _ in rows),
-        labels=tuple(UNLABELLED if name is None else number[name] for _, name, _, _ in rows),
+        labels=tuple(UNLABELED if name is None else number[name] for _, name, _, _ in rows),
         splits=tuple(split for _, _, split, _ in rows),
         groups=tuple(group_of(path, given) for path, _, _, given in rows),
         problems=tuple(problems),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.decode import Unreadable, upright_size, with_image
-from headstart.data.index import UNLABELLED, Index
+from headstart.data.index import UNLABELED, Index
 from headstart.data.masks.codec import require_mask
 from headstart.data.pairs import rows_without_masks, with_classes
 from headstart.errors import HeadstartError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # `check` needs no torch
     from headstart.data.pixels import Pixels
 
 MAX_UNKNOWN_SHARE = 0.5
-"""Masks with a larger share of pixels in no colour of their palette are masks of something else."""
+"""Masks with a larger share of pixels in no color of their palette are masks of something else."""
 
 
 def require_no_problems(index: Index, root: str) -> None:
@@ -42,7 +42,7 @@ def require_labels(index: Index, root: str) -> None:
             f"{index.root}: expected a class for every image, found masks ({index.layout})",
             f"headstart fit segment-quick {root}",
         )
-    if UNLABELLED in index.labels:
+    if UNLABELED in index.labels:
         raise HeadstartError(
             f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
             f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
@@ -109,16 +109,16 @@ def require_different_masks(pixels: Pixels) -> None:
     rows = index.positions("train")
     if table is None or not rows:
         return
-    census = table.pixel_counts[rows].sum(axis=0)
+    pixel_counts = table.pixel_counts[rows].sum(axis=0)
     do = f"headstart check {index.root}"
-    if table.outside[rows].sum() > MAX_UNKNOWN_SHARE * census.sum():
-        share = table.outside[rows].sum() / census.sum()
+    if table.outside[rows].sum() > MAX_UNKNOWN_SHARE * pixel_counts.sum():
+        share = table.outside[rows].sum() / pixel_counts.sum()
         raise HeadstartError(
-            f"{index.root}: expected masks in the colours or numbers of their classes ({', '.join(index.classes)}),"
+            f"{index.root}: expected masks in the colors or numbers of their classes ({', '.join(index.classes)}),"
             f" found {share:.0%} of their pixels in others",
             do,
         )
-    seen = [name for name, pixels in zip(index.classes, census, strict=False) if pixels]
+    seen = [name for name, pixels in zip(index.classes, pixel_counts, strict=False) if pixels]
     if len(seen) < 2:
         raise HeadstartError(
             f"{index.root}: expected at least two classes in the masks of the training images, found"
@@ -131,10 +131,10 @@ def classes_missing_from_train(pixels: Pixels, rows: NDArray[np.int64]) -> list[
     """The classes that validation masks hold and those of ``rows``, which are trained on, do not."""
     if pixels.mask_table is None:
         return []
-    census = pixels.mask_table.pixel_counts
-    judged, trained = census[pixels.index.positions("val")].sum(axis=0), census[rows].sum(axis=0)
+    pixel_counts = pixels.mask_table.pixel_counts
+    judged, trained = pixel_counts[pixels.index.positions("val")].sum(axis=0), pixel_counts[rows].sum(axis=0)
     classes = zip(pixels.index.classes, judged, trained, strict=False)  # less those that are ignored
-    return [name for name, there, learnt in classes if there and not learnt]
+    return [name for name, there, learned in classes if there and not learned]
 
 
 def _require_readable(index: Index, root: str) -> None:

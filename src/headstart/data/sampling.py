@@ -31,7 +31,7 @@ def epoch_permutation(seed: int, epoch: int, count: int, length: int | None = No
 
 
 def steps_in_epoch(count: int, batch: int) -> int:
-    """How many steps one epoch has. A last batch of one image is left out: batch normalisation cannot train on it."""
+    """How many steps one epoch has. A last batch of one image is left out: batch normalization cannot train on it."""
     return count // batch + (count % batch > 1)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Literal
 
-from headstart.data.index import UNLABELLED, Index
+from headstart.data.index import UNLABELED, Index
 from headstart.data.layouts import scan
 from headstart.data.pairs import without_masks
 from headstart.data.requirements import (
@@ -60,7 +60,7 @@ def label_subset(index: Index, fraction: float, seed: int) -> list[int]:
         rows.setdefault(index.labels[i], []).append(i)
     kept: list[int] = []
     for label, some in rows.items():
-        count = max(math.floor(fraction * len(some) + 0.5), int(label == UNLABELLED))
+        count = max(math.floor(fraction * len(some) + 0.5), int(label == UNLABELED))
         if not count:
             smallest = max(0.5 / len(each) for each in rows.values())
             raise HeadstartError(
@@ -85,7 +85,7 @@ def holdout_from_train(index: Index, fraction: float) -> Index:
 
 
 def training_index(root: str, data: Data, target: Literal["label", "mask", "none"] = "label") -> Index:
-    """The index that training uses: with a validation split, nothing missing, and what is learnt from (``target``).
+    """The index that training uses: with a validation split, nothing missing, and what is learned from (``target``).
 
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """

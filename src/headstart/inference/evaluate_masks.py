@@ -99,8 +99,8 @@ def _places(run: RunFolder, index: Index, data: str) -> NDArray[np.uint8]:
 
 def _unknown(name: str, palette: Palette, run: RunFolder, data: str) -> HeadstartError:
     return HeadstartError(
-        f"{data}: class {name}: expected the classes of {run.path}, found one it has not learnt;"
-        f" nearest: {did_you_mean(name, palette.names)}",
+        f"{data}: class {name}: expected the classes of {run.path}, found one it has not learned;"
+        f" {did_you_mean(name, palette.names)}",
         f"headstart check {data}",
     )
 

@@ -101,14 +101,14 @@ def open_geotiff(file: Path) -> Iterator[GeoTiff]:
 
 
 def _rgb_of(source: DatasetReader) -> tuple[list[int], NDArray[np.uint8] | None]:
-    """Which bands are red, green and blue, counted from 1; a colour table where one band is of its numbers."""
+    """Which bands are red, green and blue, counted from 1; a color table where one band is of its numbers."""
     from rasterio.enums import ColorInterp
 
     meanings = list(source.colorinterp)
     if meanings[0] == ColorInterp.palette:
         table = np.zeros((256, 3), np.uint8)
-        for value, colour in source.colormap(1).items():
-            table[value] = colour[:3]
+        for value, color in source.colormap(1).items():
+            table[value] = color[:3]
         return [1], table
     wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     if all(meaning in meanings for meaning in wanted):
@@ -117,9 +117,9 @@ def _rgb_of(source: DatasetReader) -> tuple[list[int], NDArray[np.uint8] | None]
 
 
 @contextmanager
-def geotiff_like(image: GeoTiff, file: Path, colours: Mapping[int, Color] | None = None) -> Iterator[Write]:
-    """A new file that lies where ``image`` lies, under its name once all is written: of numbers, with the colours that
-    they are shown in, or without ``colours`` in red, green and blue.
+def geotiff_like(image: GeoTiff, file: Path, colors: Mapping[int, Color] | None = None) -> Iterator[Write]:
+    """A new file that lies where ``image`` lies, under its name once all is written: of numbers, with the colors that
+    they are shown in, or without ``colors`` in red, green and blue.
 
     Raises HeadstartError when it cannot be written; there is then none.
     """
@@ -129,9 +129,9 @@ def geotiff_like(image: GeoTiff, file: Path, colours: Mapping[int, Color] | None
     temporary = file.with_name(f".{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with rasterio.open(temporary, "w", **_settings(image, bands=3 if colours is None else 1)) as target:
-            if colours is not None:
-                target.write_colormap(1, {value: (*colour, 255) for value, colour in colours.items()})
+        with rasterio.open(temporary, "w", **_settings(image, bands=3 if colors is None else 1)) as target:
+            if colors is not None:
+                target.write_colormap(1, {value: (*color, 255) for value, color in colors.items()})
             yield lambda top, rows: _write(target, top, rows)
         temporary.replace(file)
     except (OSError, RasterioError) as error:

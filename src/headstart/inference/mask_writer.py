@@ -57,7 +57,7 @@ def mask_names(files: Sequence[Path], out: Path) -> list[Path]:
 def write_mask(scene: RasterImage, mask: Bands, palette: Palette, name: Path, overlay: bool = False) -> None:
     """Write the mask of an image under ``name``, and with ``overlay`` the image under its mask at half opacity.
 
-    A GeoTIFF's mask is one of numbers with the palette as its colour table, written as it comes; any other is as the
+    A GeoTIFF's mask is one of numbers with the palette as its color table, written as it comes; any other is as the
     masks of the palette are. Raises HeadstartError when it cannot be written.
     """
     if isinstance(scene.source, GeoTiff):
@@ -78,9 +78,9 @@ def _write_geotiff(
     scene: RasterImage, image: GeoTiff, mask: Bands, palette: Palette, name: Path, overlay: bool
 ) -> None:
     values = palette.values if palette.kind == "number" else range(len(palette.names))
-    table, colours = np.array(values, np.uint8), dict(zip(values, palette.colors, strict=True))
+    table, colors = np.array(values, np.uint8), dict(zip(values, palette.colors, strict=True))
     over = geotiff_like(image, _overlay_of(name, ".tif")) if overlay else nullcontext()
-    with geotiff_like(image, name, colours) as write, over as write_over:
+    with geotiff_like(image, name, colors) as write, over as write_over:
         for top, rows in mask:
             write(top, table[rows])
             if write_over is not None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.data.csv_index import read_rows, require_column
-from headstart.data.index import UNLABELLED, Index, images_below, natural
+from headstart.data.index import UNLABELED, Index, images_below, natural
 from headstart.data.layouts import scan
 from headstart.data.pixels import Pixels, decode, stream
 from headstart.data.sampling import Rows, batches
@@ -180,22 +180,22 @@ def predict_table(
 def evaluate(
     model: Model, run: RunFolder, data: str, split: str | None = None, progress: Progress | None = None
 ) -> Evaluation:
-    """Look at the labelled images of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
+    """Look at the labeled images of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
 
     That is the test split where there is one, else the validation split: the folder's own, or the one that `fit`
     made when these are the images it made it of. A folder with no split that the run has not seen is taken whole. In
     other images than the run's own, those that it was trained on are known by their bytes, and left out.
     """
     index = scan(data, model.recipe.data.group_regex)
-    if UNLABELLED in index.labels:
+    if UNLABELED in index.labels:
         raise HeadstartError(
-            f"{data}: expected labelled images, found {index.layout}", f"headstart predict {run.path} {data}"
+            f"{data}: expected labeled images, found {index.layout}", f"headstart predict {run.path} {data}"
         )
     unknown = [name for name in index.classes if name not in model.classes]
     if unknown:
         raise HeadstartError(
-            f"{data}: class {unknown[0]}: expected the classes of {run.path}, found one it has not learnt;"
-            f" nearest: {did_you_mean(unknown[0], model.classes)}",
+            f"{data}: class {unknown[0]}: expected the classes of {run.path}, found one it has not learned;"
+            f" {did_you_mean(unknown[0], model.classes)}",
             f"headstart check {data}",
         )
     own_split = "val" in index.splits

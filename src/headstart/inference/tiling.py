@@ -22,7 +22,7 @@ PredictFn = Callable[[Tensor], Tensor]
 
 
 def tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """Where tiles of ``side`` pixels begin along ``length`` pixels: evenly, neighbours sharing ``overlap`` or more.
+    """Where tiles of ``side`` pixels begin along ``length`` pixels: evenly, neighbors sharing ``overlap`` or more.
 
     All but the last are ``side`` long; it ends with the image, less than `GRID` pixels shorter.
     """

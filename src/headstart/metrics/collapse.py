@@ -23,7 +23,7 @@ COLLAPSED = 0.1
 """Spread below which all images are one point."""
 AGREED = 0.5
 """Loss (0 to 8) below which the networks agree. A collapse is agreement; before the first hundred steps, spread is
-low too, because the running statistics of batch normalisation are not yet those of the images, but the loss is high."""
+low too, because the running statistics of batch normalization are not yet those of the images, but the loss is high."""
 TRIVIAL = 0.98
 """Likeness above which the two views are one: it is 1 without augmentation, from the first epoch on."""
 
@@ -69,7 +69,7 @@ def diagnose(rows: Sequence[Row]) -> Diagnosis | None:
             f"Too early to tell: outputs lie close together (spread {spread:.3f}) and do not agree yet ({at}).",
             "If it stays so, lower optimizer.lr.",
         )
-    known = f", and neighbours are of the right class in {row['knn']:.1%} of the cases" if "knn" in row else ""
+    known = f", and neighbors are of the right class in {row['knn']:.1%} of the cases" if "knn" in row else ""
     return Diagnosis(
         "healthy",
         f"Healthy: images lie apart (spread {spread:.2f}) and the views of one differ (likeness {likeness:.2f};"

@@ -18,7 +18,7 @@ Floats = NDArray[np.floating[Any]]
 
 PERPLEXITY = 30.0
 DIMENSIONS = 50
-"""Principal components that features are reduced to before neighbours are sought, as in the first t-SNE (van der Maaten
+"""Principal components that features are reduced to before neighbors are sought, as in the first t-SNE (van der Maaten
 and Hinton 2008, which took 30)."""
 MANY = 3000
 """Points beyond which repulsion is interpolated (FIt-SNE, Linderman et al. 2019), not summed over a tree."""
@@ -29,17 +29,17 @@ FIRST, NEXT = (250, 500), (60, 200)
 def pca(epochs: Sequence[Floats]) -> tuple[list[Floats], list[float]]:
     """Each epoch's features (N, F) on the two main axes of all epochs together, and the share of its variance there.
 
-    Every epoch is centred on its own mean, so that the axes are those along which images differ, not epochs.
+    Every epoch is centered on its own mean, so that the axes are those along which images differ, not epochs.
     """
-    centred = [features - features.mean(axis=0) for features in map(np.asarray, epochs)]
-    basis = PCA(2, random_state=0).fit(np.concatenate(centred)).components_
-    maps = [features @ basis.T for features in centred]
-    total = [float(np.square(features).sum()) for features in centred]
+    centered = [features - features.mean(axis=0) for features in map(np.asarray, epochs)]
+    basis = PCA(2, random_state=0).fit(np.concatenate(centered)).components_
+    maps = [features @ basis.T for features in centered]
+    total = [float(np.square(features).sum()) for features in centered]
     return maps, [float(np.square(m).sum() / t) if t else 0.0 for m, t in zip(maps, total, strict=True)]
 
 
 def most_perplexity(points: int) -> float:
-    """The largest perplexity that t-SNE allows for so many points: each has three times as many neighbours."""
+    """The largest perplexity that t-SNE allows for so many points: each has three times as many neighbors."""
     return (points - 1) / 3
 
 
@@ -60,10 +60,10 @@ def tsne(epochs: Sequence[Floats], perplexity: float = PERPLEXITY, random_state:
 
 
 def procrustes_align(points: Floats, onto: Floats) -> Floats:
-    """``points`` (N, 2), centred, rotated or mirrored so as to lie as near to ``onto`` as can be (Procrustes)."""
-    centred, target = points - points.mean(axis=0), onto - onto.mean(axis=0)
-    rotation, _ = orthogonal_procrustes(centred, target)
-    return np.asarray(centred @ rotation)
+    """``points`` (N, 2), centered, rotated or mirrored so as to lie as near to ``onto`` as can be (Procrustes)."""
+    centered, target = points - points.mean(axis=0), onto - onto.mean(axis=0)
+    rotation, _ = orthogonal_procrustes(centered, target)
+    return np.asarray(centered @ rotation)
 
 
 def _reduced(features: Floats) -> Floats:
@@ -74,13 +74,13 @@ def _reduced(features: Floats) -> Floats:
 
 
 def _affinities(points: Floats, perplexity: float) -> PerplexityBasedNN:
-    """Of the exact neighbours, which scikit-learn finds faster than an index finds nearly exact ones."""
+    """Of the exact neighbors, which scikit-learn finds faster than an index finds nearly exact ones."""
     if perplexity > most_perplexity(len(points)):
         raise ValueError(f"perplexity {perplexity:g} needs {int(3 * perplexity) + 1} points, found {len(points)}")
     search = NearestNeighbors(n_neighbors=int(3 * perplexity), algorithm="brute").fit(points)
-    distances, neighbours = search.kneighbors()
+    distances, neighbors = search.kneighbors()
     return PerplexityBasedNN(
-        knn_index=PrecomputedNeighbors(neighbours, distances.astype(np.float64)), perplexity=perplexity, n_jobs=-1
+        knn_index=PrecomputedNeighbors(neighbors, distances.astype(np.float64)), perplexity=perplexity, n_jobs=-1
     )
 
 

@@ -12,16 +12,16 @@ from sklearn.neighbors import NearestNeighbors
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 
-NEIGHBOURS = 20
+NEIGHBORS = 20
 """As is the custom for features of ImageNet (Wu et al. 2018 and after)."""
 SILHOUETTE_SAMPLE = 2000
 """Images beyond which silhouettes are taken of a sample: their cost grows with the square."""
 
 
-def nearest_neighbors(features: Floats, among: Floats | None = None, count: int = NEIGHBOURS) -> NDArray[np.int64]:
+def nearest_neighbors(features: Floats, among: Floats | None = None, count: int = NEIGHBORS) -> NDArray[np.int64]:
     """The nearest rows of ``among`` (M, F) by cosine similarity, nearest first: int (N, min(count, M)).
 
-    Without ``among``, of ``features`` (N, F) themselves, none being its own neighbour.
+    Without ``among``, of ``features`` (N, F) themselves, none being its own neighbor.
     """
     bank = _unit(features if among is None else among)
     most = len(bank) - (among is None)
@@ -31,7 +31,7 @@ def nearest_neighbors(features: Floats, among: Floats | None = None, count: int 
 
 
 def knn_correct(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
-    """Whether the commonest class among each image's neighbours (N, K) is its own, (N,); of equals, the nearer."""
+    """Whether the commonest class among each image's neighbors (N, K) is its own, (N,); of equals, the nearer."""
     votes = bank_labels[near]
     classes = int(max(bank_labels.max(), labels.max())) + 1
     count = np.zeros((len(near), classes))
@@ -41,7 +41,7 @@ def knn_correct(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) ->
 
 
 def purity(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
-    """The share of each image's neighbours (N, K) that are of its class, (N,)."""
+    """The share of each image's neighbors (N, K) that are of its class, (N,)."""
     return np.asarray((bank_labels[near] == labels[:, None]).mean(axis=1))
 
 

@@ -21,7 +21,7 @@ def build(name: str, output_stride: int | None = None) -> nn.Module:
     if not timm.is_model(architecture):
         raise HeadstartError(
             f"backbone.name {name}: expected a model that timm knows, found none;"
-            f" nearest: {did_you_mean(architecture, timm.list_models())}",
+            f" {did_you_mean(architecture, timm.list_models())}",
             "python -c \"import timm; print(*timm.list_models('*resnet*'))\"",
         )
     settings = _any_size(architecture)
@@ -34,7 +34,7 @@ def build(name: str, output_stride: int | None = None) -> nn.Module:
     except RuntimeError as error:  # an unknown tag after the dot
         tags = did_you_mean(name, timm.list_pretrained(f"{architecture}.*"))
         raise HeadstartError(
-            f"backbone.name {name}: {error}; nearest: {tags}", f"backbone.name={architecture}"
+            f"backbone.name {name}: {error}; did you mean {tags}", f"backbone.name={architecture}"
         ) from None
     return network
 
@@ -52,7 +52,7 @@ def features_of(backbone: nn.Module) -> int:
 
 
 def freeze(backbone: nn.Module) -> None:
-    """Keep the backbone as it is: no gradients, and batch normalisation by its stored statistics."""
+    """Keep the backbone as it is: no gradients, and batch normalization by its stored statistics."""
     backbone.requires_grad_(False)
     backbone.eval()
 
@@ -72,6 +72,6 @@ def tried_side(name: str) -> int:
 
 
 def image_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and standard deviation (RGB, scale 0 to 1) by which the weights expect images normalised."""
+    """The mean and standard deviation (RGB, scale 0 to 1) by which the weights expect images normalized."""
     settings = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
     return tuple(settings.mean), tuple(settings.std)

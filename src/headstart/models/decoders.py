@@ -25,7 +25,7 @@ FINE = 48
 class FCN32s(nn.Module):
     """Long et al. 2015 (arXiv 1411.4038): scores of the coarsest map, brought to the image's size in one step.
 
-    The step is a transposed convolution over twice the stride, which begins as bilinear interpolation and is learnt;
+    The step is a transposed convolution over twice the stride, which begins as bilinear interpolation and is learned;
     the scores begin at zero, as in section 4.3. On VGG the map is that of fc7; other backbones give their last one.
     """
 

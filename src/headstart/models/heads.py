@@ -10,7 +10,7 @@ from headstart.recipes.recipe import Head
 def make_head(features: int, classes: int, settings: Head) -> nn.Sequential:
     """float (B, features) -> logits (B, classes).
 
-    With hidden layers each is linear, ReLU, dropout (torch's own initialisation); the report's head has two. Without,
+    With hidden layers each is linear, ReLU, dropout (torch's own initialization); the report's head has two. Without,
     it is dropout and one linear layer that begins near zero, so that the first steps do not shake the backbone.
     """
     layers: list[nn.Module] = []

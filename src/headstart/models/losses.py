@@ -20,7 +20,7 @@ class PixelLoss(nn.Module):
     def __init__(self, classes: int, settings: Loss, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.settings, self.label_smoothing = settings, label_smoothing
-        self.register_buffer("class_weights", torch.ones(classes), persistent=False)  # of the data, not learnt
+        self.register_buffer("class_weights", torch.ones(classes), persistent=False)  # of the data, not learned
 
     def balance(self, pixels: Tensor) -> None:
         """Weight each class by the inverse square root of its share of ``pixels``, int64 (K,); 1 on average."""

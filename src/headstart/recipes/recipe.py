@@ -70,7 +70,7 @@ class Recipe(Part):
     name: str
     description: str = ""
     task: str = "classify"
-    """What is learnt: a name in `headstart.tasks.TASKS`."""
+    """What is learned: a name in `headstart.tasks.TASKS`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random follows from this number."""
     data: Data = Data()
@@ -144,7 +144,7 @@ def source(name_or_file: str) -> str:
     if not path.is_file():
         raise HeadstartError(
             f"recipe {name_or_file}: expected a shipped recipe or a .toml file, found neither;"
-            f" nearest: {did_you_mean(name_or_file, shipped())}",
+            f" {did_you_mean(name_or_file, shipped())}",
             "headstart recipe ls",
         )
     try:
@@ -216,7 +216,7 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     show = "headstart recipe show quick"
     if error["type"] == "extra_forbidden":
         known = _fields_of(path[:-1])
-        return HeadstartError(f"{where}: unknown field {field}; nearest: {did_you_mean(path[-1], known)}", show)
+        return HeadstartError(f"{where}: unknown field {field}; did you mean {did_you_mean(path[-1], known)}", show)
     message = error["msg"].removeprefix("Value error, ")
     if not field:
         return HeadstartError(f"{where}: {message}", show)

@@ -27,7 +27,7 @@ class Data(Part):
     image_size: Side = 224
     """Side of the square pictures, in pixels. They are decoded once, at this size."""
     resize: Literal["squash", "crop", "pad", "keep"] = "squash"
-    """Reach the square by squashing, by cropping the centre, or by padding with black. `keep`: images keep their size,
+    """Reach the square by squashing, by cropping the center, or by padding with black. `keep`: images keep their size,
     training sees random windows of `size`, and validation the whole of each; for tasks that answer with masks."""
     ignore_classes: Annotated[tuple[str, ...], Strict(False)] = ()
     """Classes of a mask whose pixels count neither in training nor in any figure, by name or by index."""
@@ -71,11 +71,11 @@ class Augment(Part):
     saturation: Share = 0.0
     """Saturation, likewise."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """The hue is turned by a draw from minus this to plus this; 1 is once round the colour wheel."""
+    """The hue is turned by a draw from minus this to plus this; 1 is once round the color wheel."""
     jitter: Share = 1.0
     """Probability that brightness, contrast, saturation and hue change at all."""
     grayscale: Share = 0.0
-    """Probability that all colour goes."""
+    """Probability that all color goes."""
     blur: Share = 0.0
     """Probability of a Gaussian blur."""
     blur_sigma: Annotated[tuple[Positive, Positive], Strict(False)] = (0.1, 2.0)
@@ -208,7 +208,7 @@ class Optimizer(Part):
     head_lr_factor: Positive = 1.0
     """The head's learning rate is `lr` times this."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Weight decay; never applied to biases and normalisation when the optimizer is `adamw`."""
+    """Weight decay; never applied to biases and normalization when the optimizer is `adamw`."""
 
 
 class Schedule(Part):

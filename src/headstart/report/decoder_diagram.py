@@ -26,23 +26,23 @@ def decoder(network: Mapping[str, Any], top: float) -> tuple[list[str], float, f
     middle = top + 50 + max(branches * PITCH, TALLEST) / 2
     parts = [text(LEFT, top + 46, "decoder", True, "start")]
     parts.append(path([*_down(network, None, top + 24, LEFT - 28), (LEFT - 28, middle), (LEFT, middle)], not branches))
-    left, centres = float(LEFT), []
+    left, centers = float(LEFT), []
     for number, layer in enumerate(head):
         drawn, right = _layer(left, middle, layer)
-        centres.append((left + right) / 2)
+        centers.append((left + right) / 2)
         left = right + BETWEEN
         parts += [*drawn, path([(right, middle), (left, middle)])] if number + 1 < len(head) else drawn
     parts += [arrow(left - BETWEEN + 6, middle)]
     parts += slab(left + 50, image_slab(head[-1]["shape"], "mask"), middle - TALLEST / 2)
     low = middle + max(branches * PITCH / 2, TALLEST / 2 + 3 * LINE) + 30
     for side in sides:
-        parts += _side(network, side, top, low, centres, middle)
+        parts += _side(network, side, top, low, centers, middle)
         low += HIGH + 40
     return parts, left + 110, low
 
 
 def _side(
-    network: Mapping[str, Any], side: Mapping[str, Any], top: float, low: float, centres: Sequence[float], middle: float
+    network: Mapping[str, Any], side: Mapping[str, Any], top: float, low: float, centers: Sequence[float], middle: float
 ) -> list[str]:
     """A row of its own, from a map of the backbone; it ends, or joins the decoder's row from below."""
     level = low + HIGH / 2
@@ -56,7 +56,7 @@ def _side(
     if side["joins"] is None:
         parts.append(text(right + 12, level + 4, "its loss counts in training only", anchor="start"))
     else:
-        x = centres[side["joins"]]
+        x = centers[side["joins"]]
         parts.append(path([(right, level), (x, level), (x, middle + HIGH / 2)]))
         parts.append(text(x + 8, level - 8, "stacked with what comes from the left", anchor="start"))
     return parts

@@ -15,7 +15,7 @@ from PIL import Image
 from headstart.analysis.feature_analysis import FeatureAnalysis
 from headstart.files import Row
 from headstart.report.mask_plots import hexadecimal
-from headstart.report.plots import GREY
+from headstart.report.plots import GRAY
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 
@@ -24,7 +24,7 @@ DRAWN = 3500
 SIDE, ACROSS = 40, 50
 """Pixels of a small picture, and pictures in a line of the sheet that holds them all."""
 FEW = ("#3b82c4", "#e07b39", "#3a9d6e", "#c94f7c", "#8465c5", "#b59a1b", "#28a3b8", "#8b5e3c", "#6b7280", "#d64545")
-"""Colours told apart by most kinds of colour blindness, for up to ten classes."""
+"""Colors told apart by most kinds of color blindness, for up to ten classes."""
 
 UNKNOWN = "no label"
 """What images of no class are called."""
@@ -58,7 +58,7 @@ def map_facts(run: RunFolder, learned: FeatureAnalysis, rows: Sequence[Row]) -> 
     of_epoch = {each.epoch: each for each in learned.epochs}
     return {
         "classes": classes,
-        "colours": colours(len(classes)) if palette is None else [*map(hexadecimal, palette.colors), GREY],
+        "colors": colors(len(classes)) if palette is None else [*map(hexadecimal, palette.colors), GRAY],
         "outlined": palette is not None,
         "labels": [number[images[row]["label"]] for row in drawn],
         "splits": [images[row]["split"] for row in drawn],
@@ -73,8 +73,8 @@ def map_facts(run: RunFolder, learned: FeatureAnalysis, rows: Sequence[Row]) -> 
     }
 
 
-def colours(count: int) -> list[str]:
-    """A colour per class, neighbours far apart on the wheel (the golden angle), lightness in three steps."""
+def colors(count: int) -> list[str]:
+    """A color per class, neighbors far apart on the wheel (the golden angle), lightness in three steps."""
     if count <= len(FEW):
         return list(FEW[:count])
     wheel = []

@@ -22,7 +22,7 @@ SIDES = (384, 300, 224, 160, 112, 80)
 CHOSEN = 12
 """Images that are followed over the epochs, at the most."""
 RIGHT, WRONG, IGNORED = 0, 1, 2
-"""What a pixel of a difference is: clear, red or grey."""
+"""What a pixel of a difference is: clear, red or gray."""
 MARKS = ((0, 0, 0, 0), (230, 30, 60, 255), (150, 150, 150, 215))
 """Red, green, blue and opacity of each."""
 
@@ -199,26 +199,26 @@ def _photograph(file: Path, size: tuple[int, int]) -> str:
 
 
 def _painted(mask: Mask, palette: Palette, size: tuple[int, int]) -> str:
-    """A mask in its classes' colours."""
+    """A mask in its classes' colors."""
     numbers = np.arange(len(palette.names) + 1, dtype=np.uint8)
     numbers[-1] = IGNORE_INDEX
-    colours = [(*map(int, colour), 255) for colour in palette.colorize(numbers[None])[0]]
-    return _url(_indexed(np.minimum(mask, len(palette.names)), colours, size), "PNG", bits=_bits(len(colours)))
+    colors = [(*map(int, color), 255) for color in palette.colorize(numbers[None])[0]]
+    return _url(_indexed(np.minimum(mask, len(palette.names)), colors, size), "PNG", bits=_bits(len(colors)))
 
 
-def _indexed(values: Mask, colours: Sequence[tuple[int, ...]], size: tuple[int, int]) -> Image.Image:
-    """A picture of few colours: each value's red, green, blue and opacity. Nothing is blended when it is made small."""
+def _indexed(values: Mask, colors: Sequence[tuple[int, ...]], size: tuple[int, int]) -> Image.Image:
+    """A picture of few colors: each value's red, green, blue and opacity. Nothing is blended when it is made small."""
     picture = Image.fromarray(values, "P").resize(size, Image.Resampling.NEAREST)
-    picture.putpalette([part for colour in colours for part in colour[:3]])
-    opacity = bytes(colour[3] for colour in colours)
+    picture.putpalette([part for color in colors for part in color[:3]])
+    opacity = bytes(color[3] for color in colors)
     if min(opacity) < 255:
         picture.info["transparency"] = opacity
     return picture
 
 
-def _bits(colours: int) -> int:
-    """Bits of a pixel that is one of so many colours."""
-    return next(bits for bits in (1, 2, 4, 8) if colours <= 2**bits)
+def _bits(colors: int) -> int:
+    """Bits of a pixel that is one of so many colors."""
+    return next(bits for bits in (1, 2, 4, 8) if colors <= 2**bits)
 
 
 def _url(picture: Image.Image, kind: str, **settings: object) -> str:

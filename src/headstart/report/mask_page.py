@@ -87,7 +87,7 @@ def _figures(
 
 def _chip(palette: Palette, number: int) -> dict[str, Any]:
     ignored = number >= len(palette.classes)
-    return {"name": palette.names[number], "colour": hexadecimal(palette.colors[number]), "ignored": ignored}
+    return {"name": palette.names[number], "color": hexadecimal(palette.colors[number]), "ignored": ignored}
 
 
 def _classes(answers: MaskConfusions, measures: SegmentationMetrics, shares: Shares) -> Iterator[dict[str, Any]]:
@@ -96,7 +96,7 @@ def _classes(answers: MaskConfusions, measures: SegmentationMetrics, shares: Sha
         right = int(answers.whole[number, number])
         yield {
             "name": each.name,
-            "colour": hexadecimal(answers.palette.colors[number]),
+            "color": hexadecimal(answers.palette.colors[number]),
             "iou": each.iou,
             "precision": right / each.predicted if each.predicted else None,
             "recall": right / each.pixels if each.pixels else None,
@@ -106,9 +106,9 @@ def _classes(answers: MaskConfusions, measures: SegmentationMetrics, shares: Sha
 
 
 def _names(palette: Palette) -> dict[str, str]:
-    """Colour -> class, the first where two are painted alike."""
+    """Color -> class, the first where two are painted alike."""
     pairs = zip(palette.colors, palette.names, strict=True)
-    return {hexadecimal(colour): name for colour, name in reversed(list(pairs))}
+    return {hexadecimal(color): name for color, name in reversed(list(pairs))}
 
 
 def _told(row: int, shown: Followed | None, answers: MaskConfusions, figure: float) -> dict[str, Any]:

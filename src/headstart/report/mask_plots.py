@@ -10,26 +10,26 @@ import plotly.graph_objects as go
 
 from headstart.files import Row
 from headstart.palette import Palette
-from headstart.report.plots import GREY, drawn, matrix, most_confused
+from headstart.report.plots import GRAY, drawn, matrix, most_confused
 from headstart.runs.confusion import Counts
 
 LINES = 30
 """Classes whose line is drawn from the start; others are in the legend, and drawn when they are asked for."""
 
 
-def hexadecimal(colour: Sequence[int]) -> str:
+def hexadecimal(color: Sequence[int]) -> str:
     """``(0, 255, 255)`` -> ``#00ffff``."""
-    return "#" + "".join(f"{part:02x}" for part in colour)
+    return "#" + "".join(f"{part:02x}" for part in color)
 
 
 def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: int | None) -> str:
-    """A line per class in its colour, IoU on the validation images; ``kept`` is the kept epoch, from 1.
+    """A line per class in its color, IoU on the validation images; ``kept`` is the kept epoch, from 1.
 
-    Under each line lies a wider grey one: a palette may have white and black in it, and so may the page.
+    Under each line lies a wider gray one: a palette may have white and black in it, and so may the page.
     """
     val = [row for row in rows if row["split"] == "val"]
     figure = go.Figure()
-    for number, (name, colour) in enumerate(zip(palette.classes, palette.colors, strict=False)):
+    for number, (name, color) in enumerate(zip(palette.classes, palette.colors, strict=False)):
         values = [row.get(f"iou_{name}") for row in val]
         points = {
             "x": [row["epoch"] + 1 for row in val],
@@ -38,23 +38,23 @@ def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: in
             "legendgroup": str(number),
             "name": escape(name),
         }
-        figure.add_scatter(**points, mode="lines", line={"color": GREY, "width": 5}, showlegend=False, hoverinfo="skip")
+        figure.add_scatter(**points, mode="lines", line={"color": GRAY, "width": 5}, showlegend=False, hoverinfo="skip")
         figure.add_scatter(
             **points,
             mode="lines+markers",
-            line={"color": hexadecimal(colour), "width": 2.5},
-            marker={"size": 7, "line": {"color": GREY, "width": 1}},
+            line={"color": hexadecimal(color), "width": 2.5},
+            marker={"size": 7, "line": {"color": GRAY, "width": 1}},
             hovertemplate="%{y:.1%} in epoch %{x}",
         )
     if kept is not None:
-        figure.add_vline(x=kept, line={"color": GREY, "dash": "dot"}, annotation_text="kept")
+        figure.add_vline(x=kept, line={"color": GRAY, "dash": "dot"}, annotation_text="kept")
     figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 12)))
     figure.update_yaxes(title_text="IoU", tickformat=".0%", range=[-0.02, 1.02])
     return drawn(figure, height=400)
 
 
 def pixel_confusion(confusion: Counts, classes: Sequence[str]) -> str:
-    """Rows: what the pixels are; columns: what they were taken for; figures and colour: per cent of the row."""
+    """Rows: what the pixels are; columns: what they were taken for; figures and color: per cent of the row."""
     shown = most_confused(confusion)
     counts = confusion[np.ix_(shown, shown)]
     of_row = counts / np.maximum(confusion.sum(axis=1)[shown, None], 1)

@@ -15,7 +15,7 @@ from headstart.files import Row
 from headstart.metrics.classification import ClassificationMetrics, calibration
 from headstart.runs.folder import best_epoch
 
-BLUE, ORANGE, GREY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of colour blindness
+BLUE, ORANGE, GRAY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of color blindness
 PANELS = {
     "loss": "loss",
     "miou": "mean IoU",
@@ -37,7 +37,7 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
     panels = [name for name in PANELS if any(name in row for row in rows)]
     names = [PANELS[name] for name in panels]
     figure = make_subplots(rows=1, cols=len(panels), subplot_titles=names, horizontal_spacing=0.24 / len(panels))
-    for split, colour in (("train", GREY), ("val", BLUE)):
+    for split, color in (("train", GRAY), ("val", BLUE)):
         part = [row for row in rows if row["split"] == split]
         x = [row["epoch"] + 1 for row in part]
         name = "training" if split == "train" else "validation"
@@ -47,7 +47,7 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
                 figure.add_scatter(
                     x=x,
                     y=[row.get(metric) for row in part],
-                    line={"color": ORANGE if metric == "lr" else colour},
+                    line={"color": ORANGE if metric == "lr" else color},
                     showlegend=column == 1,
                     row=1,
                     col=column,
@@ -78,7 +78,7 @@ def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
 
 
 def confusion(measures: ClassificationMetrics) -> str:
-    """Rows: what it is; columns: what it was taken for; colour: the share of the row.
+    """Rows: what it is; columns: what it was taken for; color: the share of the row.
 
     Of more than `MOST` classes, those that are confused most.
     """
@@ -101,7 +101,7 @@ def _of_row(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def matrix(share: NDArray[np.float64], more: ArrayLike, names: Sequence[str], figures: ArrayLike, hover: str) -> str:
-    """A confusion matrix: coloured by ``share``; ``figures`` stand in the cells of `MANY` classes or fewer.
+    """A confusion matrix: colored by ``share``; ``figures`` stand in the cells of `MANY` classes or fewer.
 
     ``hover`` is shown of a cell under the pointer, ``more`` being its customdata.
     """
@@ -137,17 +137,17 @@ def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[n
     A line for each of ``answers``: name -> (rows of ``labels``, their probabilities).
     """
     figure = go.Figure()
-    diagonal = {"color": GREY, "dash": "dot"}
+    diagonal = {"color": GRAY, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfect", hoverinfo="skip")
-    for (name, (rows, probabilities)), colour in zip(answers.items(), (BLUE, ORANGE), strict=False):
+    for (name, (rows, probabilities)), color in zip(answers.items(), (BLUE, ORANGE), strict=False):
         confidence, accuracy, share = calibration(labels[rows], probabilities)
         figure.add_scatter(
             x=confidence.tolist(),
             y=accuracy.tolist(),
             customdata=share.tolist(),
             mode="lines+markers",
-            marker={"size": (6 + 30 * np.sqrt(share)).tolist(), "color": colour, "opacity": 0.8},
-            line={"color": colour},
+            marker={"size": (6 + 30 * np.sqrt(share)).tolist(), "color": color, "opacity": 0.8},
+            line={"color": color},
             name=name,
             hovertemplate="says %{x:.1%}, right in %{y:.1%} (%{customdata:.1%} of the images)<extra></extra>",
         )
@@ -164,7 +164,7 @@ def drawn(figure: go.Figure, height: int) -> str:
         "template": "none",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": GREY},
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": GRAY},
         "margin": {"l": 60, "r": 16, "t": 36, "b": 60},
         "height": height,
         "legend": {"orientation": "h", "y": -0.28},

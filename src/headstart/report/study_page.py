@@ -69,19 +69,19 @@ def study_page(results: Results, path: str) -> bytes:
 
 
 def seconds_spent(study: Study) -> float:
-    """The time of all cells, and once that of what they share: each pre-training, and each setting's choice."""
+    """The time of all trials, and once that of what they share: each pre-training, and each setting's choice."""
     pretrained: dict[str, float] = {}
-    for cell in study.trials:
-        start = SETTINGS[cell.setting].start
-        pretrained[start] = max(pretrained.get(start, 0.0), cell.seconds_pretrain or 0.0)
-    return sum(pretrained.values()) + seconds_choosing(study) + sum(cell.seconds_train for cell in study.trials)
+    for trial in study.trials:
+        start = SETTINGS[trial.setting].start
+        pretrained[start] = max(pretrained.get(start, 0.0), trial.seconds_pretrain or 0.0)
+    return sum(pretrained.values()) + seconds_choosing(study) + sum(trial.seconds_train for trial in study.trials)
 
 
 def seconds_choosing(study: Study) -> float:
-    """The time of all choices: one for each setting, which its cells share."""
+    """The time of all choices: one for each setting, which its trials share."""
     chosen: dict[str, float] = {}
-    for cell in study.trials:
-        chosen[cell.setting] = max(chosen.get(cell.setting, 0.0), cell.seconds_tune)
+    for trial in study.trials:
+        chosen[trial.setting] = max(chosen.get(trial.setting, 0.0), trial.seconds_tune)
     return sum(chosen.values())
 
 
@@ -115,10 +115,10 @@ def ends(interval: Interval, signed: bool = False) -> str:
 
 def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
     line: Result | None = results.get(setting, fraction)
-    failed = [cell for cell in results.study.failed if (cell.setting, cell.fraction) == (setting, fraction)]
+    failed = [trial for trial in results.study.failed if (trial.setting, trial.fraction) == (setting, fraction)]
     return {
         "what": results.study.what(setting),
         "fraction": fraction,
         "line": line,
-        "failed": [f"seed {cell.seed}: {cell.error}" for cell in failed],
+        "failed": [f"seed {trial.seed}: {trial.error}" for trial in failed],
     }

@@ -8,20 +8,20 @@ import plotly.graph_objects as go
 
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
-from headstart.report.plots import BLUE, GREY, ORANGE, drawn
+from headstart.report.plots import BLUE, GRAY, ORANGE, drawn
 from headstart.report.run_page import duration
 
 PURPLE = "#8a63b8"
 STYLE = {
-    "A": (GREY, "solid", "square"),
+    "A": (GRAY, "solid", "square"),
     "B": (BLUE, "solid", "circle"),
     "C": (ORANGE, "solid", "circle"),
     "D": (BLUE, "dash", "circle-open"),
     "E": (ORANGE, "dash", "circle-open"),
     "F": (PURPLE, "solid", "diamond"),
-    "G": (GREY, "dot", "square-open"),
+    "G": (GRAY, "dot", "square-open"),
 }
-"""Colour: where the weights come from; broken: frozen."""
+"""Color: where the weights come from; broken: frozen."""
 TIMES = (1, 10, 60, 600, 3600, 36_000, 360_000, 3_600_000)
 NAMES = ("1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "100 h", "1000 h")
 
@@ -33,14 +33,14 @@ def over_labels(results: Results) -> str:
         lines = results.of(setting)
         if not lines:
             continue
-        colour, dash, symbol = STYLE[setting]
+        color, dash, symbol = STYLE[setting]
         x, y = [each.labels for each in lines], [each.score.value for each in lines]
         if len(lines) > 1:
             figure.add_scatter(
                 x=[*x, *reversed(x)],
                 y=[*(each.score.high for each in lines), *(each.score.low for each in reversed(lines))],
                 fill="toself",
-                fillcolor=_pale(colour),
+                fillcolor=_pale(color),
                 line={"width": 0},
                 mode="lines",
                 legendgroup=setting,
@@ -51,9 +51,9 @@ def over_labels(results: Results) -> str:
             x=x,
             y=y,
             mode="lines+markers",
-            line={"color": colour, "dash": dash, "width": 2.5},
-            marker={"symbol": symbol, "size": 8, "color": colour},
-            error_y=_whiskers(lines, colour) if len(lines) == 1 else None,
+            line={"color": color, "dash": dash, "width": 2.5},
+            marker={"symbol": symbol, "size": 8, "color": color},
+            error_y=_whiskers(lines, color) if len(lines) == 1 else None,
             customdata=[[each.score.low, each.score.high, each.seeds] for each in lines],
             hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}), %{x:,} labels"
             ", seeds: %{customdata[2]}",
@@ -62,7 +62,7 @@ def over_labels(results: Results) -> str:
         )
     labels = sorted({each.labels for each in results.lines})
     figure.update_xaxes(
-        title_text="labelled training images (logarithmic)",
+        title_text="labeled training images (logarithmic)",
         type="log",
         tickmode="array",
         tickvals=labels,
@@ -81,18 +81,18 @@ def over_time(results: Results, fraction: float) -> str:
         x=[_time(each) for each in front],
         y=[each.score.value for each in front],
         mode="lines",
-        line={"shape": "hv", "dash": "dot", "color": GREY},
+        line={"shape": "hv", "dash": "dot", "color": GRAY},
         name="nothing is better in less time",
         hoverinfo="skip",
     )
     for each in lines:
-        colour, _, symbol = STYLE[each.setting]
+        color, _, symbol = STYLE[each.setting]
         figure.add_scatter(
             x=[_time(each)],
             y=[each.score.value],
             mode="markers+text",
-            marker={"symbol": symbol, "size": 12, "color": colour, "line": {"width": 2, "color": colour}},
-            error_y=_whiskers([each], colour),
+            marker={"symbol": symbol, "size": 12, "color": color, "line": {"width": 2, "color": color}},
+            error_y=_whiskers([each], color),
             text=[f"<b>{each.setting}</b>"],
             textposition="top right",
             hovertext=f"pre-training {duration(each.seconds_pretrain or 0)}, choosing {duration(each.seconds_tune)},"
@@ -125,17 +125,17 @@ def _time(line: Result) -> float:
     return max(line.seconds, 0.1)
 
 
-def _whiskers(lines: Sequence[Result], colour: str) -> dict[str, object]:
+def _whiskers(lines: Sequence[Result], color: str) -> dict[str, object]:
     return {
         "type": "data",
         "symmetric": False,
         "array": [each.score.high - each.score.value for each in lines],
         "arrayminus": [each.score.value - each.score.low for each in lines],
-        "color": colour,
+        "color": color,
         "thickness": 1.5,
     }
 
 
-def _pale(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+def _pale(color: str) -> str:
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.13)"

@@ -17,7 +17,7 @@ from headstart.palette import Palette
 from headstart.runs.folder import RunFolder
 
 WORST, BEST = 12, 4
-"""Images whose masks are kept to look at, at the most: those labelled worst, and best."""
+"""Images whose masks are kept to look at, at the most: those labeled worst, and best."""
 SPECK = 0.001
 """A class with less than this share of an image, in truth and answer together, says nothing of how well it went."""
 

@@ -42,7 +42,7 @@ class Features:
     epochs: tuple[EpochFeatures, ...]
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether every image has a label."""
         return bool((self.labels >= 0).all())
 

@@ -218,7 +218,7 @@ def classifier_command(run: RunFolder) -> str:
         if values != getattr(usual, name)
     ]
     return (
-        f"headstart fit quick LABELLED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
+        f"headstart fit quick LABELED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
         f"{''.join(differ)}"
     )
 

@@ -1,4 +1,4 @@
-"""What a study is to carry out: the recipe of every cell, every pre-training and every choice of a learning rate."""
+"""What a study is to carry out: the recipe of every trial, every pre-training and every choice of a learning rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "conti
 PRETRAINING_OF = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
 """Settings whose backbone starts from weights, and which."""
 TRIAL_ORDER = ("DG", "E", "ABCF")
-"""The cheap cells come first, so that there is a table from the first minutes."""
+"""The cheap trials come first, so that there is a table from the first minutes."""
 LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """What the recipe's learning rate is multiplied by where it is chosen."""
 TUNING_SHARE = 1 / 3
@@ -32,14 +32,14 @@ FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid, and what its cells are made from."""
+    """A grid, and what its trials are made from."""
 
     data: str
-    """The labelled images."""
+    """The labeled images."""
     out: Path
     """The study's folder."""
     recipe: Recipe
-    """What every cell is made from; its weights are the supervised ones unless there is a corpus."""
+    """What every trial is made from; its weights are the supervised ones unless there is a corpus."""
     pretraining: Recipe
     """Self-supervised pre-training."""
     settings: str
@@ -47,16 +47,16 @@ class Plan:
     seeds: tuple[int, ...]
     tuned: bool = True
     """Choose each setting's learning rate, or its probe's L2 strength, on training images."""
-    unlabelled: str | None = None
+    unlabeled: str | None = None
     """Images for self-supervised pre-training; None: the training images, without their labels."""
     corpus: str | None = None
-    """Labelled images for supervised pre-training."""
+    """Labeled images for supervised pre-training."""
     requested: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as they were asked for, where a budget has shortened them since."""
 
     @property
     def masks(self) -> bool:
-        """Whether the images have masks, and a class is learnt for every pixel."""
+        """Whether the images have masks, and a class is learned for every pixel."""
         return self.recipe.task == "segment"
 
     @property
@@ -73,11 +73,11 @@ class Plan:
                     yield seed, settings
 
     def trials(self) -> Iterator[tuple[str, float, int]]:
-        """(setting, fraction, seed) of every cell."""
+        """(setting, fraction, seed) of every trial."""
         return itertools.product(self.settings, self.fractions, self.seeds)
 
     def pretrainings(self) -> list[str]:
-        """The kinds of weights that must be made before the cells that need them."""
+        """The kinds of weights that must be made before the trials that need them."""
         needed = {PRETRAINING_OF[setting] for setting in self.settings if setting in PRETRAINING_OF}
         if CONTINUED in needed:
             needed.add(SUPERVISED)
@@ -96,7 +96,7 @@ class Plan:
         return self.out / "pretrained" / kind
 
     def trial_folder(self, setting: str, fraction: float, seed: int) -> Path:
-        return self.out / "cells" / trial_name(setting, fraction, seed)
+        return self.out / "trials" / trial_name(setting, fraction, seed)
 
     def weights(self, setting: str) -> str:
         """What the backbone of a setting starts from, as a recipe says it."""
@@ -106,7 +106,7 @@ class Plan:
         return self.recipe.backbone.weights if kind == SUPERVISED and self.corpus is None else str(self.folder(kind))
 
     def trial(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
-        """The recipe of one cell; ``lr`` is the chosen learning rate."""
+        """The recipe of one trial; ``lr`` is the chosen learning rate."""
         frozen = SETTINGS[setting].frozen
         changes: dict[str, Any] = {
             "name": trial_name(setting, fraction, seed),
@@ -117,7 +117,7 @@ class Plan:
             "backbone.freeze": frozen,
             "analysis.save_images": False,
         }
-        if self.masks:  # no epoch is chosen, and no neighbours are looked for
+        if self.masks:  # no epoch is chosen, and no neighbors are looked for
             changes |= {"checkpoint.monitor": "last", "analysis.train_samples": 0, "analysis.epochs": []}
             changes |= {"optimizer.lr": lr or self.recipe.optimizer.lr}
             changes |= {"probe.method": "sgd"} if frozen else {}
@@ -164,22 +164,20 @@ class Plan:
             "backbone.weights": self.weights("B") if kind == CONTINUED else "none",
             "augment.mean": list(base.augment.mean),
             "augment.std": list(base.augment.std),
-            "data.val_fraction": base.data.val_fraction,  # the same images must be held out as in the cells
+            "data.val_fraction": base.data.val_fraction,  # the same images must be held out as in the trials
             "data.skip_unreadable": base.data.skip_unreadable,
         }
         if base.data.group_regex is not None:
             changes["data.group_regex"] = base.data.group_regex
         if self.masks:  # without its masks the data may say otherwise what is held out
             changes["data.exclude_overlap_with"] = self.data
-        if self.unlabelled is None:
+        if self.unlabeled is None:
             return override(self.pretraining, {**common, **changes}), self.data
-        return override(
-            self.pretraining, {**common, **changes, "data.exclude_overlap_with": self.data}
-        ), self.unlabelled
+        return override(self.pretraining, {**common, **changes, "data.exclude_overlap_with": self.data}), self.unlabeled
 
     @cached_property
     def _of_corpus(self) -> Recipe:
-        """The cells' recipe; for a corpus with a class per image in the place of masks, `quick` with their backbone."""
+        """The trials' recipe; for a corpus with a class per image in the place of masks, `quick` with their backbone."""
         assert self.corpus is not None
         if not self.masks or detect_target(self.corpus, self.recipe.data) == "mask":
             return self.recipe
@@ -195,7 +193,7 @@ class Plan:
 
 
 def trial_name(setting: str, fraction: float, seed: int) -> str:
-    """What the run of a cell is called, its folder too."""
+    """What the run of a trial is called, its folder too."""
     return f"{setting}-{fraction:g}-seed{seed}"
 
 
@@ -237,10 +235,10 @@ def default_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
 
 
 def default_recipe(data: str) -> str:
-    """The recipe of the cells for this data, unless another is asked for."""
+    """The recipe of the trials for this data, unless another is asked for."""
     return "segment-quick" if detect_target(data, Data()) == "mask" else "quick"
 
 
 def default_pretraining(recipe: Recipe) -> str:
-    """The recipe of self-supervised pre-training that goes with the cells', unless another is asked for."""
+    """The recipe of self-supervised pre-training that goes with the trials', unless another is asked for."""
     return "byol-tiles" if recipe.task == "segment" else "byol-quick"

@@ -18,7 +18,7 @@ from headstart.recipes import recipe as recipes
 from headstart.studies.plan import Plan
 
 RECIPES = ("recipe", "pretraining")
-FOLDERS = ("unlabelled", "corpus")
+FOLDERS = ("unlabeled", "corpus")
 MAX_DIFFERENCES = 6
 """Differences that an error names; it counts the rest."""
 

@@ -1,7 +1,7 @@
 """The study: how much does each kind of pre-training buy, on these images? Many fits, one table.
 
-Every cell, pre-training and choice of a learning rate is a run folder below the study's own, so a study that was
-stopped goes on where it stood; `study.json` holds what came of the cells, and is written after each.
+Every trial, pre-training and choice of a learning rate is a run folder below the study's own, so a study that was
+stopped goes on where it stood; `study.json` holds what came of the trials, and is written after each.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class StudyRun:
             for place, recipe in plan.tunings(setting).values()
         )
         runs = [name for name, place in (*pretrainings, *tunings) if place.is_dir() and RunFolder(place).finished]
-        return frozenset([*runs, *(trial_name(cell.setting, cell.fraction, cell.seed) for cell in self.study.trials)])
+        return frozenset(
+            [*runs, *(trial_name(trial.setting, trial.fraction, trial.seed) for trial in self.study.trials)]
+        )
 
 
 def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> StudyRun:
@@ -98,7 +100,7 @@ def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> StudyRun
 
 
 def _taken_up(plan: Plan, study: Study) -> Study:
-    """``study`` with the cells that were done before."""
+    """``study`` with the trials that were done before."""
     if not asked.exists(plan):
         written = asked.files(plan)  # they come before study.json
         if plan.out.exists() and any(other.name not in written for other in plan.out.iterdir()):
@@ -114,12 +116,12 @@ def _taken_up(plan: Plan, study: Study) -> Study:
                 f"{plan.out}: expected the study that it holds ({name} {was}), found {wanted} asked for",
                 "choose another --out",
             )
-    kept = tuple(cell for cell in before.trials if cell.error is None)
-    return study.model_copy(update={"cells": kept, "left_out": before.excluded, "environment": before.environment})
+    kept = tuple(trial for trial in before.trials if trial.error is None)
+    return study.model_copy(update={"trials": kept, "left_out": before.excluded, "environment": before.environment})
 
 
 def run(carrying: StudyRun) -> Iterator[Study]:
-    """Do what is left of a study, giving it after every cell; a cell that fails is marked, and the others go on."""
+    """Do what is left of a study, giving it after every trial; a trial that fails is marked, and the others go on."""
     plan = carrying.plan
     for name, text in asked.files(plan).items():
         write_atomically(plan.out / name, text.encode())
@@ -127,13 +129,13 @@ def run(carrying: StudyRun) -> Iterator[Study]:
     for seed, settings in plan.trial_order():
         waiting: list[tuple[str, float, Recipe]] = []
         for setting in settings:
-            done = {cell.fraction for cell in carrying.study.trials if (cell.setting, cell.seed) == (setting, seed)}
+            done = {trial.fraction for trial in carrying.study.trials if (trial.setting, trial.seed) == (setting, seed)}
             left = [fraction for fraction in sorted(plan.fractions, reverse=True) if fraction not in done]
             if not left:
                 continue
             try:
                 _ensure_prerequisites(carrying, setting)
-            except Exception as error:  # what it needs cannot be had: all of its cells fail, the other settings go on
+            except Exception as error:  # what it needs cannot be had: all of its trials fail, the other settings go on
                 for fraction in left:
                     yield _added(carrying, _failed(carrying, setting, fraction, seed, error))
                 continue
@@ -149,7 +151,7 @@ def run(carrying: StudyRun) -> Iterator[Study]:
 def _trained(
     carrying: StudyRun, waiting: list[tuple[str, float, Recipe]], seed: int
 ) -> Iterator[tuple[str, float, float, Exception | None]]:
-    """Train the waiting cells, here or in several processes: setting, fraction, seconds, and what went wrong."""
+    """Train the waiting trials, here or in several processes: setting, fraction, seconds, and what went wrong."""
     plan = carrying.plan
     if carrying.jobs == 1 or len(waiting) == 1:
         for setting, fraction, recipe in waiting:
@@ -157,7 +159,7 @@ def _trained(
             try:
                 train_to_completion(recipe, plan.data, folder, carrying.done)
                 yield setting, fraction, time.perf_counter() - began, None
-            except Exception as error:  # one cell's fault is not the study's
+            except Exception as error:  # one trial's fault is not the study's
                 yield setting, fraction, 0.0, error
         return
     with ProcessPoolExecutor(carrying.jobs, mp_context=get_context("spawn")) as pool:
@@ -268,8 +270,8 @@ def _failed(carrying: StudyRun, setting: str, fraction: float, seed: int, error:
     return Trial(setting=setting, fraction=fraction, labels=labels, seed=seed, error=text)
 
 
-def _added(carrying: StudyRun, cell: Trial) -> Study:
-    carrying.study = carrying.study.model_copy(update={"cells": (*carrying.study.trials, cell)})
+def _added(carrying: StudyRun, trial: Trial) -> Study:
+    carrying.study = carrying.study.model_copy(update={"trials": (*carrying.study.trials, trial)})
     _write(carrying)
     return carrying.study
 

@@ -87,7 +87,7 @@ class TimeEstimator:
 
     def pretraining(self, recipe: Recipe, data: str) -> float:
         plan = self.plan
-        alike = recipe.task == plan.recipe.task  # as fast as the cells, whose images are decoded already
+        alike = recipe.task == plan.recipe.task  # as fast as the trials, whose images are decoded already
         speed = self._speed(plan.recipe, plan.data) if alike else self._speed(recipe, data)
         return seconds_of(recipe, _images(recipe, data, self.pixels, plan), self.val, speed, self._area(recipe))
 

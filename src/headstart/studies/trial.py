@@ -1,4 +1,4 @@
-"""What came of one cell of a study, read from its run folder, and what comes of guessing."""
+"""What came of one trial of a study, read from its run folder, and what comes of guessing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headstart.studies.plan import Plan
 
 
 def read_trial(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | None) -> Trial:
-    """The cell of a finished run, judged on the images of ``split``; ``lr`` is the chosen learning rate.
+    """The trial of a finished run, judged on the images of ``split``; ``lr`` is the chosen learning rate.
 
     Where the recipe chose its epoch by these very images, the answers are those of cross-fitting: each image is judged
     by the epoch that the other half of them chose. Of masks no epoch is chosen.
@@ -55,7 +55,7 @@ def _confusion(run: RunFolder, plan: Plan, split: str) -> NDArray[np.int64]:
 
 
 def _of_answers(run: RunFolder, plan: Plan, split: str) -> dict[str, Any]:
-    """What the answers of a classifier say: the fields of `Cell` that are theirs."""
+    """What the answers of a classifier say: the fields of `Trial` that are theirs."""
     labels, probabilities = _answers(run, plan, split)
     right, optimism = probabilities.argmax(axis=1) == labels, None
     features = read_features(run)

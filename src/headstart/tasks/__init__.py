@@ -15,7 +15,7 @@ def task_named(name: str) -> type[Task]:
     """The task that a recipe asks for. Raises HeadstartError for an unknown one."""
     if name not in TASKS:
         raise HeadstartError(
-            f"task: expected {', '.join(TASKS)}, found {name}; nearest: {did_you_mean(name, TASKS)}",
+            f"task: expected {', '.join(TASKS)}, found {name}; did you mean {did_you_mean(name, TASKS)}",
             "headstart recipe show quick",
         )
     return TASKS[name]

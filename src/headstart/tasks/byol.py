@@ -1,4 +1,4 @@
-"""BYOL, Bootstrap your own latent (Grill et al. 2020, arXiv 2006.07733): features learnt without labels.
+"""BYOL, Bootstrap your own latent (Grill et al. 2020, arXiv 2006.07733): features learned without labels.
 
 An online network predicts, from one view of an image, what a target network makes of another view. The target is
 the online network's past: a moving average of it, which no gradient reaches.
@@ -29,7 +29,7 @@ from headstart.tasks.task import Batch, ModelOutput, Task
 class Byol(Task):
     """Backbone, projector and predictor, and the target's backbone and projector.
 
-    Batch normalisation is as in the paper's own code: either view is a batch with its own statistics, in both
+    Batch normalization is as in the paper's own code: either view is a batch with its own statistics, in both
     networks, and the target's running statistics are its own, from its own passes; only parameters are averaged.
     (byol-pytorch did the same up to 0.7.1, and has put both views into one batch since, which is another loss.)
     """
@@ -136,7 +136,7 @@ def _mean() -> MeanMetric:
 class FeatureStd(Metric):
     """How far images lie apart: near 1 when they fill all directions, 0 when all are one point.
 
-    The standard deviation of the L2-normalised output, averaged over its D dimensions, times sqrt(D): what Chen and
+    The standard deviation of the L2-normalized output, averaged over its D dimensions, times sqrt(D): what Chen and
     He (2021, section 4.1) look at to see a collapse. Of projections, whose last layer has no ReLU, as they do it.
     """
 

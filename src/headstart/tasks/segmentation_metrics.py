@@ -38,7 +38,7 @@ def _counted(numbers: Tensor, bins: int) -> Tensor:
 
 
 def _counted_in_pairs(numbers: Tensor, bins: int) -> Tensor:
-    """As `_counted`, of bytes, but two neighbours at a time: a histogram costs by its entries, not by their range."""
+    """As `_counted`, of bytes, but two neighbors at a time: a histogram costs by its entries, not by their range."""
     if len(numbers) % 2:
         numbers = F.pad(numbers, (0, 1), value=bins - 1)  # the last bin is of what is left out
     pairs = torch.bincount(numbers.view(torch.int16), minlength=256 * bins).view(bins, 256)[:, :bins]

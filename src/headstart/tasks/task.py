@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """What one step is made of."""
 
     images: Tensor
-    """float32 (B, 3, S, S), normalised."""
+    """float32 (B, 3, S, S), normalized."""
     labels: Tensor
     """int64 (B,): positions in the run's classes; -1 where an image has none."""
     images2: Tensor | None = None

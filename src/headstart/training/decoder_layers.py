@@ -59,7 +59,7 @@ def _leaves(module: nn.Module, layers: Mapping[nn.Module, Layer]) -> Iterator[La
 
 
 def _merged(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """Normalisation and ReLU go with the convolution before; one of each channel and one across make a separable."""
+    """Normalization and ReLU go with the convolution before; one of each channel and one across make a separable."""
     last: Layer | None = None
     for layer in layers:
         if last is not None and any(part in layer["kind"] for part in WITHIN):

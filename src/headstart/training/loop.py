@@ -181,9 +181,9 @@ def _evaluate_best(training: TrainState) -> list[Row]:
 
 
 def _record_features(training: TrainState, validation: ModelOutput) -> Row:
-    """Look at a sample of the training images too: store it at the chosen epochs, and find neighbours in it.
+    """Look at a sample of the training images too: store it at the chosen epochs, and find neighbors in it.
 
-    Neighbours are told where a task learns without labels and there are some; others have their accuracy.
+    Neighbors are told where a task learns without labels and there are some; others have their accuracy.
     """
     run, epoch, without = training.run, training.progress.epoch, training.task.target == "none"
     stored = epoch in training.recipe.analysis_epochs()

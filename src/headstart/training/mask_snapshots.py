@@ -4,7 +4,7 @@
     masks/epoch-0001/0013_sat.png                           what the network said after an epoch
     masks/best/0013_sat.png                                 what it says with the kept weights
 
-A mask is a PNG file of the numbers that it is within headstart (`headstart.palette`), shown in the palette's colours.
+A mask is a PNG file of the numbers that it is within headstart (`headstart.palette`), shown in the palette's colors.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def snapshot_rows(index: Index, names: Sequence[str]) -> list[int]:
             known = [PurePosixPath(index.paths[row]).stem for row in rows]
             raise HeadstartError(
                 f"analysis.masks {name}: expected a validation image, found none of this name;"
-                f" nearest: {did_you_mean(name, known)}",
+                f" {did_you_mean(name, known)}",
                 "analysis.masks=[] shows the first few",
             )
     return list(dict.fromkeys(named[name] for name in names))

@@ -13,7 +13,7 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> optim.Optimizer:
     """An optimizer over the trainable parameters of ``network``.
 
     Parameters under ``head.`` or ``decoder.`` learn at ``lr * head_lr_factor``. AdamW does not decay vectors (biases,
-    normalisation), as is the custom in fine-tuning; Adam and SGD decay all alike, as torch does.
+    normalization), as is the custom in fine-tuning; Adam and SGD decay all alike, as torch does.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

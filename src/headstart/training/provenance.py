@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from headstart.data.index import UNLABELLED, Index
+from headstart.data.index import UNLABELED, Index
 from headstart.data.pixels import Pixels
 from headstart.environment import environment
 from headstart.files import Row
@@ -70,7 +70,7 @@ def save_confusion(run: RunFolder, confusion: Tensor) -> None:
 
 def feature_table(index: Index, rows: Sequence[int]) -> list[Row]:
     """One row per image whose features are stored: file, split, class (empty where it has none)."""
-    names = {UNLABELLED: "", **dict(enumerate(index.classes))}
+    names = {UNLABELED: "", **dict(enumerate(index.classes))}
     return [
         {"filename": index.paths[row], "split": index.splits[row], "label": names[index.labels[row]]} for row in rows
     ]

@@ -1,4 +1,4 @@
-"""What a network makes of images that it is not training on: a split's figures, a sample, its nearest neighbours."""
+"""What a network makes of images that it is not training on: a split's figures, a sample, its nearest neighbors."""
 
 from __future__ import annotations
 

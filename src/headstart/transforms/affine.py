@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def rotation_matrices(middle_y: Tensor, middle_x: Tensor, scale_y: Tensor, scale_x: Tensor, angle: Tensor) -> Tensor:
-    """For each image, the map from a pixel of the view to a place in the image, both counted from the centre.
+    """For each image, the map from a pixel of the view to a place in the image, both counted from the center.
 
     float (B, 2, 3): the view's middle lies at (``middle_x``, ``middle_y``), a step in it is (``scale_x``, ``scale_y``)
     pixels, and it is rotated about its middle by ``angle`` degrees.
@@ -21,7 +21,7 @@ def rotation_matrices(middle_y: Tensor, middle_x: Tensor, scale_y: Tensor, scale
 
 
 def sampling_grid(matrices: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the views is read: x and y, float (B, side, side), counted from the image's centre."""
+    """Where each pixel of the views is read: x and y, float (B, side, side), counted from the image's center."""
     steps = torch.arange(side, device=matrices.device, dtype=torch.float32) - (side - 1) / 2
     x, y = steps.view(1, 1, side), steps.view(1, side, 1)
     (xx, xy, x0), (yx, yy, y0) = ([part.view(-1, 1, 1) for part in row.unbind(1)] for row in matrices.unbind(1))

@@ -46,9 +46,9 @@ class AugmentParams:
     saturation: Tensor
     """float (B,): factor."""
     hue: Tensor
-    """float (B,): turns of the colour wheel."""
+    """float (B,): turns of the color wheel."""
     grayscale: Tensor
-    """bool (B,): without colour."""
+    """bool (B,): without color."""
     blur: Tensor
     """bool (B,): blurred."""
     sigma: Tensor
@@ -122,22 +122,22 @@ def _boxes(area: Tensor, log_ratio: Tensor, place: Tensor) -> Tensor:
 
 
 def augment(pixels: Tensor, settings: Augment, side: int, params: AugmentParams) -> Tensor:
-    """uint8 (B, 3, S, S) -> float32 (B, 3, side, side): crop or resize, flip, rotate, colour, blur, normalise.
+    """uint8 (B, 3, S, S) -> float32 (B, 3, side, side): crop or resize, flip, rotate, color, blur, normalize.
 
-    Colour is brightness, contrast, saturation, hue, in this order, and grey; after the blur comes solarisation.
+    Color is brightness, contrast, saturation, hue, in this order, and gray; after the blur comes solarization.
     """
     cropped = settings.crop < 1
     images = pixels if cropped else _resized(pixels, side)
     images = _flipped(_flipped(images, params.hflip, -1), params.vflip, -2)
     if cropped or settings.rotate:
         images = _rotated(images, side, params, settings.interpolation)
-    return _normalised(_recoloured(images, settings, params), settings)
+    return _normalized(_recolored(images, settings, params), settings)
 
 
 def augment_window(
     pixels: Tensor, settings: Augment, side: int, params: AugmentParams, sizes: Tensor | None = None
 ) -> Tensor:
-    """uint8 (B, 3, H, W) -> float32 (B, 3, side, side): cut a window, flip, rotate, colour, blur, normalise.
+    """uint8 (B, 3, H, W) -> float32 (B, 3, side, side): cut a window, flip, rotate, color, blur, normalize.
 
     A window shows ``side / draw.zoom`` pixels of the image each way, somewhere inside it; or all of it, somewhere in
     the window, where the image is smaller. `settings.crop` crops the window. Outside the image it is black. ``sizes``
@@ -149,21 +149,21 @@ def augment_window(
         images = bilinear(pixels, x, y, "border") * inside.unsqueeze(1)
     else:
         images = nearest(pixels, x, y)
-    return _normalised(_recoloured(images, settings, params), settings)
+    return _normalized(_recolored(images, settings, params), settings)
 
 
 def augment_mask(masks: Tensor, side: int, params: AugmentParams, sizes: Tensor | None = None) -> Tensor:
     """uint8 (B, H, W) -> uint8 (B, side, side): the windows that `training_window` cuts with the same draw.
 
-    A mask is read by nearest neighbour whatever the image is read by; outside it is `NOTHING`.
+    A mask is read by nearest neighbor whatever the image is read by; outside it is `NOTHING`.
     """
     x, y = sampling_grid(_window_matrices(masks, side, params, sizes).to(masks.device), side)
     return nearest(masks.unsqueeze(1), x, y, IGNORE_INDEX).squeeze(1)
 
 
 def eval_transform(pixels: Tensor, settings: Augment, side: int | None = None) -> Tensor:
-    """uint8 (B, 3, H, W) -> float32 (B, 3, side, side), or (B, 3, H, W) without ``side``: resize, and normalise."""
-    return _normalised(pixels if side is None else _resized(pixels, side), settings)
+    """uint8 (B, 3, H, W) -> float32 (B, 3, side, side), or (B, 3, H, W) without ``side``: resize, and normalize."""
+    return _normalized(pixels if side is None else _resized(pixels, side), settings)
 
 
 def _resized(pixels: Tensor, side: int) -> Tensor:
@@ -210,24 +210,24 @@ def _window_matrices(images: Tensor, side: int, params: AugmentParams, sizes: Te
     return matrices
 
 
-def _recoloured(images: Tensor, settings: Augment, params: AugmentParams) -> Tensor:
+def _recolored(images: Tensor, settings: Augment, params: AugmentParams) -> Tensor:
     if settings.brightness or settings.contrast:
-        images = _coloured(images, params)
+        images = _colored(images, params)
     if any((settings.saturation, settings.hue, settings.grayscale, settings.blur, settings.solarize)):
-        images = _stylised(images, settings, params)
+        images = _stylized(images, settings, params)
     return images
 
 
-def _coloured(images: Tensor, params: AugmentParams) -> Tensor:
-    """Brightness, then contrast about the mean grey level (ITU-R 601), each clamped to what a pixel can hold."""
+def _colored(images: Tensor, params: AugmentParams) -> Tensor:
+    """Brightness, then contrast about the mean gray level (ITU-R 601), each clamped to what a pixel can hold."""
     factor = params.brightness.to(images.device).view(-1, 1, 1, 1)
     bright = (images.float() * factor).clamp_(0, 255)
-    grey = rgb_to_grayscale(bright).mean(dim=(2, 3), keepdim=True)
-    return torch.lerp(grey, bright, params.contrast.to(images.device).view(-1, 1, 1, 1)).clamp_(0, 255)
+    gray = rgb_to_grayscale(bright).mean(dim=(2, 3), keepdim=True)
+    return torch.lerp(gray, bright, params.contrast.to(images.device).view(-1, 1, 1, 1)).clamp_(0, 255)
 
 
-def _stylised(images: Tensor, settings: Augment, params: AugmentParams) -> Tensor:
-    """Saturation, hue, grey, blur and solarisation, each of those images that it was params for."""
+def _stylized(images: Tensor, settings: Augment, params: AugmentParams) -> Tensor:
+    """Saturation, hue, gray, blur and solarization, each of those images that it was params for."""
     images = images.float().contiguous()
     saturation, hue, sigma = (part.to(images.device) for part in (params.saturation, params.hue, params.sigma))
     _change(images, params.saturation != 1, lambda some, rows: adjust_saturation(some, saturation[rows]))
@@ -260,7 +260,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, width: int) -> Tensor:
     return F.conv2d(lines, weights.view(each, 1, width, 1), groups=each).view(count, channels, height, across)
 
 
-def _normalised(images: Tensor, settings: Augment) -> Tensor:
+def _normalized(images: Tensor, settings: Augment) -> Tensor:
     std = torch.tensor(settings.std, device=images.device).view(1, 3, 1, 1)
     mean = torch.tensor(settings.mean, device=images.device).view(1, 3, 1, 1)
     scaled = images.to(torch.float32, memory_format=torch.channels_last)  # the layout that convolutions like best

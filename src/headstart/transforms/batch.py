@@ -20,12 +20,12 @@ class Images:
     pixels: Tensor
     """uint8 (B, 3, H, W)."""
     masks: Tensor | None
-    """uint8 (B, H, W); None where nothing is learnt from masks."""
+    """uint8 (B, H, W); None where nothing is learned from masks."""
     sizes: Tensor | None
     """int64 (B, 2): height and width of each image, which training sees windows of; None of squares, seen whole."""
 
     def view(self, settings: Augment, side: int, draw: AugmentParams) -> Tensor:
-        """float32 (B, 3, side, side), normalised."""
+        """float32 (B, 3, side, side), normalized."""
         if self.sizes is None:
             return augment(self.pixels, settings, side, draw)
         return augment_window(self.pixels, settings, side, draw, self.sizes)

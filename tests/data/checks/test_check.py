@@ -93,8 +93,8 @@ def test_the_same_picture_with_two_labels(split: Path) -> None:
 
 
 def test_flat_pictures_of_different_things_are_no_duplicates(split: Path) -> None:
-    for number, colour in enumerate(("black", "white", "grey", "red", "navy")):
-        Image.new("RGB", (64, 64), colour).save(split / "train" / "hat" / f"flat{number}.png")
+    for number, color in enumerate(("black", "white", "gray", "red", "navy")):
+        Image.new("RGB", (64, 64), color).save(split / "train" / "hat" / f"flat{number}.png")
     assert not [each for each in check(split).issues if "duplicate" in each.kind]
 
 
@@ -139,7 +139,7 @@ def test_modes_and_orientation_are_notes(split: Path) -> None:
         picture.save(one[5], exif=exif)
     health = check(split)
     assert health.status == 0
-    for word in ("grey", "palette", "transparent", "CMYK", "more than 8 bits", "turned"):
+    for word in ("gray", "palette", "transparent", "CMYK", "more than 8 bits", "turned"):
         assert len(found(health, f"{word}:").files) == 1, word
 
 
@@ -163,7 +163,7 @@ def test_images_without_labels_can_be_learnt_from_but_not_by_a_classifier(photos
     for file in flat.iterdir():
         file.rename(file.with_stem(f"x{file.stem}"))
     health = check(flat)
-    note = found(health, "unlabelled")
+    note = found(health, "unlabeled")
     assert note.severity == "note"
     assert "headstart fit byol-quick" in note.message
     assert (health.usable, health.status) == (True, 0)
@@ -232,8 +232,8 @@ class TestDecode:
     """One file, one upright RGB picture, or the reason why not."""
 
     def test_sixteen_bits_keep_their_upper_eight(self, tmp_path: Path) -> None:
-        grey = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
-        Image.fromarray(grey).save(tmp_path / "deep.png")
+        gray = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+        Image.fromarray(gray).save(tmp_path / "deep.png")
         assert np.array_equal(np.asarray(read(tmp_path / "deep.png").rgb)[..., 0].ravel(), np.arange(256))
 
     def test_exif_orientation_is_applied(self, photos: Path, tmp_path: Path) -> None:

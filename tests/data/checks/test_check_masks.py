@@ -40,7 +40,7 @@ def split_of(number: int) -> str:
 
 
 def draw(root: Path, number: int, house: int = 4, strange: tuple[int, int, int] | None = None) -> str:
-    """The mask of image ``number`` with so many rows of house, and a square of ten pixels a side in another colour."""
+    """The mask of image ``number`` with so many rows of house, and a square of ten pixels a side in another color."""
     mask = np.zeros((SIDE, SIDE, 3), np.uint8)
     mask[:, :20], mask[:, 20:] = GROUND, TREE
     mask[SIDE - house :] = HOUSE
@@ -74,12 +74,12 @@ def test_sound_pairs_are_clean_and_their_pixels_counted(pairs: Path) -> None:
     assert json.loads(json.dumps(health.to_json()))["shares"]["train"]["tree"] == pytest.approx(expected["tree"])
 
 
-def test_colours_of_no_class_are_counted_and_their_files_named(pairs: Path) -> None:
+def test_colors_of_no_class_are_counted_and_their_files_named(pairs: Path) -> None:
     files = (draw(pairs, 1, strange=(255, 0, 0)), draw(pairs, 7, strange=(255, 0, 0)))
     health = check(pairs)
     finding = found(health, "outside the palette")
     assert (finding.severity, finding.files, health.status) == ("warning", files, 1)
-    assert "200 pixels (1.6 %) of 2 masks in colours of no class (#ff0000)" in finding.message
+    assert "200 pixels (1.6 %) of 2 masks in colors of no class (#ff0000)" in finding.message
 
 
 def test_blurred_masks_are_a_note(pairs: Path) -> None:

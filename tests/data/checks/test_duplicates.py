@@ -13,7 +13,7 @@ from PIL import Image
 from headstart.data.checks.duplicates import ALIKE, NEAR, near_duplicates, perceptual_hashes
 
 
-def grey(picture: Image.Image) -> NDArray[np.uint8]:
+def gray(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
 
 
@@ -30,16 +30,16 @@ def pictures(shared_data: Callable[[str], Path]) -> list[Image.Image]:
 def film(picture: Image.Image, frames: int) -> NDArray[np.uint8]:
     """A camera that stands still: one picture and the noise of a sensor, (frames, 32, 32)."""
     noise = np.random.default_rng(0).integers(-2, 3, (frames, 32, 32))
-    return np.clip(grey(picture).astype(int) + noise, 0, 255).astype(np.uint8)
+    return np.clip(gray(picture).astype(int) + noise, 0, 255).astype(np.uint8)
 
 
 def test_different_photographs_are_not_alike(pictures: list[Image.Image]) -> None:
-    assert near_duplicates(np.stack([grey(each) for each in pictures])) == []
+    assert near_duplicates(np.stack([gray(each) for each in pictures])) == []
 
 
 def test_copies_are_found_wherever_they_stand(pictures: list[Image.Image]) -> None:
     """Two hundred pictures and a darker copy of each: pairs across all blocks of the distance table."""
-    thumbs = np.stack([grey(each) for each in pictures])
+    thumbs = np.stack([gray(each) for each in pictures])
     darker = (thumbs * 0.9).astype(np.uint8)
     found = {tuple(each) for each in near_duplicates(np.concatenate([thumbs, darker]))}
     assert found == {(row, row + len(thumbs)) for row in range(len(thumbs))}
@@ -47,7 +47,7 @@ def test_copies_are_found_wherever_they_stand(pictures: list[Image.Image]) -> No
 
 @pytest.mark.parametrize("frames", [20, 190, 1000])
 def test_a_film_is_one_set_however_much_of_the_data_it_is(frames: int, pictures: list[Image.Image]) -> None:
-    others = np.stack([grey(each) for each in pictures[1:]])
+    others = np.stack([gray(each) for each in pictures[1:]])
     found = near_duplicates(np.concatenate([others, film(pictures[0], frames)]))
     assert found == [list(range(len(others), len(others) + frames))]
 
@@ -58,7 +58,7 @@ def test_a_frame_that_all_pictures_share_is_left_out_of_the_comparison() -> None
     A strict copy of one of them is found all the same.
     """
     elpv = pytest.importorskip("elpv_dataset.utils")
-    cells = np.stack([grey(Image.fromarray(image)) for image in elpv.load_dataset()[0][::2]])
+    cells = np.stack([gray(Image.fromarray(image)) for image in elpv.load_dataset()[0][::2]])
     hashes = perceptual_hashes(cells)
     near = np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= NEAR
     misled = np.triu(near & (np.corrcoef(cells.reshape(len(cells), -1)) >= ALIKE), k=1)

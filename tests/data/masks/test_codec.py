@@ -49,15 +49,15 @@ def test_a_mask_that_is_written_back_has_the_same_pixels(
 
 
 def test_the_convention_of_deepglobe(shared_data: Callable[[str], Path]) -> None:
-    """Six classes count; each pixel is of the class whose colour it has, by a comparison with each in turn."""
+    """Six classes count; each pixel is of the class whose color it has, by a comparison with each in turn."""
     root = shared_data("deepglobe_sample")
     files = sorted(root.glob("*_mask.png"))
     palette = read_palette(root, files)
-    assert (len(palette.classes), palette.names[6], palette.kind) == (6, "unknown", "colour")
+    assert (len(palette.classes), palette.names[6], palette.kind) == (6, "unknown", "color")
     for file in files:
         rgb, mask = np.asarray(Image.open(file)), read_mask(file, palette)
-        for number, colour in enumerate(palette.colors):
-            assert np.array_equal(mask == number, (rgb == colour).all(axis=2))
+        for number, color in enumerate(palette.colors):
+            assert np.array_equal(mask == number, (rgb == color).all(axis=2))
 
 
 def test_ignored_classes_come_last_by_name_by_number_and_by_custom(tmp_path: Path) -> None:
@@ -68,19 +68,19 @@ def test_ignored_classes_come_last_by_name_by_number_and_by_custom(tmp_path: Pat
     assert read_mask(file, palette)[0, ::8].tolist() == [3, 0, 1, 2, IGNORE_INDEX]
     assert read_palette(tmp_path, [file], ["CAR"]).classes == ("road", "Background")
     assert read_palette(tmp_path, [file], ["3", "255"]).classes == ("road", "car")
-    with pytest.raises(HeadstartError, match=r"data.ignore_classes lorry: expected a class .* nearest: .*car"):
+    with pytest.raises(HeadstartError, match=r"data.ignore_classes lorry: expected a class .* did you mean .*car"):
         read_palette(tmp_path, [file], ["lorry"])
 
 
 @pytest.mark.parametrize("quality", [60, 75, 95])
-def test_colours_that_jpeg_has_blurred_go_to_their_class(quality: int, tmp_path: Path) -> None:
+def test_colors_that_jpeg_has_blurred_go_to_their_class(quality: int, tmp_path: Path) -> None:
     """DeepGlobe's rule, written another way: the class of the mask that is as bright in each channel."""
     (tmp_path / "class_dict.csv").write_text(LAND)
     drawn = blocks([(0, 255, 255), (255, 255, 0), (0, 0, 255), (0, 0, 0)], 16)
     file = save(drawn, tmp_path / "a.jpg", quality=quality)
     palette = read_palette(tmp_path, [file])
     found, jpeg = examine_mask(file, palette), np.asarray(Image.open(file))
-    bright = [tuple(bool(value) for value in colour) for colour in palette.colors]
+    bright = [tuple(bool(value) for value in color) for color in palette.colors]
     expected = np.full(jpeg.shape[:2], IGNORE_INDEX)
     for place in np.ndindex(expected.shape):
         as_bright = tuple(bool(value >= 128) for value in jpeg[place])
@@ -93,7 +93,7 @@ def test_colours_that_jpeg_has_blurred_go_to_their_class(quality: int, tmp_path:
     assert (found.classes == read_mask(save(drawn, tmp_path / "b.png"), palette)).mean() > 0.9
 
 
-def test_a_colour_between_two_classes_or_far_from_all_is_of_none(tmp_path: Path) -> None:
+def test_a_color_between_two_classes_or_far_from_all_is_of_none(tmp_path: Path) -> None:
     (tmp_path / "class_dict.csv").write_text(ROADS)
     file = save(blocks([(130, 60, 126), (96, 32, 128), (255, 0, 0), (128, 128, 0)]), tmp_path / "a.png")
     found = examine_mask(file, read_palette(tmp_path, [file]))
@@ -106,7 +106,7 @@ def test_a_colour_between_two_classes_or_far_from_all_is_of_none(tmp_path: Path)
     ("mode", "named"),
     [(mode, None) for mode in ("L", "RGB", "1", "P")]
     + [(mode, "classes.txt") for mode in ("L", "RGB", "1", "P")]
-    + [(mode, "class_dict.csv") for mode in ("L", "1", "P")],  # of RGB files it lists the colours
+    + [(mode, "class_dict.csv") for mode in ("L", "1", "P")],  # of RGB files it lists the colors
 )
 def test_masks_of_0_and_255_are_two_classes(mode: str, named: str | None, tmp_path: Path) -> None:
     """With other tools 255 is left out, which leaves one class, an IoU of 0 or nan, and not a word."""
@@ -144,7 +144,7 @@ def test_numbers_that_no_class_has_are_told(tmp_path: Path) -> None:
     assert (found.outside.pixels, found.outside.commonest) == (64, {"9": 64})
 
 
-def test_palette_files_keep_their_numbers_and_their_colours(tmp_path: Path) -> None:
+def test_palette_files_keep_their_numbers_and_their_colors(tmp_path: Path) -> None:
     picture = Image.fromarray(blocks([0, 1, 2]))
     picture.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
     picture.save(tmp_path / "a.png")
@@ -156,11 +156,11 @@ def test_palette_files_keep_their_numbers_and_their_colours(tmp_path: Path) -> N
     assert np.array_equal(np.asarray(again.convert("RGB")), np.asarray(picture.convert("RGB")))
 
 
-def test_palette_files_whose_numbers_disagree_are_read_by_their_colours(tmp_path: Path) -> None:
+def test_palette_files_whose_numbers_disagree_are_read_by_their_colors(tmp_path: Path) -> None:
     drawn = blocks([(255, 0, 0), (0, 90, 0), (0, 0, 255)])
-    for name, colours in (("a.png", [255, 0, 0, 0, 90, 0, 0, 0, 255]), ("b.png", [0, 0, 255, 0, 90, 0, 255, 0, 0])):
+    for name, colors in (("a.png", [255, 0, 0, 0, 90, 0, 0, 0, 255]), ("b.png", [0, 0, 255, 0, 90, 0, 255, 0, 0])):
         key = Image.new("P", (1, 1))
-        key.putpalette(colours)
+        key.putpalette(colors)
         Image.fromarray(drawn).quantize(palette=key, dither=Image.Dither.NONE).save(tmp_path / name)
     files = [tmp_path / "a.png", tmp_path / "b.png"]
     palette = read_palette(tmp_path, files)
@@ -186,21 +186,21 @@ def test_classes_that_were_found_can_be_named_in_a_file(tmp_path: Path) -> None:
         assert np.array_equal(read_mask(file, named), read_mask(file, found))
 
 
-def test_masks_of_few_colours_that_jpeg_has_blurred_are_found_and_photographs_are_not(
+def test_masks_of_few_colors_that_jpeg_has_blurred_are_found_and_photographs_are_not(
     photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "masks").mkdir()
     corners = save(blocks([(255, 0, 0), (0, 0, 255), (255, 255, 255)], 40), tmp_path / "masks" / "a.jpg", quality=85)
     assert read_palette(tmp_path, [corners]).names == ("#0000ff", "#ff0000", "#ffffff")
-    grey = save(blocks([0, 255, 0], 40), tmp_path / "masks" / "b.jpg", quality=85)
-    soft = Image.open(grey).resize((60, 20), Image.Resampling.BILINEAR)
+    gray = save(blocks([0, 255, 0], 40), tmp_path / "masks" / "b.jpg", quality=85)
+    soft = Image.open(gray).resize((60, 20), Image.Resampling.BILINEAR)
     soft.save(tmp_path / "masks" / "c.png")
-    assert len(read_palette(tmp_path, [grey, tmp_path / "masks" / "c.png"]).classes) == 2
+    assert len(read_palette(tmp_path, [gray, tmp_path / "masks" / "c.png"]).classes) == 2
     photo = next((photos / "hat").iterdir())
     numbers = save(np.arange(64, dtype=np.uint8).reshape(8, 8), tmp_path / "numbers.png")
     with pytest.raises(HeadstartError, match=r"found at least 64 numbers\. Next: name the classes .* or .*classes.txt"):
         read_palette(tmp_path, [numbers])
-    with pytest.raises(HeadstartError, match=r"a few colours or numbers, found at least \d+ colours"):
+    with pytest.raises(HeadstartError, match=r"a few colors or numbers, found at least \d+ colors"):
         read_palette(tmp_path, [photo])
 
 

@@ -19,7 +19,7 @@ from headstart.data.checks import mask_issues as mask_findings
 from headstart.data.checks.issues import SPLITS, ImageInfo, Issue
 from headstart.data.checks.mask_info import MaskInfos, occurrences, pixel_counts_of, read_mask_infos
 from headstart.data.decode import Unreadable, read, require_plain, upright_size
-from headstart.data.index import UNLABELLED, Index
+from headstart.data.index import UNLABELED, Index
 from headstart.data.layouts import scan
 from headstart.data.masks import palette_files as palettes
 from headstart.data.pairs import rows_without_masks, with_classes
@@ -83,7 +83,7 @@ def check(
     index = scan(root, group)
     waiting = [index.paths[row] for row in rows_without_masks(index)]
     index = with_classes(index.drop(rows_without_masks(index))) if index.masks else index
-    if not index.positions("val") and (index.masks or UNLABELLED not in index.labels):
+    if not index.positions("val") and (index.masks or UNLABELED not in index.labels):
         index = make_val_split(index, val_fraction)
     looks, thumbs, faults = _look(index, progress)
     masks, mask_faults = read_mask_infos(index, progress) if index.masks else ({}, {})
@@ -116,15 +116,17 @@ def _pixels(index: Index, masks: MaskInfos, splits: list[str]) -> dict[str, Any]
     if index.palette is None:
         return {}
     count = len(index.classes)
-    census = {split: pixel_counts_of(index, masks, split) for split in splits}
-    counted = {split: pixels[:count] for split, pixels in census.items()}
+    pixel_counts = {split: pixel_counts_of(index, masks, split) for split in splits}
+    counted = {split: pixels[:count] for split, pixels in pixel_counts.items()}
     named = palettes.palette_file(index.root, [index.root / mask for mask in index.masks if mask])
     return {
         "shares": {
             split: dict(zip(index.classes, (pixels / max(1, pixels.sum())).tolist(), strict=True))
             for split, pixels in counted.items()
         },
-        "left_out": {split: float(pixels[count:].sum() / max(1, pixels.sum())) for split, pixels in census.items()},
+        "left_out": {
+            split: float(pixels[count:].sum() / max(1, pixels.sum())) for split, pixels in pixel_counts.items()
+        },
         "to_name": palettes.to_fill_in(index.palette) if named is None and index.palette.names else None,
     }
 

@@ -35,12 +35,12 @@ def overlapping_rows(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) ->
 
 
 def _thumbnails(pixels: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Grey thumbnails, uint8 (N, 32, 32), by ITU-R 601."""
+    """Gray thumbnails, uint8 (N, 32, 32), by ITU-R 601."""
     found = [np.empty((0, duplicates.SIDE, duplicates.SIDE), np.uint8)]
     for some in batches(rows, max(1, AT_ONCE // (pixels.height * pixels.width))):
         small = F.interpolate(
             pixels.batch(some).float(), (duplicates.SIDE, duplicates.SIDE), mode="bilinear", antialias=True
         )
-        grey = (small * small.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
-        found.append(grey.round().clamp(0, 255).byte().numpy())
+        gray = (small * small.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
+        found.append(gray.round().clamp(0, 255).byte().numpy())
     return np.concatenate(found)

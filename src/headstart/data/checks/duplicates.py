@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 32
-"""Side of the grey thumbnails, which is what a perceptual hash is made from."""
+"""Side of the gray thumbnails, which is what a perceptual hash is made from."""
 NEAR = 8
 """Most bits of 64 in which the hashes of two alike pictures differ. Measured on photographs saved again as JPEG at
 quality 50 and 20, halved, or brightened by a fifth: 99 % differ in at most 6 (solar cells: 8)."""
@@ -16,7 +16,7 @@ ALIKE = 0.99
 """Least correlation of the thumbnails of two alike pictures. Measured on 300 photographs each of clothing (160 px) and
 of objects (64 px): of copies saved at quality 50, 98 % and more are found, halved all, brightened by a fifth 93 %."""
 FLAT = 3.0
-"""Thumbnails with a smaller standard deviation, in grey levels of 255, show too little to be told apart."""
+"""Thumbnails with a smaller standard deviation, in gray levels of 255, show too little to be told apart."""
 ENOUGH = 50
 """From this many pictures on, what they have in common is known and left out of the comparison."""
 BLOCK = 64
@@ -32,7 +32,7 @@ def same_content(contents: Mapping[int, str]) -> list[list[int]]:
 
 
 def perceptual_hashes(thumbs_nhw: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """64-bit hashes (N,) of grey thumbnails (N, 32, 32); they differ in few bits where the pictures look alike.
+    """64-bit hashes (N,) of gray thumbnails (N, 32, 32); they differ in few bits where the pictures look alike.
 
     The 8 x 8 lowest frequencies of the cosine transform, each compared with their median. It is ImageHash's
     `phash` for all thumbnails at once, which is twenty times faster.
@@ -45,7 +45,7 @@ def perceptual_hashes(thumbs_nhw: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def near_duplicates(thumbs_nhw: NDArray[np.uint8]) -> list[list[int]]:
-    """Sets of rows that look alike, from grey thumbnails (N, 32, 32) of different files.
+    """Sets of rows that look alike, from gray thumbnails (N, 32, 32) of different files.
 
     Pairs with near hashes are candidates; they are alike when their thumbnails correlate as well. Sets are joined
     by what they share: in a film, the first picture may differ from the last.

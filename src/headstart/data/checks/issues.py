@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from headstart.data.csv_index import files_to_predict
-from headstart.data.index import UNLABELLED, Index, images_below, is_image, natural, split_named
+from headstart.data.index import UNLABELED, Index, images_below, is_image, natural, split_named
 
 Severity = Literal["error", "warning", "note"]
 SPLITS = ("train", "val", "test")
@@ -56,13 +56,13 @@ def count(number: int, noun: str) -> str:
 
 
 def check_labels(index: Index) -> Iterator[Issue]:
-    """Whether the images have classes that can be learnt."""
+    """Whether the images have classes that can be learned."""
     for kind in dict.fromkeys(kind for kind, _ in index.problems):
         files = tuple(file for k, file in index.problems if k == kind)
         yield Issue(kind, "error", f"{count(len(files), 'listed file')} missing", files, "add them, or cut the rows")
-    if UNLABELLED in index.labels:  # then in all of them: no layout has some
+    if UNLABELED in index.labels:  # then in all of them: no layout has some
         message = "no labels: headstart fit byol-quick learns from such images, a classifier does not"
-        yield Issue("unlabelled", "note", message, (), "for one, put the images of each class in a folder of its name")
+        yield Issue("unlabeled", "note", message, (), "for one, put the images of each class in a folder of its name")
     elif len(index.classes) == 1:
         message = f"one class only ({index.classes[0]}): there is nothing to tell apart"
         yield Issue("one class", "error", message, (), "add a folder of images for every other class")
@@ -133,7 +133,7 @@ def check_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator
         before = Counter(index.labels[i] for i in rows)
         after = Counter(index.labels[i] for i in rows if i not in faults)
         for label in sorted(before):
-            if not after[label] and label != UNLABELLED:
+            if not after[label] and label != UNLABELED:
                 message = f"class {index.classes[label]}: not one readable image in {split}"
                 files = _paths(index, index.classes[label], split)
                 yield Issue("none readable", "error", message, files, "replace the files")
@@ -154,7 +154,7 @@ def check_duplicates(index: Index, sets: Sequence[Sequence[int]], exact: bool) -
         message = f"leakage: {count(len(across), kind)} in both {where}, which flatters the figures"
         do = f"{look}delete them from one side" + (", or name their source (--group)" if index.split_made else "")
         yield _about_sets(f"{kind} leak", "warning", message, index, across, do)
-    torn = [rows for rows in sets if len({index.labels[row] for row in rows} - {UNLABELLED}) > 1]
+    torn = [rows for rows in sets if len({index.labels[row] for row in rows} - {UNLABELED}) > 1]
     if torn:
         message = f"{count(len(torn), kind)} with two labels"
         yield _about_sets("two labels", "warning", message, index, torn, f"{look}keep each in the class it belongs to")
@@ -167,13 +167,13 @@ def check_duplicates(index: Index, sets: Sequence[Sequence[int]], exact: bool) -
 
 
 MODES = {
-    "1": "black and white", "L": "grey", "LA": "grey with transparency", "P": "palette", "PA": "palette",
+    "1": "black and white", "L": "gray", "LA": "gray with transparency", "P": "palette", "PA": "palette",
     "RGBA": "transparent", "RGBa": "transparent", "CMYK": "CMYK", "I": "more than 8 bits", "F": "more than 8 bits",
 }  # fmt: skip
 BECOMES = {
-    "black and white": "red, green and blue are made equal", "grey": "red, green and blue are made equal",
-    "grey with transparency": "transparency is dropped", "transparent": "transparency is dropped",
-    "palette": "read as the colours of the palette", "CMYK": "converted to RGB",
+    "black and white": "red, green and blue are made equal", "gray": "red, green and blue are made equal",
+    "gray with transparency": "transparency is dropped", "transparent": "transparency is dropped",
+    "palette": "read as the colors of the palette", "CMYK": "converted to RGB",
     "more than 8 bits": "the upper 8 of 16 bits are used",
 }  # fmt: skip
 

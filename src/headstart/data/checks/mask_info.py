@@ -62,8 +62,8 @@ def pixel_counts_of(index: Index, masks: MaskInfos, split: str) -> NDArray[np.in
     """Pixels of each of the palette's K names, and last of none, in the masks of a split: (K + 1,)."""
     names = len(index.palette.names) if index.palette else 0
     rows = [masks[row].pixel_counts for row in masks if index.splits[row] == split]
-    census: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1, names + 1).sum(axis=0)
-    return census
+    pixel_counts: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1, names + 1).sum(axis=0)
+    return pixel_counts
 
 
 def occurrences(index: Index, masks: MaskInfos, split: str) -> dict[str, list[int]]:

@@ -77,8 +77,8 @@ def _upright(look: ImageInfo) -> tuple[int, int]:
 
 
 def check_mask_colors(index: Index, masks: MaskInfos) -> Iterator[Issue]:
-    """Colours and numbers that are not those of the classes."""
-    what = "colours" if index.palette and index.palette.kind == "colour" else "numbers"
+    """Colors and numbers that are not those of the classes."""
+    what = "colors" if index.palette and index.palette.kind == "color" else "numbers"
     rows, message = _strays(masks, lambda look: look.outside)
     if rows:
         trained = [row for row in masks if index.splits[row] == "train"]
@@ -111,12 +111,12 @@ def _commonest(masks: MaskInfos, rows: list[int], near: bool = False) -> str:
 
 
 def check_mask_classes(index: Index, masks: MaskInfos) -> Iterator[Issue]:
-    """Whether every class can be learnt and judged."""
+    """Whether every class can be learned and judged."""
     splits = [split for split in SPLITS if index.positions(split)]
-    census = {split: pixel_counts_of(index, masks, split)[: len(index.classes)] for split in splits}
+    pixel_counts = {split: pixel_counts_of(index, masks, split)[: len(index.classes)] for split in splits}
     images = {split: occurrences(index, masks, split) for split in splits}
-    total = sum(census.values(), np.zeros(len(index.classes), np.int64))
-    train = census.get("train", total)
+    total = sum(pixel_counts.values(), np.zeros(len(index.classes), np.int64))
+    train = pixel_counts.get("train", total)
     seen = [name for name, pixels in zip(index.classes, train, strict=True) if pixels]
     if len(seen) < 2 and masks:
         ignored = ", ".join(index.palette.names[len(index.classes) :]) if index.palette else ""
@@ -124,15 +124,15 @@ def check_mask_classes(index: Index, masks: MaskInfos) -> Iterator[Issue]:
         message += f"; ignored: {ignored})" if ignored else ")"
         yield Issue("one class", "error", f"{message}: there is nothing to tell apart", (), "see what the masks hold")
     for number, name in enumerate(index.classes):
-        held = [split for split in splits if split != "train" and census[split][number]]
-        lacking = [split for split in splits if not census[split][number]]
+        held = [split for split in splits if split != "train" and pixel_counts[split][number]]
+        lacking = [split for split in splits if not pixel_counts[split][number]]
         if not total[number]:
             message = f"class {name}: in no mask"
             yield Issue("class missing", "warning", message, (), "its IoU is undefined, and it is not in the mean")
         elif held and not train[number]:
             files = tuple(index.paths[row] for row in images[held[0]][name])
             message = (
-                f"class {name}: in {count(len(files), 'image')} of {held[0]}, in none of train: it cannot be learnt"
+                f"class {name}: in {count(len(files), 'image')} of {held[0]}, in none of train: it cannot be learned"
             )
             yield Issue("class missing", "warning", message, files, "move some of them to train")
         elif lacking:

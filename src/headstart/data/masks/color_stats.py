@@ -1,4 +1,4 @@
-"""What the masks of a data set are made of: which numbers, which colours, how many pixels of each."""
+"""What the masks of a data set are made of: which numbers, which colors, how many pixels of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.decode import Unreadable, with_image
-from headstart.data.masks.codec import MANY, codes_of, colours_of, numbers_of, require_mask
+from headstart.data.masks.codec import MANY, codes_of, colors_of, numbers_of, require_mask
 
 MODES: dict[str, Literal["L", "P"]] = {"P": "P", "PA": "P", "L": "L", "LA": "L", "La": "L", "1": "L"}
 LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
@@ -31,22 +31,22 @@ class _Look(NamedTuple):
 
 
 class MaskColorStats:
-    """What all masks together are made of. Colours are codes: red * 65536 + green * 256 + blue."""
+    """What all masks together are made of. Colors are codes: red * 65536 + green * 256 + blue."""
 
     def __init__(self) -> None:
         self.modes: set[Literal["L", "P", "RGB"]] = set()
         self.numbers: Counter[int] | None = Counter()
-        """Number -> pixels; None as soon as one file has colours, or the same number means two colours."""
+        """Number -> pixels; None as soon as one file has colors, or the same number means two colors."""
         self.codes: Counter[int] = Counter()
-        """Colour -> pixels, of the first few hundred colours."""
+        """Color -> pixels, of the first few hundred colors."""
         self.code_of: dict[int, int] = {}
-        """Number -> its colour."""
+        """Number -> its color."""
         self.corners: Counter[int] = Counter()
-        """Colour -> pixels, where each channel counts as 255 from 128 on and else as 0 (DeepGlobe's rule)."""
+        """Color -> pixels, where each channel counts as 255 from 128 on and else as 0 (DeepGlobe's rule)."""
         self.far = 0
         """Pixels more than 64 from that in some channel."""
         self.lossy = False
-        """Whether some file is in a format that blurs colours."""
+        """Whether some file is in a format that blurs colors."""
 
     def add(self, look: _Look) -> None:
         self.modes.add(look.mode)
@@ -56,10 +56,10 @@ class MaskColorStats:
         elif self.numbers is not None:
             self.numbers += look.numbers
             self.code_of |= look.code_of
-        colours = colours_of(np.fromiter(look.codes, np.int32, len(look.codes)))
+        colors = colors_of(np.fromiter(look.codes, np.int32, len(look.codes)))
         counts = np.fromiter(look.codes.values(), np.int64, len(look.codes))
-        bright = colours >= 128
-        self.far += int(counts[(abs(255 * bright - colours) > 64).any(axis=1)].sum())
+        bright = colors >= 128
+        self.far += int(counts[(abs(255 * bright - colors) > 64).any(axis=1)].sum())
         pixels = np.bincount(bright @ np.array([4, 2, 1]), counts, minlength=8)
         for corner in pixels.nonzero()[0].tolist():
             code = 0xFF0000 * (corner >> 2) + 0xFF00 * (corner >> 1 & 1) + 0xFF * (corner & 1)
@@ -97,11 +97,11 @@ def _look(image: Image.Image, content: bytes) -> _Look:
         return _Look("RGB", None, _counted(codes_of(image)), {}, lossy)
     pixels = np.bincount(numbers.ravel(), minlength=256).tolist()
     counts = Counter({number: count for number, count in enumerate(pixels) if count})
-    colours = list(range(0, 0x1000000, 0x10101))
+    colors = list(range(0, 0x1000000, 0x10101))
     if image.mode == "P":
         table = np.array(image.getpalette("RGB") or (), np.int32).reshape(-1, 3) @ np.array([65536, 256, 1])
-        colours[: len(table)] = table.tolist()
-    code_of = {number: colours[number] for number in counts}
+        colors[: len(table)] = table.tolist()
+    code_of = {number: colors[number] for number in counts}
     codes: Counter[int] = Counter()
     for number, count in counts.items():
         codes[code_of[number]] += count

@@ -16,7 +16,7 @@ from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
 from headstart.palette import IGNORE_INDEX, Palette
 
-VERSION = 1
+VERSION = 2
 """Part of the key: raised when the same file would give another mask."""
 
 
@@ -29,7 +29,7 @@ class MaskTable:
     pixel_counts: NDArray[np.int64]
     """(N, K + 1): pixels of each of the palette's K names, and last of none (`NOTHING`), within the image."""
     outside: NDArray[np.int64]
-    """(N,): of those of none, pixels whose colour or number the palette does not know."""
+    """(N,): of those of none, pixels whose color or number the palette does not know."""
     unreadable: dict[int, str]
     """Row -> reason."""
     read: Callable[[NDArray[np.int64]], NDArray[np.uint8]] = field(repr=False)
@@ -55,7 +55,7 @@ def decode_masks(
         notes, table = make_table(store, shape, lambda squares: _fill(files, palette, sizes, squares, report))
     return MaskTable(
         contents=tuple(notes["contents"]),
-        pixel_counts=np.array(notes["census"], dtype=np.int64),
+        pixel_counts=np.array(notes["pixel_counts"], dtype=np.int64),
         outside=np.array(notes["outside"], dtype=np.int64),
         unreadable={int(row): reason for row, reason in notes["unreadable"].items()},
         read=_from_files(files, palette, shape) if table is None else table.__getitem__,
@@ -85,10 +85,10 @@ def _fill(
         counts = np.bincount(mask.classes.ravel(), minlength=256).tolist()
         return mask.content, [*counts[:names], counts[IGNORE_INDEX]], mask.outside.pixels, None
 
-    notes: CacheMetadata = {"contents": [], "census": [], "outside": [], "unreadable": {}}
-    for row, (content, census, outside, fault) in map_ordered(len(files), one, report):
+    notes: CacheMetadata = {"contents": [], "pixel_counts": [], "outside": [], "unreadable": {}}
+    for row, (content, pixel_counts, outside, fault) in map_ordered(len(files), one, report):
         notes["contents"].append(content)
-        notes["census"].append(census)
+        notes["pixel_counts"].append(pixel_counts)
         notes["outside"].append(outside)
         if fault is not None:
             notes["unreadable"][row] = fault

@@ -21,7 +21,7 @@
     x: rows.map((i) => ofEpoch()[0][i]), y: rows.map((i) => ofEpoch()[1][i]), customdata: rows,
     marker: {
       symbol: MARKS[splits[s]], size: facts.labels.length > 1500 ? 5 : 7,
-      color: rows.map((i) => facts.colours[facts.labels[i]]), opacity: rows.map((i) => (lit(i) ? 0.85 : 0.06)),
+      color: rows.map((i) => facts.colors[facts.labels[i]]), opacity: rows.map((i) => (lit(i) ? 0.85 : 0.06)),
       line: facts.outlined && splits[s] === "val" ? { width: 1, color: "#8a8f98" } : {},
     },
     hoverinfo: "none", visible: find("map-" + splits[s]).checked,
@@ -89,7 +89,7 @@
     chip.className = "chip";
     chip.setAttribute("aria-pressed", "false");
     const dot = document.createElement("i");
-    dot.style.background = facts.colours[label];
+    dot.style.background = facts.colors[label];
     chip.append(dot, facts.classes[label]);
     chip.addEventListener("click", () => {
       const on = !state.chosen.delete(label);
