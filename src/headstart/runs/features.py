@@ -1,7 +1,7 @@
 """`features/`: penultimate features of the same images after chosen epochs.
 
-    features/images.csv               the images: all validation images, then a sample of the training images
-    features/epoch-0001.safetensors   ``features`` (N, F) and ``probabilities`` (N, C) after an epoch, float32
+features/images.csv               the images: all validation images, then a sample of the training images
+features/epoch-0001.safetensors   ``features`` (N, F) and ``probabilities`` (N, C) after an epoch, float32
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Features:
         return bool((self.labels >= 0).all())
 
 
-def write_feature_images(run: RunFolder, filenames: Sequence[str], splits: Sequence[str], labels: Sequence[str]) -> None:
+def write_feature_images(
+    run: RunFolder, filenames: Sequence[str], splits: Sequence[str], labels: Sequence[str]
+) -> None:
     """Write `features/images.csv`: the images whose features are stored; ``labels`` are class names, or empty."""
     columns = zip(filenames, splits, labels, strict=True)
     run.write_table(

@@ -18,7 +18,7 @@ from headstart.errors import HeadstartError, did_you_mean
 from headstart.files import Row
 from headstart.metrics.segmentation import image_ious, worst_and_best
 from headstart.palette import Palette
-from headstart.recipes.recipe import Analysis, Augment
+from headstart.recipes.recipe import Analysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.features import write_epoch_features, write_feature_images
 from headstart.runs.mask_snapshots import BEST, TRUTH, epoch_folder, mask_names, write_image, write_mask
@@ -129,11 +129,10 @@ class MaskRecorder(Recorder):
             write_mask(training.run, TRUTH, name, _mask(pixels, row), _palette(pixels))
 
     def _write_predictions(self, training: TrainState, folder: str, rows: Sequence[int]) -> None:
-        pixels, task, device = training.pixels, training.task.eval(), training.fabric.device
+        """Write what the network now predicts for the images at ``rows``."""
+        pixels = training.pixels
         for row, name in zip(rows, _file_names(pixels.index, rows), strict=True):
-            with training.fabric.autocast():
-                mask = _predicted_mask(task, _image(pixels, row), training.recipe.augment, device)
-            write_mask(training.run, folder, name, mask, _palette(pixels))
+            write_mask(training.run, folder, name, _predicted_mask(training, _image(pixels, row)), _palette(pixels))
 
 
 def recorders_for(task: type[Task], config: Analysis) -> tuple[Recorder, ...]:
@@ -179,11 +178,14 @@ def _is_due(training: TrainState) -> bool:
 
 
 @torch.inference_mode()
-def _predicted_mask(task: Task, image: Image8, config: Augment, device: torch.device) -> Image8:
+def _predicted_mask(training: TrainState, image: Image8) -> Image8:
     """uint8 (H, W, 3) -> class index of each pixel, uint8 (H, W)."""
-    batch = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).to(device)
-    probabilities = task.predict(eval_transform(batch, config))[0]
-    return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    batch = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).to(training.fabric.device)
+    batch = eval_transform(batch, training.recipe.augment)
+    with training.fabric.autocast():
+        probabilities = training.task.eval().predict(batch)[0]
+    mask: Image8 = probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    return mask
 
 
 def _image(pixels: Pixels, row: int) -> Image8:

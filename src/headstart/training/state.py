@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -16,6 +16,9 @@ from headstart.runs.folder import RunFolder
 from headstart.tasks import Task
 from headstart.training.checkpoint import Progress, save_checkpoint
 from headstart.training.feature_cache import FeatureCache
+
+if TYPE_CHECKING:  # recorders work on a TrainState
+    from headstart.training.recorders import Recorder
 
 
 @dataclass
@@ -34,7 +37,9 @@ class TrainState:
     optimizer: Any
     train_rows: Rows
     """Rows of the training images: those of the label fraction."""
-    progress: Progress
+    recorders: tuple[Recorder, ...]
+    """What is written beside metrics and weights."""
+    progress: Progress = field(default_factory=Progress)
     excluded: int | None = None
     """Training images dropped as (near-)duplicates of held-out images of `data.exclude_overlap_with`; None without it."""
     feature_cache: FeatureCache | None = None
