@@ -166,7 +166,7 @@ def trained(
     """(a finished run, the photographs it was trained on), to read and not to change."""
     folder = tmp_path_factory.mktemp("trained")
     photographs = copy_photos(shared_data("clothing"), folder / "photos")
-    run = hs.fit(small(), photographs, folder / "run", console=Console(file=io.StringIO()))
+    run = hs.fit(small(), photographs, out=folder / "run", console=Console(file=io.StringIO()))
     return run.path, photographs
 
 
