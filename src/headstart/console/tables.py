@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from headstart.comparison.summary import Result, Results
     from headstart.data.checks.check import CheckResult
     from headstart.data.checks.issues import Issue
-    from headstart.metrics.classification import ClassificationMetrics, Interval
+    from headstart.metrics.bootstrap import Interval
+    from headstart.metrics.classification import ClassificationMetrics
     from headstart.metrics.segmentation import SegmentationMetrics
 
 MAX_EPOCHS = 12
