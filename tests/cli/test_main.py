@@ -197,7 +197,7 @@ def test_recipes_are_listed_shown_and_copied(tmp_path: Path) -> None:
     assert headstart("recipe", "cp", "quick", mine).returncode == 0
     assert tomllib.loads(mine.read_text())["backbone"]["name"] == "tf_efficientnet_lite0"
     assert "expected a new file" in refused("recipe", "cp", "quick", mine)
-    assert "nearest: resnet18-scratch" in refused("recipe", "show", "resnet18-scratsch")
+    assert "did you mean resnet18-scratch" in refused("recipe", "show", "resnet18-scratsch")
 
 
 def test_version() -> None:
@@ -304,7 +304,7 @@ class TestBadInput:
         assert said in self.refused_fit(photos, override)
 
     def test_a_recipe_that_is_none(self, photos: Path, tmp_path: Path) -> None:
-        assert "nearest: quick" in refused("fit", "quikc", photos)
+        assert "did you mean quick" in refused("fit", "quikc", photos)
         (tmp_path / "bad.toml").write_text("[train\nepochs = 3\n")
         assert "expected TOML" in refused("fit", tmp_path / "bad.toml", photos)
         assert "expected RECIPE and DATA" in refused("fit")
@@ -369,7 +369,7 @@ def test_check_speaks_to_people_and_to_programs(photos: Path) -> None:
     done = headstart("check", photos, "--json")
     assert done.returncode == 1
     told = json.loads(done.stdout)
-    assert any("hat/copy.jpg" in finding["files"] for finding in told["findings"])
+    assert any("hat/copy.jpg" in issue["files"] for issue in told["issues"])
     (photos / "hat" / "text.png").write_text("no picture")
     done = headstart("check", photos)
     assert done.returncode == 2
@@ -377,6 +377,6 @@ def test_check_speaks_to_people_and_to_programs(photos: Path) -> None:
     done = headstart("check", photos / "nowhere", "--json")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     told = json.loads(done.stdout)
-    assert set(told) == {"status", "error", "do"}
+    assert set(told) == {"status", "message", "hint"}
     assert told["status"] == 2
-    assert "found no such folder" in told["error"]
+    assert "found no such folder" in told["message"]
