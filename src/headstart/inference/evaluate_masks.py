@@ -67,10 +67,10 @@ def confusion_per_image(
     model: Model, pixels: Pixels, *, rows: Rows, class_map: NDArray[np.uint8], progress: Progress | None = None
 ) -> NDArray[np.int64]:
     """Confusion matrices of some rows: int64 (N, K, K), pixels by true class (row) and predicted class (column)."""
-    targets_of, matrices, done = torch.from_numpy(class_map), [], 0
+    matrices, done = [], 0
     for batch in batches(rows, model.recipe.val.batch_size):
         images = images_at(pixels, batch, model.recipe.data, masks=True, device=model.device)
-        matrices.append(_confusion(model, images, targets_of))
+        matrices.append(_confusion(model, images, torch.from_numpy(class_map)))
         done += len(batch)
         if progress is not None:
             progress(done, len(rows))
