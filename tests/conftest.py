@@ -24,7 +24,7 @@ from headstart.comparison.study import SETTINGS, Study, Trial
 from headstart.palette import IGNORE_INDEX, Palette
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
-from headstart.training.mask_snapshots import write_image, write_mask
+from headstart.runs.mask_snapshots import write_image, write_mask
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

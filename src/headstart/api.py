@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headstart.recipes.recipe import Recipe
     from headstart.runs.folder import RunFolder
     from headstart.studies.plan import Plan
-    from headstart.training.setup import TrainState
+    from headstart.training.state import TrainState
 
 PathLike = str | os.PathLike[str]
 

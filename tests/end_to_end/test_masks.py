@@ -141,7 +141,7 @@ def test_masks_of_the_images_named_are_kept_over_the_epochs(run: RunFolder, pair
 def test_masks_of_the_kept_weights_are_those_that_were_counted(run: RunFolder) -> None:
     """Of the worst images and the best, here all four."""
     kept, classes = load_file(run.path / "confusion.safetensors")["confusion"], len(run.classes)
-    names = [Path(row["filename"]).stem for row in run.looked_at if row["split"] == "val"]
+    names = [Path(row["filename"]).stem for row in run.feature_images if row["split"] == "val"]
     assert sorted(file.stem for file in (run.path / "masks" / "best").iterdir()) == sorted(names)
     for name, matrix in zip(names, kept, strict=True):
         truth, answer = (np.asarray(Image.open(run.path / "masks" / p / f"{name}.png")) for p in ("truth", "best"))

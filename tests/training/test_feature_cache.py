@@ -18,7 +18,8 @@ from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.training import checkpointing as keeping
 from headstart.training.loop import Epoch, train
-from headstart.training.setup import TrainState, resume, start
+from headstart.training.setup import resume, start
+from headstart.training.state import TrainState
 
 Small = Callable[..., recipes.Recipe]
 STILL = {"augment__hflip": 0.0, "augment__rotate": 0.0, "augment__sizes": [], "backbone__freeze": True}

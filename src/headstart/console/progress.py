@@ -20,7 +20,7 @@ from headstart.console.tables import epoch_line, epochs_table, study_table
 if TYPE_CHECKING:
     from headstart.comparison.study import Study
     from headstart.studies.runner import StudyRun
-    from headstart.training.setup import TrainState
+    from headstart.training.state import TrainState
 
 REPORT_SHARE = 0.05
 """At most this share of the training time goes into rewriting the report between epochs."""

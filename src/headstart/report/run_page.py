@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from headstart.report.mask_page import mask_context
 from headstart.report.network_diagram import drawing
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.predictions import StoredPredictions, read_predictions
+from headstart.runs.thumbnails import read_thumbnails
 
 MISTAKES = 24
 """Pictures of confident mistakes."""
@@ -156,16 +156,8 @@ def _mistakes(run: RunFolder, answers: StoredPredictions, classes: Sequence[str]
 
 def _pictures(run: RunFolder, rows: Sequence[int]) -> dict[int, str]:
     """Thumbnails of some rows of predictions.csv, as data URLs."""
-    try:
-        with zipfile.ZipFile(run.path / "thumbnails.zip") as archive:
-            known = set(archive.namelist())
-            return {
-                row: "data:image/jpeg;base64," + base64.b64encode(archive.read(f"{row}.jpg")).decode()
-                for row in rows
-                if f"{row}.jpg" in known
-            }
-    except (OSError, zipfile.BadZipFile):
-        return {}
+    thumbnails = read_thumbnails(run, rows)
+    return {row: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for row, jpeg in thumbnails.items()}
 
 
 def _majority(counts: dict[str, int]) -> float | None:
