@@ -45,10 +45,11 @@ def read_trial(run: RunFolder, plan: Plan, setting: str, split: str, lr: float |
 def _confusion(run: RunFolder, plan: Plan, split: str) -> NDArray[np.int64]:
     """Pixels of each image that judges by class and predicted class, (N, K, K)."""
     if split == "test":
-        from headstart.inference.evaluate_masks import evaluate_masks
-        from headstart.inference.predict import load
+        from headstart.inference.evaluate import MaskEvaluation, evaluate
 
-        return evaluate_masks(load(run), run, plan.data, "test").confusion
+        evaluation = evaluate(run, plan.data, split="test")
+        assert isinstance(evaluation, MaskEvaluation)
+        return evaluation.confusion
     kept = read_mask_confusions(run)
     assert kept is not None  # a finished run has them
     return kept.confusion
@@ -69,10 +70,11 @@ def _of_answers(run: RunFolder, plan: Plan, split: str) -> dict[str, Any]:
 def _answers(run: RunFolder, plan: Plan, split: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Labels and probabilities of the kept weights on the images that judge."""
     if split == "test":
-        from headstart.inference.predict import evaluate, load
+        from headstart.inference.evaluate import Evaluation, evaluate
 
-        answer = evaluate(load(run), run, plan.data, "test")
-        return answer.labels, answer.probabilities.astype(np.float64)
+        evaluation = evaluate(run, plan.data, split="test")
+        assert isinstance(evaluation, Evaluation)
+        return evaluation.labels, evaluation.probabilities.astype(np.float64)
     kept = read_predictions(run)
     assert kept is not None  # a finished run has them
     return kept.labels, kept.probabilities
