@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.comparison.metric import MetricName
-from headstart.comparison.study import SETTINGS
+from headstart.comparison.settings import SETTINGS
 from headstart.data.splits import detect_target, training_index
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data, Recipe, load, override
