@@ -14,11 +14,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from headstart.data.checks.contamination import overlapping_rows
-from headstart.data.pairs import without_masks
-from headstart.data.pixels import Pixels, decode
+from headstart.data.dataset import Dataset, open_dataset
+from headstart.data.pixels import Pixels
 from headstart.data.requirements import require_different_masks
 from headstart.data.sampling import Rows, epoch_permutation, seed_of, steps_in_epoch
-from headstart.data.splits import detect_target, holdout_from_train, label_subset, training_index
+from headstart.data.splits import label_subset
 from headstart.data.thumbnails import thumbnails
 from headstart.errors import HeadstartError
 from headstart.models.backbones import default_image_size
@@ -95,9 +95,10 @@ class TrainState:
             save_checkpoint(self.run, self.progress, state)
 
 
-def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None) -> TrainState:
+def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | None = None) -> TrainState:
     """Everything before the first step. What can fail does so before the run folder is made.
 
+    ``data`` is a folder or CSV file, or a data set that is open already (as a study's is).
     Raises HeadstartError for data, weights or an output folder that cannot be used.
     """
     fabric = _launch(recipe)
@@ -124,7 +125,7 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     return training
 
 
-def resume(path: Path, data: str | None = None, decoding: Decoding | None = None) -> TrainState:
+def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | None = None) -> TrainState:
     """A run as it stood when it was last saved; ``data`` says where its images are now, if they have moved.
 
     Raises HeadstartError for a finished run, for other images than it began with, and for a damaged checkpoint.
@@ -193,20 +194,19 @@ def _check_forward(task: Task, extent: tuple[int, int], field: str, name: str) -
 
 
 def _prepare(
-    fabric: Fabric, recipe: Recipe, run: RunFolder, data: str, decoding: Decoding | None
+    fabric: Fabric, recipe: Recipe, run: RunFolder, data: str | Dataset, decoding: Decoding | None
 ) -> tuple[TrainState, dict[str, Any]]:
     """Index, network, weights, pixels: the quick to fail first. Returns the weights' provenance too."""
     kind = task_named(recipe.task)
-    index = training_index(data, recipe.data, kind.target)
-    if recipe.data.validate_on == "train":
-        index = holdout_from_train(index, recipe.data.val_fraction)
+    dataset = open_dataset(data)
+    index = dataset.index(recipe.data, kind.target)
     if kind.target == "mask" and recipe.analysis.save_images:
         snapshot_rows(index, recipe.analysis.masks)  # raises for an image that is not there, before all are decoded
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
     provenance = task.load_backbone(recipe.backbone)
     with fabric.rank_zero_first():
-        pixels = decode(index, recipe.data, decoding)
+        pixels = dataset.pixels(recipe.data, kind.target, decoding)
     require_different_masks(pixels)
     if kind.target == "mask":
         _check_forward(task, (pixels.height, pixels.width), WHOLE, recipe.backbone.name)
@@ -217,7 +217,7 @@ def _prepare(
     left_out = None
     if recipe.data.exclude_overlap_with is not None:
         known = len(rows)
-        rows = _decontaminate(recipe.data.exclude_overlap_with, pixels, rows, recipe, decoding)
+        rows = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
         left_out = known - len(rows)
     task.prepare(pixels, rows)
     training = TrainState(recipe, run, pixels, labels, fabric, task, network, optimizer, Progress(), rows, left_out)
@@ -228,13 +228,9 @@ def _prepare(
     return training, provenance
 
 
-def _decontaminate(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
+def _decontaminate(data: Dataset, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
     """``rows`` less those that show what ``data`` is judged by: its validation and test images, and their likes."""
-    plain = recipe.data.model_copy(update={"labels": 1.0, "apart_from": None, "judge_on": "validation"})
-    judged = without_masks(
-        training_index(data, plain, detect_target(data, plain))
-    )  # of its masks nothing is asked here
-    other = decode(judged, plain, decoding)
+    other = data.pixels_without_masks(recipe.data, decoding)
     held_out = [row for row, split in enumerate(other.index.splits) if split in ("val", "test")]
     left = np.setdiff1d(rows, overlapping_rows(pixels, other, np.array(held_out, dtype=np.int64)))
     if len(left) < 2:
