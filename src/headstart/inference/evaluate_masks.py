@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.index import Index
-from headstart.data.layouts import scan
 from headstart.data.masks.palette_files import palette_file
 from headstart.data.pairs import rows_without_masks, with_classes
 from headstart.data.pixels import decode
@@ -44,18 +44,18 @@ class MaskEvaluation:
 
 
 def evaluate_masks(
-    model: Model, run: RunFolder, data: str, split: str | None = None, progress: Progress | None = None
+    model: Model, run: RunFolder, data: str | Dataset, split: str | None = None, progress: Progress | None = None
 ) -> MaskEvaluation:
     """Look at the pairs of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
 
     Which that are is decided as in `predict.evaluate`. The data's classes are the run's by their names.
     """
-    index = _pairs(model, run, data)
-    place_of = torch.from_numpy(_places(run, index, data))
+    index = _pairs(model, run, open_dataset(data))
+    place_of = torch.from_numpy(_places(run, index, str(data)))
     own_split = "val" in index.splits
     split_index = index if own_split else make_val_split(index, model.recipe.data.val_fraction)
     pixels = decode(split_index, model.recipe.data, progress)
-    chosen, rows, left_out = select_eval_rows(run, pixels, split, own_split, data)
+    chosen, rows, left_out = select_eval_rows(run, pixels, split, own_split, str(data))
     matrices, done = [], 0
     for some in batches(rows, model.recipe.val.batch_size):
         images = images_at(pixels, some, model.recipe.data, masks=True, device=model.device)
@@ -67,15 +67,15 @@ def evaluate_masks(
     return MaskEvaluation(chosen, paths, np.concatenate(matrices), left_out)
 
 
-def _pairs(model: Model, run: RunFolder, data: str) -> Index:
+def _pairs(model: Model, run: RunFolder, data: Dataset) -> Index:
     """The images of ``data`` that have a mask, with their classes: those that a file there names, or the run's."""
-    index = scan(data, model.recipe.data.group_regex)
+    index = data.scan(model.recipe.data.group_regex)
     if not index.masks:
         raise HeadstartError(
             f"{data}: expected images with masks, found {index.layout}",
             f"headstart predict {run.path} {data} --out masks",
         )
-    require_no_problems(index, data)
+    require_no_problems(index, data.root)
     index = index.drop(rows_without_masks(index))
     palette = run.palette
     if palette is not None and palette_file(index.root, [index.root / mask for mask in index.masks]) is None:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.data.csv_index import read_rows, require_column
+from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.index import UNLABELED, Index, images_below, natural
-from headstart.data.layouts import scan
 from headstart.data.pixels import Pixels, decode, stream
 from headstart.data.sampling import Rows, batches
 from headstart.data.splits import make_val_split
@@ -178,7 +178,7 @@ def predict_table(
 
 
 def evaluate(
-    model: Model, run: RunFolder, data: str, split: str | None = None, progress: Progress | None = None
+    model: Model, run: RunFolder, data: str | Dataset, split: str | None = None, progress: Progress | None = None
 ) -> Evaluation:
     """Look at the labeled images of ``data``: those of ``split``, or, unless one is named, at what was not trained on.
 
@@ -186,7 +186,7 @@ def evaluate(
     made when these are the images it made it of. A folder with no split that the run has not seen is taken whole. In
     other images than the run's own, those that it was trained on are known by their bytes, and left out.
     """
-    index = scan(data, model.recipe.data.group_regex)
+    index = open_dataset(data).scan(model.recipe.data.group_regex)
     if UNLABELED in index.labels:
         raise HeadstartError(
             f"{data}: expected labeled images, found {index.layout}", f"headstart predict {run.path} {data}"
@@ -203,7 +203,7 @@ def evaluate(
         index if own_split else make_val_split(index, model.recipe.data.val_fraction), model.recipe.data, progress
     )
     index = pixels.index
-    chosen, rows, left_out = select_eval_rows(run, pixels, split, own_split, data)
+    chosen, rows, left_out = select_eval_rows(run, pixels, split, own_split, str(data))
     answers = [model.probabilities(pixels.batch(some)) for some in batches(rows, model.recipe.val.batch_size)]
     number = [model.classes.index(name) for name in index.classes]
     labels = np.array([number[index.labels[row]] for row in rows], dtype=np.int64)
