@@ -304,7 +304,7 @@ def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> 
         (
             {"augment.hflip": 0.0, "analysis.epochs": [1]},
             {},
-            r"\(augment.hflip: 0.5 in the folder, 0.0 requested; analysis.epochs: \[\] in the folder, \[1\] requested\)",
+            r"\(augment.hflip: 0.5 in the folder, 0.0 requested; analysis.epochs: \[\] in the folder, \[1\] requested",
         ),
         ({}, {"pretraining": recipes.load("byol-quick", {"train.epochs": 7})}, r"\(pretraining.train.epochs: \d+ in"),
         ({}, {"unlabeled": "photos"}, r"\(unlabeled: none in the folder, photos requested\)"),
