@@ -27,7 +27,8 @@ from torchvision import transforms as T
 
 from headstart.recipes import recipe as recipes
 from headstart.training.loop import Epoch, Step, train
-from headstart.training.setup import TrainState, start
+from headstart.training.setup import start
+from headstart.training.state import TrainState
 
 SIDE, BATCH, STEPS, WORKERS = 64, 64, 6, 2
 CHANGES = {

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from headstart.data.sampling import epoch_permutation, seed_of, step_rows
 from headstart.recipes import recipe as recipes
 from headstart.training.loop import Step, train
-from headstart.training.setup import TrainState, start
+from headstart.training.setup import start
+from headstart.training.state import TrainState
 from headstart.transforms.augment import augment, sample_params
 
 ROUNDS = 5

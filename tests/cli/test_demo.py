@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart.cli.main import demo, main
+from headstart.cli import demo
+from headstart.cli.main import main
 from headstart.comparison.study import Study, read_study
 from headstart.console import progress
 from headstart.studies.plan import Plan

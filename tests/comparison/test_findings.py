@@ -26,7 +26,7 @@ from headstart.comparison.findings import (
 from headstart.comparison.intervals import Difference
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
-from headstart.metrics.classification import Interval
+from headstart.metrics.bootstrap import Interval
 
 MadeStudy = Callable[..., Study]
 

@@ -397,7 +397,7 @@ def test_self_supervision_on_pairs_leaves_out_what_they_are_judged_by(
     recipe = unlabeled(
         train__epochs=1, train__batch_size=4, data__exclude_overlap_with=str(pairs), analysis__save_images=False
     )
-    run = hs.fit(recipe, pairs, tmp_path / "run", console=Console(file=io.StringIO()))
+    run = hs.fit(recipe, pairs, out=tmp_path / "run", console=Console(file=io.StringIO()))
     judged = training_index(str(pairs), KEEP, "mask")
     trained_on = set((run.path / "trained_on.txt").read_text().split())
     held_out = [judged.root / judged.paths[row] for row in judged.positions("val")]

@@ -107,7 +107,7 @@ def test_a_flat_folder_has_no_neighbors_and_a_report(photos: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     run = RunFolder.open(tmp_path / "run")
     assert run.data["images"] == {"train": 48, "val": 12}
-    assert (run.classes, {row["label"] for row in run.looked_at}) == ([], {""})
+    assert (run.classes, {row["label"] for row in run.feature_images}) == ([], {""})
     assert not any("knn" in row for row in run.metrics)
     assert "48 train, 12 val" in visible(run.path)
     mapped = headstart("map", run.path)

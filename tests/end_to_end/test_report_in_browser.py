@@ -34,7 +34,7 @@ def opened(
             {k.replace("hat", HOSTILE): v.replace("hat", HOSTILE) for k, v in row.items()} for row in run.predictions
         ]
         run.write_table("predictions.csv", rows)
-        seen = [{k: v.replace("hat", HOSTILE) for k, v in row.items()} for row in run.looked_at]
+        seen = [{k: v.replace("hat", HOSTILE) for k, v in row.items()} for row in run.feature_images]
         run.write_table("features/images.csv", seen)
     with watched(write_report(run), 3) as page:
         yield page

@@ -28,7 +28,7 @@ from headstart.report.mask_images import mask_pictures
 from headstart.report.run_page import write_report
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
-from headstart.training.mask_snapshots import write_image, write_mask
+from headstart.runs.mask_snapshots import write_image, write_mask
 
 HOSTILE = "<script>alert('x')</script>\"&é"
 
@@ -111,7 +111,7 @@ def test_classes_findings_and_confused_pairs_are_on_the_page(run: RunFolder) -> 
 def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:
     """Against the files themselves, at their own size."""
     palette = Palette.from_json(run.data["palette"])
-    names = [row["filename"] for row in run.looked_at]
+    names = [row["filename"] for row in run.feature_images]
     pictures = mask_pictures(run, palette, names, [5], 2, room=10**9)
     assert pictures.epochs == (1, 2, 3)
     assert [each.name for each in pictures.chosen] == ["0036_sat", "0037_sat", "0038_sat"]
@@ -133,7 +133,7 @@ def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:
 
 def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) -> None:
     shutil.rmtree(run.path / "masks" / "epoch-0002")
-    names = [row["filename"] for row in run.looked_at]
+    names = [row["filename"] for row in run.feature_images]
     pictures = mask_pictures(run, Palette.from_json(run.data["palette"]), names, [], 2, room=10**9)
     assert pictures.epochs == (1, 2, 3)
 
@@ -141,7 +141,7 @@ def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) ->
 def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
     """Masks and images of noise, which nothing compresses: 5 epochs of 12 images, and 16 images more."""
     palette, chance = Palette.from_json(run.data["palette"]), np.random.default_rng(0)
-    names = [Path(row["filename"]).stem for row in run.looked_at]
+    names = [Path(row["filename"]).stem for row in run.feature_images]
     noise = chance.integers(0, 6, (400, 400), dtype=np.uint8)
     write_image(run, "noise", chance.integers(0, 256, (400, 400, 3), dtype=np.uint8))
     write_mask(run, "truth", "noise", noise, palette)
@@ -206,7 +206,9 @@ def test_hostile_names_stay_text(run: RunFolder) -> None:
     for folder in ("truth", "best", "images"):
         for file in (run.path / "masks" / folder).glob("0084_sat*"):
             file.rename(file.with_stem("<b onclick=alert(1)>"))
-    looked = [row | {"filename": row["filename"].replace("0084_sat", "<b onclick=alert(1)>")} for row in run.looked_at]
+    looked = [
+        row | {"filename": row["filename"].replace("0084_sat", "<b onclick=alert(1)>")} for row in run.feature_images
+    ]
     run.write_table("features/images.csv", looked)
     page = text(run)
     assert "<script>alert" not in page

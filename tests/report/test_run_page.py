@@ -92,7 +92,7 @@ def test_hostile_names_stay_text(run: RunFolder) -> None:
         for row in predictions
     ]
     run.write_table("predictions.csv", renamed)
-    looked = [{k: HOSTILE if v == "dress" else v for k, v in row.items()} for row in run.looked_at]
+    looked = [{k: HOSTILE if v == "dress" else v for k, v in row.items()} for row in run.feature_images]
     run.write_table("features/images.csv", [row | {"filename": HOSTILE + ".jpg"} for row in looked])
     run.write("recipe.toml", run.recipe.model_copy(update={"name": HOSTILE, "description": HOSTILE}).to_toml().encode())
     page = text(run)
@@ -165,7 +165,7 @@ def test_a_run_of_twelve_hundred_classes_is_mapped_and_drawn(run: RunFolder) -> 
 def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run: RunFolder) -> None:
     """As many as are drawn at the most; of more, a sample is."""
     learned, rows = read_feature_analysis(run) or pytest.fail("nothing was learned")
-    images = run.looked_at
+    images = run.feature_images
     run.write_table("features/images.csv", [images[i % 60] for i in range(4000)])
     with zipfile.ZipFile(run.path / "thumbnails.zip") as archive:
         pictures = [archive.read(f"{i}.jpg") for i in range(60)]

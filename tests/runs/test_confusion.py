@@ -13,8 +13,10 @@ from safetensors.numpy import save
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 import headstart as hs
-from headstart.runs.confusion import confused, image_ious, read_mask_confusions, worst_and_best
-from headstart.runs.folder import RunFolder, mask_names
+from headstart.metrics.segmentation import confused_pairs, image_ious, worst_and_best
+from headstart.runs.confusion import read_mask_confusions
+from headstart.runs.folder import RunFolder
+from headstart.runs.mask_snapshots import mask_names
 
 Pixels = NDArray[np.uint8]
 
@@ -27,7 +29,7 @@ def read(file: Path) -> Pixels:
 def stored(run: RunFolder) -> tuple[list[Pixels], list[Pixels]]:
     """Truth and answers of the kept epoch, ignored pixels left out, an array per image."""
     truths, answers = [], []
-    for name in mask_names(row["filename"] for row in run.looked_at):
+    for name in mask_names(row["filename"] for row in run.feature_images):
         truth, answer = (
             np.array(Image.open(run.path / "masks" / folder / f"{name}.png")) for folder in ("truth", "best")
         )
@@ -69,8 +71,8 @@ def test_worst_and_best_never_meet() -> None:
 
 
 def test_confused_pairs_are_ordered_by_pixels() -> None:
-    pairs = confused(np.array([[8, 2, 0], [5, 5, 0], [0, 3, 1]]), ("a", "b", "c"))
-    assert [(p.truth, p.answer, p.pixels) for p in pairs] == [("b", "a", 5), ("c", "b", 3), ("a", "b", 2)]
+    pairs = confused_pairs(np.array([[8, 2, 0], [5, 5, 0], [0, 3, 1]]), ("a", "b", "c"))
+    assert [(p.truth, p.predicted, p.pixels) for p in pairs] == [("b", "a", 5), ("c", "b", 3), ("a", "b", 2)]
     assert [p.of_class for p in pairs] == [0.5, 0.75, 0.2]
     assert [p.of_wrong for p in pairs] == [0.5, 0.3, 0.2]
 

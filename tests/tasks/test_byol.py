@@ -17,7 +17,8 @@ from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes import recipe as recipes
 from headstart.tasks import Batch
-from headstart.tasks.byol import Byol, FeatureStd, ViewSimilarity, ema_decay
+from headstart.tasks.byol import Byol, ema_decay
+from headstart.tasks.collapse_metrics import FeatureStd, ViewSimilarity
 from headstart.training.setup import start
 from headstart.training.validate import validate
 from headstart.transforms.augment import augment, sample_params
@@ -52,8 +53,8 @@ def theirs_of(task: Byol, batch: Batch, decay: float) -> BYOL:
         copy.deepcopy(task.backbone),
         image_size=32,
         hidden_layer=-1,
-        projection_size=task.settings.projection_dim,
-        projection_hidden_size=task.settings.hidden_dim,
+        projection_size=task.config.projection_dim,
+        projection_hidden_size=task.config.hidden_dim,
         augment_fn=lambda _: batch.images,
         augment_fn2=lambda _: batch.images2,
         moving_average_decay=decay,
@@ -87,7 +88,7 @@ def test_the_loss_and_its_gradients_are_byol_pytorch_s(task: Byol, batch: Batch,
 
 def test_three_steps_are_byol_pytorch_s_to_the_last_statistic(task: Byol, batch: Batch) -> None:
     """Losses, the target's parameters, and the running statistics of batch normalization in both networks."""
-    task.settings = task.settings.model_copy(update={"decay": 0.9, "decay_schedule": "constant"})
+    task.config = task.config.model_copy(update={"ema_decay": 0.9, "decay_schedule": "constant"})
     theirs = theirs_of(task, batch, 0.9).train()
     task.train()
     one, two = (torch.optim.SGD(network.parameters(), lr=0.05) for network in (task, theirs))
@@ -116,7 +117,7 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
     heads = pytest.importorskip("lightly.models.modules", reason=without)
     criterion = pytest.importorskip("lightly.loss", reason=without).NegativeCosineSimilarity()
     task.train()
-    hidden, width = task.settings.hidden_dim, task.settings.projection_dim
+    hidden, width = task.config.hidden_dim, task.config.projection_dim
 
     def theirs(own: nn.Sequential, kind: Callable[[int, int, int], nn.Module], features: int) -> nn.Module:
         """Its first layer has no bias: in training the batch normalization behind it takes any bias away."""

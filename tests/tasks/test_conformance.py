@@ -161,7 +161,7 @@ def test_what_a_backbone_made_before_is_as_good_as_the_images(built: Built) -> N
         pytest.skip("it learns with its backbone alone")
     task.eval()
     with torch.inference_mode():
-        before = batch._replace(images=EMPTY_IMAGES, embedded=task.encode(batch.images))
+        before = batch._replace(images=EMPTY_IMAGES, features=task.encode(batch.images))
         mine, theirs = task.infer(batch), task.infer(before)
         torch.testing.assert_close(float(task(before)), float(task(batch)))
     for one, other in zip(mine, theirs, strict=True):

@@ -17,7 +17,8 @@ from headstart.runs.folder import RunFolder
 from headstart.tasks.segment import Segment
 from headstart.training import feature_cache as frozen
 from headstart.training.loop import train
-from headstart.training.setup import TrainState, start
+from headstart.training.setup import start
+from headstart.training.state import TrainState
 from headstart.transforms.augment import eval_transform
 
 Masked = Callable[..., recipes.Recipe]

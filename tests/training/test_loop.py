@@ -250,7 +250,7 @@ def test_a_damaged_checkpoint_is_said_to_be_one(photos: Path, tmp_path: Path, sm
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_path: Path, small: Small) -> None:
-    with pytest.raises(hs.HeadstartError, match=r"expected a loss that is a number.*optimizer\.lr="):
+    with pytest.raises(hs.HeadstartError, match=r"expected a finite loss.*optimizer\.lr="):
         finish(tmp_path / "run", photos, small(optimizer__lr=1e30))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from headstart.analysis.findings import GAP
 from headstart.files import Row
-from headstart.metrics.segmentation import iou, mean_iou
-from headstart.runs.confusion import Counts, Floats, MaskConfusions, confused
+from headstart.metrics.classification import Floats
+from headstart.metrics.segmentation import Counts, confused_pairs, iou, mean_iou
+from headstart.runs.confusion import MaskConfusions
 from headstart.runs.folder import best_epoch
 
 MISSED = 0.05
@@ -95,10 +96,10 @@ def of_classes(answers: MaskConfusions) -> Iterator[str]:
             f"{_listed(absent)}: neither in the validation masks nor in any answer. No IoU can be told, and the mean is"
             " without."
         )
-    for pair in confused(whole, classes)[:2]:
+    for pair in confused_pairs(whole, classes)[:2]:
         if pair.of_wrong > MUCH:
             yield (
-                f"{pair.truth} taken for {pair.answer} makes {pair.of_wrong:.0%} of all wrong pixels;"
+                f"{pair.truth} taken for {pair.predicted} makes {pair.of_wrong:.0%} of all wrong pixels;"
                 f" {_share(pair.of_class)} of {pair.truth} is lost so."
             )
     yield from _rare(classes, pixels, iou(whole))

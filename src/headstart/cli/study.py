@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, Data, Overrides, predict_command
+from headstart.cli.arguments import ERR, OUT, Data, Overrides
+from headstart.cli.hints import predict_command
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:

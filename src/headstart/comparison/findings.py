@@ -8,7 +8,7 @@ from headstart.comparison.intervals import Difference
 from headstart.comparison.label_efficiency import percent
 from headstart.comparison.metric import METRICS, Metric
 from headstart.comparison.summary import Result, Results
-from headstart.metrics.classification import Interval
+from headstart.metrics.bootstrap import Interval
 
 FLATTERED = 0.005
 """An optimism of more than this, on average, is worth a sentence."""

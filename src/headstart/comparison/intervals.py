@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, t
 
-from headstart.metrics.classification import Floats, Interval, resampled
+from headstart.metrics.bootstrap import Floats, Interval, resampled
 
 RESAMPLES = 2000
 LEVELS = (0.025, 0.975)

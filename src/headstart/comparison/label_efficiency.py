@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from sklearn.isotonic import isotonic_regression
 
 from headstart.comparison.intervals import LEVELS
-from headstart.metrics.classification import Floats
+from headstart.metrics.bootstrap import Floats
 
 Side = Literal["less", "", "more"]
 ALIKE = 1e-9

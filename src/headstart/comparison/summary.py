@@ -19,7 +19,7 @@ from headstart.comparison.intervals import (
 )
 from headstart.comparison.label_efficiency import LabelMultiplier, label_multiplier
 from headstart.comparison.study import SETTINGS, Setting, Study, Trial
-from headstart.metrics.classification import Floats, Interval
+from headstart.metrics.bootstrap import Floats, Interval
 
 TrialKey = tuple[str, float]
 """A setting and a label fraction."""

@@ -1,6 +1,6 @@
-"""Following a training: a live table of epochs and a bar with the time left, or plain lines where nobody looks.
+"""Training progress: a live table of epochs and a bar with the time left in a terminal, plain lines in a log.
 
-Ctrl-C (or SIGTERM) lets the step under way end, saves, and stops; a second one stops at once.
+Ctrl-C (or SIGTERM) finishes the current step, saves, and stops; a second one stops at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,62 +22,65 @@ if TYPE_CHECKING:
     from headstart.data.dataset import Dataset
     from headstart.studies.plan import Plan
     from headstart.studies.runner import StudyRunner
-    from headstart.training.setup import TrainState
+    from headstart.training.state import TrainState
 
 REPORT_SHARE = 0.05
-"""At most this share of the training time goes into rewriting the report between epochs."""
+"""At most this share of the training time is spent on rewriting the report between epochs."""
 
 
 @contextmanager
-def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with the time left; call what it gives with (done, in all). It shows after half a second."""
+def progress_bar(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the time left; yields its ``update(done, total)``. Hidden in the first half second."""
     with _progress(console, transient=True) as progress:
-        task = progress.add_task(what, total=None, visible=False)
+        task = progress.add_task(description, total=None, visible=False)
         began = time.monotonic()
 
         def update(done: int, total: int) -> None:
-            visible = time.monotonic() - began > 0.5  # what was done before takes no time, and needs no bar
+            visible = time.monotonic() - began > 0.5  # cached results need no bar
             progress.update(task, completed=done, total=total, visible=visible)
 
         yield update
 
 
-def run_with_progress(training: TrainState, console: Console, report: Callable[[], object]) -> None:
-    """Train to the end, or until somebody asks to stop, showing how it goes; ``report`` rewrites the report."""
+def run_with_progress(state: TrainState, console: Console, report: Callable[[], object]) -> None:
+    """Train to the end, or until interrupted, showing progress; ``report`` is called to rewrite the report."""
     from headstart.training.loop import Epoch, train
 
-    recipe, stopped = training.recipe, GracefulInterrupt()
-    costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]  # a step costs its images' area
+    recipe, interrupt = state.recipe, GracefulInterrupt()
+    first_process = state.fabric.is_global_zero
+    # The bar counts pixels, not steps: with growing image sizes later steps take longer.
+    costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]
+    epoch, step = state.progress.epoch, state.progress.step
+    done = sum(costs[:epoch]) * state.steps + (costs[epoch] * step if step else 0)
     progress = _progress(console, transient=False)
-    done, step = training.progress.epoch, training.progress.step
-    begun = sum(costs[:done]) * training.steps + (costs[done] * step if step else 0)
-    task = progress.add_task("train", total=sum(costs) * training.steps, completed=begun)
-    reported, took = time.monotonic(), 0.0
-    events = train(training)
-    live = Live(Group(epochs_table(training.progress.rows, recipe), progress), console=console, refresh_per_second=4)
-    with stopped.listening(), _shown(live, console, training):
+    task = progress.add_task("train", total=sum(costs) * state.steps, completed=done)
+
+    reported, report_seconds = time.monotonic(), 0.0
+    events = train(state)
+    live = Live(Group(epochs_table(state.progress.rows, recipe), progress), console=console, refresh_per_second=4)
+    with interrupt.handle_signals(), _display(live, console, first_process):
         for event in events:
             if isinstance(event, Epoch):
-                live.update(Group(epochs_table(training.progress.rows, recipe), progress))
-                if not console.is_terminal and training.fabric.is_global_zero:
+                live.update(Group(epochs_table(state.progress.rows, recipe), progress))
+                if first_process and not console.is_terminal:
                     console.print(epoch_line(event.rows, recipe, event.kept), soft_wrap=True)
-                more = training.progress.epoch < recipe.train.epochs  # the last report is the caller's
-                if more and training.fabric.is_global_zero and took < REPORT_SHARE * (time.monotonic() - reported):
+                more_epochs = state.progress.epoch < recipe.train.epochs  # the caller writes the last report
+                due = report_seconds < REPORT_SHARE * (time.monotonic() - reported)
+                if first_process and more_epochs and due:
                     began = time.monotonic()
                     report()
-                    reported, took = time.monotonic(), time.monotonic() - began
+                    reported, report_seconds = time.monotonic(), time.monotonic() - began
             else:
-                progress.update(
-                    task, advance=costs[event.epoch], description=f"epoch {event.epoch + 1}/{recipe.train.epochs}"
-                )
-            if stopped.asked:
+                description = f"epoch {event.epoch + 1}/{recipe.train.epochs}"
+                progress.update(task, advance=costs[event.epoch], description=description)
+            if interrupt.requested:
                 events.close()
                 break
 
 
 @contextmanager
-def _shown(live: Live, console: Console, training: TrainState) -> Iterator[None]:
-    if not (console.is_terminal and training.fabric.is_global_zero):
+def _display(live: Live, console: Console, first_process: bool) -> Iterator[None]:
+    if not (console.is_terminal and first_process):
         yield
         return
     with live:
@@ -169,32 +172,32 @@ def minutes(seconds: float) -> str:
 
 
 class GracefulInterrupt:
-    """Whether somebody asked the training to stop."""
+    """Turns the first SIGINT or SIGTERM into a request to stop; the second has its usual effect."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the first SIGINT or SIGTERM as a wish to stop, and the next as the system would."""
-        before = {}
+    def handle_signals(self) -> Iterator[None]:
+        """Handle signals inside the block; outside the main thread, where Python allows no handlers, do nothing."""
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.getsignal(number)
-                signal.signal(number, self._ask)
-        except ValueError:  # not the main thread: signals are somebody else's business
-            before = {}
-        self._before = before
+                previous = signal.getsignal(number)
+                signal.signal(number, self._request)
+                self._previous[number] = previous
+        except ValueError:  # not in the main thread
+            self._previous = {}
         try:
             yield
         finally:
             self._restore()
 
-    def _ask(self, *_: object) -> None:
-        self.asked = True
+    def _request(self, *_: object) -> None:
+        self.requested = True
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._previous = {}

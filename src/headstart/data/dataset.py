@@ -89,8 +89,8 @@ class Dataset:
         return self._pixels[key]
 
 
-def open_dataset(data: str | Dataset) -> Dataset:
-    """``data`` itself where it is open already."""
+def open_dataset(data: str | os.PathLike[str] | Dataset) -> Dataset:
+    """The dataset in a folder; ``data`` itself where it is open already."""
     return data if isinstance(data, Dataset) else Dataset(data)
 
 

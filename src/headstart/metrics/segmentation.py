@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.metrics.classification import Floats, Interval, resampled
+from headstart.metrics.bootstrap import Floats, Interval, resampled
+
+Counts = NDArray[np.int64]
+
+WORST, BEST = 12, 4
+"""Images with the lowest and the highest IoU whose masks are stored for the report, at most."""
+SPECK = 0.001
+"""A class with less than this share of an image, in ground truth and prediction together, is left out of its IoU."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,19 @@ class SegmentationMetrics:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Pixels of one class that were predicted as another."""
+
+    truth: str
+    predicted: str
+    pixels: int
+    of_class: float
+    """Share of the class's pixels."""
+    of_wrong: float
+    """Share of all wrong pixels."""
 
 
 def iou(confusion: ArrayLike) -> Floats:
@@ -106,6 +126,43 @@ def segmentation_metrics(
         undefined=tuple(each.name for each in per_class if each.iou is None),
         confusion=tuple(tuple(row) for row in whole.tolist()),
     )
+
+
+def image_ious(confusion: Counts) -> Floats:
+    """Mean IoU of each image, float (N,), from matrices (N, K, K); nan where every pixel is ignored.
+
+    Classes with less than `SPECK` of an image's pixels are left out of its mean.
+    """
+    union = confusion.sum(axis=1) + confusion.sum(axis=2) - np.diagonal(confusion, axis1=1, axis2=2)
+    present = union >= SPECK * confusion.sum(axis=(1, 2))[:, None]
+    ious = np.where(present, iou(confusion), np.nan)
+    some = (~np.isnan(ious)).sum(axis=1)
+    means: Floats = np.divide(np.nansum(ious, axis=1), some, out=np.full(len(ious), np.nan), where=some > 0)
+    return means
+
+
+def worst_and_best(ious: Floats) -> tuple[list[int], list[int]]:
+    """Rows of the images with the lowest IoU, lowest first, and with the highest, highest first; none is in both.
+
+    ``ious`` is float (N,), nan left out; at most `WORST` and `BEST` rows.
+    """
+    order = [int(row) for row in np.argsort(ious, kind="stable") if not np.isnan(ious[row])]
+    half = -(-len(order) // 2)
+    return order[: min(WORST, half)], order[half:][::-1][:BEST]
+
+
+def confused_pairs(confusion: Counts, classes: Sequence[str]) -> list[ConfusedPair]:
+    """Every pair of classes that was confused, most pixels first; ``confusion`` is (K, K)."""
+    of_class = confusion.sum(axis=1)
+    wrong = int(confusion.sum() - confusion.trace())
+    pairs = [
+        ConfusedPair(
+            classes[i], classes[j], int(confusion[i, j]), confusion[i, j] / of_class[i], confusion[i, j] / wrong
+        )
+        for i, j in zip(*np.nonzero(confusion), strict=True)
+        if i != j
+    ]
+    return sorted(pairs, key=lambda pair: -pair.pixels)
 
 
 def _parts(confusion: ArrayLike) -> tuple[Floats, Floats, Floats]:

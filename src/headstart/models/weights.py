@@ -139,7 +139,7 @@ def _from_path(path: Path) -> tuple[Tensors, Provenance]:
             raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", do)
     if not path.is_file():
         raise HeadstartError(
-            f"backbone.weights {path}: {expected}, found none of them; did you mean {did_you_mean(str(path), CHOICES)}",
+            f"backbone.weights {path}: {expected}, found none of them; {did_you_mean(str(path), CHOICES)}",
             "headstart recipe show quick",
         )
     tensors = _read(path)

@@ -216,7 +216,7 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     show = "headstart recipe show quick"
     if error["type"] == "extra_forbidden":
         known = _fields_of(path[:-1])
-        return HeadstartError(f"{where}: unknown field {field}; did you mean {did_you_mean(path[-1], known)}", show)
+        return HeadstartError(f"{where}: unknown field {field}; {did_you_mean(path[-1], known)}", show)
     message = error["msg"].removeprefix("Value error, ")
     if not field:
         return HeadstartError(f"{where}: {message}", show)

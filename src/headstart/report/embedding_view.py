@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import colorsys
 import io
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from headstart.report.mask_plots import hexadecimal
 from headstart.report.plots import GRAY
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
+from headstart.runs.thumbnails import read_thumbnails
 
 DRAWN = 3500
 """Images on a map at the most: beyond it a sample is drawn, so that the page stays small and quick."""
@@ -35,7 +35,7 @@ def map_facts(run: RunFolder, learned: FeatureAnalysis, rows: Sequence[Row]) -> 
 
     Of a run that answers with masks, a validation image is of the class of most of its pixels.
     """
-    images, palette, answers = run.looked_at, run.palette, read_mask_confusions(run)
+    images, palette, answers = run.feature_images, run.palette, read_mask_confusions(run)
     classes = run.classes if palette is None else list(palette.names)
     if answers is not None:
         for image, pixels in zip(images, answers.confusion.sum(axis=2), strict=False):  # they are the first
@@ -93,16 +93,14 @@ def _sample(rows: list[int]) -> list[int]:
 def _sheet(run: RunFolder, rows: Sequence[int]) -> str | None:
     """All pictures in one JPEG, as a data URL; None where the run has none."""
     sheet = Image.new("RGB", (SIDE * ACROSS, SIDE * -(-len(rows) // ACROSS)))
-    try:
-        with zipfile.ZipFile(run.path / "thumbnails.zip") as archive:
-            known = set(archive.namelist())
-            for i, row in enumerate(rows):
-                if f"{row}.jpg" in known:
-                    with Image.open(io.BytesIO(archive.read(f"{row}.jpg"))) as picture:
-                        small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-                    sheet.paste(small, (SIDE * (i % ACROSS), SIDE * (i // ACROSS)))
-    except (OSError, zipfile.BadZipFile):
+    thumbnails = read_thumbnails(run, rows)
+    if not thumbnails:
         return None
+    for i, row in enumerate(rows):
+        if row in thumbnails:
+            with Image.open(io.BytesIO(thumbnails[row])) as picture:
+                small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+            sheet.paste(small, (SIDE * (i % ACROSS), SIDE * (i // ACROSS)))
     content = io.BytesIO()
     sheet.save(content, "JPEG", quality=55)
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()

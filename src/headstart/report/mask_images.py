@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from headstart.errors import HeadstartError
 from headstart.metrics.segmentation import mean_iou
 from headstart.palette import IGNORE_INDEX, Palette
-from headstart.runs.folder import RunFolder, mask_names
+from headstart.runs.folder import RunFolder
+from headstart.runs.mask_snapshots import mask_names, prediction_folders, read_image, read_mask
 
 SIDES = (384, 300, 224, 160, 112, 80)
 """Pixels of the longer side of a picture on the page: the first with which all pictures fit."""
@@ -109,12 +110,7 @@ class _Folder:
 
     @staticmethod
     def of(run: RunFolder, palette: Palette, kept: int | None) -> _Folder:
-        path = run.path / "masks"
-        places: dict[int, list[Path]] = {kept: [path / "best"]} if kept is not None else {}
-        for each in sorted(path.glob("epoch-*")):
-            if each.name.removeprefix("epoch-").isdecimal():
-                places.setdefault(int(each.name.removeprefix("epoch-")), []).append(each)
-        return _Folder(path, palette, places)
+        return _Folder(run.path / "masks", palette, prediction_folders(run, kept))
 
     def chosen(self) -> list[str]:
         """Names of the images with answers of the epochs that were looked at, as many as are shown."""
@@ -130,7 +126,7 @@ class _Folder:
         ]
         if not (there and photo.is_file() and truth.is_file()):
             return None
-        true = _read(truth)
+        true = read_mask(truth)
         height, width = true.shape
         size = _within(width, height, side)
         return Followed(
@@ -150,7 +146,7 @@ def _length(shown: Followed) -> int:
 
 
 def _answer(epoch: int, file: Path, true: Mask, palette: Palette, size: tuple[int, int]) -> Answer:
-    predicted, classes = _read(file), len(palette.classes)
+    predicted, classes = read_mask(file), len(palette.classes)
     if predicted.shape != true.shape:
         raise HeadstartError(
             f"{file}: expected a mask of {true.shape[1]} x {true.shape[0]} pixels like its truth, found"
@@ -171,23 +167,6 @@ def _answer(epoch: int, file: Path, true: Mask, palette: Palette, size: tuple[in
     )
 
 
-def _open(file: Path) -> Image.Image:
-    try:
-        with Image.open(file) as picture:
-            picture.load()
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise HeadstartError(f"{file}: expected a picture, found a damaged file ({error})", "remove the file") from None
-    return picture
-
-
-def _read(file: Path) -> Mask:
-    """uint8 (H, W): a mask as headstart counts its classes, from a PNG of these numbers."""
-    picture = _open(file)
-    if picture.mode not in ("P", "L"):
-        raise HeadstartError(f"{file}: expected a mask of class numbers, found a picture ({picture.mode})", "remove it")
-    return np.array(picture, np.uint8)
-
-
 def _within(width: int, height: int, side: int) -> tuple[int, int]:
     """The largest size of these proportions within a square; nothing grows."""
     scale = min(1.0, side / max(width, height))
@@ -195,7 +174,7 @@ def _within(width: int, height: int, side: int) -> tuple[int, int]:
 
 
 def _photograph(file: Path, size: tuple[int, int]) -> str:
-    return _url(_open(file).convert("RGB").resize(size, Image.Resampling.LANCZOS), "JPEG", quality=82)
+    return _url(read_image(file).convert("RGB").resize(size, Image.Resampling.LANCZOS), "JPEG", quality=82)
 
 
 def _painted(mask: Mask, palette: Palette, size: tuple[int, int]) -> str:

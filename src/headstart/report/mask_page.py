@@ -13,12 +13,19 @@ from headstart.analysis.feature_analysis import FeatureAnalysis
 from headstart.analysis.findings import of_features
 from headstart.analysis.mask_findings import Shares, mask_findings
 from headstart.files import Row
-from headstart.metrics.segmentation import SegmentationMetrics, segmentation_metrics
+from headstart.metrics.segmentation import (
+    SPECK,
+    SegmentationMetrics,
+    confused_pairs,
+    image_ious,
+    segmentation_metrics,
+    worst_and_best,
+)
 from headstart.palette import Palette
 from headstart.report.mask_images import Followed, mask_pictures
 from headstart.report.mask_plots import hexadecimal, iou_over_epochs, pixel_confusion
 from headstart.report.plots import as_script
-from headstart.runs.confusion import SPECK, MaskConfusions, confused, image_ious, read_mask_confusions, worst_and_best
+from headstart.runs.confusion import MaskConfusions, read_mask_confusions
 from headstart.runs.folder import RunFolder, best_epoch
 
 PAIRS = 10
@@ -49,7 +56,7 @@ def mask_context(
         masks |= {
             "answers": answers,
             "per_class": list(_classes(answers, measures, shares)),
-            "pairs": confused(answers.whole, palette.classes)[:PAIRS],
+            "pairs": confused_pairs(answers.whole, palette.classes)[:PAIRS],
         }
     return {
         "masks": masks,
@@ -63,7 +70,7 @@ def _pictured(
     run: RunFolder, palette: Palette, answers: MaskConfusions | None, kept: int | None, room: int
 ) -> dict[str, Any]:
     """Images over the epochs, and the worst and best of the kept one."""
-    names = [row["filename"] for row in run.looked_at if row["split"] == "val"]
+    names = [row["filename"] for row in run.feature_images if row["split"] == "val"]
     figures = image_ious(answers.confusion) if answers is not None else np.zeros(0)
     worst, good = worst_and_best(figures)
     pictures = mask_pictures(run, palette, names, [*worst, *good], kept, room)
@@ -113,7 +120,7 @@ def _names(palette: Palette) -> dict[str, str]:
 
 def _told(row: int, shown: Followed | None, answers: MaskConfusions, figure: float) -> dict[str, Any]:
     """One image, and what is wrong with it."""
-    pairs, counted = confused(answers.confusion[row], answers.palette.classes), answers.counted[row]
+    pairs, counted = confused_pairs(answers.confusion[row], answers.palette.classes), answers.counted[row]
     return {
         "filename": answers.filenames[row],
         "miou": float(figure),

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from headstart.files import Row
 from headstart.palette import Palette
 from headstart.report.plots import GRAY, drawn, matrix, most_confused
-from headstart.runs.confusion import Counts
+from headstart.metrics.segmentation import Counts
 
 LINES = 30
 """Classes whose line is drawn from the start; others are in the legend, and drawn when they are asked for."""

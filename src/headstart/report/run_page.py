@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
-from headstart.metrics.calibration import LEAST_FOR_HALVES, fit_on_half
+from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.collapse import diagnose
 from headstart.report import plots as figures
@@ -26,6 +25,7 @@ from headstart.report.mask_page import mask_context
 from headstart.report.network_diagram import drawing
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.predictions import StoredPredictions, read_predictions
+from headstart.runs.thumbnails import read_thumbnails
 
 MISTAKES = 24
 """Pictures of confident mistakes."""
@@ -107,10 +107,10 @@ def _confidence(answers: StoredPredictions) -> dict[str, tuple[NDArray[np.int64]
     lines: dict[str, tuple[NDArray[np.int64], ArrayLike]] = {
         "this run": (np.arange(len(answers.labels), dtype=np.int64), answers.probabilities)
     }
-    if len(answers.labels) >= LEAST_FOR_HALVES:
+    if len(answers.labels) >= MIN_IMAGES_TO_HALVE:
         fitted = fit_on_half(answers.labels, answers.probabilities)
         lines[f"with temperature {fitted.value:.2f} (on the half it was not fitted on)"] = (
-            fitted.judged,
+            fitted.held_out,
             fitted.probabilities,
         )
     return lines
@@ -156,16 +156,8 @@ def _mistakes(run: RunFolder, answers: StoredPredictions, classes: Sequence[str]
 
 def _pictures(run: RunFolder, rows: Sequence[int]) -> dict[int, str]:
     """Thumbnails of some rows of predictions.csv, as data URLs."""
-    try:
-        with zipfile.ZipFile(run.path / "thumbnails.zip") as archive:
-            known = set(archive.namelist())
-            return {
-                row: "data:image/jpeg;base64," + base64.b64encode(archive.read(f"{row}.jpg")).decode()
-                for row in rows
-                if f"{row}.jpg" in known
-            }
-    except (OSError, zipfile.BadZipFile):
-        return {}
+    thumbnails = read_thumbnails(run, rows)
+    return {row: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for row, jpeg in thumbnails.items()}
 
 
 def _majority(counts: dict[str, int]) -> float | None:

@@ -13,7 +13,7 @@ from headstart.comparison.metric import METRICS
 from headstart.comparison.study import SETTINGS, Study, read_study
 from headstart.comparison.summary import Result, Results, said_choice
 from headstart.files import write_atomically
-from headstart.metrics.classification import Interval
+from headstart.metrics.bootstrap import Interval
 from headstart.report.run_page import rendered
 from headstart.report.study_plots import over_labels, over_time
 

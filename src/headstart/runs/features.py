@@ -1,4 +1,8 @@
-"""The features that a run stored over its epochs, read back and looked over."""
+"""`features/`: penultimate features of the same images after chosen epochs.
+
+features/images.csv               the images: all validation images, then a sample of the training images
+features/epoch-0001.safetensors   ``features`` (N, F) and ``probabilities`` (N, C) after an epoch, float32
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from headstart.errors import HeadstartError
 from headstart.runs.folder import RunFolder
@@ -17,27 +22,27 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EpochFeatures:
-    """What the network saw after one epoch in N images."""
+    """Features of N images after one epoch."""
 
     epoch: int
     """Counted from 1."""
     features: Floats
-    """(N, F): what its last layer works on."""
+    """(N, F): the input of the network's last layer."""
     probabilities: Floats
     """(N, C)"""
     seconds: float
-    """What looking cost."""
+    """Time spent on the sample of the training images."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a run saw in the same N images over its epochs."""
+    """Features of the same N images over the epochs of a run."""
 
     filenames: tuple[str, ...]
     splits: NDArray[np.str_]
     """``val`` or ``train``, (N,)."""
     labels: NDArray[np.int64]
-    """(N,): positions in ``classes``, or -1 where an image has no label."""
+    """(N,): positions in ``classes``, or -1 for an image without a label."""
     classes: tuple[str, ...]
     epochs: tuple[EpochFeatures, ...]
 
@@ -47,16 +52,33 @@ class Features:
         return bool((self.labels >= 0).all())
 
 
-def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
-    """All that ``run`` stored, or the ``epochs`` (from 1) asked for.
+def write_feature_images(
+    run: RunFolder, filenames: Sequence[str], splits: Sequence[str], labels: Sequence[str]
+) -> None:
+    """Write `features/images.csv`: the images whose features are stored; ``labels`` are class names, or empty."""
+    columns = zip(filenames, splits, labels, strict=True)
+    run.write_table(
+        "features/images.csv",
+        [{"filename": name, "split": split, "label": label} for name, split, label in columns],
+    )
 
-    Raises HeadstartError when there is none, when an asked epoch is not there, when a file is damaged, and when
-    features are no numbers.
+
+def write_epoch_features(run: RunFolder, epoch: int, features: Floats, probabilities: Floats, seconds: float) -> None:
+    """Write (N, F) features and (N, C) probabilities after ``epoch`` (from 0), in the order of `images.csv`."""
+    content = save({"features": features, "probabilities": probabilities}, metadata={"seconds": f"{seconds:.3f}"})
+    run.write(f"features/epoch-{epoch + 1:04}.safetensors", content)
+
+
+def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
+    """Read the stored features of all epochs, or of some ``epochs`` (from 1).
+
+    Raises HeadstartError when there are none, when a requested epoch is missing, when a file is damaged, and when
+    features are NaN or infinite.
     """
     files = {
         int(file.stem.removeprefix("epoch-")): file for file in (run.path / "features").glob("epoch-*.safetensors")
     }
-    rows = run.looked_at
+    rows = run.feature_images
     if not files or not rows:
         raise HeadstartError(
             f"{run.path}: expected stored features, found none in {run.path / 'features'}",
@@ -65,7 +87,7 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
     absent = [epoch for epoch in epochs if epoch not in files]
     if absent:
         raise HeadstartError(
-            f"{run.path}: expected features of epoch {', '.join(map(str, sorted(files)))}, found {absent[0]} asked for",
+            f"{run.path}: expected features of epoch {', '.join(map(str, sorted(files)))}, found {absent[0]} requested",
             f"headstart map {run.path}",
         )
     classes = tuple(run.classes)
@@ -82,7 +104,7 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
                 f"{file}: expected stored features, found a damaged file ({error})",
                 f"remove it, then headstart map {run.path}",
             ) from None
-        _require_numbers(stored[-1], len(rows), str(file), run)
+        _check_features(stored[-1], len(rows), str(file), run)
     return Features(
         filenames=tuple(row["filename"] for row in rows),
         splits=np.array([row["split"] for row in rows]),
@@ -92,7 +114,7 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
     )
 
 
-def _require_numbers(stored: EpochFeatures, images: int, file: str, run: RunFolder) -> None:
+def _check_features(stored: EpochFeatures, images: int, file: str, run: RunFolder) -> None:
     if len(stored.features) != images:
         raise HeadstartError(
             f"{file}: expected the features of {images} images, found {len(stored.features)}",

@@ -1,28 +1,24 @@
-"""The run folder: the only thing that passes between training and everything after it.
+"""The run folder: the only contract between training and everything after it.
 
     recipe.toml            complete, every default written out
-    environment.json       versions, device, the weights' provenance and SHA-256
+    environment.json       format version of the folder, package versions, device, provenance of the weights
     data.json              fingerprint, classes, counts, where the images were
-    trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can leave them out
+    trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can exclude them
     metrics.csv            a row per epoch and split
-    predictions.csv        validation images at the best epoch: file, label, prediction, probabilities; only
-                           of a task that answers with classes
-    confusion.safetensors  validation images at the best epoch: pixels by class and predicted class, (N, K, K), the
-                           images in their order; only of a task that answers with masks
-    masks/                 of it too, validation images to look at: images, truth, what was predicted after some
-                           epochs (epoch-0001) and by the best weights (best); in PNG files whose numbers are places
-                           in data.json's palette
+    predictions.csv        `headstart.runs.predictions`; only of a task that predicts classes
+    confusion.safetensors  `headstart.runs.confusion`; only of a task that predicts masks
+    masks/                 `headstart.runs.mask_snapshots`; likewise
     architecture.json      the network: its stages, shapes and parameters
-    features/images.csv    the images that are looked at over time: validation, and a sample of training
-    features/epoch-0001.safetensors   what the network saw in them after an epoch: features and probabilities
-    thumbnails.zip         these images, small, so that a report needs nothing but this folder
+    probe.json             what was chosen for a logistic probe; only of one
+    features/              `headstart.runs.features`
+    thumbnails.zip         `headstart.runs.thumbnails`
     weights/best.safetensors, weights/last.safetensors
     resume/checkpoint.pt   while unfinished: optimizer, schedule position, rows so far
-    insight/               derived: maps and measures of the features (headstart map)
+    analysis/              derived: `headstart.runs.analysis` (headstart map)
     report.html            derived; both may be deleted and made again
 
-Every file is written under a temporary name, flushed, and renamed: a reader sees the old file or the new
-one, never half of one. This module does not import torch.
+Every file is written under a temporary name, flushed, and renamed: a reader finds the old file or the new one, never
+half of one. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -41,6 +37,9 @@ from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 
+FORMAT = 2
+"""Version of the folder's format, ``format`` in `environment.json`. Format 1, of headstart before 0.1.0, had none."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -50,12 +49,12 @@ class RunFolder:
 
     @staticmethod
     def create(path: Path, recipe: Recipe, environment: Mapping[str, Any], data: Mapping[str, Any]) -> RunFolder:
-        """A new run folder with what is known before the first step. Nothing is left behind on failure."""
+        """Make a run folder with what is known before the first step. On failure nothing is left behind."""
         refuse_unless_free(path)
         existed = path.exists()
         run = RunFolder(path)
         try:
-            run.write_json("environment.json", environment)
+            run.write_json("environment.json", {"format": FORMAT, **environment})
             run.write_json("data.json", data)
             # The recipe comes last: a folder with a recipe is a run.
             run.write("recipe.toml", recipe.to_toml().encode())
@@ -69,7 +68,7 @@ class RunFolder:
 
     @staticmethod
     def open(path: str | os.PathLike[str]) -> RunFolder:
-        """The run at ``path``, or a HeadstartError when there is none."""
+        """Open the run at ``path``. Raises HeadstartError when there is none, or one of another format."""
         folder = Path(path)
         if not folder.is_dir():
             raise HeadstartError(f"{folder}: expected a run folder, found no such folder", "headstart fit quick DATA")
@@ -78,7 +77,26 @@ class RunFolder:
             raise HeadstartError(
                 f"{folder}: expected a run folder, found no {missing[0]} in it", "headstart fit quick DATA"
             )
-        return RunFolder(folder)
+        run = RunFolder(folder)
+        run._require_format()
+        return run
+
+    def _require_format(self) -> None:
+        environment = self.environment
+        found = environment.get("format")
+        if found == FORMAT:
+            return
+        by = f"headstart {environment.get('headstart', '(unknown version)')}"
+        if isinstance(found, int) and found > FORMAT:
+            raise HeadstartError(
+                f"{self.path}: expected a run folder of format {FORMAT}, found format {found}, written by {by}",
+                "pip install --upgrade headstart",
+            )
+        raise HeadstartError(
+            f"{self.path}: expected a run folder of format {FORMAT}, found {'none' if found is None else found}: it was"
+            f" written by an earlier headstart ({by})",
+            f"headstart fit {self.path / 'recipe.toml'} {self.data.get('root', 'DATA')} --out NEW_RUN",
+        )
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         write_atomically(self.path / name, content)
@@ -110,12 +128,12 @@ class RunFolder:
 
     @property
     def architecture(self) -> dict[str, Any] | None:
-        """The network as it is drawn; None in a run that did not write it down."""
+        """The network's stages, shapes and parameters; None in a run without the file."""
         return self._read_json("architecture.json") if (self.path / "architecture.json").is_file() else None
 
     @property
     def probe(self) -> dict[str, Any]:
-        """What was chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``."""
+        """Hyper-parameters chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``."""
         return self._read_json("probe.json")
 
     @property
@@ -125,7 +143,7 @@ class RunFolder:
 
     @property
     def palette(self) -> Palette | None:
-        """The classes of the masks that the network answers with; None where it answers with none."""
+        """Classes of the masks that the network predicts; None if it predicts no masks."""
         content = self.data.get("palette")
         return None if content is None else Palette.from_json(content)
 
@@ -137,11 +155,11 @@ class RunFolder:
 
     @property
     def predictions(self) -> list[dict[str, str]]:
-        """The validation images at the best epoch, as text (a class may be called ``1e3``)."""
+        """Rows of `predictions.csv` as text (a class may be called ``1e3``); empty before the first epoch ends."""
         return self._read_text_table("predictions.csv")
 
     @property
-    def looked_at(self) -> list[dict[str, str]]:
+    def feature_images(self) -> list[dict[str, str]]:
         """The images whose features are stored, the validation images first: filename, split, label."""
         return self._read_text_table("features/images.csv")
 
@@ -166,7 +184,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe was trained and written down."""
+        """Whether every epoch of the recipe was trained and saved."""
         return self.best.is_file() and not self.checkpoint.is_file() and self._epochs() == self.recipe.train.epochs
 
     def _epochs(self) -> int:
@@ -174,48 +192,35 @@ class RunFolder:
 
     def require_finished(self, unfinished_too: bool = False) -> None:
         """Raise HeadstartError unless the run finished; with ``unfinished_too``, unless it has any weights."""
-        done, asked = self._epochs(), self.recipe.train.epochs
+        done, epochs = self._epochs(), self.recipe.train.epochs
         if self.finished or (unfinished_too and self.best.is_file()):
             return
         others = " (or use the best weights so far: add --unfinished)" if self.best.is_file() else ""
         raise HeadstartError(
-            f"{self.path}: expected a finished run, found {done} of {asked} epochs{others}",
+            f"{self.path}: expected a finished run, found {done} of {epochs} epochs{others}",
             f"headstart fit --resume {self.path}",
         )
 
 
-def mask_names(filenames: Iterable[str]) -> list[str]:
-    """What the masks of images are called in a run's folder: the stem of each, numbered where two have the same."""
-    names: dict[str, None] = {}
-    for filename in filenames:
-        name = stem = Path(filename).stem
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{stem}-{number}"
-        names[name] = None
-    return list(names)
-
-
 def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
-    """Write down the training images, by the BLAKE2b-128 of their files."""
+    """Write `trained_on.txt`: the BLAKE2b-128 of each training image's file, in hexadecimal digits."""
     run.write("trained_on.txt", "".join(f"{content}\n" for content in sorted(set(contents))).encode())
 
 
 def read_trained_on(run: RunFolder) -> set[str]:
-    """What `write_trained_on` wrote; empty for a run of an earlier headstart."""
+    """Read `trained_on.txt`; empty without the file."""
     path = run.path / "trained_on.txt"
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
 
 
 def classifier_command(run: RunFolder) -> str:
-    """What to type for a classifier that begins from the run's backbone, and is shown images as that one was."""
-    recipe, usual = run.recipe, recipes.load("quick").augment
+    """The command that trains a classifier from the run's backbone, its images normalized as in that run."""
+    recipe, default = run.recipe, recipes.load("quick").augment
     scales = {name: getattr(recipe.augment, name) for name in ("mean", "std")}
     differ = [
-        f' "views.{name}=[{",".join(f"{value:g}" for value in values)}]"'
+        f' "augment.{name}=[{",".join(f"{value:g}" for value in values)}]"'
         for name, values in scales.items()
-        if values != getattr(usual, name)
+        if values != getattr(default, name)
     ]
     return (
         f"headstart fit quick LABELED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"

@@ -1,7 +1,11 @@
-"""What the kept weights said of the validation images, read back from `predictions.csv`."""
+"""`predictions.csv`: the predictions for the validation images at the best epoch.
+
+One row per image: filename, label, predicted class, and ``probability_<class>`` to six digits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +14,42 @@ from numpy.typing import NDArray
 from headstart.errors import HeadstartError
 from headstart.runs.folder import RunFolder
 
+NAME = "predictions.csv"
+
 
 @dataclass(frozen=True)
 class StoredPredictions:
-    """What the kept weights said of the validation images."""
+    """Predictions for N validation images at the best epoch."""
 
     filenames: list[str]
     labels: NDArray[np.int64]
+    """(N,): positions in the run's classes."""
     probabilities: NDArray[np.float64]
+    """(N, C)"""
+
+
+def write_predictions(
+    run: RunFolder,
+    filenames: Sequence[str],
+    labels: Sequence[int],
+    classes: Sequence[str],
+    probabilities: NDArray[np.float32],
+) -> None:
+    """Write a row per image: ``labels`` are positions in ``classes``, ``probabilities`` is float (N, C)."""
+    rows = [
+        {
+            "filename": filename,
+            "label": classes[label],
+            "predicted": classes[int(each.argmax())],
+            **{f"probability_{name}": f"{p:.6g}" for name, p in zip(classes, each, strict=True)},
+        }
+        for filename, label, each in zip(filenames, labels, probabilities, strict=True)
+    ]
+    run.write_table(NAME, rows)
 
 
 def read_predictions(run: RunFolder) -> StoredPredictions | None:
-    """The run's ``predictions.csv`` as arrays; None before there is one. Raises HeadstartError for a broken file."""
+    """Read the predictions; None before the first epoch ends. Raises HeadstartError for a damaged file."""
     rows, classes = run.predictions, run.classes
     if not rows:
         return None
@@ -31,6 +59,6 @@ def read_predictions(run: RunFolder) -> StoredPredictions | None:
         return StoredPredictions([row["filename"] for row in rows], labels, probabilities)
     except (KeyError, ValueError) as error:
         raise HeadstartError(
-            f"{run.path / 'predictions.csv'}: expected a label and a probability per class in every row, found {error}",
+            f"{run.path / NAME}: expected a label and a probability per class in every row, found {error}",
             f"remove the file, or headstart fit {run.path / 'recipe.toml'} DATA",
         ) from None

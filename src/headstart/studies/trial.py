@@ -50,10 +50,11 @@ def read_trial(run: RunFolder, plan: Plan, dataset: Dataset, setting: str, split
 def _confusion(run: RunFolder, dataset: Dataset, split: str) -> NDArray[np.int64]:
     """Confusion matrix of each image of the split, (N, K, K): pixels by class and predicted class."""
     if split == "test":
-        from headstart.inference.evaluate_masks import evaluate_masks
-        from headstart.inference.predict import load
+        from headstart.inference.evaluate import MaskEvaluation, evaluate
 
-        return evaluate_masks(load(run), run, dataset, "test").confusion
+        evaluation = evaluate(run, dataset, split="test")
+        assert isinstance(evaluation, MaskEvaluation)
+        return evaluation.confusion
     confusions = read_mask_confusions(run)
     assert confusions is not None  # a finished run has them
     return confusions.confusion
@@ -74,9 +75,10 @@ def _classification_results(run: RunFolder, dataset: Dataset, split: str) -> dic
 def _predictions(run: RunFolder, dataset: Dataset, split: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Labels (N,) and probabilities (N, K) of the best weights on the split."""
     if split == "test":
-        from headstart.inference.predict import evaluate, load
+        from headstart.inference.evaluate import Evaluation, evaluate
 
-        evaluation = evaluate(load(run), run, dataset, "test")
+        evaluation = evaluate(run, dataset, split="test")
+        assert isinstance(evaluation, Evaluation)
         return evaluation.labels, evaluation.probabilities.astype(np.float64)
     predictions = read_predictions(run)
     assert predictions is not None  # a finished run has them

@@ -12,10 +12,10 @@ TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify, "segment": S
 
 
 def task_named(name: str) -> type[Task]:
-    """The task that a recipe asks for. Raises HeadstartError for an unknown one."""
+    """The task class of a recipe's `task`. Raises HeadstartError for an unknown name."""
     if name not in TASKS:
         raise HeadstartError(
-            f"task: expected {', '.join(TASKS)}, found {name}; did you mean {did_you_mean(name, TASKS)}",
+            f"task: expected {', '.join(TASKS)}, found {name}; {did_you_mean(name, TASKS)}",
             "headstart recipe show quick",
         )
     return TASKS[name]

@@ -8,13 +8,13 @@ from typing import Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from headstart.models.backbones import build, features_of, freeze
 from headstart.models.heads import make_head, width_into
 from headstart.recipes.recipe import Recipe
-from headstart.tasks.task import Batch, ModelOutput, Task
+from headstart.tasks.task import Batch, ModelOutput, Task, mean_loss
 
 
 class Classify(Task):
@@ -34,19 +34,13 @@ class Classify(Task):
         self.training_metrics = MetricCollection(_metrics(classes), compute_groups=False)
         ece = MulticlassCalibrationError(classes, n_bins=15, norm="l1", validate_args=False)  # Guo et al. 2017
         self.metrics = MetricCollection({**_metrics(classes), "ece": ece}, compute_groups=False)
-        self.training_metrics.persistent(True)  # a run stopped within an epoch goes on counting where it was
+        self.training_metrics.persistent(True)  # in the checkpoint of a run that is stopped within an epoch
 
     @classmethod
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
         backbone = build(recipe.backbone.name)
         head = make_head(features_of(backbone), len(classes), recipe.head)
         return cls(backbone, head, len(classes), recipe.train.label_smoothing, frozen=recipe.backbone.freeze)
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()  # a frozen backbone keeps its batch-norm statistics too
-        return self
 
     def forward(self, batch: Batch) -> Tensor:
         logits = self.head(self._features(batch))
@@ -66,14 +60,14 @@ class Classify(Task):
         return ModelOutput(features.float(), logits.float().softmax(dim=1))
 
     def evaluate(self, batch: Batch) -> ModelOutput:
-        seen = self.infer(batch)
-        probabilities = seen.probabilities
+        outputs = self.infer(batch)
+        probabilities = outputs.probabilities
         likelihoods = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
         losses = F.nll_loss(likelihoods, batch.labels, reduction="none")
         self.metrics["loss"].update(losses)
         for name in ("accuracy", "ece"):
             self.metrics[name].update(probabilities, batch.labels)
-        return seen
+        return outputs
 
     def _features(self, batch: Batch) -> Tensor:
         (features,) = batch.features or self.encode(batch.images)
@@ -81,8 +75,5 @@ class Classify(Task):
 
 
 def _metrics(classes: int) -> dict[str, Metric | MetricCollection]:
-    """Mean loss per image, and the share of images whose likeliest class is the label."""
-    accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
-    # A loss that is not a number must show. So set, MeanMetric forgets its weights: it is given a loss per image.
-    loss = MeanMetric(nan_strategy="disable")
-    return {"loss": loss, "accuracy": accuracy}
+    """Mean loss per image, and top-1 accuracy."""
+    return {"loss": mean_loss(), "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False)}

@@ -1,4 +1,4 @@
-"""Semantic segmentation: a class for every pixel, from a backbone seen in maps and a decoder on them."""
+"""Semantic segmentation: a backbone's feature maps, a decoder, a class for every pixel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows
@@ -19,13 +19,13 @@ from headstart.models.losses import TARGET_IGNORE_INDEX, PixelLoss, targets
 from headstart.models.segmentation import Taps, build_segmenter, maps_of
 from headstart.recipes.recipe import Recipe
 from headstart.tasks.segmentation_metrics import ConfusionMetric, PixelMean, confusion_matrices
-from headstart.tasks.task import Batch, ModelOutput, Task
+from headstart.tasks.task import Batch, ModelOutput, Task, mean_loss
 
 
 class Segment(Task):
-    """The recipe's loss over the pixels that count, and its share on the auxiliary classifier where there is one.
+    """The recipe's loss over the pixels that are not ignored, plus the auxiliary classifier's with its weight, if any.
 
-    Validation's loss is the plain cross-entropy per pixel, whatever is trained on, so that recipes compare.
+    The validation loss is the plain cross-entropy per pixel, whatever the training loss, so that recipes compare.
     """
 
     target = "mask"
@@ -49,13 +49,14 @@ class Segment(Task):
         if frozen:
             freeze(backbone)
         count = len(names)
-        # A loss that is not a number must show. So set, MeanMetric forgets its weights: it is given a loss per image.
-        mean = MeanMetric(nan_strategy="disable")
-        self.training_metrics = MetricCollection({"loss": mean, "masks": ConfusionMetric(count)}, compute_groups=False)
+        self.mask_classes = count
+        self.training_metrics = MetricCollection(
+            {"loss": mean_loss(), "masks": ConfusionMetric(count)}, compute_groups=False
+        )
         self.metrics = MetricCollection(
             {"loss": PixelMean(), "masks": ConfusionMetric(count, names)}, compute_groups=False
         )
-        self.training_metrics.persistent(True)  # a run stopped within an epoch goes on counting where it was
+        self.training_metrics.persistent(True)  # in the checkpoint of a run that is stopped within an epoch
 
     @classmethod
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
@@ -75,12 +76,6 @@ class Segment(Task):
             pixels_of = pixels.mask_table.pixel_counts[rows].sum(axis=0)[: len(self.loss.class_weights)]
             self.loss.balance(torch.from_numpy(pixels_of))
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()  # a frozen backbone keeps its batch-norm statistics too
-        return self
-
     def forward(self, batch: Batch) -> Tensor:
         maps, masks = self._maps(batch), _masks_of(batch)
         extent = (masks.shape[-2], masks.shape[-1])
@@ -98,23 +93,23 @@ class Segment(Task):
             return maps_of(self.backbone, images, self.taps)
 
     def infer(self, batch: Batch) -> ModelOutput:
-        return self._look(batch)[0]
+        return self._run(batch)[0]
 
     def evaluate(self, batch: Batch) -> ModelOutput:
-        seen, logits = self._look(batch)
+        outputs, logits = self._run(batch)
         target = targets(_masks_of(batch), logits.shape[1])
         losses = F.cross_entropy(logits.float(), target, ignore_index=TARGET_IGNORE_INDEX, reduction="none")
         self.metrics["loss"].update(losses, target != TARGET_IGNORE_INDEX)
-        self.metrics["masks"].update(seen.confusion)
-        return seen
+        self.metrics["masks"].update(outputs.confusion)
+        return outputs
 
     def predict(self, images: Tensor) -> Tensor:
         """float32 (B, 3, H, W) of any height and width -> probabilities of each pixel's class, (B, K, H, W)."""
         logits: Tensor = self.decoder(self.encode(images), (images.shape[-2], images.shape[-1]))
         return logits.float().softmax(dim=1)
 
-    def _look(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
-        """What is seen in a batch, and the logits."""
+    def _run(self, batch: Batch) -> tuple[ModelOutput, Tensor]:
+        """Outputs of a batch, and its logits (B, K, H, W)."""
         maps = self._maps(batch)
         size = batch.images if batch.masks is None else batch.masks
         logits = self.decoder(maps, (size.shape[-2], size.shape[-1]))
@@ -127,7 +122,7 @@ class Segment(Task):
 
 
 def _masks_of(batch: Batch) -> Tensor:
-    assert batch.masks is not None, "the loop gives masks to a task that learns from them"
+    assert batch.masks is not None, "the loop gives masks to a task whose target they are"
     return batch.masks
 
 

@@ -1,7 +1,7 @@
-"""How a network's masks compare with the true ones: one confusion matrix, from which every figure of masks comes.
+"""Segmentation metrics during training: loss per pixel, accuracy and IoU from one confusion matrix.
 
-The figures are of the whole set: a class's pixels are counted over all images before anything is divided, as the
-course and the DeepGlobe challenge do. A mean over images of each image's IoU is another number.
+IoU is of the whole set: a class's pixels are summed over all images before anything is divided, as the DeepGlobe
+challenge does. A mean over images of each image's IoU is another number.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 from torchmetrics import Metric
 
 PAIRED = 11
-"""Classes up to which the numbers of two pixels, 0 to K * K, fit into 15 bits."""
+"""Classes up to which the bins of two pixels, 0 to K * K each, fit into 15 bits."""
 
 
 def confusion_matrices(masks: Tensor, predicted: Tensor, classes: int) -> Tensor:
     """Pixels of each image by true class (row) and predicted class (column), int64 (B, K, K).
 
-    ``masks`` is uint8 (B, H, W), values of K or more are left out; ``predicted`` is (B, H, W), 0 to K - 1. An image
-    at a time, so that what is counted stays in the processor's cache.
+    ``masks`` is uint8 (B, H, W), values of K or more are left out; ``predicted`` is (B, H, W), 0 to K - 1. One
+    image at a time, so that its pixels stay in the processor's cache.
     """
     kind, count = (torch.uint8, _counted_in_pairs) if classes <= PAIRED else (torch.int32, _counted)
     left_out = classes * classes
@@ -38,29 +38,29 @@ def _counted(numbers: Tensor, bins: int) -> Tensor:
 
 
 def _counted_in_pairs(numbers: Tensor, bins: int) -> Tensor:
-    """As `_counted`, of bytes, but two neighbors at a time: a histogram costs by its entries, not by their range."""
+    """As `_counted`, of bytes, but two neighbors at a time: a histogram's cost grows with its entries, not with their range."""
     if len(numbers) % 2:
-        numbers = F.pad(numbers, (0, 1), value=bins - 1)  # the last bin is of what is left out
+        numbers = F.pad(numbers, (0, 1), value=bins - 1)  # the last bin holds ignored pixels
     pairs = torch.bincount(numbers.view(torch.int16), minlength=256 * bins).view(bins, 256)[:, :bins]
     return pairs.sum(dim=0) + pairs.sum(dim=1)
 
 
 class ConfusionMetric(Metric):
-    """``accuracy`` (of pixels), ``miou`` and, with ``names``, ``iou_<name>`` of each class, over all images seen.
+    """``accuracy`` (of pixels), ``miou`` and, with ``names``, ``iou_<name>`` of each class, over all images.
 
-    A class that is neither in the truth nor predicted has no IoU: it is nan, and not in the mean.
+    A class that is neither in the ground truth nor predicted has no IoU: it is nan, and not in the mean.
     """
 
     full_state_update = False
     confusion: Tensor
 
-    def __init__(self, classes: int, names: Sequence[str] = (), **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, classes: int, names: Sequence[str] = (), **config: Any) -> None:
+        super().__init__(**config)
         self.names = tuple(names)
         self.add_state("confusion", torch.zeros(classes, classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, confusion: Tensor) -> None:
-        """int64 (B, K, K), as `confusion_of` gives it."""
+        """int64 (B, K, K), as `confusion_matrices` returns it."""
         self.confusion += confusion.sum(dim=0)
 
     def compute(self) -> dict[str, Tensor]:
@@ -72,19 +72,19 @@ class ConfusionMetric(Metric):
 
 
 class PixelMean(Metric):
-    """The mean loss of all pixels that count, over all images seen: not a number, where a loss is none."""
+    """Mean loss of all pixels that are not ignored, over all images; nan as soon as one loss is."""
 
     full_state_update = False
     total: Tensor
     pixels: Tensor
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("pixels", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, losses: Tensor, counted: Tensor) -> None:
-        """The loss of each pixel, 0 where it does not count, and bool whether it does."""
+        """float loss of each pixel, 0 if it is ignored, and bool whether it counts."""
         self.total += losses.double().sum()
         self.pixels += counted.sum()
 

@@ -1,4 +1,4 @@
-"""What the training loop asks of every task, and nothing more."""
+"""Task: a network and what it learns. The interface between the training loop and every task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows
@@ -16,63 +16,85 @@ from headstart.models.weights import Provenance, load_weights
 from headstart.recipes.recipe import Backbone, Recipe
 
 EMPTY_IMAGES = torch.empty(0)
-"""In the place of images that the backbone has seen already."""
+"""`Batch.images` of a batch with cached backbone features."""
 
 
 class Batch(NamedTuple):
-    """What one step is made of."""
+    """Inputs and targets of one step, for B images."""
 
     images: Tensor
     """float32 (B, 3, S, S), normalized."""
     labels: Tensor
-    """int64 (B,): positions in the run's classes; -1 where an image has none."""
+    """int64 (B,): positions in the run's classes; -1 for an image without a label."""
     images2: Tensor | None = None
-    """Another view of the same images, as `images`; for tasks that ask for two."""
+    """A second view of the same images, as `images`; for tasks with ``num_views = 2``."""
     masks: Tensor | None = None
-    """uint8 (B, S, S): a class for every pixel, those above the last one ignored; for tasks that learn from masks."""
+    """uint8 (B, S, S): class of each pixel, values of K or more are ignored; for tasks with ``target = "mask"``."""
     features: tuple[Tensor, ...] = ()
-    """What the frozen backbone made of the images, when it was run before; `images` is then `NO_PIXELS`."""
+    """Cached output of `Task.encode`, if the frozen backbone was run before; `images` is then `EMPTY_IMAGES`."""
 
 
 class ModelOutput(NamedTuple):
-    """What a network makes of B images."""
+    """Model outputs for a batch of B images."""
 
     features: Tensor
-    """float32 (B, F): what its last layer works on (the penultimate features)."""
+    """float32 (B, F): penultimate features, the input of the network's last layer."""
     probabilities: Tensor
-    """float32 (B, C)"""
+    """float32 (B, C); C is 0 for a task that predicts no classes."""
     confusion: Tensor | None = None
     """int64 (B, K, K): pixels of each image by (class, predicted class), ignored ones left out; of masks only."""
 
 
 class Task(nn.Module):
-    """A network and what it learns. ``forward(batch)`` is the loss, so that DDP can wrap it."""
+    """A network and what it learns. ``forward(batch)`` is the training loss, so that DDP can wrap it.
+
+    A new task is one file with a subclass, and a line in `headstart.tasks.TASKS`.
+    """
 
     num_views: ClassVar[int] = 1
-    """How many views of an image the task compares: with 2, every batch has a `second` one."""
+    """Views of each image that a batch holds: 2 for a task that compares them (`Batch.images2`)."""
     target: ClassVar[Literal["label", "mask", "none"]] = "label"
-    """What it learns from beside the images."""
+    """What it learns from, besides the images."""
     backbone: nn.Module
+    frozen: bool = False
+    """Whether the backbone stays as it is and the head alone is trained."""
     features: int
-    """F, the width of `Seen.features`."""
+    """F, the width of `ModelOutput.features`."""
     classes: int
-    """C, the width of `Seen.probabilities`; 0 where the task answers with no classes."""
+    """C, the width of `ModelOutput.probabilities`; 0 for a task that predicts no classes."""
+    mask_classes: int = 0
+    """K, the width of `ModelOutput.confusion`; 0 for a task that predicts no masks."""
     training_metrics: MetricCollection
     """Updated by `forward`; ``loss`` among them."""
     metrics: MetricCollection
     """Updated by `evaluate`; ``loss`` among them."""
 
+    @property
+    def needs_masks(self) -> bool:
+        """Whether batches hold masks."""
+        return self.target == "mask"
+
     @classmethod
     @abstractmethod
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
-        """The network of ``recipe`` for these classes, from random weights."""
+        """Build the network of ``recipe`` for these classes, with random weights."""
 
-    def load_backbone(self, settings: Backbone) -> Provenance:
-        """Fill the backbone with the weights that a recipe names, and return where they are from."""
-        return load_weights(self.backbone, settings)
+    def load_backbone(self, config: Backbone) -> Provenance:
+        """Load the weights that a recipe names into the backbone, and return their provenance."""
+        return load_weights(self.backbone, config)
 
     def prepare(self, pixels: Pixels, rows: Rows) -> None:
-        """Look at what will be trained on, some rows of ``pixels``, before the first step; most tasks need not."""
+        """Compute what depends on the training images, some ``rows`` of ``pixels``, before the first step.
+
+        Most tasks need nothing of them; `Segment` computes class weights.
+        """
+
+    def train(self, mode: bool = True) -> Self:
+        """As `nn.Module.train`; a frozen backbone stays in eval mode, so that its batch-norm statistics stay too."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
@@ -80,7 +102,7 @@ class Task(nn.Module):
 
     @abstractmethod
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """float32 (B, 3, S, S) -> what the backbone makes of them: features (B, D), or maps (B, D, s, s)."""
+        """float32 (B, 3, S, S) -> backbone output: features (B, D), or feature maps (B, D, h, w)."""
 
     @abstractmethod
     def infer(self, batch: Batch) -> ModelOutput:
@@ -88,25 +110,33 @@ class Task(nn.Module):
 
     @abstractmethod
     def evaluate(self, batch: Batch) -> ModelOutput:
-        """Update `metrics` with a batch, and return what `infer` says of it."""
+        """Update `metrics` with a batch, and return its outputs as `infer` does."""
 
     def predict(self, images: Tensor) -> Tensor:
         """float32 (B, 3, S, S) -> probabilities, float32 (B, C); of masks (B, K, S, S)."""
-        unknown = torch.full((len(images),), -1, device=images.device)
-        return self.infer(Batch(images, unknown)).probabilities
+        unlabeled = torch.full((len(images),), -1, device=images.device)
+        return self.infer(Batch(images, unlabeled)).probabilities
 
     def after_step(self, progress: float) -> None:
         """Called after each optimizer step; ``progress`` runs from 0 to 1 over the training."""
 
     def weights(self) -> dict[str, Tensor]:
-        """The numbers that make the network: parameters and buffers, without the metrics."""
+        """The network's state dict: parameters and buffers, without the metrics."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith(("metrics.", "training_metrics."))}
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over what `weights` returned; raises RuntimeError when it is of another network."""
+        """Load what `weights` returned. Raises RuntimeError for the weights of another network."""
         own = self.weights().keys()
         if weights.keys() != own:
             raise RuntimeError(
                 f"expected the tensors of this network, found others: {sorted(own ^ weights.keys())[:4]}"
             )
         self.load_state_dict({**self.state_dict(), **weights})
+
+
+def mean_loss() -> MeanMetric:
+    """Mean loss per image, which is nan as soon as one loss is.
+
+    ``nan_strategy="disable"`` keeps nan, and makes `MeanMetric` ignore weights: update it with a loss per image.
+    """
+    return MeanMetric(nan_strategy="disable")

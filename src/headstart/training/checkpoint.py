@@ -1,4 +1,4 @@
-"""Where a training stands, on disk: what `resume` needs to end at the same weights as if nothing had happened."""
+"""Checkpoint of an unfinished run: what `resume` needs to end at the same weights as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.runs.folder import RunFolder
 
 @dataclass
 class Progress:
-    """How far a training has come."""
+    """Progress of a training."""
 
     epoch: int = 0
     """The epoch under way, from 0; the number of epochs when all are done."""
@@ -25,9 +25,9 @@ class Progress:
     seconds: float = 0.0
     """Spent on the training steps of that epoch."""
     best: float | None = None
-    """The best value so far of the metric that the recipe keeps."""
+    """The best value so far of `checkpoint.monitor`."""
     rows: list[Row] = field(default_factory=list)
-    """What `metrics.csv` holds: a row per finished epoch and split."""
+    """Rows of `metrics.csv`: one per finished epoch and split."""
 
 
 def save_checkpoint(run: RunFolder, progress: Progress, state: Mapping[str, Any]) -> None:
@@ -38,12 +38,12 @@ def save_checkpoint(run: RunFolder, progress: Progress, state: Mapping[str, Any]
 
 
 def load_checkpoint(run: RunFolder) -> tuple[Progress, dict[str, Any]]:
-    """The reverse of `save_checkpoint`. Raises HeadstartError for a file that is damaged or holds more than data."""
+    """Read what `save_checkpoint` wrote. Raises HeadstartError for a damaged file, or one that holds more than data."""
     try:
         content = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
         return Progress(**content.pop("progress")), content
     except Exception as error:  # torch names no single type for a damaged file
         raise HeadstartError(
             f"{run.checkpoint}: expected a checkpoint of headstart, found a damaged file ({type(error).__name__})",
-            f"begin again from the weights so far: backbone.weights={run.path}",
+            f"start a new run from the weights so far: backbone.weights={run.path}",
         ) from None

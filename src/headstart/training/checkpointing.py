@@ -1,8 +1,7 @@
-"""When what a training has come to is written down: after every epoch, and within long ones.
+"""Checkpointing: after every epoch, and every few minutes within long ones.
 
-A head on stored features goes through an epoch in less time than it takes to write it down. Such epochs are held in
-memory, and written down together every few seconds: a kill loses no more, and the epochs after are trained again to
-the same weights.
+An epoch of a head on cached features takes less time than writing its results. Such epochs are staged in memory and
+written together every few seconds: a kill loses no more than these, and resuming trains them again to the same weights.
 """
 
 from __future__ import annotations
@@ -13,16 +12,17 @@ import time
 from torch import Tensor
 
 from headstart.models.run_weights import save_weights
+from headstart.runs.confusion import write_mask_confusions
+from headstart.runs.predictions import write_predictions
 from headstart.tasks import ModelOutput
-from headstart.training.provenance import prediction_table, save_confusion
-from headstart.training.setup import TrainState
+from headstart.training.state import TrainState
 
 WRITE_INTERVAL = 5.0
-"""Between two writings where epochs are shorter."""
+"""Seconds between two writes of epochs that are shorter."""
 
 
 class Checkpointer:
-    """What finished epochs have left to write down. Each rank has one; the first of them writes."""
+    """Stages finished epochs and writes them. Every rank has one; the first rank writes."""
 
     def __init__(self, training: TrainState) -> None:
         self._training = training
@@ -31,51 +31,61 @@ class Checkpointer:
         self._rows = len(training.progress.rows)
         self._written = time.monotonic()
 
-    def stage(self, kept: bool, seen: ModelOutput) -> None:
-        """An epoch is finished; whether its weights are the best so far, and what they see in validation images."""
+    def stage(self, is_best: bool, validation: ModelOutput) -> None:
+        """Hold a finished epoch's weights; those of the best epoch so far with its ``validation`` outputs."""
         self._last = self._weights()
-        if kept:
-            self._best = self._last, seen
+        if is_best:
+            self._best = self._last, validation
 
     def _weights(self) -> dict[str, Tensor]:
-        weights, held = self._training.task.weights(), self._training.feature_cache is not None
+        """The weights; copied if later epochs may come before they are written, except a frozen backbone's."""
+        weights, copied = self._training.task.weights(), self._training.feature_cache is not None
         return {
-            name: tensor.clone() if held and not name.startswith("backbone.") else tensor  # which is frozen
+            name: tensor.clone() if copied and not name.startswith("backbone.") else tensor
             for name, tensor in weights.items()
         }
 
     @property
     def epoch_save_due(self) -> bool:
-        """Whether a finished epoch is to be written down now."""
+        """Whether a finished epoch is to be written now."""
         return self._training.feature_cache is None or self._waited(WRITE_INTERVAL)
 
     @property
     def step_save_due(self) -> bool:
-        """Whether the last writing was so long ago that one is due within an epoch."""
+        """Whether `checkpoint.every_minutes` have passed since the last write, within an epoch."""
         return self._waited(60 * self._training.recipe.checkpoint.every_minutes)
 
     def _waited(self, seconds: float) -> bool:
         return time.monotonic() - self._written > min(seconds, 60 * self._training.recipe.checkpoint.every_minutes)
 
     def write_weights(self) -> None:
-        """The weights of the epochs that are held, and what the best of them say."""
+        """Write the staged weights, and the best epoch's predictions for the validation images."""
         training = self._training
         if training.fabric.is_global_zero:
             if self._best is not None:
-                weights, seen = self._best
+                weights, validation = self._best
                 save_weights(training.run, "best", weights)
-                if seen.confusion is not None:
-                    save_confusion(training.run, seen.confusion)
-                if training.task.classes:
-                    training.run.write_table(
-                        "predictions.csv", prediction_table(training.pixels.index, "val", seen.probabilities)
-                    )
+                self._write_outputs(validation)
             if self._last is not None:
                 save_weights(training.run, "last", self._last)
         self._best = self._last = None
 
+    def _write_outputs(self, validation: ModelOutput) -> None:
+        run, index, task = self._training.run, self._training.pixels.index, self._training.task
+        if validation.confusion is not None:
+            write_mask_confusions(run, validation.confusion.numpy())
+        if task.classes:
+            rows = index.positions("val")
+            write_predictions(
+                run,
+                [index.paths[row] for row in rows],
+                [index.labels[row] for row in rows],
+                index.classes,
+                validation.probabilities.numpy(),
+            )
+
     def write_progress(self) -> None:
-        """`metrics.csv`, which comes after the weights that it speaks of, and where to go on."""
+        """Write `metrics.csv`, after the weights that it describes, and the checkpoint to resume from."""
         training, run, rows = self._training, self._training.run, self._training.progress.rows
         done = training.progress.epoch == training.recipe.train.epochs
         if training.fabric.is_global_zero and len(rows) > self._rows:
@@ -88,6 +98,6 @@ class Checkpointer:
         self._written = time.monotonic()
 
     def write(self) -> None:
-        """All that is held, and where the training stands."""
+        """Write all that is staged, and the checkpoint."""
         self.write_weights()
         self.write_progress()

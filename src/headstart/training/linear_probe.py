@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from headstart.data.sampling import batches
 from headstart.errors import HeadstartError
 from headstart.tasks import EMPTY_IMAGES, Batch
-from headstart.training.setup import TrainState
+from headstart.training.state import TrainState
 
 Floats = NDArray[np.floating[Any]]
 

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 import headstart as hs
-from headstart.console.tables import health_table
+from headstart.console.tables import check_table
 from headstart.data.checks.check import CheckResult, check
 from headstart.data.checks.duplicates import perceptual_hashes
 from headstart.data.checks.issues import Issue
@@ -209,7 +209,7 @@ def test_the_table_shows_hostile_names_as_they_are(split: Path) -> None:
     (split / "train" / "hat").rename(split / "train" / "[bold red]hat")
     (split / "train" / "dress" / "[link]x.png").write_text("no picture")
     out = io.StringIO()
-    Console(file=out, width=160).print(health_table(check(split)))
+    Console(file=out, width=160).print(check_table(check(split)))
     assert "[bold red]hat" in out.getvalue()
     assert "[link]x.png" in out.getvalue()
 

@@ -1,0 +1,98 @@
+"""`masks/`: ground truth and predicted masks of some validation images over the epochs, for the report.
+
+    masks/images/0013_sat.jpg, masks/truth/0013_sat.png     image and ground truth
+    masks/epoch-0001/0013_sat.png                           prediction after an epoch
+    masks/best/0013_sat.png                                 prediction of the best weights
+
+A mask is a palette PNG file: its values are class indices (`headstart.palette`), its colors those of the palette.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from headstart.errors import HeadstartError
+from headstart.palette import Palette
+from headstart.runs.folder import RunFolder
+
+IMAGES, TRUTH, BEST = "images", "truth", "best"
+"""Folders within `masks/`."""
+
+Pixels = NDArray[np.uint8]
+
+
+def epoch_folder(epoch: int) -> str:
+    """Folder of the predictions after an epoch (from 0)."""
+    return f"epoch-{epoch + 1:04}"
+
+
+def mask_names(filenames: Iterable[str]) -> list[str]:
+    """File names of the masks of images, without suffix: the stem of each, numbered where two are equal."""
+    names: dict[str, None] = {}
+    for filename in filenames:
+        name = stem = Path(filename).stem
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{stem}-{number}"
+        names[name] = None
+    return list(names)
+
+
+def write_mask(run: RunFolder, folder: str, name: str, mask: Pixels, palette: Palette) -> None:
+    """Write ``masks/folder/name.png``, uint8 (H, W)."""
+    picture = Image.fromarray(np.ascontiguousarray(mask), "P")
+    picture.putpalette(palette.colorize(np.arange(256, dtype=np.uint8)[None]).tobytes())
+    run.write(f"masks/{folder}/{name}.png", _encode(picture, "PNG"))
+
+
+def write_image(run: RunFolder, name: str, image: Pixels) -> None:
+    """Write ``masks/images/name.jpg``, uint8 (H, W, 3)."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    run.write(f"masks/{IMAGES}/{name}.jpg", _encode(picture, "JPEG", quality=90))
+
+
+def prediction_folders(run: RunFolder, best_epoch: int | None) -> dict[int, list[Path]]:
+    """Epoch (from 1) -> folders with its predictions, in order of preference.
+
+    The predictions of the best weights are those of ``best_epoch``, for more images than any other epoch has.
+    """
+    path = run.path / "masks"
+    folders: dict[int, list[Path]] = {best_epoch: [path / BEST]} if best_epoch is not None else {}
+    for each in sorted(path.glob("epoch-*")):
+        number = each.name.removeprefix("epoch-")
+        if number.isdecimal():
+            folders.setdefault(int(number), []).append(each)
+    return folders
+
+
+def read_mask(file: Path) -> Pixels:
+    """Read a mask, uint8 (H, W) of class indices. Raises HeadstartError for a damaged file or another picture."""
+    picture = read_image(file)
+    if picture.mode not in ("P", "L"):
+        raise HeadstartError(
+            f"{file}: expected a mask of class indices, found a picture of mode {picture.mode}", "remove the file"
+        )
+    return np.array(picture, np.uint8)
+
+
+def read_image(file: Path) -> Image.Image:
+    """Read a picture. Raises HeadstartError for a damaged file."""
+    try:
+        with Image.open(file) as picture:
+            picture.load()
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise HeadstartError(f"{file}: expected a picture, found a damaged file ({error})", "remove the file") from None
+    return picture
+
+
+def _encode(picture: Image.Image, kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()

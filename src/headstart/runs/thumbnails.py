@@ -1,0 +1,45 @@
+"""`thumbnails.zip`: small copies of the images in `features/images.csv`, so that a report needs only the run folder.
+
+JPEG files of at most 96 x 96 pixels; ``0.jpg`` is the first row of `features/images.csv`, and so on.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headstart.runs.folder import RunFolder
+
+NAME = "thumbnails.zip"
+SIDE = 96
+
+
+def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]]) -> None:
+    """Write thumbnails of ``images``, uint8 (H, W, 3) each, in the order of `features/images.csv`."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for row, image in enumerate(images):
+            picture = Image.fromarray(np.ascontiguousarray(image))
+            picture.thumbnail((SIDE, SIDE))
+            jpeg = io.BytesIO()
+            picture.save(jpeg, "JPEG", quality=80)
+            zipped.writestr(f"{row}.jpg", jpeg.getvalue())
+    run.write(NAME, archive.getvalue())
+
+
+def read_thumbnails(run: RunFolder, rows: Iterable[int]) -> dict[int, bytes]:
+    """Row of `features/images.csv` -> JPEG bytes, of those ``rows`` that have a thumbnail.
+
+    Empty for a run without thumbnails (`analysis.save_images=false`) and for a damaged archive: a report does without.
+    """
+    try:
+        with zipfile.ZipFile(run.path / NAME) as archive:
+            known = set(archive.namelist())
+            return {row: archive.read(f"{row}.jpg") for row in rows if f"{row}.jpg" in known}
+    except (OSError, zipfile.BadZipFile):
+        return {}

@@ -1,0 +1,56 @@
+"""Batches of the loop and of validation: augmented images, plain ones, or cached features of a frozen backbone."""
+
+from __future__ import annotations
+
+import torch
+
+from headstart.data.sampling import Rows, seed_of, shard
+from headstart.recipes.recipe import Augment
+from headstart.tasks import EMPTY_IMAGES, Batch
+from headstart.training.state import TrainState
+from headstart.transforms.augment import AugmentParams, eval_transform, sample_params
+from headstart.transforms.batch import images_at
+
+
+def training_batch(training: TrainState, epoch: int, step: int, rows: Rows) -> Batch:
+    """This rank's part of a training step on ``rows``.
+
+    Augmentation parameters are sampled for the images of all ranks, so that they do not depend on the number of ranks.
+    """
+    recipe, fabric, task = training.recipe, training.fabric, training.task
+    mine = shard(rows, fabric.global_rank, fabric.world_size)
+    labels = training.labels[mine].to(fabric.device)
+    if training.feature_cache is not None:
+        masks = training.feature_cache.training_masks(mine, epoch, training.pixels) if task.needs_masks else None
+        return Batch(EMPTY_IMAGES, labels, masks=masks, features=training.feature_cache.training(mine, epoch))
+
+    def params(name: str, config: Augment) -> AugmentParams:
+        generator = torch.Generator().manual_seed(seed_of(name, recipe.seed, epoch, step))
+        of_all_ranks = sample_params(config, len(rows), generator)
+        return of_all_ranks.select(slice(fabric.global_rank, None, fabric.world_size))
+
+    images = images_at(training.pixels, mine, recipe.data, task.needs_masks, fabric.device)
+    side = recipe.train_size(epoch)
+    first, second_config = params("views", recipe.augment), recipe.second_augment or recipe.augment
+    images2 = None
+    if task.num_views == 2:
+        images2 = images.view(second_config, side, params("second views", second_config).with_window_from(first))
+    return Batch(images.view(recipe.augment, side, first), labels, images2, images.mask(side, first))
+
+
+def validation_batch(training: TrainState, rows: Rows, second: AugmentParams | None) -> Batch:
+    """Images at ``rows`` without augmentation; with ``second``, also a second view by these parameters.
+
+    Two views have the size of the last epoch's training images, which a backbone trained on small crops is used to.
+    """
+    recipe, device, task = training.recipe, training.fabric.device, training.task
+    labels = training.labels[rows].to(device)
+    if training.feature_cache is not None:
+        masks = training.pixels.masks(rows).to(device) if task.needs_masks else None
+        return Batch(EMPTY_IMAGES, labels, masks=masks, features=training.feature_cache.validation(rows))
+    images = images_at(training.pixels, rows, recipe.data, task.needs_masks, device)
+    if second is None:
+        return Batch(eval_transform(images.pixels, recipe.augment), labels, masks=images.masks)
+    side = recipe.train_size(recipe.train.epochs - 1)
+    first = eval_transform(images.pixels, recipe.augment, side if images.sizes is None else None)
+    return Batch(first, labels, images.view(recipe.second_augment or recipe.augment, side, second))

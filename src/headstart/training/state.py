@@ -1,0 +1,74 @@
+"""Training state: what the loop works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from headstart.data.pixels import Pixels
+from headstart.data.sampling import Rows, epoch_permutation, seed_of, steps_in_epoch
+from headstart.recipes.recipe import Recipe
+from headstart.runs.folder import RunFolder
+from headstart.tasks import Task
+from headstart.training.checkpoint import Progress, save_checkpoint
+from headstart.training.feature_cache import FeatureCache
+
+if TYPE_CHECKING:  # recorders work on a TrainState
+    from headstart.training.recorders import Recorder
+
+
+@dataclass
+class TrainState:
+    """Training state of one run: recipe, images, network, optimizer and progress."""
+
+    recipe: Recipe
+    run: RunFolder
+    pixels: Pixels
+    labels: Tensor
+    """int64 (N,): of every image of `pixels`; -1 without a label."""
+    fabric: Fabric
+    task: Task
+    network: Any
+    """`task` as wrapped by Fabric; its forward is the loss."""
+    optimizer: Any
+    train_rows: Rows
+    """Rows of the training images: those of the label fraction."""
+    recorders: tuple[Recorder, ...]
+    """What is written beside metrics and weights."""
+    progress: Progress = field(default_factory=Progress)
+    excluded: int | None = None
+    """Training images dropped as (near-)duplicates of held-out images of `data.exclude_overlap_with`; None without it."""
+    feature_cache: FeatureCache | None = None
+    """Cached outputs of a frozen backbone; None if it is run in every step."""
+
+    @property
+    def train_sample_rows(self) -> Rows:
+        """Rows of the training images whose features are stored, besides all validation images: fixed by the seed."""
+        order = epoch_permutation(seed_of("sample", self.recipe.seed), 0, len(self.train_rows))
+        return self.train_rows[np.sort(order[: self.recipe.analysis.train_samples])]
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return steps_in_epoch(self.images_per_epoch, self.recipe.train.batch_size)
+
+    @property
+    def images_per_epoch(self) -> int:
+        """Images per epoch; with `train.fixed_steps` as many as with all labels, images then repeat in an epoch."""
+        in_steps = self.recipe.probe.method == "sgd" and self.recipe.train.fixed_steps
+        return len(self.pixels.index.positions("train")) if in_steps else len(self.train_rows)
+
+    def epoch_rows(self, epoch: int) -> Rows:
+        """Rows of the training images of an epoch, in training order."""
+        recipe, count = self.recipe, len(self.train_rows)
+        return self.train_rows[epoch_permutation(recipe.seed, epoch, count, self.images_per_epoch)]
+
+    def save(self) -> None:
+        """Write the checkpoint to resume from."""
+        if self.fabric.is_global_zero:
+            state = {"task": self.task.state_dict(), "optimizer": self.optimizer.state_dict()}
+            save_checkpoint(self.run, self.progress, state)
