@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headstart.comparison.metric import MetricName
-from headstart.comparison.study import SETTINGS
+from headstart.comparison.settings import SETTINGS
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data, Recipe, load, override

@@ -98,11 +98,11 @@ class StudyRunner:
                     continue
                 waiting += [(setting, fraction) for fraction in left]
             # Train the trials, and record each as it ends.
-            for setting, fraction, seconds, error in self._train(waiting, seed):
-                if error is None:
+            for setting, fraction, seconds, failure in self._train(waiting, seed):
+                if failure is None:
                     yield self._add(self._read(setting, fraction, seed, seconds))
                 else:
-                    yield self._add(self._failed(setting, fraction, seed, error))
+                    yield self._add(self._failed(setting, fraction, seed, failure))
 
     def _empty_study(self) -> Study:
         plan, index = self.plan, self.pixels.index

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.comparison.study import SETTINGS
+from headstart.comparison.settings import SETTINGS
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.errors import HeadstartError
