@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,6 +16,8 @@ from headstart.errors import HeadstartError
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+FORMAT_VERSION: Literal[1] = 1
+"""Of `study.json`: raised when an older headstart could not read it, or this one an older file."""
 
 
 def _bits(value: object) -> Bools:
@@ -125,6 +128,7 @@ class Excluded(StudyModel):
 class Study(StudyModel):
     """The grid of trials, with the results of those that are done or have failed; the others are pending."""
 
+    format_version: Literal[1] = FORMAT_VERSION
     data: str
     """The dataset's folder."""
     classes: Annotated[int, Field(gt=1)]
@@ -200,7 +204,9 @@ class Study(StudyModel):
 def read_study(path: Path) -> Study:
     """The study in the file ``path``. Raises HeadstartError where there is none, or a broken one."""
     try:
-        return Study.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        _require_format(path, content)
+        return Study.model_validate_json(content)
     except OSError as error:
         raise HeadstartError(f"{path}: expected a study, found {error.strerror}", "headstart study DATA") from None
     except ValidationError as error:
@@ -210,3 +216,17 @@ def read_study(path: Path) -> Study:
             f"{path}: expected a study of this version, found {where}: {first['msg']}",
             "move the folder away, and headstart study DATA",
         ) from None
+
+
+def _require_format(path: Path, content: bytes) -> None:
+    """Raise HeadstartError for a study of another format version; what is no JSON is left to the model."""
+    try:
+        fields = json.loads(content)
+    except ValueError:
+        return
+    found = fields.get("format_version") if isinstance(fields, dict) else None
+    if found != FORMAT_VERSION:
+        raise HeadstartError(
+            f"{path}: expected format_version {FORMAT_VERSION}, found {found or 'none'} (a study of another headstart)",
+            "choose another --out, or move the folder away and start again: headstart study DATA",
+        )

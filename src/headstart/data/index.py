@@ -115,6 +115,15 @@ def make_index(
     )
 
 
+def group_by(index: Index, expression: str | None) -> Index:
+    """``index`` with the ``expression`` applied to its paths: the first group or whole match names an image's source.
+
+    Raises HeadstartError for an invalid regular expression.
+    """
+    group_of = _grouping(expression)
+    return replace(index, groups=tuple(group_of(*each) for each in zip(index.paths, index.groups, strict=True)))
+
+
 def _grouping(expression: str | None) -> Callable[[str, str], str]:
     if expression is None:
         return lambda _, given: given

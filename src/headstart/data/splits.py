@@ -89,7 +89,11 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
 
     Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
     """
-    index = scan(root, data.group_regex)
+    return to_training_index(scan(root, data.group_regex), root, data, target)
+
+
+def to_training_index(index: Index, root: str, data: Data, target: Literal["label", "mask", "none"]) -> Index:
+    """`training_index` of a folder that was scanned already."""
     index = with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
     if target == "label":
         require_labels(index, root)
