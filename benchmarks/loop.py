@@ -21,7 +21,8 @@ from headstart.data.sampling import epoch_permutation, seed_of, step_rows
 from headstart.recipes import recipe as recipes
 from headstart.training.loop import Step, train
 from headstart.training.setup import TrainState, start
-from headstart.transforms.augment import augment, sample_params
+from headstart.transforms.augment import augment
+from headstart.transforms.params import sample_params
 
 ROUNDS = 5
 

@@ -20,7 +20,8 @@ from headstart.tasks import Batch
 from headstart.tasks.byol import Byol, FeatureStd, ViewSimilarity, ema_decay
 from headstart.training.setup import start
 from headstart.training.validate import validate
-from headstart.transforms.augment import augment, sample_params
+from headstart.transforms.augment import augment
+from headstart.transforms.params import sample_params
 
 Small = Callable[..., recipes.Recipe]
 

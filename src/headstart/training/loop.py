@@ -28,8 +28,8 @@ from headstart.training.optimizer import lr_factor, set_lr
 from headstart.training.provenance import save_features
 from headstart.training.setup import TrainState
 from headstart.training.validate import compute_and_reset, embed_train_sample, knn_metrics, validate
-from headstart.transforms.augment import AugmentParams, sample_params
 from headstart.transforms.batch import images_at
+from headstart.transforms.params import AugmentParams, sample_params
 
 FINITE_CHECK_INTERVAL = 20
 """Steps between two looks at whether the loss is still a number: on a GPU every look waits for the step to end."""

@@ -15,8 +15,9 @@ from headstart.data.sampling import Rows, batches, seed_of, shard
 from headstart.files import Row
 from headstart.tasks import EMPTY_IMAGES, Batch, ModelOutput
 from headstart.training.setup import TrainState
-from headstart.transforms.augment import AugmentParams, eval_transform, sample_params
+from headstart.transforms.augment import eval_transform
 from headstart.transforms.batch import images_at
+from headstart.transforms.params import AugmentParams, sample_params
 
 
 def validate(training: TrainState, split: str) -> tuple[Row, ModelOutput]:

@@ -124,7 +124,7 @@ def _pixels(index: Index, masks: MaskInfos, splits: list[str]) -> dict[str, Any]
             split: dict(zip(index.classes, (pixels / max(1, pixels.sum())).tolist(), strict=True))
             for split, pixels in counted.items()
         },
-        "left_out": {
+        "ignored_shares": {
             split: float(pixels[count:].sum() / max(1, pixels.sum())) for split, pixels in pixel_counts.items()
         },
         "to_name": palettes.to_fill_in(index.palette) if named is None and index.palette.names else None,
