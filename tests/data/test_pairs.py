@@ -165,7 +165,7 @@ def test_a_split_without_any_mask_waits_to_be_predicted(pairs: Path, tmp_path: P
         mask.unlink()
     index = training_index(str(root), KEEP, "mask")
     assert (len(index), index.split_made, len(index.positions("val"))) == (9, True, 2)
-    waiting = [each for each in check(root).issues if each.kind == "waiting"]
+    waiting = [each for each in check(root).issues if each.kind == "no masks"]
     assert [len(each.files) for each in waiting] == [3]
     assert len(training_index(str(root), Data(), "none").positions("val")) == 3
 
@@ -336,7 +336,7 @@ def another_palette(pairs: Path) -> None:
     [
         (
             other_size,
-            "size differs",
+            "size mismatch",
             r"_sat\.jpg: .*of one size, found 48 x 48 pixels, and 40 x 44 in its mask \d+_mask",
         ),
         (sixteen_bits, "of 16 bits", r"_sat\.png: expected an image, found a file that is of 16 bits"),

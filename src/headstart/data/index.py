@@ -85,7 +85,7 @@ Entry = tuple[str, str | None, str, str]
 """(path relative to the root, class name or None, split or "", group or "")"""
 
 
-def natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
+def natural_key(name: str) -> tuple[list[tuple[int, int | str]], str]:
     """Sort key under which 2 comes before 10."""
     parts = re.split(r"(\d+)", name)
     return [(0, int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p], name
@@ -99,8 +99,8 @@ def make_index(
     problems: Sequence[tuple[str, str]] = (),
 ) -> Index:
     """Sort the entries by path, number the classes, and apply the ``group`` regular expression."""
-    rows = sorted(entries, key=lambda entry: natural(entry[0]))
-    classes = sorted({name for _, name, _, _ in rows if name is not None}, key=natural)
+    rows = sorted(entries, key=lambda entry: natural_key(entry[0]))
+    classes = sorted({name for _, name, _, _ in rows if name is not None}, key=natural_key)
     number = {name: i for i, name in enumerate(classes)}
     group_of = _grouping(group)
     return Index(

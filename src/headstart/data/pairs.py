@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from headstart.data.index import Index, make_index, natural, splits_named
+from headstart.data.index import Index, make_index, natural_key, splits_named
 from headstart.data.masks.palette_files import read_palette
 from headstart.errors import HeadstartError
 
@@ -54,7 +54,7 @@ def pairs_index(root: Path, pairs: Pairs, group: str | None) -> Index:
     index = replace(index, masks=tuple(pairs.mask_of[path] for path in index.paths))
     waiting = set(rows_without_masks(index))
     bare = [index.paths[row] for row, mask in enumerate(index.masks) if not mask and row not in waiting]
-    problems = [*((NO_MASK, path) for path in bare), *((NO_IMAGE, path) for path in sorted(pairs.alone, key=natural))]
+    problems = [*((NO_MASK, path) for path in bare), *((NO_IMAGE, path) for path in sorted(pairs.alone, key=natural_key))]
     return replace(index, problems=tuple(problems))
 
 
@@ -91,7 +91,7 @@ def _in_folders(paths: Sequence[str]) -> Pairs | None:
     alone: list[str] = []
     apart: list[str] = []
     names: dict[tuple[tuple[str, ...], str], None] = {}
-    for path in sorted(paths, key=natural):
+    for path in sorted(paths, key=natural_key):
         *folders, name = path.split("/")
         at = next((i for i, each in enumerate(folders) if each.casefold() in IMAGE_FOLDERS | MASK_FOLDERS), None)
         if at is None:
@@ -120,7 +120,7 @@ def _by_names(paths: Sequence[str]) -> Pairs | None:
     """``X_mask.png`` beside ``X_sat.jpg`` or ``X.jpg``."""
     masks: dict[tuple[str, str], str] = {}
     alone, images = [], []
-    for path in sorted(paths, key=natural):
+    for path in sorted(paths, key=natural_key):
         place = PurePosixPath(path)
         stem = _without("mask", place.name)
         if stem == place.stem:
@@ -129,7 +129,7 @@ def _by_names(paths: Sequence[str]) -> Pairs | None:
             alone.append(path)
     count = len(masks)
     mask_of = {}
-    for path in sorted(images, key=lambda path: (not PurePosixPath(path).stem.endswith("_sat"), natural(path))):
+    for path in sorted(images, key=lambda path: (not PurePosixPath(path).stem.endswith("_sat"), natural_key(path))):
         place = PurePosixPath(path)
         mask_of[path] = masks.pop((str(place.parent), _without("sat", place.name)), "")
     if 2 * sum(map(bool, mask_of.values())) < max(1, count):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.data.csv_index import read_rows, require_column
-from headstart.data.index import UNLABELED, Index, images_below, natural
+from headstart.data.index import UNLABELED, Index, images_below, natural_key
 from headstart.data.layouts import scan
 from headstart.data.pixels import Pixels, decode, stream
 from headstart.data.sampling import Rows, batches
@@ -145,11 +145,11 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for place in places:
         path = Path(place)
         if path.is_dir():
-            found = [path / name for name in sorted(images_below(path), key=natural)]
+            found = [path / name for name in sorted(images_below(path), key=natural_key)]
         elif path.exists():
             found = [path]
         else:
-            found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True), key=natural)]  # noqa: PTH207
+            found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True), key=natural_key)]  # noqa: PTH207
         if not found:
             raise HeadstartError(f"{place}: expected images, found none", f"ls {path.parent}")
         files += found

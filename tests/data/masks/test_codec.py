@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.data.decode import Unreadable
 from headstart.data.masks.codec import examine_mask, mask_bytes, read_mask
-from headstart.data.masks.palette_files import read_palette, to_fill_in
+from headstart.data.masks.palette_files import read_palette, palette_template
 from headstart.errors import HeadstartError
 from headstart.palette import IGNORE_INDEX, Palette
 
@@ -177,7 +177,7 @@ def test_classes_that_were_found_can_be_named_in_a_file(tmp_path: Path) -> None:
         folder.mkdir()
         file = save(drawn, folder / "a.png")
         found = read_palette(folder, [file])
-        name, text = to_fill_in(found)
+        name, text = palette_template(found)
         for place, old in enumerate(found.names):
             text = text.replace(old, f"kind {place}")
         (folder / name).write_text(text)
