@@ -164,7 +164,7 @@ class TestSplit:
         assert all(index.counts("val").values())
 
     def test_groups_that_leave_nothing_are_an_error(self, photos: Path) -> None:
-        with pytest.raises(hs.HeadstartError, match="groups leave none"):
+        with pytest.raises(hs.HeadstartError, match="no group can be held out"):
             training_index(str(photos), Data(group_regex="photos|/"))
 
     def test_a_broken_expression_is_an_error(self, photos: Path) -> None:

@@ -228,7 +228,7 @@ def test_images_keep_their_size_and_masks_lie_over_them(pairs: Path) -> None:
 
 
 def test_the_shares_of_the_classes_are_counted(pairs: Path, tmp_path: Path) -> None:
-    index = training_index(str(pairs), KEEP.model_copy(update={"ignore": ("ground",)}), "mask")
+    index = training_index(str(pairs), KEEP.model_copy(update={"ignore_classes": ("ground",)}), "mask")
     pixels = decode(index, KEEP)
     facts = describe_data(pixels)
     masks = expected_masks(index)
@@ -254,9 +254,9 @@ def test_pixels_are_decoded_once_and_masks_anew_when_they_or_their_classes_chang
         return decode(training_index(str(pairs), settings, "mask"), settings).fingerprint
 
     before = read()
-    assert (tables(), read(), read(size=40)) == (2, before, before)
+    assert (tables(), read(), read(image_size=40)) == (2, before, before)
     assert tables() == 2, "the size of a training window is not the images'"
-    assert read(ignore=("ground",)) != before
+    assert read(ignore_classes=("ground",)) != before
     assert tables() == 3, "the images are as they were"
     mask = sorted(pairs.glob("*_mask.png"))[0]
     with Image.open(mask) as picture:

@@ -20,7 +20,7 @@ from headstart.transforms.augment import augment_mask, augment_window
 from headstart.transforms.params import AugmentParams, sample_params
 
 AS_IT_IS = Augment(mean=(0, 0, 0), std=(1, 1, 1), hflip=0)
-ALL_AT_ONCE = AS_IT_IS.model_copy(update={"flip": 0.5, "vertical_flip": 0.5, "rotate": 180.0, "zoom": (0.4, 3.0)})
+ALL_AT_ONCE = AS_IT_IS.model_copy(update={"hflip": 0.5, "vflip": 0.5, "rotate": 180.0, "zoom": (0.4, 3.0)})
 
 
 @pytest.fixture(params=[(80, 120), (121, 64)])
@@ -69,7 +69,7 @@ def test_interpolated_images_lie_on_their_masks_and_are_black_where_the_masks_ar
 
 def test_a_window_without_zoom_is_torchvision_s_crop_and_flips(pixels: Tensor) -> None:
     height, width = pixels.shape[-2:]
-    settings = AS_IT_IS.model_copy(update={"flip": 0.5, "vertical_flip": 0.5})
+    settings = AS_IT_IS.model_copy(update={"hflip": 0.5, "vflip": 0.5})
     chance = drawn(settings, len(pixels))
     room = torch.tensor([height - 48, width - 48])
     corners = (chance.position * (room + 1)).floor().int().tolist()
@@ -95,7 +95,7 @@ def test_a_window_of_a_smaller_image_shows_all_of_it(pixels: Tensor) -> None:
 
 def test_a_rotated_window_is_torchvision_s(pixels: Tensor) -> None:
     """Rotated about the middle of the window; a place half-way between two pixels may go either way."""
-    settings = AS_IT_IS.model_copy(update={"rotate": 40.0, "flip": 0.5})
+    settings = AS_IT_IS.model_copy(update={"rotate": 40.0, "hflip": 0.5})
     height, width = pixels.shape[-2:]
     middle = torch.full((len(pixels), 2), 0.5)
     chance = drawn(settings, len(pixels), position=middle)

@@ -64,7 +64,7 @@ def find_rasters(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
         found, pairs = find_images([place]), None
         if Path(place).is_dir():
             pairs = find_pairs([file.relative_to(place).as_posix() for file in found])
-        files += found if pairs is None else [Path(place) / name for name in (*pairs.mask_of, *pairs.apart)]
+        files += found if pairs is None else [Path(place) / name for name in (*pairs.mask_of, *pairs.images_elsewhere)]
     return files
 
 

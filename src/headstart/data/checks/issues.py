@@ -165,8 +165,11 @@ def check_duplicates(index: Index, sets: Sequence[Sequence[int]], exact: bool) -
     review = "" if exact else "compare them by eye: "
     for one, other, across in _in_two_splits(index, sets):
         where = f"{one} and the {other} split that headstart makes" if index.split_made else f"{one} and {other}"
-        occurs = "occurs" if len(across) == 1 else "occur"
-        what = f"{count(len(across), 'image')} {occurs}" if exact else f"near duplicates of {count(len(across), 'image')} occur"
+        number = count(len(across), "image")
+        if exact:
+            what = f"{number} {'occurs' if len(across) == 1 else 'occur'}"
+        else:
+            what = f"near duplicates of {number} occur"
         message = f"Leakage: {what} in both {where}; {_scores(other)} are inflated"
         fix = f"{review}delete them from one split" + (", or keep their source together (--group)" * index.split_made)
         yield _issue_of_sets(f"{kind} leakage", "warning", message, index, across, fix)

@@ -96,7 +96,8 @@ def check_mask_colors(index: Index, masks: MaskInfos) -> Iterator[Issue]:
         yield Issue("outside the palette", severity, message, files, "add them to the classes, or correct the masks")
     rows, pixels = _pixels(masks, lambda mask: mask.near)
     if rows:
-        message = f"{pixels} in {noun} near a class's (JPEG?): read as that class {_most_common(masks, rows, near=True)}"
+        listed = _most_common(masks, rows, near=True)
+        message = f"{pixels} in {noun} near a class's (JPEG?): read as that class {listed}"
         yield Issue("blurred", "note", message, tuple(index.masks[row] for row in rows), "save masks as PNG")
 
 
@@ -139,9 +140,7 @@ def _check_number_of_classes(index: Index, train: NDArray[np.int64]) -> Iterator
     yield Issue("one class", "error", f"{message}: at least two are needed", (), "look at what the masks hold")
 
 
-def _check_class(
-    index: Index, masks: MaskInfos, name: str, pixels: dict[str, int], in_train: bool
-) -> Iterator[Issue]:
+def _check_class(index: Index, masks: MaskInfos, name: str, pixels: dict[str, int], in_train: bool) -> Iterator[Issue]:
     """Splits in which a class is missing. ``pixels``: split -> pixels of the class."""
     held_out = [split for split in pixels if split != "train" and pixels[split]]
     missing_from = [split for split in pixels if not pixels[split]]
@@ -150,7 +149,8 @@ def _check_class(
         yield Issue("class missing", "warning", message, (), "its IoU is undefined and left out of the mean")
     elif held_out and not in_train:
         rows = rows_by_class(index, masks, held_out[0])[name]
-        message = f'Class "{name}" is in {count(len(rows), "image")} of {held_out[0]} but not in train: its IoU will be 0'
+        where = f"{count(len(rows), 'image')} of {held_out[0]}"
+        message = f'Class "{name}" is in {where} but not in train: its IoU will be 0'
         files = tuple(index.paths[row] for row in rows)
         yield Issue("class missing", "warning", message, files, "move some of them to train")
     elif missing_from:
