@@ -1,4 +1,4 @@
-"""Small copies of the validation images, so that a report needs nothing but the run folder."""
+"""Thumbnails of images for the run folder, so that a report needs no other files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SIDE = 96
 
 
 def thumbnails(pixels: Pixels, rows: Sequence[int]) -> bytes:
-    """A zip of JPEG files of at most 96 x 96 pixels, ``0.jpg`` for the first of ``rows``, and so on."""
+    """A zip file of JPEG thumbnails of at most 96 x 96 pixels: ``0.jpg`` for the first of ``rows``, and so on."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for number, row in enumerate(rows):
             height, width = pixels.sizes[row]
-            whole = pixels.batch([row])[0, :, :height, :width]
-            picture = Image.fromarray(np.ascontiguousarray(whole.permute(1, 2, 0).numpy()))
+            image = pixels.batch([row])[0, :, :height, :width]
+            picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
             picture.thumbnail((SIDE, SIDE))
             jpeg = io.BytesIO()
             picture.save(jpeg, "JPEG", quality=80)

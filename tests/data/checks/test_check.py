@@ -89,7 +89,8 @@ def test_near_duplicates_are_found_however_they_were_saved(split: Path) -> None:
 def test_the_same_picture_with_two_labels(split: Path) -> None:
     one = sorted((split / "train" / "dress").iterdir())[0]
     shutil.copy(one, split / "train" / "hat" / "twice.jpg")
-    assert set(found(check(split), "with conflicting labels").files) == {f"train/dress/{one.name}", "train/hat/twice.jpg"}
+    conflict = found(check(split), "with conflicting labels")
+    assert set(conflict.files) == {f"train/dress/{one.name}", "train/hat/twice.jpg"}
 
 
 def test_flat_pictures_of_different_things_are_no_duplicates(split: Path) -> None:

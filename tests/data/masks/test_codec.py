@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.data.decode import Unreadable
 from headstart.data.masks.codec import examine_mask, mask_bytes, read_mask
-from headstart.data.masks.palette_files import read_palette, palette_template
+from headstart.data.masks.palette_files import palette_template, read_palette
 from headstart.errors import HeadstartError
 from headstart.palette import IGNORE_INDEX, Palette
 
