@@ -20,7 +20,8 @@ from rich.console import Console
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart.comparison.study import SETTINGS, Study, Trial
+from headstart.comparison.settings import SETTINGS
+from headstart.comparison.study import Study, Trial
 from headstart.palette import IGNORE_INDEX, Palette
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder

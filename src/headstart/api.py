@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from headstart.console.progress import progress_bar, run_with_progress
+from headstart.console.progress import progress_bar, run_study_with_progress, run_with_progress
 from headstart.data.checks.check import CheckResult
 from headstart.data.checks.check import check as check_dataset
 from headstart.data.parallel import Progress
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from headstart.analysis.feature_analysis import FeatureAnalysis
-    from headstart.comparison.study import Study
     from headstart.inference.evaluate import Evaluation, MaskEvaluation
     from headstart.inference.predict import Predictions
     from headstart.inference.segment import MaskPredictions, WriteResult
-    from headstart.studies.plan import Plan
     from headstart.training.state import TrainState
 
 PathLike = str | os.PathLike[str]
@@ -247,6 +245,7 @@ def resume(run: PathLike, data: PathLike | None = None, *, console: Console | No
 
 def study(
     data: PathLike,
+    *,
     unlabeled: PathLike | None = None,
     corpus: PathLike | None = None,
     settings: str = "ABCDE",
@@ -261,85 +260,41 @@ def study(
     budget: str | None = None,
     console: Console | None = None,
 ) -> DataFrame:
-    """How much each kind of pre-training buys on the images of ``data``: the table, a row a setting and fraction.
+    """Measure what each kind of pre-training gains on the images of ``data``: one table row per setting and fraction.
 
-    ``settings`` are letters A to G; ``labels`` are label fractions (default: 0.05, 0.1, 0.25, 0.5 and 1, as far as
-    every class keeps an image). ``recipe`` and ``pretraining`` are `quick` and `byol-quick`, of images with masks
-    `segment-quick` and `byol-tiles`; such a study has columns ``miou`` in the place of ``accuracy``. The study's
-    folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it goes on where it stood. ``budget``
-    ("30m") chooses the epochs to fit. Failed trials are missing from the figures.
-    Raises HeadstartError for what the caller can mend.
+    ``settings`` are letters A to G; ``labels`` are label fractions (default: those of 0.05, 0.1, 0.25, 0.5 and 1 that
+    leave every class an image). ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with
+    masks to `segment-quick` and `byol-tiles`; such a study has a column ``miou`` in the place of ``accuracy``. The
+    study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, the study continues. ``budget``
+    ("30m") chooses the epochs to fit. Failed trials are missing from the table.
+    Raises HeadstartError for what the caller can fix.
     """
     import pandas as pd
 
     from headstart.comparison.summary import Results, table_rows
+    from headstart.data.dataset import Dataset
+    from headstart.studies.request import make_plan
 
-    plan = plan_study(data, unlabeled, corpus, settings, labels, seeds, out, recipe, pretraining, overrides, tune)
-    return pd.DataFrame(table_rows(Results(carry_out_study(plan, jobs, budget, console))))
-
-
-def plan_study(
-    data: PathLike,
-    unlabeled: PathLike | None,
-    corpus: PathLike | None,
-    settings: str,
-    labels: Sequence[float] | None,
-    seeds: int,
-    out: PathLike | None,
-    recipe: str | Recipe | None,
-    pretraining: str | Recipe | None,
-    overrides: Mapping[str, Any] | None,
-    tune: bool,
-) -> Plan:
-    """The arguments of `study` as a plan, nothing being done yet."""
-    from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe
-
-    base = _settings(default_recipe(os.fspath(data)) if recipe is None else recipe, overrides)
-    return Plan(
-        data=os.fspath(data),
-        out=Path(out) if out is not None else Path("runs") / f"study-{Path(data).absolute().name}",
-        recipe=base,
-        pretraining=_settings(default_pretraining(base) if pretraining is None else pretraining),
-        settings=settings.upper(),
-        fractions=tuple(labels) if labels is not None else default_fractions(os.fspath(data), base),
-        seeds=tuple(range(seeds)),
-        tuned=tune,
-        unlabeled=None if unlabeled is None else os.fspath(unlabeled),
-        corpus=None if corpus is None else os.fspath(corpus),
+    dataset = Dataset(data)
+    plan = make_plan(
+        dataset,
+        unlabeled=unlabeled,
+        corpus=corpus,
+        settings=settings,
+        labels=labels,
+        seeds=seeds,
+        out=out,
+        recipe=recipe,
+        pretraining=pretraining,
+        overrides=overrides,
+        tune=tune,
     )
-
-
-def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, console: Console | None = None) -> Study:
-    """Carry out what is left of a plan under one bar, having said first how long it will take."""
-    from rich.console import Console
-
-    from headstart.console.progress import study_bar
-    from headstart.studies.resume import exists
-    from headstart.studies.runner import prepare, run
-    from headstart.studies.time_estimate import estimate, fit_budget, read_budget
-
-    console = console or Console(stderr=True)
-    allowed = None if budget is None else read_budget(budget)
-    if allowed is not None and exists(plan):
-        console.print(f"{plan.out} was begun before: its epochs stay as they were chosen then", soft_wrap=True)
-    with console.status("decode the images, and time a few steps"):
-        carrying = prepare(plan, jobs=jobs)
-        if allowed is not None and not exists(plan):
-            plan, seconds = fit_budget(plan, carrying.pixels, allowed)
-            carrying = prepare(plan, jobs=jobs)
-        else:
-            seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
-    with study_bar(console, carrying, seconds) as shown:
-        for state in run(carrying):
-            shown(state)
-    return carrying.study
+    results = Results(run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=console))
+    return pd.DataFrame(table_rows(results))
 
 
 def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
-
-
-_settings = _resolve_recipe  # the name that plan_study calls
 
 
 def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:

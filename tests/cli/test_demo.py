@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart import api
 from headstart.cli import demo
 from headstart.cli.main import main
 from headstart.comparison.study import Study, read_study
+from headstart.console import progress
 from headstart.studies.plan import Plan
 
 SMALL = ["train.epochs=1", "data.image_size=32", "augment.sizes=[]", "train.batch_size=12", "backbone.name=resnet10t"]
@@ -69,11 +69,11 @@ def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_three_seeds
 ) -> None:
     plans: list[Plan] = []
 
-    def planned(plan: Plan, *_: object) -> Study:
+    def planned(plan: Plan, *_: object, **__: object) -> Study:
         plans.append(plan)
         raise hs.HeadstartError("that will do", "")
 
-    monkeypatch.setattr(api, "carry_out_study", planned)
+    monkeypatch.setattr(progress, "run_study_with_progress", planned)
     assert headstart("demo", "--out", str(solar_cells.parent)) == 2
     (plan,) = plans
     assert (plan.settings, plan.fractions, plan.seeds, plan.tuned) == ("ABCDE", (0.1, 1.0), (0, 1, 2), True)

@@ -19,7 +19,9 @@ from headstart.console.tables import epoch_line, epochs_table, study_table
 
 if TYPE_CHECKING:
     from headstart.comparison.study import Study
-    from headstart.studies.runner import StudyRun
+    from headstart.data.dataset import Dataset
+    from headstart.studies.plan import Plan
+    from headstart.studies.runner import StudyRunner
     from headstart.training.state import TrainState
 
 REPORT_SHARE = 0.05
@@ -97,42 +99,70 @@ def _progress(console: Console, transient: bool) -> Progress:
     return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
 
-@contextmanager
-def study_bar(console: Console, carrying: StudyRun, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
-    """One bar for a whole study; ``seconds`` is what each of the trainings that are left is estimated to take.
+def run_study_with_progress(
+    plan: Plan,
+    dataset: Dataset | None = None,
+    *,
+    jobs: int = 1,
+    budget: str | None = None,
+    console: Console | None = None,
+) -> Study:
+    """Run the remaining trainings of a plan under one bar, having printed an estimate of their time.
 
-    Give what it gives the study after each trial: the table so far is shown with it.
+    ``budget`` ("30m") shortens the trainings of a new study to fit. Raises HeadstartError for what the user can fix.
+    """
+    from headstart.studies.request import prepare_study
+    from headstart.studies.resume import exists
+    from headstart.studies.time_estimate import read_budget
+
+    console = console or Console(stderr=True)
+    seconds_allowed = None if budget is None else read_budget(budget)
+    if seconds_allowed is not None and exists(plan):
+        console.print(f"{plan.out} has started already: --budget does not change its epochs", soft_wrap=True)
+    with console.status("decode the images, and time a few steps"):
+        runner, seconds = prepare_study(plan, dataset, jobs=jobs, budget=seconds_allowed)
+    with study_bar(console, runner, seconds) as show:
+        for study in runner.run():
+            show(study)
+    return runner.study
+
+
+@contextmanager
+def study_bar(console: Console, runner: StudyRunner, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
+    """One bar for a whole study; ``seconds`` are the estimates of the remaining trainings, by name.
+
+    Yields a function to call with the study after each trial, which shows the results so far.
     """
     from headstart.comparison.metric import METRICS
     from headstart.comparison.summary import Results
 
     if seconds:
-        console.print(f"{len(seconds)} trainings to do, about {minutes(sum(seconds.values()))}", highlight=False)
+        console.print(f"{len(seconds)} trainings remaining, about {minutes(sum(seconds.values()))}", highlight=False)
     else:
-        console.print("nothing left to do: every trial is done", highlight=False)
+        console.print("nothing remaining: every trial is finished", highlight=False)
     progress = _progress(console, transient=False)
     task = progress.add_task("study", total=sum(seconds.values()))
     live = Live(Group(progress), console=console, refresh_per_second=4)
 
-    def done(name: str, share: float) -> None:
+    def advance(name: str, share: float) -> None:
         progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
 
-    def shown(study: Study) -> None:
+    def show(study: Study) -> None:
         trial = study.trials[-1]
         if console.is_terminal:
             live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
         else:
-            figure = METRICS[study.metric].title
-            said = f"failed: {trial.error}" if trial.each is None else f"{figure} {trial.each.mean():.2%}"
-            text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {said}"
+            metric = METRICS[study.metric].title
+            outcome = f"failed: {trial.error}" if trial.each is None else f"{metric} {trial.each.mean():.2%}"
+            text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {outcome}"
             console.print(f"{text}  ({study.done} of {study.planned} trials)", markup=False, soft_wrap=True)
 
-    carrying.done = done
+    runner.on_progress = advance
     if not console.is_terminal:
-        yield shown
+        yield show
         return
     with live:
-        yield shown
+        yield show
 
 
 def minutes(seconds: float) -> str:

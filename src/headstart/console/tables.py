@@ -15,6 +15,7 @@ from headstart.runs.folder import best_epoch
 
 if TYPE_CHECKING:
     from headstart.analysis.feature_analysis import FeatureAnalysis
+    from headstart.comparison.metric import MetricName
     from headstart.comparison.summary import Result, Results
     from headstart.data.checks.check import CheckResult
     from headstart.data.checks.issues import Issue
@@ -152,47 +153,57 @@ def features_table(analysis: FeatureAnalysis) -> Table:
 
 
 def study_table(results: Results, wide: bool = True) -> Table:
-    """A line for each setting and label fraction of a study; what stands after ± is half of the 95 % interval.
+    """A row for each setting and label fraction of a study; what stands after ± is half of the 95 % interval.
 
-    Not ``wide``, it fits 80 columns and leaves out times and, where images have a class each, calibration error and
-    kNN accuracy.
+    A label multiplier that is not significant is "n.s.", with its interval. Not ``wide``, the table fits 80 columns and
+    leaves out times, calibration error and kNN accuracy.
     """
     from headstart.comparison.metric import METRICS
-    from headstart.comparison.study import SETTINGS
+    from headstart.comparison.settings import SETTINGS
 
     study = results.study
     more = ("ece", "knn", "tune", "train") if study.metric == "accuracy" else ("tune", "train")
-    titles = ["setting", "labels", METRICS[study.metric].title, "minus A", "worth (95 %)", *(more * wide)]
+    multiplier = "label multiplier\n(95 % CI)"
+    titles = ["setting", "labels", METRICS[study.metric].title, "Δ vs A\n(95 % CI)", multiplier, *(more * wide)]
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for title in [*titles, "seeds"]:
         table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
     for fraction in sorted(study.fractions, reverse=True):
         for setting in sorted(study.settings):
-            line = results.get(setting, fraction)
+            result = results.get(setting, fraction)
             failed = sum((trial.setting, trial.fraction) == (setting, fraction) for trial in study.failed)
-            figures = _study_figures(line, wide, study.metric == "accuracy") if line else [f"{100 * fraction:.3g} %"]
-            figures = [*figures, *[""] * 8][: len(titles) - 1]
-            seeds = Text(f"{line.seeds if line else 0}/{len(study.seeds)}")
+            cells = _study_cells(result, wide, study.metric) if result else [f"{100 * fraction:.3g} %"]
+            cells = [*cells, *[""] * 8][: len(titles) - 1]
+            seeds = Text(f"{result.seeds if result else 0}/{len(study.seeds)}")
             if failed:
                 seeds.append("!", "bold red")
                 table.caption = "! trials have failed"
-            table.add_row(f"{setting} {SETTINGS[setting].phrase}", *figures, seeds, style=None if line else "dim")
+            table.add_row(f"{setting} {SETTINGS[setting].phrase}", *cells, seeds, style=None if result else "dim")
     return table
 
 
-def _study_figures(line: Result, wide: bool, answers: bool) -> list[str]:
-    def spread(figure: Interval, sign: str = "") -> str:
-        return f"{100 * figure.value:{sign}.1f}{' ' * wide}±{50 * (figure.high - figure.low):.1f}"
+def _study_cells(result: Result, wide: bool, metric: MetricName) -> list[str]:
+    def with_ci(interval: Interval, sign: str = "") -> str:
+        return f"{100 * interval.value:{sign}.1f}{' ' * wide}±{50 * (interval.high - interval.low):.1f}"
 
     return [
-        f"{line.labels:,}",
-        spread(line.score),
-        spread(line.to_a.interval, "+") if line.to_a else "",
-        line.label_multiplier.short if line.label_multiplier else "",
-        *("" if each is None else f"{100 * each:.1f}" for each in (line.ece, line.knn) * answers),
-        f"{line.seconds_tune:.0f} s",
-        f"{line.seconds_train:.0f} s",
+        f"{result.labels:,}",
+        with_ci(result.score),
+        with_ci(result.to_a.interval, "+") if result.to_a else "",
+        _label_multiplier_cell(result),
+        *("" if each is None else f"{100 * each:.1f}" for each in (result.ece, result.knn) * (metric == "accuracy")),
+        f"{result.seconds_tune:.0f} s",
+        f"{result.seconds_train:.0f} s",
     ]
+
+
+def _label_multiplier_cell(result: Result) -> str:
+    """'7.4 (5.1..>10)'; 'n.s. (<1..3.6)' where it is not significant."""
+    multiplier = result.label_multiplier
+    if multiplier is None:
+        return ""
+    value = multiplier.text if result.multiplier_significant else "n.s."
+    return f"{value} ({multiplier.interval_text.replace(' to ', '..')})".replace("> ", ">").replace("< ", "<")
 
 
 def check_table(result: CheckResult) -> Group:

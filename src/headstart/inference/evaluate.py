@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.index import UNLABELED, Index
-from headstart.data.layouts import scan
 from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels, decode
 from headstart.data.sampling import Rows, batches
@@ -67,7 +67,7 @@ class MaskEvaluation(Selection):
 
 def evaluate(
     run: RunFolder,
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Dataset,
     *,
     split: str | None = None,
     unfinished: bool = False,
@@ -82,9 +82,10 @@ def evaluate(
 
     Raises HeadstartError for unlabeled data, for a class that the run does not have, and if no image is left.
     """
-    model, root = load_model(run, unfinished=unfinished), os.fspath(data)
+    model, dataset = load_model(run, unfinished=unfinished), open_dataset(data)
+    root = dataset.root
     # Read and check the ground truth before anything is decoded.
-    index = _labeled_index(model, run, root) if model.palette is None else labeled_pairs(model, run, root)
+    index = _labeled_index(model, run, dataset) if model.palette is None else labeled_pairs(model, run, dataset)
     class_map = None if model.palette is None else map_classes(run, index, root)
     # Decode, then select rows: which images are the run's own is known by their content.
     has_val = "val" in index.splits
@@ -100,9 +101,9 @@ def evaluate(
     return Evaluation(chosen, paths, excluded, model.classes, labels, _probabilities(model, pixels, rows, progress))
 
 
-def _labeled_index(model: Model, run: RunFolder, data: str) -> Index:
+def _labeled_index(model: Model, run: RunFolder, data: Dataset) -> Index:
     """The labeled images of ``data``, all of classes that the run has."""
-    index = scan(data, model.recipe.data.group_regex)
+    index = data.scan(model.recipe.data.group_regex)
     if UNLABELED in index.labels:
         raise HeadstartError(
             f"{data}: expected labeled images, found {index.layout}", f"headstart predict {run.path} {data}"

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.dataset import Dataset
 from headstart.data.index import Index
-from headstart.data.layouts import scan
 from headstart.data.masks.palette_files import palette_file
 from headstart.data.pairs import rows_without_masks, with_classes
 from headstart.data.parallel import Progress
@@ -26,15 +26,15 @@ from headstart.transforms.augment import eval_transform
 from headstart.transforms.batch import Images, images_at
 
 
-def labeled_pairs(model: Model, run: RunFolder, data: str) -> Index:
+def labeled_pairs(model: Model, run: RunFolder, data: Dataset) -> Index:
     """The images of ``data`` that have a mask, with the classes that a file there names, else the run's classes."""
-    index = scan(data, model.recipe.data.group_regex)
+    index = data.scan(model.recipe.data.group_regex)
     if not index.masks:
         raise HeadstartError(
             f"{data}: expected images with masks, found {index.layout}",
             f"headstart predict {run.path} {data} --out masks",
         )
-    require_no_problems(index, data)
+    require_no_problems(index, data.root)
     index = index.drop(rows_without_masks(index))
     palette = run.palette
     if palette is not None and palette_file(index.root, [index.root / mask for mask in index.masks]) is None:

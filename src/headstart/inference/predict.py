@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.csv_index import read_rows, require_column
-from headstart.data.index import images_below, natural
+from headstart.data.index import images_below, natural_key
 from headstart.data.parallel import Progress
 from headstart.data.pixels import stream
 from headstart.errors import HeadstartError
@@ -96,11 +96,11 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for each in paths:
         path = Path(each)
         if path.is_dir():
-            found = [path / name for name in sorted(images_below(path), key=natural)]
+            found = [path / name for name in sorted(images_below(path), key=natural_key)]
         elif path.exists():
             found = [path]
         else:
-            found = [Path(name) for name in sorted(glob.glob(str(each), recursive=True), key=natural)]  # noqa: PTH207
+            found = [Path(name) for name in sorted(glob.glob(str(each), recursive=True), key=natural_key)]  # noqa: PTH207
         if not found:
             raise HeadstartError(f"{each}: expected images, found none", f"ls {path.parent}")
         files += found

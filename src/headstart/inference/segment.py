@@ -60,7 +60,7 @@ def find_rasters(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         found, pairs = find_images([path]), None
         if Path(path).is_dir():
             pairs = find_pairs([file.relative_to(path).as_posix() for file in found])
-        files += found if pairs is None else [Path(path) / name for name in (*pairs.mask_of, *pairs.apart)]
+        files += found if pairs is None else [Path(path) / name for name in (*pairs.mask_of, *pairs.images_elsewhere)]
     return files
 
 

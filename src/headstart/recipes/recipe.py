@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from headstart.errors import HeadstartError, did_you_mean
+from headstart.recipes.renamed import refuse_renamed
 from headstart.recipes.schema import (
     Analysis,
     Augment,
@@ -171,6 +172,8 @@ def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recip
 
 def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, where: str = "recipe") -> Recipe:
     """A Recipe from plain fields and overrides by dotted name; ``where`` begins the line of an error."""
+    refuse_renamed(fields, where if where == "recipe" else f"recipe {where}")
+    refuse_renamed(overrides or {}, "override")
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields.items()}
     for name, value in (overrides or {}).items():
         _lay_over(merged, name, value)

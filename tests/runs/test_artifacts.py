@@ -1,0 +1,131 @@
+"""Every artifact of a run folder comes back as it was written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import headstart as hs
+from headstart.palette import Palette
+from headstart.recipes import recipe as recipes
+from headstart.runs import confusion, features, mask_snapshots, predictions, thumbnails
+from headstart.runs.folder import FORMAT, RunFolder, read_trained_on, write_trained_on
+
+CLASSES = ["hat", "1e3"]
+PALETTE = Palette(("road", "water"), ((255, 0, 0), (0, 0, 255)), (0, 1), "color")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A new run of two classes, three validation images and a training image."""
+    facts = {"root": "photos", "classes": CLASSES, "palette": PALETTE.to_json()}
+    run = RunFolder.create(tmp_path / "run", recipes.load("quick"), {"headstart": "0.1.0"}, facts)
+    names, splits = ["a.jpg", "b.jpg", "c.jpg", "t.jpg"], ["val", "val", "val", "train"]
+    features.write_feature_images(run, names, splits, ["hat", "1e3", "", "hat"])
+    return run
+
+
+def test_predictions_come_back(run: RunFolder) -> None:
+    probabilities = np.array([[0.25, 0.75], [1.0, 0.0]], np.float32)
+    assert predictions.read_predictions(run) is None
+    predictions.write_predictions(run, ["a.jpg", "b.jpg"], [1, 0], CLASSES, probabilities)
+    stored = predictions.read_predictions(run)
+    assert stored is not None
+    assert (stored.filenames, stored.labels.tolist()) == (["a.jpg", "b.jpg"], [1, 0])
+    assert (stored.probabilities == probabilities).all()
+    assert run.predictions[0] == {
+        "filename": "a.jpg", "label": "1e3", "predicted": "1e3", "probability_hat": "0.25", "probability_1e3": "0.75",
+    }  # fmt: skip
+
+
+def test_confusion_matrices_come_back(run: RunFolder) -> None:
+    matrices = np.arange(12).reshape(3, 2, 2)
+    assert confusion.read_mask_confusions(run) is None
+    confusion.write_mask_confusions(run, matrices)
+    stored = confusion.read_mask_confusions(run)
+    assert stored is not None
+    assert stored.filenames == ("a.jpg", "b.jpg", "c.jpg")
+    assert (stored.confusion == matrices).all()
+    assert load_file(run.path / confusion.NAME)["confusion"].dtype == np.int64
+
+
+def test_features_come_back(run: RunFolder) -> None:
+    random = np.random.default_rng(0)
+    written = [(random.random((4, 5), np.float32), random.random((4, 2), np.float32)) for _ in range(2)]
+    for epoch, (vectors, probabilities) in enumerate(written):
+        features.write_epoch_features(run, epoch, vectors, probabilities, seconds=1.5)
+    stored = features.read_features(run)
+    assert (stored.filenames, stored.splits.tolist()) == (("a.jpg", "b.jpg", "c.jpg", "t.jpg"), ["val"] * 3 + ["train"])
+    assert (stored.labels.tolist(), stored.labeled) == ([0, 1, -1, 0], False)
+    assert [(each.epoch, each.seconds) for each in stored.epochs] == [(1, 1.5), (2, 1.5)]
+    for each, (vectors, probabilities) in zip(stored.epochs, written, strict=True):
+        assert (each.features == vectors).all()
+        assert (each.probabilities == probabilities).all()
+    assert [each.epoch for each in features.read_features(run, [2]).epochs] == [2]
+
+
+def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> None:
+    mask = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
+    for folder in (mask_snapshots.TRUTH, mask_snapshots.epoch_folder(0), mask_snapshots.epoch_folder(1), "best"):
+        mask_snapshots.write_mask(run, folder, "a", mask, PALETTE)
+    mask_snapshots.write_image(run, "a", np.full((20, 30, 3), 128, np.uint8))
+    masks = run.path / "masks"
+    folders = mask_snapshots.prediction_folders(run, best_epoch=2)
+    assert folders == {1: [masks / "epoch-0001"], 2: [masks / "best", masks / "epoch-0002"]}
+    assert (mask_snapshots.read_mask(masks / "best" / "a.png") == mask).all()
+    assert mask_snapshots.read_image(masks / "images" / "a.jpg").size == (30, 20)
+    with pytest.raises(
+        hs.HeadstartError, match=r"a\.jpg: expected a mask of class indices, found a picture of mode RGB"
+    ):
+        mask_snapshots.read_mask(masks / "images" / "a.jpg")
+    (masks / "best" / "a.png").write_bytes(b"half")
+    with pytest.raises(hs.HeadstartError, match=r"a\.png: expected a picture, found a damaged file"):
+        mask_snapshots.read_mask(masks / "best" / "a.png")
+
+
+def test_thumbnails_come_back_by_row(run: RunFolder) -> None:
+    assert thumbnails.read_thumbnails(run, [0]) == {}
+    thumbnails.write_thumbnails(run, [np.full((300, 150, 3), 10 * i, np.uint8) for i in range(4)])
+    stored = thumbnails.read_thumbnails(run, [3, 0, 9])
+    assert list(stored) == [3, 0]
+    assert all(jpeg.startswith(b"\xff\xd8") for jpeg in stored.values())
+    (run.path / thumbnails.NAME).write_bytes(b"half")
+    assert thumbnails.read_thumbnails(run, [0]) == {}
+
+
+def test_the_training_images_come_back(run: RunFolder) -> None:
+    assert read_trained_on(run) == set()
+    write_trained_on(run, ["bb", "aa", "bb"])
+    assert read_trained_on(run) == {"aa", "bb"}
+    assert (run.path / "trained_on.txt").read_text() == "aa\nbb\n"
+
+
+def test_what_is_known_at_the_start_comes_back(run: RunFolder) -> None:
+    opened = RunFolder.open(run.path)
+    assert opened.recipe == recipes.load("quick")
+    assert opened.environment == {"format": FORMAT, "headstart": "0.1.0"}
+    assert (opened.classes, opened.palette) == (CLASSES, PALETTE)
+    assert (opened.metrics, opened.predictions, opened.architecture, opened.finished) == ([], [], None, False)
+    run.write_json("architecture.json", {"input": [3, 8, 8]})
+    run.write_json("probe.json", {"C": 0.1})
+    assert (opened.architecture, opened.probe) == ({"input": [3, 8, 8]}, {"C": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("found", "message", "hint"),
+    [
+        (None, r"format 2, found none: it was written by an earlier headstart \(headstart 0\.1\.0\)", "headstart fit"),
+        (1, "format 2, found 1: it was written by an earlier headstart", "headstart fit"),
+        (3, r"format 2, found format 3, written by headstart 0\.1\.0", "pip install --upgrade headstart"),
+    ],
+)
+def test_a_run_of_another_format_is_refused(run: RunFolder, found: int | None, message: str, hint: str) -> None:
+    content = json.loads((run.path / "environment.json").read_text()) | {"format": found}
+    run.write_json("environment.json", {name: value for name, value in content.items() if value is not None})
+    with pytest.raises(hs.HeadstartError, match=message) as error:
+        RunFolder.open(run.path)
+    assert error.value.hint.startswith(hint)
