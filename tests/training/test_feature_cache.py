@@ -103,7 +103,7 @@ PROBE = STILL | {"train__epochs": 6, "checkpoint__monitor": "val_loss", "optimiz
 def test_short_epochs_are_held_and_written_down_together_when_it_is_stopped(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "SECONDS", 1e9)
+    monkeypatch.setattr(keeping, "WRITE_INTERVAL", 1e9)
     training = start(small(**PROBE), str(photos), tmp_path / "run")
     run, events, seen = training.run, train(training), []
     for _ in range(17):  # three epochs, and two steps of the next
@@ -129,11 +129,11 @@ def test_killed_while_epochs_are_held_it_ends_at_the_same_weights(
 ) -> None:
     """Before anything was written, and after one epoch, the second, was: what a kill leaves is the folder as it is."""
     whole = finish(start(small(**PROBE), str(photos), tmp_path / "whole"))
-    monkeypatch.setattr(keeping, "SECONDS", 1e9)
+    monkeypatch.setattr(keeping, "WRITE_INTERVAL", 1e9)
     training = start(small(**PROBE), str(photos), tmp_path / "run")
     events = train(training)
     for number in range(killed_after):
-        monkeypatch.setattr(keeping, "SECONDS", 0 if number == 9 else 1e9)
+        monkeypatch.setattr(keeping, "WRITE_INTERVAL", 0 if number == 9 else 1e9)
         next(events)
     shutil.copytree(training.run.path, tmp_path / "killed")
     written = RunFolder.open(tmp_path / "killed")

@@ -44,7 +44,7 @@ def test_it_ends_at_the_same_weights_and_figures(
         return finish(start(masked(**STILL, probe__cache_features=once), str(small_tiles), tmp_path / name))
 
     anew, by_half = ended("anew", once=False), ended("half", once=True)
-    monkeypatch.setattr(frozen, "_small", lambda part: part.float().cpu())
+    monkeypatch.setattr(frozen, "_to_storage_dtype", lambda part: part.float().cpu())
     for run, exact in ((ended("full", once=True), 1e-6), (by_half, 1e-4)):
         weights, theirs = load_file(run.last), load_file(anew.last)
         assert weights.keys() == theirs.keys()

@@ -93,7 +93,7 @@ class Byol(Task):
         return _output(features)
 
     def after_step(self, progress: float) -> None:
-        """Update the target network: its parameters become tau times themselves plus 1 - tau times the online ones."""
+        """EMA update of the target network: tau times its parameters plus 1 - tau times the online ones."""
         follow = get_ema_multi_avg_fn(ema_decay(self.config, progress))  # type: ignore[no-untyped-call]
         for target, online in ((self.target_backbone, self.backbone), (self.target_projector, self.projector)):
             follow(list(target.parameters()), list(online.parameters()), None)
@@ -115,7 +115,10 @@ class Byol(Task):
 
 
 def ema_decay(config: recipes.Byol, progress: float) -> float:
-    """EMA decay tau at ``progress``, 0 to 1, of the training: 1 - (1 - tau_0) (cos(pi progress) + 1) / 2 (paper, section 3.3)."""
+    """EMA decay tau at ``progress``, 0 to 1, of the training (paper, section 3.3).
+
+    With the cosine schedule 1 - (1 - tau_0) (cos(pi progress) + 1) / 2.
+    """
     if config.decay_schedule == "constant":
         return config.ema_decay
     return 1 - (1 - config.ema_decay) * (math.cos(math.pi * progress) + 1) / 2
