@@ -72,7 +72,7 @@ def test_a_new_task_is_trained_stopped_resumed_and_used_without_a_change_elsewhe
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TASKS, "rotation", Rotation)
-    recipe = small(task="rotation", train__epochs=2)
+    recipe = small(task="rotation", train__epochs=2, checkpoint__monitor="val_loss")
     path = tmp_path / "run"
     loop = train(start(recipe, str(photos), path))
     for _ in range(3):

@@ -38,7 +38,7 @@ def _bincount(numbers: Tensor, bins: int) -> Tensor:
 
 
 def _bincount_in_pairs(numbers: Tensor, bins: int) -> Tensor:
-    """As `_bincount`, of bytes, but two neighbors at a time: a histogram's cost grows with its entries, not its range."""
+    """As `_bincount`, of bytes, but two neighbors at a time: a histogram costs by its entries, not its range."""
     if len(numbers) % 2:
         numbers = F.pad(numbers, (0, 1), value=bins - 1)  # the last bin holds ignored pixels
     pairs = torch.bincount(numbers.view(torch.int16), minlength=256 * bins).view(bins, 256)[:, :bins]
