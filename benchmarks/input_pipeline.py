@@ -28,7 +28,8 @@ from headstart.data.layouts import scan
 from headstart.data.pixels import decode
 from headstart.data.sampling import epoch_permutation, seed_of, step_rows, steps_in_epoch
 from headstart.recipes.recipe import Augment, Data
-from headstart.transforms.augment import augment, sample_params
+from headstart.transforms.augment import augment
+from headstart.transforms.params import sample_params
 
 BATCH, ROUNDS = 32, 5
 VIEWS = Augment(hflip=0.5, rotate=10)

@@ -22,7 +22,8 @@ from headstart.recipes import recipe as recipes
 from headstart.training.loop import Step, train
 from headstart.training.setup import start
 from headstart.training.state import TrainState
-from headstart.transforms.augment import augment, sample_params
+from headstart.transforms.augment import augment
+from headstart.transforms.params import sample_params
 
 ROUNDS = 5
 

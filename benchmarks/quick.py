@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import headstart as hs
-from headstart.cli.demo import CELLS, solar_cells
+from headstart.cli.demo import CELL_OVERRIDES, solar_cells
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
             environment = {**os.environ, "HEADSTART_CACHE": str(Path(folder) / "cache")}
             words = ["fit", "quick", data, f"seed={seed}", "--out", str(out)]
             if data == "solar-cells":
-                words[2:3] = [str(solar_cells(Path(folder) / data)), *CELLS, "train.epochs=9"]
+                words[2:3] = [str(solar_cells(Path(folder) / data)), *CELL_OVERRIDES, "train.epochs=9"]
             began = time.perf_counter()
             subprocess.run(["headstart", *words], check=True, env=environment, capture_output=True)
             minutes.append((time.perf_counter() - began) / 60)

@@ -111,7 +111,7 @@ def main() -> None:
     figures = []
     for seed in seeds:
         began = time.process_time()
-        run = hs.fit("segment-quick", data, out / f"seed{seed}", {**changes, "seed": seed})
+        run = hs.fit("segment-quick", data, out=out / f"seed{seed}", overrides={**changes, "seed": seed})
         spent = time.process_time() - began
         mine = next(row["miou"] for row in reversed(run.metrics) if row["split"] == "val")
         other = theirs(pixels, spent, seed)

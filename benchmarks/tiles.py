@@ -23,10 +23,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from headstart.inference.predict import load
-from headstart.inference.segment import OVERLAP, SIDE, find_rasters, make_predict_fn
-from headstart.inference.tiling import predict_tiled, tile_starts
+from headstart.inference.model import load_model
+from headstart.inference.segment import find_rasters, make_predict_fn
+from headstart.inference.tiling import Tiling, predict_tiled
 from headstart.runs.folder import RunFolder
+
+TILING = Tiling()
+SIDE = TILING.tile_size
 
 
 def repeated(files: list[Path], side: int) -> Image.Image:
@@ -64,21 +67,22 @@ def _across(borders: list[int]) -> list[tuple[int, tuple[object, ...]]]:
 def main() -> None:
     run, files = Path(sys.argv[1]), find_rasters([sys.argv[2]])
     large, small = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((3, 10_000), (4, 1_200)))
-    model = load(RunFolder.open(run))
+    model = load_model(RunFolder.open(run))
     ask = make_predict_fn(model)
     with torch.inference_mode():
         rgb = np.asarray(repeated(files, small)).transpose(2, 0, 1)
         pixels = torch.from_numpy(np.ascontiguousarray(rgb))
         whole = ask(pixels.unsqueeze(0))[0]
-        tiled = torch.cat([band for _, band in predict_tiled(lambda t, b: pixels[:, t:b], ask, small, small)], dim=1)
+        bands = predict_tiled(lambda t, b: pixels[:, t:b], ask, size=(small, small), tiling=TILING)
+        tiled = torch.cat([band for _, band in bands], dim=1)
         beside = torch.cat([
             torch.cat([ask(pixels[None, :, top : top + SIDE, left : left + SIDE])[0]
                        for left in range(0, small, SIDE)], dim=2)
             for top in range(0, small, SIDE)
         ], dim=1)  # fmt: skip
-    starts = tile_starts(small, SIDE, OVERLAP)
+    starts = TILING.starts(small)
     borders = [*starts[1:], *(start + SIDE for start in starts[:-1])]
-    print(f"{small} x {small} pixels in {len(starts) ** 2} tiles of {SIDE}, overlapping by {OVERLAP} or more,"
+    print(f"{small} x {small} pixels in {len(starts) ** 2} tiles of {SIDE}, overlapping by {TILING.overlap} or more,"
           " against the image as a whole:")  # fmt: skip
     for name, answer, where in (("blended", tiled, borders), ("side by side", beside, [*range(SIDE, small, SIDE)])):
         differ = (answer - whole).abs()

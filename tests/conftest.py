@@ -20,7 +20,8 @@ from rich.console import Console
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart.comparison.study import SETTINGS, Study, Trial
+from headstart.comparison.settings import SETTINGS
+from headstart.comparison.study import Study, Trial
 from headstart.palette import IGNORE_INDEX, Palette
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
@@ -166,7 +167,7 @@ def trained(
     """(a finished run, the photographs it was trained on), to read and not to change."""
     folder = tmp_path_factory.mktemp("trained")
     photographs = copy_photos(shared_data("clothing"), folder / "photos")
-    run = hs.fit(small(), photographs, folder / "run", console=Console(file=io.StringIO()))
+    run = hs.fit(small(), photographs, out=folder / "run", console=Console(file=io.StringIO()))
     return run.path, photographs
 
 
@@ -207,7 +208,7 @@ def made_study() -> Callable[..., Study]:
             share = (RIGHT | (right or {}))[setting] + LOST[setting] * np.log10(fraction)
             frozen = SETTINGS[setting].frozen
             each = 0.7 * easy + 0.3 * random.random(images) < np.quantile(0.7 * easy + 0.15, share)
-            answers = {"right": each, "ece": 0.05, "knn": None if setting == "A" else 0.4}
+            answers = {"correct": each, "ece": 0.05, "knn": None if setting == "A" else 0.4}
             answers["optimism"] = None if frozen else 0.012
             trials.append(
                 Trial(
@@ -220,7 +221,8 @@ def made_study() -> Callable[..., Study]:
                     images_seen=0 if frozen else 60_000,
                 )
             )
-        about = {"data": "photos", "classes": 10, "commonest": 0.2, "metric": "miou" if masks else "accuracy"} | more
+        about = {"data": "photos", "classes": 10, "majority_baseline": 0.2} | more
+        about |= {"metric": "miou" if masks else "accuracy"}
         return Study(settings=tuple(settings), fractions=fractions, seeds=seeds, trials=tuple(trials), **about)
 
     return make

@@ -36,10 +36,10 @@ def test_a_run_goes_to_a_folder_of_its_own(
 def test_overrides_are_laid_over_a_recipe_by_name_or_by_value(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
-    run = hs.fit(small(), photos, tmp_path / "run", overrides={"train.epochs": 1, "seed": 5}, console=QUIET)
+    run = hs.fit(small(), photos, out=tmp_path / "run", overrides={"train.epochs": 1, "seed": 5}, console=QUIET)
     assert (run.folder.recipe.train.epochs, run.folder.recipe.seed) == (1, 5)
     with pytest.raises(hs.HeadstartError, match="unknown field train"):
-        hs.fit("quick", photos, tmp_path / "other", overrides={"train.epoch": 1})
+        hs.fit("quick", photos, out=tmp_path / "other", overrides={"train.epoch": 1})
     assert not (tmp_path / "other").exists()
 
 
@@ -63,7 +63,7 @@ def test_the_report_is_rewritten_while_training(
     """After each epoch, were it not for the share of the time that it may take."""
     monkeypatch.setattr("headstart.console.progress.REPORT_SHARE", 1e9)
     reader = Reader(tmp_path / "run" / "report.html")
-    run = hs.fit(small(train__epochs=4), photos, tmp_path / "run", console=Console(file=reader))
+    run = hs.fit(small(train__epochs=4), photos, out=tmp_path / "run", console=Console(file=reader))
     assert reader.seen == ["1 of 4", "2 of 4", "3 of 4"], "at the lines of epochs 2, 3 and 4"
     assert "epochs done" not in run.report().read_text(encoding="utf-8")
 
@@ -73,7 +73,7 @@ def test_a_terminal_shows_a_table_of_epochs_and_the_time_left(
 ) -> None:
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=120, color_system=None)
-    hs.fit(small(), photos, tmp_path / "run", console=terminal)
+    hs.fit(small(), photos, out=tmp_path / "run", console=terminal)
     said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     assert re.search(r"epoch +train loss +train accuracy +val loss +val accuracy +seconds +images/s", said)
     assert re.search(r"1/3 +\d\.\d{4} +\d+\.\d\d% +\d\.\d{4} +\d+\.\d\d% +\d+ +\d+", said)
@@ -97,7 +97,7 @@ def test_fit_works_where_signals_cannot_be_had(
     """In a thread that is not the main one, as in a notebook server or a web application."""
     runs: list[hs.Run] = []
     recipe = small(train__epochs=1)
-    thread = threading.Thread(target=lambda: runs.append(hs.fit(recipe, photos, tmp_path / "run", console=QUIET)))
+    thread = threading.Thread(target=lambda: runs.append(hs.fit(recipe, photos, out=tmp_path / "run", console=QUIET)))
     thread.start()
     thread.join()
     assert runs[0].finished

@@ -1,4 +1,4 @@
-"""headstart: how much does pre-training buy you on your own images?
+"""headstart: how much of a head start does pre-training give you, on your own images?
 
     import headstart as hs
 
@@ -6,10 +6,35 @@
     run.predict(["a.jpg"]).rows()
     run.report()
 
-This is the whole public surface; importing it does not import torch.
+The names in ``__all__`` are the public API. They are imported on first use (PEP 562), so that ``import headstart`` is
+immediate and imports no torch.
 """
 
-from headstart.api import Run, check, fit, resume, study
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from headstart.errors import HeadstartError
 
+if TYPE_CHECKING:
+    from headstart.api import Run, check, fit, resume, study
+
+    __version__: str
+
 __all__ = ["HeadstartError", "Run", "check", "fit", "resume", "study"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("headstart")
+    if name in __all__:
+        from headstart import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,4 +1,8 @@
-"""What Python programs call, and the command line too. Importing it does not import torch."""
+"""The Python API; the command line calls the same functions.
+
+Imports of torch (training, inference), scikit-learn and plotly (analysis, report) stand in the functions that need
+them, so that `check` starts at once and a report is made without torch.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.console import Console
+
+from headstart.console.progress import progress_bar, run_study_with_progress, run_with_progress
+from headstart.data.checks.check import CheckResult
+from headstart.data.checks.check import check as check_dataset
+from headstart.data.parallel import Progress
+from headstart.data.requirements import classes_missing_from_train
+from headstart.environment import cache_folder
+from headstart.files import Row, free_name
+from headstart.recipes import recipe as recipes
+from headstart.recipes.recipe import Recipe
+from headstart.runs.folder import RunFolder, best_epoch
+
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from rich.console import Console
 
     from headstart.analysis.feature_analysis import FeatureAnalysis
-    from headstart.comparison.study import Study
-    from headstart.data.checks.check import CheckResult
-    from headstart.files import Row
+    from headstart.inference.evaluate import Evaluation, MaskEvaluation
     from headstart.inference.predict import Predictions
     from headstart.inference.segment import MaskPredictions, WriteResult
-    from headstart.metrics.classification import ClassificationMetrics
-    from headstart.metrics.segmentation import SegmentationMetrics
-    from headstart.recipes.recipe import Recipe
-    from headstart.runs.folder import RunFolder
-    from headstart.studies.plan import Plan
     from headstart.training.state import TrainState
 
 PathLike = str | os.PathLike[str]
@@ -30,9 +39,10 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk: a recipe carried out on data.
+    """A training run on disk: metrics, predictions, evaluation, report.
 
-    ``Run("runs/quick-photos")`` opens one; HeadstartError when there is none.
+    ``Run("runs/quick-photos")`` opens the folder of one. Raises HeadstartError if there is none. Everything is read
+    from the folder when it is asked for, so that a run can be followed while it trains.
     """
 
     path: Path
@@ -43,8 +53,7 @@ class Run:
 
     @property
     def folder(self) -> RunFolder:
-        from headstart.runs.folder import RunFolder
-
+        """The files of the run."""
         return RunFolder.open(self.path)
 
     @property
@@ -59,148 +68,184 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the validation images (with masks: of their pixels) that the kept weights get right, 0 to 1.
+        """Validation accuracy of the best weights, 0 to 1; pixel accuracy for segmentation.
 
-        None before the first epoch ends, and where the run's task answers with no classes.
+        None before the first epoch ends and for self-supervised pre-training.
         """
-        return self._kept("accuracy")
+        return self._best("accuracy")
 
     @property
     def miou(self) -> float | None:
-        """Mean IoU of the kept weights on the validation masks, over the classes that have one, 0 to 1.
+        """Validation mean IoU of the best weights, 0 to 1; None unless the task is segmentation.
 
-        Of one confusion matrix over all images, ignored pixels left out. None where the run's task has no masks.
+        From one confusion matrix over all images, without ignored pixels. The mean is over the classes that occur in
+        the ground truth or in the predictions.
         """
-        return self._kept("miou")
+        return self._best("miou")
 
-    def _kept(self, figure: str) -> float | None:
-        """A figure of the validation images at the epoch whose weights are kept."""
-        from headstart.runs.folder import best_epoch
-
+    def _best(self, metric: str) -> float | None:
+        """A validation metric at the epoch whose weights are kept (`checkpoint.monitor`)."""
         rows = self.metrics
         best = best_epoch(rows, self.folder.recipe.checkpoint.monitor)
-        return next((row.get(figure) for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+        return next((row.get(metric) for row in rows if row["split"] == "val" and row["epoch"] == best), None)
 
     @property
     def finished(self) -> bool:
+        """Whether every epoch of the recipe is trained and saved."""
         return self.folder.finished
 
     def map(
         self,
+        *,
         perplexity: float | None = None,
         epochs: Sequence[int] = (),
         split: Literal["all", "val", "train"] = "all",
         seed: int = 0,
     ) -> FeatureAnalysis:
-        """Map and measure what the network saw over its epochs (from 1), anew and without training.
+        """t-SNE and PCA of the stored features, with kNN and calibration metrics; needs no training.
 
-        Writes ``insight/`` in the run folder, which the report shows. ``perplexity`` is t-SNE's (default: 30, or what
-        the number of images allows); the same ``seed`` gives the same map.
+        Writes ``insight/`` in the run folder, which the report shows. ``perplexity`` is that of t-SNE (default: 30, or
+        less for few images); ``epochs`` count from 1 (default: all that are stored). The same ``seed`` gives the same
+        map.
         """
         from headstart.analysis.feature_analysis import analyze_features
 
         return analyze_features(self.folder, perplexity, epochs, split, seed)
 
     def report(self) -> Path:
-        """(Re)write ``report.html`` and return where it is."""
+        """Write ``report.html`` into the run folder, replacing an earlier one, and return its path."""
         from headstart.report.run_page import write_report
 
         return write_report(self.folder)
 
     def predict(
-        self, images: PathLike | Iterable[PathLike], unfinished: bool = False, flip: bool = False
+        self,
+        images: PathLike | Iterable[PathLike],
+        *,
+        flip: bool = False,
+        unfinished: bool = False,
+        progress: Progress | None = None,
     ) -> Predictions | MaskPredictions:
-        """Look at images: files, folders or patterns. Unreadable ones are named in the answer and left out.
+        """Predict classes, or masks if the run's task is segmentation.
 
-        The answer is labels, or masks of a run that was trained on them; images are then of any size. With ``flip``
-        masks are averaged over mirror images.
+        ``images`` are files, folders or glob patterns; for segmentation of any size. Unreadable files are skipped and
+        listed in the result. ``flip`` is flip test-time augmentation (segmentation only); ``unfinished`` allows the
+        best weights so far; ``progress(done, total)`` counts images, or tiles.
         """
-        from headstart.inference.predict import find_images, load, predict
+        from headstart.inference.model import load_model
+        from headstart.inference.predict import find_images, predict
         from headstart.inference.segment import find_rasters, predict_masks
 
-        model = load(self.folder, unfinished)
-        if model.palette is not None:
-            return predict_masks(model, find_rasters(_places(images)), flip)
-        return predict(model, find_images(_places(images)))
+        paths = _as_list(images)
+        if self.folder.palette is not None:
+            files = find_rasters(paths)
+            return predict_masks(load_model(self.folder, unfinished=unfinished), files, flip=flip, progress=progress)
+        files = find_images(paths)
+        return predict(load_model(self.folder, unfinished=unfinished), files, progress=progress)
+
+    def predict_table(
+        self, table: PathLike, *, folder: PathLike, unfinished: bool = False, progress: Progress | None = None
+    ) -> tuple[list[Row], Predictions]:
+        """Predict the classes of the files listed in a CSV file, and fill in its column ``label``.
+
+        The column ``filename`` holds paths relative to ``folder``. Returns the rows of the table and the predictions.
+        """
+        from headstart.inference.model import load_model
+        from headstart.inference.predict import predict_table
+
+        model = load_model(self.folder, unfinished=unfinished)
+        return predict_table(Path(table), model, folder=Path(folder), progress=progress)
 
     def write_masks(
         self,
         images: PathLike | Iterable[PathLike],
         out: PathLike,
+        *,
         overlay: bool = False,
         flip: bool = False,
         unfinished: bool = False,
+        progress: Progress | None = None,
     ) -> WriteResult:
-        """Write the mask of each image into the folder ``out``, as the training masks are; large images need no memory.
+        """Predict masks and write them into the folder ``out``, in the format of the training masks.
 
-        ``photo_mask.png`` for ``photo.jpg``, and with ``overlay`` the image under its mask too.
+        ``photo_mask.png`` for ``photo.jpg``; ``overlay`` also writes the image under its mask. A GeoTIFF is read and
+        written a band of rows at a time, so it may be larger than memory.
         """
-        from headstart.inference.predict import load
+        from headstart.inference.model import load_model
         from headstart.inference.segment import find_rasters, write_masks
 
-        return write_masks(load(self.folder, unfinished), find_rasters(_places(images)), Path(out), overlay, flip)
+        files = find_rasters(_as_list(images))
+        model = load_model(self.folder, unfinished=unfinished)
+        return write_masks(model, files, out=Path(out), overlay=overlay, flip=flip, progress=progress)
 
     def evaluate(
-        self, data: PathLike, split: str | None = None, unfinished: bool = False
-    ) -> ClassificationMetrics | SegmentationMetrics:
-        """All measures, with bootstrap intervals, on a folder of labeled images, or of pairs of image and mask."""
-        from headstart.inference.evaluate_masks import evaluate_masks
-        from headstart.inference.predict import evaluate, load
-        from headstart.metrics.classification import classification_metrics
-        from headstart.metrics.segmentation import segmentation_metrics
+        self,
+        data: PathLike,
+        *,
+        split: str | None = None,
+        unfinished: bool = False,
+        progress: Progress | None = None,
+    ) -> Evaluation | MaskEvaluation:
+        """Evaluate on a folder of labeled images, or of image and mask pairs.
 
-        model = load(self.folder, unfinished)
-        if model.palette is not None:
-            found = evaluate_masks(model, self.folder, os.fspath(data), split)
-            return segmentation_metrics(found.confusion, model.classes)
-        answer = evaluate(model, self.folder, os.fspath(data), split)
-        return classification_metrics(answer.labels, answer.probabilities, model.classes)
+        ``.metrics`` of the result are all metrics with 95 % bootstrap intervals over images; ``.split`` and
+        ``.excluded`` say what they were computed on. By default that is the test split if there is one, else the
+        validation split, and never an image that the run was trained on (see `inference.evaluate.evaluate`).
+        """
+        from headstart.inference.evaluate import evaluate
+
+        return evaluate(self.folder, data, split=split, unfinished=unfinished, progress=progress)
 
 
-def _places(images: PathLike | Iterable[PathLike]) -> list[PathLike]:
+def _as_list(images: PathLike | Iterable[PathLike]) -> list[PathLike]:
     return [images] if isinstance(images, str | os.PathLike) else list(images)
 
 
-def check(data: PathLike, group: str | None = None, val_fraction: float = 0.2) -> CheckResult:
-    """The layout of a folder of images, and its health."""
-    from headstart.data.checks.check import check as look
+def check(
+    data: PathLike, *, group: str | None = None, val_fraction: float = 0.2, progress: Progress | None = None
+) -> CheckResult:
+    """Check a dataset: layout, splits, class balance, broken files, duplicates, leakage.
 
-    return look(os.fspath(data), group, val_fraction)
+    ``group`` is a regular expression for an image's source (patient, video) in its path: such images belong on one
+    side of a split. ``val_fraction`` is that of the validation split made where there is none. Raises HeadstartError
+    if the layout is not recognized.
+    """
+    return check_dataset(os.fspath(data), group, val_fraction, progress)
 
 
 def fit(
     recipe: str | Recipe,
     data: PathLike,
+    *,
     out: PathLike | None = None,
     overrides: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> Run:
-    """Carry out a recipe on a folder of images.
+    """Train a recipe on a folder of images.
 
-    ``recipe`` is the name of a shipped recipe, a file, or a `Recipe`; ``overrides`` such as ``{"train.epochs": 5}``
-    are laid over it. The run goes to ``out``, or to a new folder under ``runs/``. It shows its progress on
-    ``console`` (default: the terminal). Ctrl-C saves and returns the unfinished run; `resume` goes on with it.
-    Raises HeadstartError for what the caller can mend.
+    ``recipe`` is the name of a shipped recipe, a TOML file, or a `Recipe`; ``overrides`` change its fields, as in
+    ``{"train.epochs": 5}``. The run goes to ``out``, or to a new folder under ``runs/``. Progress is shown on
+    ``console`` (default: the terminal). Ctrl-C saves and returns the unfinished run, which `resume` continues.
+    Raises HeadstartError for errors that the caller can fix.
     """
-    from headstart.files import free_name
     from headstart.training.setup import start
 
-    settings = _settings(recipe, overrides)
-    stem = f"{settings.name}-{Path(data).absolute().name}"
-    folder = Path(out) if out is not None else free_name(Path("runs"), stem)
-    return _carry_out(lambda decoding: start(settings, os.fspath(data), folder, decoding), console)
+    config = _resolve_recipe(recipe, overrides)
+    folder = Path(out) if out is not None else free_name(Path("runs"), f"{config.name}-{Path(data).absolute().name}")
+    return _train(lambda progress: start(config, os.fspath(data), folder, progress), console)
 
 
-def resume(run: PathLike, data: PathLike | None = None, console: Console | None = None) -> Run:
-    """Go on with a run that was stopped; ``data`` says where its images are now, if they have moved."""
-    from headstart.training.setup import resume as take_up
+def resume(run: PathLike, data: PathLike | None = None, *, console: Console | None = None) -> Run:
+    """Continue a run that was stopped; ``data`` is where its images are now, if they have moved."""
+    from headstart.training.setup import resume as resume_training
 
     moved = None if data is None else os.fspath(data)
-    return _carry_out(lambda decoding: take_up(Path(run), moved, decoding), console)
+    return _train(lambda progress: resume_training(Path(run), moved, progress), console)
 
 
 def study(
     data: PathLike,
+    *,
     unlabeled: PathLike | None = None,
     corpus: PathLike | None = None,
     settings: str = "ABCDE",
@@ -215,124 +260,78 @@ def study(
     budget: str | None = None,
     console: Console | None = None,
 ) -> DataFrame:
-    """How much each kind of pre-training buys on the images of ``data``: the table, a row a setting and fraction.
+    """Measure what each kind of pre-training gains on the images of ``data``: one table row per setting and fraction.
 
-    ``settings`` are letters A to G; ``labels`` are label fractions (default: 0.05, 0.1, 0.25, 0.5 and 1, as far as
-    every class keeps an image). ``recipe`` and ``pretraining`` are `quick` and `byol-quick`, of images with masks
-    `segment-quick` and `byol-tiles`; such a study has columns ``miou`` in the place of ``accuracy``. The study's
-    folder, ``out`` or ``runs/study-DATA``, holds the report; called again, it goes on where it stood. ``budget``
-    ("30m") chooses the epochs to fit. Failed trials are missing from the figures.
-    Raises HeadstartError for what the caller can mend.
+    ``settings`` are letters A to G; ``labels`` are label fractions (default: those of 0.05, 0.1, 0.25, 0.5 and 1 that
+    leave every class an image). ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with
+    masks to `segment-quick` and `byol-tiles`; such a study has a column ``miou`` in the place of ``accuracy``. The
+    study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, the study continues. ``budget``
+    ("30m") chooses the epochs to fit. Failed trials are missing from the table.
+    Raises HeadstartError for what the caller can fix.
     """
     import pandas as pd
 
     from headstart.comparison.summary import Results, table_rows
+    from headstart.data.dataset import Dataset
+    from headstart.studies.request import make_plan
 
-    plan = plan_study(data, unlabeled, corpus, settings, labels, seeds, out, recipe, pretraining, overrides, tune)
-    return pd.DataFrame(table_rows(Results(carry_out_study(plan, jobs, budget, console))))
-
-
-def plan_study(
-    data: PathLike,
-    unlabeled: PathLike | None,
-    corpus: PathLike | None,
-    settings: str,
-    labels: Sequence[float] | None,
-    seeds: int,
-    out: PathLike | None,
-    recipe: str | Recipe | None,
-    pretraining: str | Recipe | None,
-    overrides: Mapping[str, Any] | None,
-    tune: bool,
-) -> Plan:
-    """The arguments of `study` as a plan, nothing being done yet."""
-    from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe
-
-    base = _settings(default_recipe(os.fspath(data)) if recipe is None else recipe, overrides)
-    return Plan(
-        data=os.fspath(data),
-        out=Path(out) if out is not None else Path("runs") / f"study-{Path(data).absolute().name}",
-        recipe=base,
-        pretraining=_settings(default_pretraining(base) if pretraining is None else pretraining),
-        settings=settings.upper(),
-        fractions=tuple(labels) if labels is not None else default_fractions(os.fspath(data), base),
-        seeds=tuple(range(seeds)),
-        tuned=tune,
-        unlabeled=None if unlabeled is None else os.fspath(unlabeled),
-        corpus=None if corpus is None else os.fspath(corpus),
+    dataset = Dataset(data)
+    plan = make_plan(
+        dataset,
+        unlabeled=unlabeled,
+        corpus=corpus,
+        settings=settings,
+        labels=labels,
+        seeds=seeds,
+        out=out,
+        recipe=recipe,
+        pretraining=pretraining,
+        overrides=overrides,
+        tune=tune,
     )
+    results = Results(run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=console))
+    return pd.DataFrame(table_rows(results))
 
 
-def carry_out_study(plan: Plan, jobs: int = 1, budget: str | None = None, console: Console | None = None) -> Study:
-    """Carry out what is left of a plan under one bar, having said first how long it will take."""
-    from rich.console import Console
-
-    from headstart.console.progress import study_bar
-    from headstart.studies.resume import exists
-    from headstart.studies.runner import prepare, run
-    from headstart.studies.time_estimate import estimate, fit_budget, read_budget
-
-    console = console or Console(stderr=True)
-    allowed = None if budget is None else read_budget(budget)
-    if allowed is not None and exists(plan):
-        console.print(f"{plan.out} was begun before: its epochs stay as they were chosen then", soft_wrap=True)
-    with console.status("decode the images, and time a few steps"):
-        carrying = prepare(plan, jobs=jobs)
-        if allowed is not None and not exists(plan):
-            plan, seconds = fit_budget(plan, carrying.pixels, allowed)
-            carrying = prepare(plan, jobs=jobs)
-        else:
-            seconds = estimate(carrying.plan, carrying.pixels, carrying.finished())
-    with study_bar(console, carrying, seconds) as shown:
-        for state in run(carrying):
-            shown(state)
-    return carrying.study
-
-
-def _settings(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    from headstart.recipes import recipe as recipes
-
+def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
 
 
-def _carry_out(prepare: Callable[[Callable[[int, int], None]], TrainState], console: Console | None) -> Run:
-    """Prepare a training (images being decoded under a bar), follow it to its end, and write the report."""
-    from rich.console import Console
-
-    from headstart.console.progress import bar, run_with_progress
-
+def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
+    """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
     console = console or Console(stderr=True)
-    with bar(console, "decode images") as decoding:
-        training = prepare(decoding)
-    run = Run(training.run.path)
-    for remark in _remarks(training):
-        console.print(remark, highlight=False, markup=False, soft_wrap=True)
-    run_with_progress(training, console, run.report)
-    if training.fabric.is_global_zero:
+    with progress_bar(console, "decode images") as progress:
+        state = prepare(progress)
+    run = Run(state.run.path)
+    for warning in _warnings(state):
+        console.print(warning, highlight=False, markup=False, soft_wrap=True)
+    run_with_progress(state, console, run.report)
+    if state.fabric.is_global_zero:
         if run.finished:
-            with console.status("map what the network saw"):
+            with console.status("map features"):
                 run.map()
         run.report()
-    training.fabric.barrier()
+    state.fabric.barrier()
     return run
 
 
-def _remarks(training: TrainState) -> Iterator[str]:
-    """What is worth knowing of the images before the first step."""
-    from headstart.data.requirements import classes_missing_from_train
-    from headstart.environment import cache_folder
-
-    if training.pixels.streaming:
-        yield f"no room for decoded images in {cache_folder()}: decoding them anew for every batch, which is slower"
-    if training.excluded is not None:
-        of, other = training.excluded + len(training.train_rows), training.recipe.data.exclude_overlap_with
+def _warnings(state: TrainState) -> Iterator[str]:
+    """What the user should know about the data before the first step."""
+    if state.pixels.streaming:
         yield (
-            f"left out {training.excluded:,} of {of:,} training images: they are, or look like, images that {other} is"
-            " judged by"
+            f"Not enough space for decoded images in {cache_folder()}: images are decoded again for every batch, which"
+            " is slower."
         )
-    untrained = classes_missing_from_train(training.pixels, training.train_rows)
-    if untrained:
+    if state.excluded is not None:
+        total, held_out = state.excluded + len(state.train_rows), state.recipe.data.exclude_overlap_with
         yield (
-            f"never trained on, but in validation: {', '.join(untrained)}; the IoU there can only be 0 (headstart check"
-            f" {training.pixels.index.root})"
+            f"{state.excluded:,} of {total:,} training images dropped as (near-)duplicates of held-out images of"
+            f" {held_out}."
+        )
+    missing = [f'"{name}"' for name in classes_missing_from_train(state.pixels, state.train_rows)]
+    if missing:
+        subject = f"Class {missing[0]} is" if len(missing) == 1 else f"Classes {', '.join(missing)} are"
+        yield (
+            f"{subject} in validation but not in training: {'its' if len(missing) == 1 else 'their'} IoU will be 0."
+            f" Next: headstart check {state.pixels.index.root}"
         )

@@ -13,7 +13,7 @@ PACKAGES = ("headstart", "torch", "torchvision", "timm", "lightning-fabric", "nu
 
 
 def environment() -> dict[str, Any]:
-    """What to write down before a run starts; ``fit`` adds the device and the weights' provenance."""
+    """Versions of packages and Python, platform, CPU and start time; ``fit`` adds device and weight provenance."""
     return {
         **{package: _version(package) for package in PACKAGES},
         "python": platform.python_version(),

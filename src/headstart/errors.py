@@ -1,4 +1,4 @@
-"""Errors the user can fix, said in one line."""
+"""Errors the user can fix, each on one line with a hint."""
 
 from __future__ import annotations
 

@@ -29,16 +29,16 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):  # below a file, or on a disk that is read-only, there is nothing to remove
+        with suppress(OSError):  # under a file, or on a read-only disk, there is nothing to remove
             temporary.unlink()
         raise HeadstartError(
             f"{path}: cannot be written ({error.strerror or error})",
-            f"make room, set permissions or choose another place: df -h {path.parent}",
+            f"free disk space, set permissions or choose another folder: df -h {path.parent}",
         ) from None
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows as CSV text; the header is the union of their keys in order of appearance."""
+    """Rows as CSV bytes (UTF-8); the header is the union of their keys in order of appearance."""
     header = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")
@@ -48,7 +48,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a CSV file written by `table`; numbers as numbers, empty cells left out."""
+    """Rows of a CSV file written by `table`: numbers parsed, empty cells dropped."""
     with path.open(encoding="utf-8", newline="") as file:
         return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
@@ -63,7 +63,7 @@ def _number(text: str) -> Any:
 
 
 def free_name(parent: Path, stem: str) -> Path:
-    """``parent/stem``, or the first of ``stem-2``, ``stem-3`` ... that does not exist yet."""
+    """The first of ``parent/stem``, ``stem-2``, ``stem-3``, ... that does not exist."""
     number = 1
     while (path := parent / (stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1

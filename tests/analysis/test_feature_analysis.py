@@ -17,7 +17,7 @@ import headstart as hs
 from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.cli.main import main
 from headstart.files import read_table
-from headstart.inference.predict import load
+from headstart.inference.model import load_model
 from headstart.recipes import recipe as recipes
 from headstart.runs.features import read_features
 from headstart.runs.folder import RunFolder
@@ -48,7 +48,7 @@ def test_features_of_the_chosen_epochs_are_stored_for_validation_and_a_sample(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
     recipe = recipes.override(small(), {"analysis.epochs": [2, 3], "analysis.train_samples": 10})
-    run = hs.fit(recipe, photos, tmp_path / "run")
+    run = hs.fit(recipe, photos, out=tmp_path / "run")
     stored = read_features(run.folder)
     assert [each.epoch for each in stored.epochs] == [2, 3]
     assert (stored.splits == "val").sum() == 12
@@ -73,7 +73,7 @@ def test_stored_features_are_what_the_last_layer_works_on(run: RunFolder) -> Non
     """The weights of the last epoch, put on the stored features, give the stored probabilities and predictions."""
     stored = read_features(run).epochs[-1]
     shutil.copy(run.last, run.best)
-    head = load(run).task.head[-1]
+    head = load_model(run).task.head[-1]
     logits = stored.features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(p / p.sum(axis=1, keepdims=True), stored.probabilities, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 
 from headstart.analysis.feature_analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.analysis.findings import findings
-from headstart.metrics.classification import Interval
+from headstart.metrics.bootstrap import Interval
 
 
 def near(value: float, half: float = 0.02) -> Interval:

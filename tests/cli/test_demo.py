@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart import api
-from headstart.cli.main import demo, main
+from headstart.cli import demo
+from headstart.cli.main import main
 from headstart.comparison.study import Study, read_study
+from headstart.console import progress
 from headstart.studies.plan import Plan
 
 SMALL = ["train.epochs=1", "data.image_size=32", "augment.sizes=[]", "train.batch_size=12", "backbone.name=resnet10t"]
@@ -23,10 +24,10 @@ SMALL = ["train.epochs=1", "data.image_size=32", "augment.sizes=[]", "train.batc
 def solar_cells(photos: Path, tmp_path: Path) -> Path:
     """Sixty photographs where the demonstration keeps its solar cells."""
     for number, file in enumerate(sorted(photos.rglob("*.jpg"))):
-        folder = tmp_path / "demo" / "solar-trials" / ("train" if number % 3 else "val") / file.parent.name
+        folder = tmp_path / "demo" / "solar-cells" / ("train" if number % 3 else "val") / file.parent.name
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, folder / f"trial{number:04}.png")
-    return tmp_path / "demo" / "solar-trials"
+        shutil.copy(file, folder / f"cell{number:04}.png")
+    return tmp_path / "demo" / "solar-cells"
 
 
 def headstart(*words: str) -> int | str | None:
@@ -50,8 +51,8 @@ def test_it_checks_studies_and_predicts_with_the_commands_that_it_shows(
     assert [words[0] for words in commands] == ["check", "study", "predict"]
     assert "from scratch" in shown.out
     assert str(solar_cells.parent / "study" / "report.html") in shown.out
-    rows = [line for line in shown.out.splitlines() if line.startswith("trial00")]
-    assert len(rows) == len(list((solar_cells / "val").glob("*/trial00[0-3]*.png")))
+    rows = [line for line in shown.out.splitlines() if line.startswith("cell00")]
+    assert len(rows) == len(list((solar_cells / "val").glob("*/cell00[0-3]*.png")))
     file = Path("demo/study/study.json")
     before = read_study(file)
     assert before.done == 2
@@ -60,7 +61,7 @@ def test_it_checks_studies_and_predicts_with_the_commands_that_it_shows(
     assert headstart("demo") == 0
     again = capsys.readouterr().out
     assert read_study(file).to_json() == before.to_json()
-    assert [line for line in again.splitlines() if line.startswith("trial00")] == rows
+    assert [line for line in again.splitlines() if line.startswith("cell00")] == rows
 
 
 def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_three_seeds(
@@ -68,11 +69,11 @@ def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_three_seeds
 ) -> None:
     plans: list[Plan] = []
 
-    def planned(plan: Plan, *_: object) -> Study:
+    def planned(plan: Plan, *_: object, **__: object) -> Study:
         plans.append(plan)
         raise hs.HeadstartError("that will do", "")
 
-    monkeypatch.setattr(api, "carry_out_study", planned)
+    monkeypatch.setattr(progress, "run_study_with_progress", planned)
     assert headstart("demo", "--out", str(solar_cells.parent)) == 2
     (plan,) = plans
     assert (plan.settings, plan.fractions, plan.seeds, plan.tuned) == ("ABCDE", (0.1, 1.0), (0, 1, 2), True)
@@ -84,10 +85,10 @@ def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_three_seeds
 def test_the_solar_cells_are_split_as_in_the_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("elpv_dataset") is None:
         pytest.skip("elpv-dataset is not installed: pip install 'headstart[demo]'")
-    trials = demo.solar_cells(tmp_path / "solar-trials")
-    counts = {split: len(list((trials / split).rglob("*.png"))) for split in ("train", "val")}
+    cells = demo.solar_cells(tmp_path / "solar-cells")
+    counts = {split: len(list((cells / split).rglob("*.png"))) for split in ("train", "val")}
     assert counts == {"train": 1968, "val": 656}
     monkeypatch.setattr(demo, "find_spec", lambda _: None)
-    assert demo.solar_cells(trials) == trials
+    assert demo.solar_cells(cells) == cells
     with pytest.raises(hs.HeadstartError, match="expected the package elpv-dataset"):
         demo.solar_cells(tmp_path / "others")

@@ -103,8 +103,8 @@ def test_evaluate_says_how_many_training_images_it_left_out(trained: tuple[Path,
     for kind in ("dress", "hat"):
         shutil.copytree(photos / kind, tmp_path / "two" / kind)
     done = headstart("evaluate", run, tmp_path / "two", "--json")
-    assert f"left out 32 images that {run} was trained on (--split all keeps them)" in done.stderr
-    assert {"images": 8, "left_out": 32, "split": "all"}.items() <= json.loads(done.stdout).items()
+    assert f"excluded 32 images that {run} was trained on (--split all includes them)" in done.stderr
+    assert {"images": 8, "excluded": 32, "split": "all"}.items() <= json.loads(done.stdout).items()
     done = headstart("evaluate", run, tmp_path / "two", "--split", "all", "--json")
     assert (done.stderr, json.loads(done.stdout)["images"]) == ("", 40)
 
@@ -153,7 +153,7 @@ def test_predict_says_which_rows_of_a_list_name_no_file(trained: tuple[Path, Pat
     table.write_text(f"id,Filename\n1,{file.name}\n2,  \n")
     done = headstart("predict", run, photos / "hat", "--list", table)
     assert done.returncode == 1
-    assert f"left out {table} line 3: no filename" in done.stderr
+    assert f"skipped {table} line 3: no filename" in done.stderr
     label = hs.Run(run).predict(file).labels[0]
     assert list(csv.DictReader(done.stdout.splitlines())) == [
         {"id": "1", "filename": file.name, "label": label},

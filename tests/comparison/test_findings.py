@@ -7,26 +7,25 @@ from collections.abc import Callable
 import pytest
 
 from headstart.comparison.findings import (
-    difference_sentence,
     findings,
     headline,
-    of_best,
-    of_choice,
-    of_ends,
+    of_excluded,
     of_failures,
     of_floor,
-    of_frozen,
+    of_freezing,
+    of_grid_edges,
     of_harm,
-    of_leaks,
-    of_questions,
+    of_label_multipliers,
+    of_pairs,
+    of_ranking,
     of_seeds,
-    of_worth,
-    rounded,
+    of_selection,
 )
 from headstart.comparison.intervals import Difference
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
-from headstart.metrics.classification import Interval
+from headstart.comparison.wording import difference_sentence, percent, rounded
+from headstart.metrics.bootstrap import Interval
 
 MadeStudy = Callable[..., Study]
 
@@ -35,83 +34,81 @@ def apart(value: float, low: float, high: float, needed: int | None, seeds: int 
     return Difference(Interval(value, low, high), 406, seeds, needed)
 
 
-def test_what_cannot_be_told_says_what_it_would_take() -> None:
+def test_a_difference_that_is_not_significant_says_what_it_would_take() -> None:
     near = apart(0.01, -0.01, 0.03, 7013)
-    assert (
-        difference_sentence("B", "C", near)
-        == "Cannot tell B from C with 406 validation images; about 7,000 would be needed."
+    assert difference_sentence("B", "C", near) == (
+        "B and C do not differ significantly on 406 validation images; about 7,000 would be needed to detect the gap."
     )
     assert "406 test images" in difference_sentence("B", "C", near, "test images")
-    assert difference_sentence("B", "C", apart(0.0, -0.01, 0.01, None)).endswith("they are right equally often.")
-    assert "3 seeds, which scatter: more seeds would help" in difference_sentence("B", "C", apart(0.05, -0.1, 0.2, 300))
+    assert difference_sentence("B", "C", apart(0.0, -0.01, 0.01, None)).endswith("their accuracy is the same.")
+    assert "3 seeds: the seeds vary, so that more" in difference_sentence("B", "C", apart(0.05, -0.1, 0.2, 300))
     assert "one seed: more seeds" in difference_sentence("B", "C", apart(0.05, -0.001, 0.1, 400, seeds=1))
 
 
-def test_what_can_be_told_says_which_way() -> None:
-    assert (
-        difference_sentence("B", "C", apart(0.02, 0.001, 0.04, 900))
-        == "B is told from C: 2.0 points more (0.1 to 4.0)."
-    )
-    assert (
-        difference_sentence("B", "C", apart(-0.02, -0.04, -0.001, 900))
-        == "C is told from B: 2.0 points more (0.1 to 4.0)."
-    )
+def test_a_significant_difference_says_which_way() -> None:
+    said = "beats {} by 2.0 points (95 % CI 0.1 to 4.0)."
+    assert difference_sentence("B", "C", apart(0.02, 0.001, 0.04, 900)) == f"B {said.format('C')}"
+    assert difference_sentence("B", "C", apart(-0.02, -0.04, -0.001, 900)) == f"C {said.format('B')}"
+
+
+def test_percents_read_well() -> None:
+    assert [percent(each) for each in (0.025, 0.05, 0.1, 0.333, 1)] == ["2.5 %", "5 %", "10 %", "33 %", "100 %"]
 
 
 def test_two_figures_are_enough_for_a_number_that_is_a_guess() -> None:
     assert [rounded(n) for n in (7013, 7, 43, 1251, 120_023)] == [7000, 7, 43, 1300, 120_000]
 
 
-def test_the_best_is_told_from_the_next_or_not(made_study: MadeStudy) -> None:
-    far = "".join(of_best(Results(made_study("AB"))))
-    assert "With all 2,000 labels, fine-tuning supervised weights (B) comes first" in far
-    assert "B is told from A" in far
-    near = "".join(of_best(Results(made_study("BF"))))
-    assert "Cannot tell" in near
-    assert list(of_best(Results(made_study("A")))) == []
+def test_the_two_highest_scores_differ_or_not(made_study: MadeStudy) -> None:
+    far = "".join(of_ranking(Results(made_study("AB"))))
+    assert "With all 2,000 labels, the highest accuracy is that of B (fine-tune supervised): " in far
+    assert "B beats A by" in far
+    near = "".join(of_ranking(Results(made_study("BF"))))
+    assert "do not differ significantly" in near
+    assert list(of_ranking(Results(made_study("A")))) == []
 
 
 def test_the_headline_in_every_case(made_study: MadeStudy) -> None:
     assert "No trial is done yet" in headline(Results(made_study(skip=lambda *_: True)))
-    assert "nothing to compare it with" in headline(Results(made_study("BD")))
+    assert "there is no baseline" in headline(Results(made_study("BD")))
     won = headline(Results(made_study("ABG")))
-    assert "points more than from scratch; with 10 % of the labels (200) it is worth" in won
-    assert "No pre-training comes above it" in headline(Results(made_study("ACG", right={"C": 0.4})))
-    assert "not told from training from scratch" in headline(Results(made_study("AC", right={"C": 0.615})))
-    assert "No pre" not in headline(Results(made_study("AG")))
-    one = headline(Results(made_study("AB", fractions=(1.0,))))
-    assert "worth" not in one, "one fraction has no worth to speak of"
+    assert won.startswith("With all 2,000 labels, B (fine-tune supervised) is best: accuracy ")
+    assert "; B beats A (from scratch) by " in won
+    assert "; with 10 % of the labels (200) the label multiplier of B (fine-tune supervised) is " in won
+    assert "no pre-training scores higher" in headline(Results(made_study("ACG", right={"C": 0.4})))
+    near = headline(Results(made_study("AC", right={"C": 0.615})))
+    assert "has the highest accuracy" in near
+    assert "does not differ significantly from A (from scratch), " in near
+    assert "no pre" not in headline(Results(made_study("AG")))
+    assert "multiplier" not in headline(Results(made_study("AB", fractions=(1.0,)))), "one fraction shows none above 1"
 
 
-def test_questions_are_answered_unless_the_best_two_did(made_study: MadeStudy) -> None:
-    assert list(of_questions(Results(made_study("BC")))) == []
-    (said,) = of_questions(Results(made_study("ABC", right={"A": 0.9})))
-    assert said.startswith(
-        "Fine-tuning supervised weights (B) against fine-tuning self-supervised weights (C), with all"
-    )
-    assert ": B is told from C" in said
-    assert ": cannot tell D from E" in " ".join(of_questions(Results(made_study("ABDE", right={"E": 0.652}))))
+def test_pairs_are_compared_unless_they_rank_first(made_study: MadeStudy) -> None:
+    assert list(of_pairs(Results(made_study("BC")))) == []
+    (said,) = of_pairs(Results(made_study("ABC", right={"A": 0.9})))
+    assert said.startswith("B (fine-tune supervised) against C (fine-tune self-supervised), with all labels: B beats C")
+    near = " ".join(of_pairs(Results(made_study("ABDE", right={"E": 0.652}))))
+    assert ": D and E do not differ significantly" in near
 
 
-def test_worth_is_said_at_the_fewest_labels_within_the_data(made_study: MadeStudy) -> None:
-    said = list(of_worth(Results(made_study("ABCG"))))
+def test_the_label_multiplier_is_that_at_the_fewest_labels_within_the_curve(made_study: MadeStudy) -> None:
+    said = list(of_label_multipliers(Results(made_study("ABCG"))))
     assert [each.split(" with ")[0] for each in said] == [
-        "Fine-tuning supervised weights",
-        "Fine-tuning self-supervised weights",
+        "B (fine-tune supervised)",
+        "C (fine-tune self-supervised)",
     ], "neither A nor the floor"
-    assert "equals training from scratch with" in said[1]
-    (one,) = of_worth(Results(made_study("AB", fractions=(1.0,))))
-    assert "needs training from scratch with two label fractions" in one
-    assert list(of_worth(Results(made_study("BD")))) == []
+    assert "it matches training from scratch with" in said[1]
+    (one,) = of_label_multipliers(Results(made_study("AB", fractions=(1.0,))))
+    assert "needs setting A with two label fractions" in one
+    assert list(of_label_multipliers(Results(made_study("BD")))) == []
     begun = made_study("AD", skip=lambda s, f, k: s == "A")
-    assert list(of_worth(Results(begun))) == [], "both fractions are to come"
+    assert list(of_label_multipliers(Results(begun))) == [], "both fractions are pending"
 
 
 def test_harm_is_said_only_beyond_the_interval(made_study: MadeStudy) -> None:
     (said,) = of_harm(Results(made_study("ABC", right={"C": 0.4})))
-    assert "pre-training harms: fine-tuning self-supervised weights (C) is" in said
-    assert "points below training from scratch" in said
-    assert "it is below with 10 %" in said
+    assert "pre-training hurts: C (fine-tune self-supervised) is below A (from scratch) by" in said
+    assert "; also with 10 %" in said
     assert list(of_harm(Results(made_study("ABC", right={"C": 0.595}, fractions=(1.0,))))) == []
     assert list(of_harm(Results(made_study("AG")))) == [], "the floor is no pre-training"
     (frozen,) = of_harm(Results(made_study("AE", fractions=(1.0,))))
@@ -119,30 +116,34 @@ def test_harm_is_said_only_beyond_the_interval(made_study: MadeStudy) -> None:
 
 
 def test_frozen_against_fine_tuned(made_study: MadeStudy) -> None:
-    said = list(of_frozen(Results(made_study("CE", right={"E": 0.55}))))
+    said = list(of_freezing(Results(made_study("CE", right={"E": 0.55}))))
     assert len(said) == 2
-    assert said[0].startswith("With 10 % of the labels (200) freeze the backbone: E is")
-    assert said[1].startswith("With all 2,000 labels training the whole backbone pays: C is")
-    assert list(of_frozen(Results(made_study("BD", fractions=(1.0,), right={"D": 0.76})))) == []
-    assert list(of_frozen(Results(made_study("ABC")))) == []
+    assert said[0].startswith(
+        "With 10 % of the labels (200), freezing the backbone pays: E (probe self-supervised) beats"
+    )
+    assert said[1].startswith(
+        "With all 2,000 labels, fine-tuning the whole backbone pays: C (fine-tune self-supervised)"
+    )
+    assert list(of_freezing(Results(made_study("BD", fractions=(1.0,), right={"D": 0.76})))) == []
+    assert list(of_freezing(Results(made_study("ABC")))) == []
 
 
 def test_the_floor(made_study: MadeStudy) -> None:
     above = list(of_floor(Results(made_study("DG"))))
     assert len(above) == 1
-    assert "The floor is above guessing" in above[0]
-    assert list(of_floor(Results(made_study("DG", commonest=0.28)))) == []
-    assert "below guessing" in next(of_floor(Results(made_study("DG", commonest=0.6))))
-    (no_better,) = of_floor(Results(made_study("EG", commonest=0.28, right={"E": 0.281})))
-    assert "(E) is not shown to be above the floor (G)" in no_better
+    assert "Random features beat the majority-class baseline: G (the floor) reaches" in above[0]
+    assert list(of_floor(Results(made_study("DG", majority_baseline=0.28)))) == []
+    assert "below the majority-class baseline" in next(of_floor(Results(made_study("DG", majority_baseline=0.6))))
+    (no_better,) = of_floor(Results(made_study("EG", majority_baseline=0.28, right={"E": 0.281})))
+    assert "E (probe self-supervised) is not significantly above G (the floor)" in no_better
 
 
 def test_optimism_is_stated_small_or_large(made_study: MadeStudy) -> None:
-    assert "1.2 points too much" in next(of_choice(Results(made_study("AB"))))
+    assert "inflated the scores by 1.2 points" in next(of_selection(Results(made_study("AB"))))
     study = made_study("AB")
     small = study.model_copy(update={"trials": tuple(c.model_copy(update={"optimism": 0.004}) for c in study.trials)})
-    assert "hardly more (0.4 points" in next(of_choice(Results(small)))
-    assert list(of_choice(Results(made_study("DG")))) == [], "nothing was chosen by validation images"
+    assert "hardly changed the scores: 0.4 points" in next(of_selection(Results(small)))
+    assert list(of_selection(Results(made_study("DG")))) == [], "nothing was selected by validation images"
 
 
 def test_a_learning_rate_at_the_end_of_those_tried_is_told(made_study: MadeStudy) -> None:
@@ -156,36 +157,36 @@ def test_a_learning_rate_at_the_end_of_those_tried_is_told(made_study: MadeStudy
             else trial
             for trial in study.trials
         )
-        return list(of_ends(Results(study.model_copy(update={"trials": trials}))))
+        return list(of_grid_edges(Results(study.model_copy(update={"trials": trials}))))
 
     assert said({"A": 0.003, "B": 0.003}) == []
     assert said({"A": 0.01, "B": 0.01, "C": 0.001}) == [
-        "The learning rate chosen for A and B is the largest of those tried (0.01): a larger one may do better."
-        " optimizer.lr=0.01 tries around it.",
-        "The learning rate chosen for C is the smallest of those tried (0.001): a smaller one may do better."
-        " optimizer.lr=0.001 tries around it.",
+        "The learning rate selected for A and B is the largest tried (0.01): a larger one may be better."
+        " optimizer.lr=0.01 centers the grid there.",
+        "The learning rate selected for C is the smallest tried (0.001): a smaller one may be better."
+        " optimizer.lr=0.001 centers the grid there.",
     ]
 
 
 def test_one_seed_is_owned_up_to(made_study: MadeStudy) -> None:
-    assert "One seed for each trial" in next(of_seeds(Results(made_study(seeds=(0,)))))
+    assert "One seed per trial" in next(of_seeds(Results(made_study(seeds=(0,)))))
     some = Results(made_study("AD", skip=lambda s, f, k: s == "A" and k > 0))
-    assert next(of_seeds(some)).startswith("3 of 6 lines rest on one seed so far")
+    assert next(of_seeds(some)).startswith("3 of 6 results rest on one seed so far")
     assert list(of_seeds(Results(made_study(seeds=(0, 1))))) == []
     assert "One seed so far" in next(of_seeds(Results(made_study(skip=lambda s, f, k: k > 0))))
 
 
 def test_images_that_pre_training_did_without_are_counted(made_study: MadeStudy) -> None:
     left = ({"folder": "corpus", "images": 12, "of": 20_000}, {"folder": "pool", "images": 0, "of": 1_234})
-    some, none = of_leaks(Results(made_study(left_out=left)))
-    assert some.startswith("Left out of pre-training: 12 of 20,000 training images of corpus, which are, or look like,")
-    assert none.startswith("None of the 1,234 training images of pool is, or looks like,")
-    assert list(of_leaks(Results(made_study()))) == []
+    some, none = of_excluded(Results(made_study(excluded=left)))
+    assert some.startswith("Excluded from pre-training: 12 of 20,000 training images of corpus, duplicates or")
+    assert none.startswith("None of the 1,234 training images of pool duplicates, or nearly duplicates,")
+    assert list(of_excluded(Results(made_study()))) == []
 
 
 def test_failures_come_first(made_study: MadeStudy) -> None:
     results = Results(made_study(fail=lambda s, f, k: s in "CE" and k == 1))
-    assert findings(results)[0].startswith("6 of 63 trials failed (C and E); the others stand")
+    assert findings(results)[0].startswith("6 of 63 trials failed (C and E); the same command")
     assert list(of_failures(Results(made_study()))) == []
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.comparison.study import SETTINGS, Study, Trial, read_study
+from headstart.comparison.settings import SETTINGS
+from headstart.comparison.study import Study, Trial, read_study
 from headstart.errors import HeadstartError
 
 MadeStudy = Callable[..., Study]
@@ -55,7 +56,7 @@ def test_a_study_of_before_there_were_masks_is_read(made_study: MadeStudy, tmp_p
 
 
 def trial(**changes: object) -> Trial:
-    facts: dict[str, object] = {"setting": "A", "fraction": 0.5, "labels": 10, "seed": 0, "right": [True, False]}
+    facts: dict[str, object] = {"setting": "A", "fraction": 0.5, "labels": 10, "seed": 0, "correct": [True, False]}
     return Trial(**(facts | changes))  # type: ignore[arg-type]
 
 
@@ -63,15 +64,15 @@ def trial(**changes: object) -> Trial:
     ("changes", "said"),
     [
         ({"setting": "H"}, "expected one of A, B"),
-        ({"right": None}, "either `right` .* or an `error`"),
-        ({"error": "failed"}, "either `right` .* or an `error`"),
-        ({"scores": [0.5, 0.4]}, "either `right` .* or an `error`"),
-        ({"right": None, "scores": [0.5, np.nan]}, "one number for each"),
-        ({"right": None, "scores": []}, "one number for each"),
-        ({"right": "0120"}, "a text of 0 and 1"),
-        ({"right": [0.5, 1.0]}, "expected bools"),
-        ({"right": [[True]]}, "one bool for each of at least one image"),
-        ({"right": ""}, "one bool for each of at least one image"),
+        ({"correct": None}, "either `correct` .* or an `error`"),
+        ({"error": "failed"}, "either `correct` .* or an `error`"),
+        ({"scores": [0.5, 0.4]}, "either `correct` .* or an `error`"),
+        ({"correct": None, "scores": [0.5, np.nan]}, "one number for each"),
+        ({"correct": None, "scores": []}, "one number for each"),
+        ({"correct": "0120"}, "a text of 0 and 1"),
+        ({"correct": [0.5, 1.0]}, "expected bools"),
+        ({"correct": [[True]]}, "one bool for each of at least one image"),
+        ({"correct": ""}, "one bool for each of at least one image"),
         ({"fraction": 1.5}, "less than or equal to 1"),
     ],
 )
@@ -82,7 +83,7 @@ def test_a_trial_that_cannot_be_is_refused(changes: dict[str, object], said: str
 
 def test_a_trial_s_answers_cannot_be_changed_and_are_a_copy() -> None:
     right = np.array([True, False])
-    made = trial(right=right)
+    made = trial(correct=right)
     right[0] = False
     assert made.correct is not None
     assert made.correct.tolist() == [True, False]
@@ -93,11 +94,11 @@ def test_a_trial_s_answers_cannot_be_changed_and_are_a_copy() -> None:
 @pytest.mark.parametrize(
     ("trials", "said"),
     [
-        ([trial(seed=7)], "not of the grid"),
-        ([trial(fraction=0.1)], "not of the grid"),
-        ([trial(), trial()], "there twice"),
-        ([trial(), trial(seed=1, right=[True])], "the same held-out images"),
-        ([trial(right=None, scores=[0.4, 0.5])], "not of a study by accuracy"),
+        ([trial(seed=7)], "not in the grid"),
+        ([trial(fraction=0.1)], "not in the grid"),
+        ([trial(), trial()], "occurs twice"),
+        ([trial(), trial(seed=1, correct=[True])], "the same held-out images"),
+        ([trial(correct=None, scores=[0.4, 0.5])], "does not fit a study of accuracy"),
     ],
 )
 def test_trials_that_do_not_fit_the_grid_are_refused(trials: list[Trial], said: str) -> None:
@@ -121,7 +122,7 @@ def test_a_missing_or_broken_file_is_an_error_that_names_it(made_study: MadeStud
     with pytest.raises(HeadstartError, match=r"study\.json: expected a study of this version"):
         read_study(path)
     facts = json.loads(made_study().to_json())
-    facts["trials"][3]["right"] = "01x"
+    facts["trials"][3]["correct"] = "01x"
     path.write_text(json.dumps(facts))
-    with pytest.raises(HeadstartError, match=r"trials\.3\.right"):
+    with pytest.raises(HeadstartError, match=r"trials\.3\.correct"):
         read_study(path)

@@ -9,7 +9,7 @@ import pytest
 
 from headstart.comparison.intervals import average, difference
 from headstart.comparison.study import Study
-from headstart.comparison.summary import Results, said_choice, table_rows
+from headstart.comparison.summary import Results, selection_text, table_rows
 
 MadeStudy = Callable[..., Study]
 
@@ -32,18 +32,18 @@ def test_a_line_is_what_the_plain_functions_say(made_study: MadeStudy) -> None:
     c = Results(study).get("C", 0.25)
     assert c is not None
     assert c.seconds == pytest.approx(3600 + 605)
-    assert said_choice(line.chosen) == "lr 0.001 or 0.002"
+    assert selection_text(line.chosen) == "lr 0.001 or 0.002"
 
 
-def test_worth_is_above_one_for_what_was_made_so_and_below_for_the_floor(made_study: MadeStudy) -> None:
+def test_the_label_multiplier_is_above_one_for_what_was_made_so_and_below_for_the_floor(made_study: MadeStudy) -> None:
     results = Results(made_study())
     b, g = results.get("B", 0.1), results.get("G", 1.0)
     assert b is not None
     assert b.label_multiplier is not None
-    assert b.label_multiplier.helps
+    assert b.label_multiplier.above_one
     assert g is not None
     assert g.label_multiplier is not None
-    assert g.label_multiplier.harms
+    assert g.label_multiplier.below_one
     assert all(line.label_multiplier is None and line.to_a is None for line in results.of("A"))
 
 
@@ -63,7 +63,7 @@ def test_a_difference_is_over_the_seeds_that_both_have(made_study: MadeStudy) ->
     assert line.label_multiplier is not None, "A's curve is there all the same"
 
 
-def test_without_a_there_is_neither_difference_nor_worth(made_study: MadeStudy) -> None:
+def test_without_a_there_is_neither_difference_nor_label_multiplier(made_study: MadeStudy) -> None:
     for study in (made_study("BD"), made_study(skip=lambda s, *_: s == "A")):
         assert all(line.to_a is None and line.label_multiplier is None for line in Results(study).lines)
 
@@ -93,15 +93,15 @@ def test_in_every_state_there_are_lines_rows_and_order(made_study: MadeStudy, st
     assert len({tuple(row) for row in rows}) == 1, "every row has the same columns"
     for line in results.lines:
         assert 0 <= line.score.low <= line.score.value <= line.score.high <= 1
-    if results.most is not None:
-        values = [line.score.value for line in results.at(results.most)]
+    if results.largest_fraction is not None:
+        values = [line.score.value for line in results.at(results.largest_fraction)]
         assert values == sorted(values, reverse=True)
 
 
 def test_the_largest_fraction_is_one_where_two_can_be_compared(made_study: MadeStudy) -> None:
-    assert Results(made_study(skip=lambda s, f, k: f == 1 and s != "D")).most == 0.25
-    assert Results(made_study("A")).most == 1
-    assert Results(made_study(skip=lambda *_: True)).most is None
+    assert Results(made_study(skip=lambda s, f, k: f == 1 and s != "D")).largest_fraction == 0.25
+    assert Results(made_study("A")).largest_fraction == 1
+    assert Results(made_study(skip=lambda *_: True)).largest_fraction is None
 
 
 def test_the_model_to_use_is_of_the_best_setting_and_no_seed_is_picked_by_its_accuracy(made_study: MadeStudy) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headstart as hs
-from headstart.data.index import natural, split_named
+from headstart.data.index import natural_key, split_named
 from headstart.data.layouts import scan
 from headstart.data.splits import make_val_split, training_index
 from headstart.recipes.recipe import Data
@@ -124,7 +124,7 @@ def test_hidden_files_and_folders_are_left_alone(photos: Path) -> None:
 @given(numbers=st.lists(st.integers(0, 10_000), unique=True))
 def test_natural_order_is_the_order_of_the_numbers(numbers: list[int]) -> None:
     names = [f"class {n}" for n in sorted(numbers)]
-    assert sorted(names, key=natural) == names
+    assert sorted(names, key=natural_key) == names
 
 
 def test_names_that_are_no_split() -> None:
@@ -164,7 +164,7 @@ class TestSplit:
         assert all(index.counts("val").values())
 
     def test_groups_that_leave_nothing_are_an_error(self, photos: Path) -> None:
-        with pytest.raises(hs.HeadstartError, match="groups leave none"):
+        with pytest.raises(hs.HeadstartError, match="no group can be held out"):
             training_index(str(photos), Data(group_regex="photos|/"))
 
     def test_a_broken_expression_is_an_error(self, photos: Path) -> None:

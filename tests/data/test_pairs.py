@@ -165,7 +165,7 @@ def test_a_split_without_any_mask_waits_to_be_predicted(pairs: Path, tmp_path: P
         mask.unlink()
     index = training_index(str(root), KEEP, "mask")
     assert (len(index), index.split_made, len(index.positions("val"))) == (9, True, 2)
-    waiting = [each for each in check(root).issues if each.kind == "waiting"]
+    waiting = [each for each in check(root).issues if each.kind == "no masks"]
     assert [len(each.files) for each in waiting] == [3]
     assert len(training_index(str(root), Data(), "none").positions("val")) == 3
 
@@ -228,7 +228,7 @@ def test_images_keep_their_size_and_masks_lie_over_them(pairs: Path) -> None:
 
 
 def test_the_shares_of_the_classes_are_counted(pairs: Path, tmp_path: Path) -> None:
-    index = training_index(str(pairs), KEEP.model_copy(update={"ignore": ("ground",)}), "mask")
+    index = training_index(str(pairs), KEEP.model_copy(update={"ignore_classes": ("ground",)}), "mask")
     pixels = decode(index, KEEP)
     facts = describe_data(pixels)
     masks = expected_masks(index)
@@ -254,9 +254,9 @@ def test_pixels_are_decoded_once_and_masks_anew_when_they_or_their_classes_chang
         return decode(training_index(str(pairs), settings, "mask"), settings).fingerprint
 
     before = read()
-    assert (tables(), read(), read(size=40)) == (2, before, before)
+    assert (tables(), read(), read(image_size=40)) == (2, before, before)
     assert tables() == 2, "the size of a training window is not the images'"
-    assert read(ignore=("ground",)) != before
+    assert read(ignore_classes=("ground",)) != before
     assert tables() == 3, "the images are as they were"
     mask = sorted(pairs.glob("*_mask.png"))[0]
     with Image.open(mask) as picture:
@@ -336,7 +336,7 @@ def another_palette(pairs: Path) -> None:
     [
         (
             other_size,
-            "size differs",
+            "size mismatch",
             r"_sat\.jpg: .*of one size, found 48 x 48 pixels, and 40 x 44 in its mask \d+_mask",
         ),
         (sixteen_bits, "of 16 bits", r"_sat\.png: expected an image, found a file that is of 16 bits"),
@@ -397,7 +397,7 @@ def test_self_supervision_on_pairs_leaves_out_what_they_are_judged_by(
     recipe = unlabeled(
         train__epochs=1, train__batch_size=4, data__exclude_overlap_with=str(pairs), analysis__save_images=False
     )
-    run = hs.fit(recipe, pairs, tmp_path / "run", console=Console(file=io.StringIO()))
+    run = hs.fit(recipe, pairs, out=tmp_path / "run", console=Console(file=io.StringIO()))
     judged = training_index(str(pairs), KEEP, "mask")
     trained_on = set((run.path / "trained_on.txt").read_text().split())
     held_out = [judged.root / judged.paths[row] for row in judged.positions("val")]

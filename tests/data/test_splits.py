@@ -90,7 +90,7 @@ def test_copies_that_the_made_split_tears_apart_are_leaks(photos: Path) -> None:
         for path, split in split_of.items()
         if "again" not in path and split != split_of[path.replace(".jpg", " again.jpg")]
     }
-    leaks = [each for each in health.issues if each.kind == "duplicate leak"]
+    leaks = [each for each in health.issues if each.kind == "duplicate leakage"]
     assert torn, "the case that is tested"
     assert [{frozenset(pair) for pair in leak.sets} for leak in leaks] == [torn]
     assert "the val split that headstart makes" in leaks[0].message

@@ -110,7 +110,7 @@ def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(
         assert np.abs(matrix - theirs).sum() <= 0.002 * counted.sum()  # a pixel between two classes goes either way
     best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["miou"])
     judged = json.loads(headstart("evaluate", run.path, pairs, "--json")[1])
-    assert (judged["split"], judged["images"], judged["left_out"]) == ("val", 4, 0)
+    assert (judged["split"], judged["images"], judged["excluded"]) == ("val", 4, 0)
     assert judged["miou"]["value"] == pytest.approx(best["miou"], abs=1e-6)
     assert judged["accuracy"]["value"] == pytest.approx(best["accuracy"], abs=1e-6)
     flat, answers = np.concatenate([t.ravel() for t in true]), np.concatenate([s.ravel() for s in said])
@@ -172,7 +172,7 @@ def test_a_class_that_is_in_validation_alone_is_named_when_training_begins(
     (tmp_path / "small.toml").write_text(small(train__epochs=1).to_toml())
     status, _, told = headstart("fit", tmp_path / "small.toml", data, "--out", tmp_path / "run")
     assert status == 0
-    assert "never trained on, but in validation: moor;" in told
+    assert 'Class "moor" is in validation but not in training: its IoU will be 0.' in told
 
 
 def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_colors(
@@ -246,7 +246,7 @@ def test_a_run_on_masks_is_used_from_python(run: RunFolder, pairs: Path, tmp_pat
     written = opened.write_masks(pairs / "val", tmp_path / "out", overlay=True, flip=True)
     assert len(written.masks) == 4
     assert len(list((tmp_path / "out").iterdir())) == 8
-    measures = opened.evaluate(pairs)
+    measures = opened.evaluate(pairs).metrics
     best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["miou"])
     assert measures.miou.value == pytest.approx(best["miou"], abs=1e-6)
     assert measures.miou.low <= measures.miou.value <= measures.miou.high
@@ -259,7 +259,7 @@ def test_what_cannot_be_done_with_masks_is_said_in_one_line(
     images = (pairs / "val" / "*_sat.jpg", tmp_path / "text.png")
     status, _, err = headstart("predict", run.path, *images, "--out", tmp_path / "o")
     assert status == 1
-    assert f"left out {tmp_path / 'text.png'}: not an image" in err
+    assert f"skipped {tmp_path / 'text.png'}: not an image" in err
     assert len(list((tmp_path / "o").iterdir())) == 4
     for words, said in (
         ([], "expected --out FOLDER"),
@@ -276,10 +276,10 @@ def test_other_pairs_are_judged_by_the_names_of_their_classes(run: RunFolder, pa
     other = Path(shutil.copytree(pairs, tmp_path / "other"))
     header, *rows = (other / "class_dict.csv").read_text().split()
     (other / "class_dict.csv").write_text("\n".join([header, *reversed(rows)]) + "\n")
-    expected = hs.Run(run.path).evaluate(pairs)
-    assert hs.Run(run.path).evaluate(other).confusion == expected.confusion
+    expected = hs.Run(run.path).evaluate(pairs).metrics
+    assert hs.Run(run.path).evaluate(other).metrics.confusion == expected.confusion
     (other / "class_dict.csv").unlink()
-    assert hs.Run(run.path).evaluate(other).confusion == expected.confusion
+    assert hs.Run(run.path).evaluate(other).metrics.confusion == expected.confusion
     (other / "class_dict.csv").write_text("\n".join([header, *rows]).replace("water", "waters") + "\n")
     with pytest.raises(hs.HeadstartError, match=r"class waters: expected the classes of .*did you mean water"):
         hs.Run(run.path).evaluate(other)
@@ -293,5 +293,5 @@ def test_pairs_that_were_trained_on_are_left_out(run: RunFolder, pairs: Path, tm
         shutil.copy(file, mixed)
     _, out, err = headstart("evaluate", run.path, mixed, "--json")
     judged = json.loads(out)
-    assert (judged["split"], judged["images"], judged["left_out"]) == ("all", 4, 8)
-    assert "left out 8 images" in err
+    assert (judged["split"], judged["images"], judged["excluded"]) == ("all", 4, 8)
+    assert "excluded 8 images" in err

@@ -43,14 +43,14 @@ def visible(row: Locator) -> list[str]:
 def test_every_picture_is_there(opened: Page) -> None:
     widths = opened.eval_on_selector_all(".stack img", "images => images.map((image) => image.naturalWidth)")
     assert set(widths) == {300}
-    assert opened.locator("#chosen .seen").count() == 3
-    assert opened.locator("#worst .seen").count() == 16
+    assert opened.locator("#chosen .example").count() == 3
+    assert opened.locator("#worst .example").count() == 16
     assert opened.locator("#ious .scatterlayer .trace").count() >= 10
     assert HOSTILE in opened.locator("#chosen .legend").inner_text()
 
 
 def test_the_epoch_slider_changes_prediction_and_difference(opened: Page) -> None:
-    row = opened.locator("#chosen .seen").first
+    row = opened.locator("#chosen .example").first
     words, prediction = row.locator("header"), row.locator(".prediction")
     assert opened.locator("#mask-epoch").inner_text() == "epoch 3"
     last, said, seen = visible(row), words.inner_text(), prediction.screenshot()
@@ -85,7 +85,7 @@ def test_the_opacity_slider_lets_the_image_through(opened: Page) -> None:
 
 
 def test_pictures_become_larger_and_smaller(opened: Page) -> None:
-    row = opened.locator("#worst .seen").first
+    row = opened.locator("#worst .example").first
 
     def width() -> float:
         return float(row.locator(".truth").evaluate("e => e.getBoundingClientRect().width"))
@@ -99,7 +99,7 @@ def test_pictures_become_larger_and_smaller(opened: Page) -> None:
 
 
 def test_the_class_under_the_pointer_is_named(opened: Page) -> None:
-    row = opened.locator("#chosen .seen").first
+    row = opened.locator("#chosen .example").first
     captions = row.locator("figcaption")
     row.locator(".truth").hover(position={"x": 5, "y": 5})
     assert captions.nth(1).inner_text() == "truth: no class"

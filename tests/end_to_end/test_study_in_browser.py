@@ -45,7 +45,7 @@ def test_a_click_sorts_by_the_figure_and_not_by_its_interval(opened: Page) -> No
     heading = opened.locator("#trials th", has_text="accuracy")
     for turned in (False, True):
         heading.click()
-        texts = opened.locator("#trials tbody tr").evaluate_all("rows => rows.map(row => row.trials[2].innerText)")
+        texts = opened.locator("#trials tbody tr").evaluate_all("rows => rows.map(row => row.cells[2].innerText)")
         values = [float(text.split()[0]) for text in texts if text[0].isdigit()]
         assert len(values) >= 7
         assert values == sorted(values, reverse=turned)

@@ -55,7 +55,7 @@ def test_their_figures_are_those_of_one_process_that_looks_at_the_same_weights(
             min((data / "val").glob(f"*_{part}")).unlink()
     run = by_two(recipes.load("quick", SMALL | (MASKS if masks else {"data.val_fraction": 0.25})), data, tmp_path)
     last = [row for row in run.metrics if row["split"] == "val"][-1]
-    alone: Any = run.evaluate(data)
+    alone: Any = run.evaluate(data).metrics
     assert isinstance(alone, SegmentationMetrics if masks else ClassificationMetrics)
     assert last["images"] == alone.images
     assert last["images"] % 2 == 1
@@ -75,7 +75,7 @@ def test_they_take_the_steps_of_one(photos: Path, tmp_path: Path) -> None:
     }
     recipe = recipes.load("quick", SMALL | changes)
     together = by_two(recipe, photos, tmp_path)
-    alone = hs.fit(recipe, photos, tmp_path / "alone")
+    alone = hs.fit(recipe, photos, out=tmp_path / "alone")
     one, other = (load_file(run.path / "weights" / "last.safetensors") for run in (together, alone))
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)

@@ -13,7 +13,9 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 import headstart as hs
-from headstart.inference.predict import evaluate, find_images, load, predict
+from headstart.inference.evaluate import evaluate
+from headstart.inference.model import load_model
+from headstart.inference.predict import find_images, predict
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
@@ -26,14 +28,14 @@ def test_predict_evaluate_and_fit_say_the_same_of_the_same_images(trained: tuple
     run = RunFolder.open(path)
     kept = read_predictions(run)
     assert kept is not None
-    model = load(run)
+    model = load_model(run)
     files = [photos / name for name in kept.filenames]
     np.testing.assert_allclose(predict(model, files).probabilities, kept.probabilities, rtol=2e-6, atol=2e-6)
-    answer = evaluate(model, run, str(photos))
+    answer = evaluate(run, photos)
     assert (answer.split, list(answer.paths)) == ("val", kept.filenames)
     np.testing.assert_allclose(answer.probabilities, kept.probabilities, rtol=2e-6, atol=2e-6)
     best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["accuracy"])
-    measures = hs.Run(path).evaluate(photos)
+    measures = hs.Run(path).evaluate(photos).metrics
     assert measures.accuracy.value == pytest.approx(best["accuracy"])
     assert measures.loss.value == pytest.approx(best["loss"], rel=1e-5)
     assert accuracy_score(answer.labels, answer.probabilities.argmax(axis=1)) == pytest.approx(best["accuracy"])
@@ -52,9 +54,9 @@ def test_the_test_split_is_evaluated_with_the_best_weights(
         pass
     row = hs.Run(tmp_path / "run").metrics[-1]
     assert (row["split"], row["images"]) == ("test", 15)
-    measures = hs.Run(tmp_path / "run").evaluate(tmp_path / "split")
+    measures = hs.Run(tmp_path / "run").evaluate(tmp_path / "split").metrics
     assert (measures.images, measures.accuracy.value) == (15, pytest.approx(row["accuracy"]))
-    assert hs.Run(tmp_path / "run").evaluate(tmp_path / "split", split="val").images == 15
+    assert hs.Run(tmp_path / "run").evaluate(tmp_path / "split", split="val").metrics.images == 15
 
 
 def test_a_class_missing_from_the_images_does_not_shift_the_others(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_a_class_missing_from_the_images_does_not_shift_the_others(trained: tupl
     for name in ("hat", "shoes"):
         shutil.copytree(photos / name, tmp_path / "two" / name)
     run = RunFolder.open(path)
-    answer = evaluate(load(run), run, str(tmp_path / "two"))
+    answer = evaluate(run, tmp_path / "two")
     names = [run.classes[label] for label in answer.labels]
     assert names == [Path(name).parent.name for name in answer.paths]
     assert answer.split == "all"
@@ -73,19 +75,19 @@ def test_images_that_were_trained_on_are_left_out_of_other_folders(trained: tupl
     """A part of the folder, and the folder with more beside it; a split that is asked for is taken as it is."""
     path, photos = trained
     run = RunFolder.open(path)
-    model, held = load(run), {row["filename"] for row in run.predictions}
+    held = {row["filename"] for row in run.predictions}
     part = Path(shutil.copytree(photos, tmp_path / "part"))
     for kind in part.iterdir():
         for file in sorted(kind.iterdir())[:5]:
             file.unlink()
     there = {file.relative_to(part).as_posix() for file in part.rglob("*.jpg")}
-    answer = evaluate(model, run, str(part))
+    answer = evaluate(run, part)
     assert (answer.split, set(answer.paths), answer.excluded) == ("all", held & there, 45 - len(held & there))
-    assert len(evaluate(model, run, str(part), split="all").paths) == 45
+    assert len(evaluate(run, part, split="all").paths) == 45
     more = Path(shutil.copytree(photos, tmp_path / "more"))
     with Image.open(sorted((more / "hat").iterdir())[0]) as picture:
         picture.rotate(90).save(more / "hat" / "new.png")
-    answer = evaluate(model, run, str(more))
+    answer = evaluate(run, more)
     assert (set(answer.paths), answer.excluded) == (held | {"hat/new.png"}, 48)
 
 
@@ -100,9 +102,9 @@ def test_a_folder_of_training_images_alone_is_refused_and_an_older_run_takes_it(
             (tmp_path / "seen" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, tmp_path / "seen" / name)
     with pytest.raises(hs.HeadstartError, match=r"was not trained on, found its 48 .*--split all"):
-        evaluate(load(run), run, str(tmp_path / "seen"))
+        evaluate(run, tmp_path / "seen")
     (run.path / "trained_on.txt").unlink()
-    assert len(evaluate(load(run), run, str(tmp_path / "seen")).paths) == 48
+    assert len(evaluate(run, tmp_path / "seen").paths) == 48
 
 
 def test_an_unknown_class_is_an_error_that_names_it(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_files_folders_and_patterns_are_found_in_natural_order(photos: Path, tmp
 def test_a_prediction_does_not_hang_on_the_images_beside_it(trained: tuple[Path, Path]) -> None:
     path, photos = trained
     files = sorted(photos.rglob("*.jpg"))[:40]
-    model = load(RunFolder.open(path))
+    model = load_model(RunFolder.open(path))
     together = predict(model, files)
     alone = np.concatenate([predict(model, [file]).probabilities for file in files])
     np.testing.assert_allclose(together.probabilities, alone, rtol=1e-4, atol=1e-5)

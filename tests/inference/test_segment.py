@@ -19,7 +19,7 @@ import headstart as hs
 from headstart.data.masks.codec import read_mask
 from headstart.data.masks.palette_files import read_palette
 from headstart.inference.mask_writer import mask_names
-from headstart.inference.predict import Model
+from headstart.inference.model import Model
 from headstart.inference.segment import find_rasters, predict_masks, write_masks
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
@@ -63,7 +63,7 @@ def expected(rgb: NDArray[np.uint8], model: Model) -> NDArray[np.int64]:
 def test_masks_are_written_in_the_palette_under_the_images_names(
     model: Model, chips: list[Path], tmp_path: Path
 ) -> None:
-    written = write_masks(model, chips, tmp_path / "out")
+    written = write_masks(model, chips, out=tmp_path / "out")
     assert [mask.name for mask in written.masks] == [file.name.replace("_sat.jpg", "_mask.png") for file in chips]
     assert sorted(written.masks) == sorted((tmp_path / "out").iterdir())
     for file, mask in zip(chips, written.masks, strict=True):
@@ -78,7 +78,7 @@ def test_masks_are_written_in_the_palette_under_the_images_names(
 
 
 def test_a_palette_of_numbers_gives_masks_of_numbers(model: Model, chips: list[Path], tmp_path: Path) -> None:
-    (mask,) = write_masks(replace(model, palette=NUMBERS), chips[:1], tmp_path / "out").masks
+    (mask,) = write_masks(replace(model, palette=NUMBERS), chips[:1], out=tmp_path / "out").masks
     with Image.open(mask) as image:
         assert image.mode == "P"
         numbers = np.asarray(image)
@@ -94,7 +94,7 @@ def test_a_data_set_s_own_palette_writes_masks_that_it_reads(
     files = find_rasters([root])
     assert [file.name for file in files] == ["0008_sat.jpg", "0097_sat.jpg", "0107_sat.jpg"]
     for file, mask in zip(
-        files, write_masks(replace(model, palette=palette), files, tmp_path / "out").masks, strict=True
+        files, write_masks(replace(model, palette=palette), files, out=tmp_path / "out").masks, strict=True
     ):
         assert np.array_equal(read_mask(mask, palette), expected(np.asarray(Image.open(file)), model))
 
@@ -110,7 +110,7 @@ def test_a_large_image_is_the_same_in_tiles(model: Model, scene: NDArray[np.uint
 
 
 def test_an_overlay_is_half_the_image_and_half_the_mask(model: Model, chips: list[Path], tmp_path: Path) -> None:
-    (mask,) = write_masks(model, chips[:1], tmp_path / "out", overlay=True).masks
+    (mask,) = write_masks(model, chips[:1], out=tmp_path / "out", overlay=True).masks
     (overlay,) = (tmp_path / "out").glob("*_overlay.jpg")
     assert overlay.name == chips[0].name.replace("_sat", "_overlay")
     theirs, jpeg = Image.blend(Image.open(chips[0]), Image.open(mask), 0.5), io.BytesIO()
@@ -123,7 +123,7 @@ def test_unreadable_files_are_named_and_left_out(model: Model, chips: list[Path]
     (tmp_path / "half.jpg").write_bytes(chips[0].read_bytes()[:3000])
     files = [tmp_path / "text.png", chips[0], tmp_path / "half.jpg", tmp_path / "none.jpg", chips[1]]
     told: list[int] = []
-    written = write_masks(model, files, tmp_path / "out", progress=lambda done, _: told.append(done))
+    written = write_masks(model, files, out=tmp_path / "out", progress=lambda done, _: told.append(done))
     assert len(written.masks) == len(list((tmp_path / "out").iterdir())) == 2
     faults = {file.name: reason for file, reason in written.unreadable}
     assert [faults[name].split()[0] for name in ("text.png", "half.jpg", "none.jpg")] == ["not", "truncated", "missing"]
@@ -139,9 +139,9 @@ def test_two_images_with_one_name_are_refused_before_anything_is_written(
         Image.open(chips[0]).save(tmp_path / name)
     for two in (["a/7.jpg", "b/7.png"], ["b/7_sat.jpg", "b/7.png"], ["b/7.png", "a/7.jpg"]):
         with pytest.raises(hs.HeadstartError, match=r"7(_sat)?\.\w+ would have the same mask \(7_mask\.png\)"):
-            write_masks(model, [chips[0], *(tmp_path / name for name in two)], tmp_path / "out")
+            write_masks(model, [chips[0], *(tmp_path / name for name in two)], out=tmp_path / "out")
     with pytest.raises(hs.HeadstartError, match=r"--out .*a: expected another folder than that of the images"):
-        write_masks(model, [tmp_path / "a" / "7.jpg"], tmp_path / "a")
+        write_masks(model, [tmp_path / "a" / "7.jpg"], out=tmp_path / "a")
     assert not (tmp_path / "out").exists()
     assert [each.name for each in (tmp_path / "a").iterdir()] == ["7.jpg"]
 
@@ -164,7 +164,7 @@ def test_averaging_over_flips_takes_those_of_the_training(model: Model, chips: l
     (mask,) = predict_masks(model, chips[:1], flip=True).masks
     assert (mask == predict_masks(model, chips[:1]).masks[0]).mean() > 0.99  # the stand-in is symmetric
     never = replace(model, recipe=recipes.override(model.recipe, {"augment.hflip": 0.0}))
-    with pytest.raises(hs.HeadstartError, match=r"--flip: expected a run that was trained on mirrored images"):
+    with pytest.raises(hs.HeadstartError, match=r"--flip: expected a run trained with flips"):
         predict_masks(never, chips[:1], flip=True)
 
 
@@ -178,7 +178,7 @@ def test_a_geotiff_gives_a_mask_and_an_overlay_in_its_place(
         target.write(scene.transpose(2, 0, 1))
     for palette, values in ((PALETTE, [0, 1, 2]), (NUMBERS, [4, 7, 9])):
         out = tmp_path / palette.kind
-        (mask,) = write_masks(replace(model, palette=palette), [tmp_path / "town_sat.tif"], out, overlay=True).masks
+        (mask,) = write_masks(replace(model, palette=palette), [tmp_path / "town_sat.tif"], out=out, overlay=True).masks
         assert {each.name for each in out.iterdir()} == {"town_mask.tif", "town_overlay.tif"}
         with rasterio.open(mask) as found, rasterio.open(out / "town_overlay.tif") as over:
             assert (found.crs, found.transform, found.count) == (place["crs"], place["transform"], 1)

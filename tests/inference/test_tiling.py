@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from headstart.inference.tiling import blend_window, count, flip_tta, predict_tiled, tile_starts
+from headstart.inference.tiling import Tiling, flip_tta, predict_tiled
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def picture(shared_data: Callable[[str], Path]) -> Tensor:
 
 
 def whole(picture: Tensor, ask: Callable[[Tensor], Tensor], side: int, overlap: int, at_once: int = 1) -> Tensor:
-    bands = list(predict_tiled(lambda t, b: picture[:, t:b], ask, *picture.shape[-2:], side, overlap, at_once))
+    height, width = picture.shape[-2:]
+    tiling = Tiling(side, overlap, at_once)
+    bands = list(predict_tiled(lambda t, b: picture[:, t:b], ask, size=(height, width), tiling=tiling))
     assert [top for top, _ in bands] == np.cumsum([0, *(band.shape[1] for _, band in bands)])[:-1].tolist()
     return torch.cat([band for _, band in bands], dim=1)
 
@@ -80,22 +82,22 @@ def test_whatever_a_network_says_of_each_tile_no_seam_shows(picture: Tensor) -> 
 def test_an_image_that_fits_is_looked_at_as_a_whole(picture: Tensor) -> None:
     ask = smoothing(30)
     assert torch.equal(whole(picture, ask, 320, 64), ask(picture.unsqueeze(0))[0])
-    assert count(300, 300, 320, 64) == 1
+    assert Tiling(320, 64).count(300, 300) == 1
 
 
 @pytest.mark.parametrize("length", [1, 31, 96, 97, 128, 129, 300, 1000])
 def test_tiles_cover_an_edge_and_begin_on_the_grid(length: int) -> None:
-    starts = tile_starts(length, 96, 32)
+    starts = Tiling(96, 32).starts(length)
     assert starts[0] == 0
     assert all(start % 32 == 0 for start in starts)
     assert all(0 < later - start <= 64 for start, later in pairwise(starts))
     assert starts[-1] + 96 >= length > starts[-1]
     assert len(starts) == 1 or length - starts[-1] > 64
-    assert count(length, 97, 96, 32) == 2 * len(starts)
+    assert Tiling(96, 32).count(length, 97) == 2 * len(starts)
 
 
 def test_weights_of_neighbors_add_up_to_one_and_fall_towards_the_edge() -> None:
-    each = blend_window(96, 32)
+    each = Tiling(96, 32).blend_window(96)
     torch.testing.assert_close(each[-32:] + each[:32], torch.ones(32))
     assert (each[:32].diff() > 0).all()
     assert 0 < each[0] < 0.001
@@ -110,13 +112,16 @@ def test_averaging_over_flips_is_the_mean_of_four(picture: Tensor) -> None:
         return images.float() * slope
 
     every = [ask(image.flip(dims)).flip(dims) for dims in ([], [-1], [-2], [-2, -1])]
-    torch.testing.assert_close(flip_tta(ask, True, True)(image), sum(every) / 4)
-    torch.testing.assert_close(flip_tta(ask, True, False)(image), (every[0] + every[1]) / 2)
-    torch.testing.assert_close(flip_tta(ask, False, False)(image), every[0])
+    torch.testing.assert_close(flip_tta(ask, horizontal=True, vertical=True)(image), sum(every) / 4)
+    torch.testing.assert_close(flip_tta(ask, horizontal=True, vertical=False)(image), (every[0] + every[1]) / 2)
+    torch.testing.assert_close(flip_tta(ask, horizontal=False, vertical=False)(image), every[0])
 
 
 def test_every_tile_is_counted(picture: Tensor) -> None:
     told: list[int] = []
-    for _ in predict_tiled(lambda t, b: picture[:, t:b], smoothing(1), 300, 300, 128, 64, at_once=3, done=told.append):
+    tiling = Tiling(128, 64, batch_size=3)
+    for _ in predict_tiled(
+        lambda t, b: picture[:, t:b], smoothing(1), size=(300, 300), tiling=tiling, advance=told.append
+    ):
         pass
-    assert sum(told) == count(300, 300, 128, 64) == 16
+    assert sum(told) == tiling.count(300, 300) == 16

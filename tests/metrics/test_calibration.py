@@ -36,12 +36,12 @@ def test_no_other_temperature_has_a_lower_loss() -> None:
 def test_it_is_judged_on_images_that_had_no_part_in_it() -> None:
     labels, p = answers(3, 1001)
     fitted = fit_on_half(labels, p)
-    assert len(fitted.judged) == 501
-    others = np.setdiff1d(np.arange(1001), fitted.judged)
+    assert len(fitted.held_out) == 501
+    others = np.setdiff1d(np.arange(1001), fitted.held_out)
     assert fitted.value == pytest.approx(fit_temperature(labels[others], p[others]))
     classes = list("abcdef")
-    before = classification_metrics(labels[fitted.judged], p[fitted.judged], classes)
-    after = classification_metrics(labels[fitted.judged], fitted.probabilities, classes)
+    before = classification_metrics(labels[fitted.held_out], p[fitted.held_out], classes)
+    after = classification_metrics(labels[fitted.held_out], fitted.probabilities, classes)
     assert after.ece.value < 0.3 * before.ece.value
     assert after.brier.value < before.brier.value
     assert after.accuracy == before.accuracy

@@ -10,7 +10,8 @@ from scipy.stats import binom
 from sklearn import metrics as sk
 from torchmetrics.classification import MulticlassCalibrationError
 
-from headstart.metrics.classification import ClassificationMetrics, calibration, classification_metrics
+from headstart.metrics.calibration import reliability
+from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 
 
 def made(images: int, classes: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -50,7 +51,7 @@ def test_calibration_error_is_torchmetrics_s() -> None:
     labels, p, got = measured()
     theirs = MulticlassCalibrationError(8, n_bins=15, norm="l1")
     assert got.ece.value == pytest.approx(float(theirs(torch.tensor(p), torch.tensor(labels))), abs=1e-6)
-    confidence, accuracy, share = calibration(labels, p)
+    confidence, accuracy, share = reliability(labels, p)
     assert (np.abs(confidence - accuracy) * share).sum() == pytest.approx(got.ece.value)
     assert share.sum() == pytest.approx(1)
 
@@ -91,7 +92,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 def test_resampling_in_blocks_is_resampling_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same seed gives the same intervals up to chance, however little memory there is."""
     whole = measured(resamples=2000)[2]
-    monkeypatch.setattr("headstart.metrics.classification.AT_ONCE", 5000)
+    monkeypatch.setattr("headstart.metrics.bootstrap.MAX_DRAWS", 5000)
     blocks = measured(resamples=2000)[2]
     assert blocks.accuracy.value == whole.accuracy.value
     assert blocks.accuracy.low == pytest.approx(whole.accuracy.low, abs=0.005)

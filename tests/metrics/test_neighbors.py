@@ -11,7 +11,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
 
 from headstart.metrics import neighbors as separation
-from headstart.metrics.classification import bootstrap_mean
+from headstart.metrics.bootstrap import bootstrap_mean
 
 DIGITS = load_digits()
 X, Y = DIGITS.data.astype(np.float32), DIGITS.target.astype(np.int64)

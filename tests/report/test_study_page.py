@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -29,7 +30,8 @@ def page(study: Study, folder: Path) -> str:
 
 def visible(text: str) -> str:
     """What a reader sees: no scripts, no styles, no tags, one space between words."""
-    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", text, flags=re.DOTALL)).split())
+    text = re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", text, flags=re.DOTALL))
+    return " ".join(html.unescape(text).split())
 
 
 def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Path) -> None:
@@ -45,7 +47,8 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
     row = (
         f"B fine-tune supervised 25 % 500 {100 * line.score.value:.1f} {ends(line.score)}"
         f" {points(line.to_a.interval.value)} {ends(line.to_a.interval, True)}"
-        f" {line.label_multiplier.text} × {line.label_multiplier.interval_text} 5.0 40.0 \N{EN DASH} 5 s 10 min 60,000 3 of 3"
+        f" {line.label_multiplier.text} × {line.label_multiplier.interval_text} 5.0 40.0 \N{EN DASH} 5 s 10 min"
+        " 60,000 3 of 3"
     )
     assert row in seen
     assert "C fine-tune self-supervised 100 % lr 0.001 or 0.002 5 s" in seen
@@ -54,13 +57,13 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
 @pytest.mark.parametrize(
     ("study", "said"),
     [
-        ({"skip": lambda *_: True}, "0 of 63 trials done. The table sharpens"),
+        ({"skip": lambda *_: True}, "0 of 63 trials done. Intervals narrow"),
         ({"skip": lambda s, f, k: f < 1 or k > 0}, "7 of 63 trials done"),
         ({"fail": lambda *_: True}, "0 of 63 trials done, 63 failed."),
-        ({"fail": lambda s, f, k: s == "E"}, "failed, seed 0: &lt;b&gt;out of memory&lt;/b&gt;"),
+        ({"fail": lambda s, f, k: s == "E"}, "failed, seed 0: <b>out of memory</b>"),
         ({"settings": "A", "fractions": (1.0,), "seeds": (0,)}, "1 of 1 trials done."),
         ({"tuned": False}, "one recipe for all settings"),
-        ({"split": "test"}, "The test images had no part in any choice"),
+        ({"split": "test"}, "The test images were not used for any selection"),
     ],
 )
 def test_every_state_has_a_page(made_study: MadeStudy, tmp_path: Path, study: dict[str, object], said: str) -> None:
@@ -72,7 +75,7 @@ def test_every_state_has_a_page(made_study: MadeStudy, tmp_path: Path, study: di
 
 def test_hostile_names_stay_text(made_study: MadeStudy, tmp_path: Path) -> None:
     study = made_study(data=HOSTILE, name=HOSTILE, environment={"device": HOSTILE, "started": HOSTILE})
-    broken = study.trials[0].model_copy(update={"right": None, "error": HOSTILE})
+    broken = study.trials[0].model_copy(update={"correct": None, "error": HOSTILE})
     chosen = study.trials[1].model_copy(update={"chosen": {HOSTILE: 1.0}})
     text = page(study.model_copy(update={"trials": (broken, chosen, *study.trials[2:])}), tmp_path)
     assert "<script>alert" not in text
@@ -125,12 +128,12 @@ def test_the_terminal_s_table_fits(made_study: MadeStudy, wide: bool) -> None:
     with console.capture() as captured:
         console.print(study_table(Results(study), wide))
     lines = [line.rstrip() for line in captured.get().splitlines()]
-    assert len(lines) == 1 + 7 * 3 + 1
+    assert len(lines) == 2 + 7 * 3 + 1
     assert "…" not in captured.get()
-    assert ("ece" in lines[0]) == wide
+    assert ("ece" in lines[1]) == wide
     assert next(line for line in lines if line.startswith("E ")).endswith("2/3!")
     assert lines[-1].strip() == "! trials have failed"
     assert "0/3" in next(line for line in lines if line.startswith("A ") and "25 %" in line)
-    with console.capture() as captured:  # two seeds that scatter, and a worth beyond the fewest labels: long figures
+    with console.capture() as captured:  # two seeds that scatter, and multipliers beyond A's curve: long figures
         console.print(study_table(Results(made_study("ABCDE", (0.1, 1.0), (0, 1), right={"E": 0.45})), wide))
     assert "…" not in captured.get()

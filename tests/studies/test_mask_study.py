@@ -16,13 +16,14 @@ from PIL import Image
 from rich.console import Console
 
 import headstart as hs
-from headstart.api import plan_study
 from headstart.comparison.study import read_study
 from headstart.console.progress import study_bar
+from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder, read_trained_on
 from headstart.studies.plan import Plan, default_fractions
-from headstart.studies.runner import StudyRun, prepare, run
+from headstart.studies.request import make_plan
+from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
 
 Masked = Callable[..., recipes.Recipe]
@@ -48,11 +49,11 @@ def plan(
 
 
 @pytest.fixture(scope="module")
-def carried_out(plan: Plan) -> StudyRun:
-    carrying = prepare(plan)
-    for _ in run(carrying):
+def carried_out(plan: Plan) -> StudyRunner:
+    runner = StudyRunner(plan)
+    for _ in runner.run():
         pass
-    return carrying
+    return runner
 
 
 def classes_of(small_tiles: Path, split: str) -> np.ndarray:
@@ -63,7 +64,7 @@ def classes_of(small_tiles: Path, split: str) -> np.ndarray:
     return np.array([(masks == color).all(axis=-1).sum() for color in colors])
 
 
-def test_every_trial_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: StudyRun) -> None:
+def test_every_trial_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: StudyRunner) -> None:
     plan, study = carried_out.plan, carried_out.study
     assert [trial.error for trial in study.trials] == [None] * 6
     assert (study.metric, study.images, study.classes) == ("miou", 6, 6)
@@ -72,40 +73,40 @@ def test_every_trial_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: St
         last = [row for row in run.metrics if row["split"] == "val"][-1]
         assert trial.scores is not None
         assert trial.scores.mean() == pytest.approx(last["miou"], abs=1e-6)
-        assert run.recipe.backbone.train == (trial.setting == "A")
+        assert run.recipe.backbone.freeze == (trial.setting != "A")
         assert trial.labels == 12 * trial.fraction
         assert not (run.path / "masks").exists(), "a study shows no pictures of its trials"
         assert trial.images_seen == 2 * 12
         assert (trial.ece, trial.knn, trial.optimism) == (None, None, None)
-        assert trial.chosen == {"lr": carried_out.lr[trial.setting]}
+        assert trial.chosen == {"lr": carried_out.learning_rates[trial.setting]}
 
 
-def test_a_finished_trial_is_told_with_its_mean_iou(carried_out: StudyRun) -> None:
+def test_a_finished_trial_is_printed_with_its_mean_iou(carried_out: StudyRunner) -> None:
     said, trial = io.StringIO(), carried_out.study.trials[-1]
-    with study_bar(Console(file=said), carried_out, {}) as shown:
-        shown(carried_out.study)
+    with study_bar(Console(file=said), carried_out, {}) as show:
+        show(carried_out.study)
     assert trial.scores is not None
     assert f"mean IoU {trial.scores.mean():.2%}" in said.getvalue()
 
 
-def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: StudyRun) -> None:
+def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: StudyRunner) -> None:
     plan = carried_out.plan
-    assert carried_out.lr.keys() == set("ADE")
+    assert carried_out.learning_rates.keys() == set("ADE")
     for setting in "ADE":
-        assert carried_out.lr[setting] in plan.tunings(setting)
+        assert carried_out.learning_rates[setting] in plan.tunings(setting)
         for folder, recipe in plan.tunings(setting).values():
             run = RunFolder.open(folder)
-            assert recipe.data.validate_on == "training"
+            assert recipe.data.validate_on == "train"
             assert run.data["images"] == {"train": 10, "val": 2}
 
 
-def test_guessing_is_painting_everything_with_the_commonest_class(carried_out: StudyRun, small_tiles: Path) -> None:
+def test_guessing_is_painting_everything_with_the_commonest_class(carried_out: StudyRunner, small_tiles: Path) -> None:
     counts = classes_of(small_tiles, "val")
     expected = counts.max() / counts.sum() / (counts > 0).sum()
     assert carried_out.study.majority_baseline == pytest.approx(expected)
 
 
-def test_table_file_and_page_are_of_mean_iou(carried_out: StudyRun) -> None:
+def test_table_file_and_page_are_of_mean_iou(carried_out: StudyRunner) -> None:
     out = carried_out.plan.out
     table = pd.read_csv(out / "table.csv")
     assert table["miou"].between(0, 1).all()
@@ -114,7 +115,7 @@ def test_table_file_and_page_are_of_mean_iou(carried_out: StudyRun) -> None:
     assert "Mean IoU over labels" in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: StudyRun, small_tiles: Path) -> None:
+def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: StudyRunner, small_tiles: Path) -> None:
     pretrained = RunFolder.open(carried_out.plan.folder("self-supervised"))
     trial = RunFolder.open(carried_out.plan.trial_folder("E", 1.0, 0))
     assert pretrained.recipe.task == "byol"
@@ -129,14 +130,14 @@ def test_byol_learns_from_the_tiles_and_not_from_those_that_judge(carried_out: S
     assert read_trained_on(pretrained) <= content["train"]
 
 
-def test_a_study_of_masks_that_was_stopped_goes_on(carried_out: StudyRun) -> None:
-    again = prepare(carried_out.plan)
+def test_a_study_of_masks_that_was_stopped_goes_on(carried_out: StudyRunner) -> None:
+    again = StudyRunner(carried_out.plan)
     assert again.study.to_json() == carried_out.study.to_json()
 
 
 def test_an_estimate_knows_decoders(plan: Plan, tmp_path: Path) -> None:
     fresh = replace(plan, out=tmp_path / "study")
-    seconds = estimate(fresh, prepare(fresh).pixels)
+    seconds = estimate(fresh, Dataset(fresh.data))
     tuned = {recipe.name for setting in "ADE" for _, recipe in fresh.tunings(setting).values()}
     assert set(seconds) == tuned | {f"{s}-{f:g}-seed0" for s in "ADE" for f in (0.5, 1.0)} | {
         "self-supervised-pretraining"
@@ -144,19 +145,21 @@ def test_an_estimate_knows_decoders(plan: Plan, tmp_path: Path) -> None:
     assert all(value > 0 for value in seconds.values())
 
 
-def test_the_recipes_are_those_for_masks_unless_others_are_asked_for(small_tiles: Path, photos: Path) -> None:
-    asked = plan_study(small_tiles, None, None, "ABC", None, 2, None, None, None, {"data.image_size": 32}, True)
-    assert (asked.recipe.name, asked.pretraining.name) == ("segment-quick", "byol-tiles")
-    assert asked.recipe.data.image_size == 32
-    assert asked.fractions == default_fractions(str(small_tiles), asked.recipe) == (0.25, 0.5, 1.0)
-    other = plan_study(photos, None, None, "A", None, 1, None, None, None, None, True)
+def test_the_default_recipes_are_those_for_masks(small_tiles: Path, photos: Path) -> None:
+    requested = make_plan(small_tiles, settings="ABC", seeds=2, overrides={"data.image_size": 32})
+    assert (requested.recipe.name, requested.pretraining.name) == ("segment-quick", "byol-tiles")
+    assert requested.recipe.data.image_size == 32
+    assert requested.fractions == default_fractions(Dataset(small_tiles), requested.recipe) == (0.25, 0.5, 1.0)
+    other = make_plan(photos, settings="A", seeds=1)
     assert (other.recipe.name, other.pretraining.name) == ("quick", "byol-quick")
 
 
 def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, small_tiles: Path, photos: Path) -> None:
     of_classes, data = replace(plan, corpus=str(photos)).pretrain("supervised")
     assert (of_classes.task, of_classes.data.resize, data) == ("classify", "squash", str(photos))
-    of_masks, _ = replace(plan, corpus=str(small_tiles)).pretrain("supervised")
+    of_masks, _ = replace(plan, corpus=str(small_tiles), corpus_target="mask").pretrain("supervised")
+    for folder, target in ((photos, "label"), (small_tiles, "mask")):
+        assert make_plan(small_tiles, corpus=folder, labels=[1.0]).corpus_target == target
     assert (of_masks.task, of_masks.data.resize) == ("segment", "keep")
     for recipe in (of_classes, of_masks):
         assert (recipe.backbone.name, recipe.backbone.weights) == ("resnet10t", "none")
@@ -166,6 +169,6 @@ def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, small_t
 def test_folders_that_do_not_fit_the_recipe_are_refused(plan: Plan, photos: Path, tmp_path: Path) -> None:
     fresh = replace(plan, out=tmp_path / "study")
     with pytest.raises(hs.HeadstartError, match="expected images with masks"):
-        prepare(replace(fresh, data=str(photos)))
+        StudyRunner(replace(fresh, data=str(photos)))
     with pytest.raises(hs.HeadstartError, match="expected a class for every image, found masks"):
-        prepare(replace(fresh, recipe=recipes.load("quick")))
+        StudyRunner(replace(fresh, recipe=recipes.load("quick")))

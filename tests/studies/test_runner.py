@@ -1,8 +1,9 @@
-"""The study on sixty photographs: the grid is carried out once, goes on where it stood, and marks what failed."""
+"""A study on sixty photographs: it runs once, continues where it stopped, and records what failed."""
 
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,15 +17,16 @@ import pytest
 from rich.console import Console
 
 import headstart as hs
-from headstart.api import carry_out_study
 from headstart.cli.main import main
 from headstart.comparison.study import read_study
+from headstart.console.progress import run_study_with_progress
+from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder, read_trained_on
-from headstart.studies import runner as grid
+from headstart.studies import executor
 from headstart.studies import time_estimate as measuring
 from headstart.studies.plan import Plan, default_fractions
-from headstart.studies.runner import prepare, run
+from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate, fit_budget, read_budget
 
 Small = Callable[..., recipes.Recipe]
@@ -52,20 +54,20 @@ def plan(small_grid: Plan, tmp_path: Path) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def carried_out(small_grid: Plan, tmp_path_factory: pytest.TempPathFactory) -> grid.StudyRun:
+def carried_out(small_grid: Plan, tmp_path_factory: pytest.TempPathFactory) -> StudyRunner:
     """The grid, carried out; to read and not to change."""
     return finish(replace(small_grid, out=tmp_path_factory.mktemp("carried-out") / "study"))
 
 
-def finish(plan: Plan) -> grid.StudyRun:
-    carrying = prepare(plan)
-    for _ in run(carrying):
+def finish(plan: Plan) -> StudyRunner:
+    runner = StudyRunner(plan)
+    for _ in runner.run():
         pass
-    return carrying
+    return runner
 
 
-def test_every_trial_is_carried_out_as_its_setting_says(carried_out: grid.StudyRun) -> None:
-    carrying, plan, study = carried_out, carried_out.plan, carried_out.study
+def test_every_trial_is_carried_out_as_its_setting_says(carried_out: StudyRunner) -> None:
+    runner, plan, study = carried_out, carried_out.plan, carried_out.study
     assert (study.done, study.planned, len(study.failed)) == (12, 12, 0)
     assert [(trial.setting, trial.seed) for trial in study.trials[::2]] == [
         ("D", 0), ("G", 0), ("A", 0), ("D", 1), ("G", 1), ("A", 1)
@@ -73,7 +75,7 @@ def test_every_trial_is_carried_out_as_its_setting_says(carried_out: grid.StudyR
     for trial in study.trials:
         run = RunFolder.open(plan.trial_folder(trial.setting, trial.fraction, trial.seed))
         assert trial.labels == 48 * trial.fraction
-        assert run.recipe.backbone.train == (trial.setting == "A")
+        assert run.recipe.backbone.freeze == (trial.setting != "A")
         assert run.recipe.backbone.weights == (plan.recipe.backbone.weights if trial.setting == "D" else "none")
         assert trial.correct is not None
         assert trial.correct.mean() == pytest.approx(hs.Run(run.path).accuracy)
@@ -82,17 +84,17 @@ def test_every_trial_is_carried_out_as_its_setting_says(carried_out: grid.StudyR
         assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
         assert set(trial.chosen) == ({"lr"} if trial.setting == "A" else {"l2"})
     chosen = {trial.chosen["lr"] for trial in study.trials if trial.setting == "A"}
-    assert chosen == {carrying.lr["A"]}
-    assert {trial.tried for trial in study.trials if trial.setting == "A"} == {tuple(carrying.plan.tunings("A"))}
-    assert carrying.lr["A"] in plan.tunings("A")
+    assert chosen == {runner.learning_rates["A"]}
+    assert {trial.tried for trial in study.trials if trial.setting == "A"} == {tuple(runner.plan.tunings("A"))}
+    assert runner.learning_rates["A"] in plan.tunings("A")
 
 
-def test_learning_rates_are_chosen_on_training_images_alone(carried_out: grid.StudyRun) -> None:
+def test_learning_rates_are_chosen_on_training_images_alone(carried_out: StudyRunner) -> None:
     plan = carried_out.plan
     val = {row["filename"] for row in RunFolder.open(plan.trial_folder("A", 1.0, 0)).predictions}
     for folder, _ in plan.tunings("A").values():
         run = RunFolder.open(folder)
-        assert run.recipe.data.validate_on == "training"
+        assert run.recipe.data.validate_on == "train"
         assert run.data["counts"]["train"].keys() == {"dress", "hat", "shoes"}
         assert not val & {row["filename"] for row in run.predictions}
 
@@ -127,7 +129,7 @@ def names(folder: Path) -> list[str]:
     return [file.relative_to(folder).as_posix() for file in folder.rglob("*.jpg")]
 
 
-def test_table_json_and_report_say_the_same(carried_out: grid.StudyRun) -> None:
+def test_table_json_and_report_say_the_same(carried_out: StudyRunner) -> None:
     plan = carried_out.plan
     study = read_study(plan.out / "study.json")
     table = pd.read_csv(plan.out / "table.csv")
@@ -144,30 +146,29 @@ def test_table_json_and_report_say_the_same(carried_out: grid.StudyRun) -> None:
 
 def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(plan, seeds=(0,))
-    events = run(prepare(plan))
+    events = StudyRunner(plan).run()
     for _ in range(3):
         next(events)
     events.close()
     trained: list[str] = []
-    original = grid.train_to_completion
+    original = executor.train_to_completion
 
     def counted(recipe: recipes.Recipe, *rest: object) -> RunFolder:
         trained.append(recipe.name)
         return original(recipe, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(grid, "train_quietly", counted)
-    carrying = finish(plan)
-    assert carrying.study.done == 6
+    monkeypatch.setattr(executor, "train_to_completion", counted)
+    assert finish(plan).study.done == 6
     trials = [name for name in trained if "lr" not in name]
     assert len(trials) == 3
     again: list[str] = []
-    monkeypatch.setattr(grid, "train_quietly", lambda recipe, *_: again.append(recipe.name))
+    monkeypatch.setattr(executor, "train_to_completion", lambda recipe, *_: again.append(recipe.name))
     assert finish(plan).study.done == 6
     assert again == []
 
 
 def test_a_trial_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, plan = grid.train_to_completion, replace(plan, seeds=(0,), settings="DG")
+    original, plan = executor.train_to_completion, replace(plan, seeds=(0,), settings="DG")
 
     def broken(recipe: recipes.Recipe, *rest: object) -> RunFolder:
         if recipe.name == "G-0.25-seed0":
@@ -175,7 +176,7 @@ def test_a_trial_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: p
         return original(recipe, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(grid, "train_quietly", broken)
+        patched.setattr(executor, "train_to_completion", broken)
         study = finish(plan).study
     assert (study.done, len(study.failed)) == (3, 1)
     assert study.failed[0].error == "RuntimeError: the disk caught fire"
@@ -187,27 +188,27 @@ def test_a_trial_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: p
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"settings": "AD"}, r"settings \('A', 'D', 'G'\)\), found \('A', 'D'\) asked for"),
+        ({"settings": "AD"}, r"settings \('A', 'D', 'G'\)\), found \('A', 'D'\) requested"),
         ({"fractions": (1.0,)}, r"fractions \(0.25, 1.0\)\), found \(1.0,\)"),
         ({"seeds": (0, 1, 2)}, r"seeds \(0, 1\)\), found \(0, 1, 2\)"),
         ({"tuned": False}, r"tuned True\), found False"),
     ],
 )
 def test_a_folder_of_another_grid_is_refused(change: dict[str, object], expected: str, plan: Plan) -> None:
-    next(run(prepare(plan)))
+    next(StudyRunner(plan).run())
     with pytest.raises(hs.HeadstartError, match=expected):
-        prepare(replace(plan, **change))  # type: ignore[arg-type]
+        StudyRunner(replace(plan, **change))  # type: ignore[arg-type]
 
 
 def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, small: Small) -> None:
     plan = replace(plan, data=str(shutil.copytree(plan.data, plan.out.parent / "copy")))
-    next(run(prepare(plan)))
+    next(StudyRunner(plan).run())
     other = recipes.override(plan.recipe, {"optimizer.lr": 0.5})
-    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
-        prepare(replace(plan, recipe=other))
+    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 requested\)"):
+        StudyRunner(replace(plan, recipe=other))
     next(Path(plan.data, "dress").glob("*.jpg")).unlink()
     with pytest.raises(hs.HeadstartError, match="fingerprint"):
-        prepare(plan)
+        StudyRunner(plan)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_a_plan_that_cannot_be_carried_out_is_refused_before_anything_is_written
     change: dict[str, object], expected: str, plan: Plan
 ) -> None:
     with pytest.raises(hs.HeadstartError, match=expected):
-        prepare(replace(plan, **change))  # type: ignore[arg-type]
+        StudyRunner(replace(plan, **change))  # type: ignore[arg-type]
     assert not plan.out.exists()
 
 
@@ -235,101 +236,111 @@ def test_supervised_settings_need_weights_or_a_corpus(plan: Plan) -> None:
     with pytest.raises(
         hs.HeadstartError, match=r"setting D: expected supervised weights, found backbone\.weights none"
     ):
-        prepare(bare)
+        StudyRunner(bare)
 
 
 def test_fractions_that_are_possible_are_the_default(photos: Path, small: Small) -> None:
-    assert default_fractions(str(photos), small()) == (0.05, 0.1, 0.25, 0.5, 1.0)
+    assert default_fractions(Dataset(photos), small()) == (0.05, 0.1, 0.25, 0.5, 1.0)
     for file in sorted((photos / "hat").iterdir())[4:]:
         file.unlink()
-    assert default_fractions(str(photos), small()) == (0.25, 0.5, 1.0)
+    assert default_fractions(Dataset(photos), small()) == (0.25, 0.5, 1.0)
 
 
 def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan) -> None:
     longer = replace(plan, recipe=recipes.override(plan.recipe, {"train.epochs": 40}))
-    carrying = prepare(longer)
-    seconds = estimate(longer, carrying.pixels)
+    dataset = StudyRunner(longer).dataset
+    seconds = estimate(longer, dataset)
     trials = {f"{s}-{f:g}-seed{n}" for s in "ADG" for f in (0.25, 1.0) for n in (0, 1)}
     assert set(seconds) == trials | {recipe.name for _, recipe in longer.tunings("A").values()}
     assert all(value > 0 for value in seconds.values())
-    shorter, _ = fit_budget(longer, carrying.pixels, 0.6 * sum(seconds.values()))
+    shorter, _ = fit_budget(longer, dataset, 0.6 * sum(seconds.values()))
     assert shorter.recipe.train.epochs < 40
     with pytest.raises(hs.HeadstartError, match=r"--budget: expected at least \d+m for this grid"):
-        fit_budget(longer, carrying.pixels, 1.0)
+        fit_budget(longer, dataset, 1.0)
 
 
 def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(plan, settings="AG", seeds=(0,))
-    carrying = finish(plan)
+    runner = finish(plan)
     measured: list[str] = []
     original = measuring.measure_speed
 
-    def counted(recipe: recipes.Recipe, data: str) -> measuring.Speed:
+    def counted(recipe: recipes.Recipe, data: Dataset) -> measuring.Speed:
         measured.append(recipe.task)
         return original(recipe, data)
 
     monkeypatch.setattr(measuring, "measure_speed", counted)
     said = io.StringIO()
-    assert carry_out_study(plan, console=Console(file=said)).done == 4
+    assert run_study_with_progress(plan, console=Console(file=said)).done == 4
     assert measured == []
-    assert "nothing left to do: every trial is done" in said.getvalue()
-    done = carrying.finished() - {"G-1-seed0"}
-    assert set(estimate(plan, carrying.pixels, done)) == {"G-1-seed0"}  # A's learning rates need no measuring either
+    assert "nothing remaining: every trial is finished" in said.getvalue()
+    done = runner.finished() - {"G-1-seed0"}
+    assert set(estimate(plan, runner.dataset, done)) == {"G-1-seed0"}  # A's learning rates need no measuring either
     assert measured == ["classify"]
 
 
 def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> None:
     """Looking at the plan twice, as choosing the epochs does, leaves nothing behind that is then in the way."""
     long = replace(plan, settings="AG", seeds=(0,), recipe=recipes.override(plan.recipe, {"train.epochs": 60}))
-    said = sum(estimate(long, prepare(long).pixels).values())
+    said = sum(estimate(long, StudyRunner(long).dataset).values())
     assert not plan.out.exists()
     quiet = Console(file=io.StringIO())
-    study = carry_out_study(long, budget=f"{max(1, 0.5 * said):.0f}s", console=quiet)
+    study = run_study_with_progress(long, budget=f"{max(1, 0.5 * said):.0f}s", console=quiet)
     assert study.done == 4
     shortened = recipes.load(str(plan.out / "recipe.toml")).train.epochs
     assert 2 <= shortened < 60
     for budget in ("1h", None):
-        assert carry_out_study(long, budget=budget, console=quiet).to_json() == study.to_json()
+        assert run_study_with_progress(long, budget=budget, console=quiet).to_json() == study.to_json()
     other = replace(long, recipe=recipes.override(plan.recipe, {"train.epochs": shortened}))
-    with pytest.raises(hs.HeadstartError, match=rf"train.epochs: 60 in the folder, {shortened} asked for") as caught:
-        carry_out_study(other, console=quiet)
+    with pytest.raises(hs.HeadstartError, match=rf"train.epochs: 60 in the folder, {shortened} requested") as caught:
+        run_study_with_progress(other, console=quiet)
     assert caught.value.hint == "choose another --out"
 
 
 @pytest.mark.parametrize(
     ("recipe", "more", "told"),
     [
-        ({"train.epochs": 6}, {}, r"\(train.epochs: 2 in the folder, 6 asked for\)"),
+        ({"train.epochs": 6}, {}, r"\(train.epochs: 2 in the folder, 6 requested\)"),
         (
             {"augment.hflip": 0.0, "analysis.epochs": [1]},
             {},
-            r"\(augment.hflip: 0.5 in the folder, 0.0 asked for; analysis.epochs: \[\] in the folder, \[1\] asked for\)",
+            r"\(augment.hflip: 0.5 in the folder, 0.0 requested; analysis.epochs: \[\] in the folder, \[1\] requested",
         ),
         ({}, {"pretraining": recipes.load("byol-quick", {"train.epochs": 7})}, r"\(pretraining.train.epochs: \d+ in"),
-        ({}, {"unlabeled": "photos"}, r"\(unlabeled: none in the folder, photos asked for\)"),
+        ({}, {"unlabeled": "photos"}, r"\(unlabeled: none in the folder, photos requested\)"),
     ],
 )
-def test_who_calls_again_and_asks_for_other_settings_is_told_which(
+def test_a_call_with_other_arguments_names_the_differences(
     recipe: dict[str, object], more: dict[str, object], told: str, plan: Plan
 ) -> None:
-    events = run(prepare(plan))
+    events = StudyRunner(plan).run()
     next(events)
     events.close()
     other = replace(plan, recipe=recipes.override(plan.recipe, recipe), **more)  # type: ignore[arg-type]
     with pytest.raises(hs.HeadstartError, match=told):
-        prepare(other)
+        StudyRunner(other)
 
 
-def test_a_folder_that_does_not_say_what_was_asked_for_is_gone_on_with(plan: Plan) -> None:
-    """One of an earlier headstart, whose epochs a budget may have chosen."""
-    events = run(prepare(plan))
-    next(events)
-    events.close()
-    (plan.out / "asked.toml").unlink()
-    longer = recipes.override(plan.recipe, {"train.epochs": 60})
-    assert prepare(replace(plan, recipe=longer)).plan.recipe == plan.recipe
-    with pytest.raises(hs.HeadstartError, match=r"\(optimizer.lr: 0.001 in the folder, 0.5 asked for\)"):
-        prepare(replace(plan, recipe=recipes.override(longer, {"optimizer.lr": 0.5})))
+def test_a_study_of_another_format_version_is_refused_in_one_line(plan: Plan) -> None:
+    next(StudyRunner(plan).run())
+    file = plan.out / "study.json"
+    (plan.out / "recipe.toml").write_text("[views]\nhflip = 0.5\n", encoding="utf-8")  # fields of an older headstart
+    for found, told in (("0", "0"), (None, "none")):
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        fields.pop("format_version")
+        file.write_text(json.dumps(fields if found is None else {**fields, "format_version": int(found)}))
+        with pytest.raises(hs.HeadstartError, match="expected format_version 1, found") as caught:
+            StudyRunner(plan)
+        assert "\n" not in str(caught.value)
+        assert told in caught.value.message or found == "0"
+        file.write_text(json.dumps({**fields, "format_version": 1}))
+
+
+def test_a_folder_without_what_was_requested_is_refused(plan: Plan) -> None:
+    next(StudyRunner(plan).run())
+    (plan.out / "requested.toml").unlink()
+    with pytest.raises(hs.HeadstartError, match=r"requested\.toml: expected what the study was started with"):
+        StudyRunner(plan)
 
 
 def test_budgets_are_read() -> None:
@@ -356,11 +367,11 @@ def test_without_tuning_the_epoch_is_judged_by_cross_fitting(plan: Plan) -> None
 def test_several_processes_give_the_same_trials(plan: Plan, tmp_path: Path) -> None:
     one = replace(plan, settings="DG", seeds=(0,))
     alone = finish(one).study
-    carrying = prepare(replace(one, out=tmp_path / "together"), jobs=2)
-    for _ in run(carrying):
+    runner = StudyRunner(replace(one, out=tmp_path / "together"), jobs=2)
+    for _ in runner.run():
         pass
     for trial in alone.trials:
-        (other,) = carrying.study.at(trial.setting, trial.fraction)
+        (other,) = runner.study.at(trial.setting, trial.fraction)
         assert trial.correct is not None
         assert other.correct is not None
         assert np.array_equal(trial.correct, other.correct)
@@ -378,7 +389,7 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
         main()
     assert left.value.code == 0
     shown = capsys.readouterr()
-    assert "7 trainings to do, about" in shown.err
+    assert "7 trainings remaining, about" in shown.err
     assert "(4 of 4 trials)" in shown.err
     assert "from scratch" in shown.out
     assert str(plan.out / "report.html") in shown.out

@@ -21,7 +21,8 @@ from headstart.tasks.byol import Byol, ema_decay
 from headstart.tasks.collapse_metrics import FeatureStd, ViewSimilarity
 from headstart.training.setup import start
 from headstart.training.validate import validate
-from headstart.transforms.augment import augment, sample_params
+from headstart.transforms.augment import augment
+from headstart.transforms.params import sample_params
 
 Small = Callable[..., recipes.Recipe]
 

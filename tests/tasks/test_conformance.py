@@ -16,7 +16,8 @@ from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes import recipe as recipes
 from headstart.tasks import EMPTY_IMAGES, TASKS, Batch, Task, task_named
-from headstart.transforms.augment import augment, eval_transform, sample_params
+from headstart.transforms.augment import augment, eval_transform
+from headstart.transforms.params import sample_params
 
 Built = tuple[Task, Batch, int]
 Small = Callable[..., recipes.Recipe]

@@ -176,7 +176,7 @@ def test_settings_can_be_judged_on_training_images_alone(photos: Path, tmp_path:
 
 
 def quiet(recipe: recipes.Recipe, photos: Path, out: Path) -> hs.Run:
-    return hs.fit(recipe, photos, out, console=Console(file=io.StringIO()))
+    return hs.fit(recipe, photos, out=out, console=Console(file=io.StringIO()))
 
 
 LOGISTIC: dict[str, Any] = STILL | {"probe__method": "logistic", "train__epochs": 1}
@@ -185,7 +185,7 @@ LOGISTIC: dict[str, Any] = STILL | {"probe__method": "logistic", "train__epochs"
 def test_a_logistic_probe_is_a_run_like_any_other(photos: Path, tmp_path: Path, small: Small) -> None:
     run = quiet(small(**LOGISTIC), photos, tmp_path / "run")
     assert run.finished
-    shown = run.evaluate(photos)
+    shown = run.evaluate(photos).metrics
     assert shown.accuracy.value == pytest.approx(run.accuracy)
     assert (run.path / "probe.json").is_file()
     train_row = run.metrics[0]

@@ -15,7 +15,8 @@ from torchvision.transforms.v2 import functional as tv
 
 from headstart.data.decode import resize_to_square
 from headstart.recipes.recipe import Augment
-from headstart.transforms.augment import AugmentParams, augment, eval_transform, sample_params
+from headstart.transforms.augment import augment, eval_transform
+from headstart.transforms.params import AugmentParams, sample_params
 
 AS_IT_IS = Augment(mean=(0, 0, 0), std=(1, 1, 1), hflip=0)
 """No change but the scale: what comes out is the pixels over 255."""
@@ -45,7 +46,7 @@ def still(count: int) -> AugmentParams:
         sigma=torch.ones(count),
         solarize=torch.zeros(count, dtype=torch.bool),
         zoom=torch.ones(count),
-        place=torch.zeros(count, 2),
+        position=torch.zeros(count, 2),
     )
 
 

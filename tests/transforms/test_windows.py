@@ -16,10 +16,11 @@ from torchvision.transforms.v2 import functional as tv
 
 from headstart.palette import IGNORE_INDEX
 from headstart.recipes.recipe import Augment
-from headstart.transforms.augment import AugmentParams, augment_mask, augment_window, sample_params
+from headstart.transforms.augment import augment_mask, augment_window
+from headstart.transforms.params import AugmentParams, sample_params
 
 AS_IT_IS = Augment(mean=(0, 0, 0), std=(1, 1, 1), hflip=0)
-ALL_AT_ONCE = AS_IT_IS.model_copy(update={"flip": 0.5, "vertical_flip": 0.5, "rotate": 180.0, "zoom": (0.4, 3.0)})
+ALL_AT_ONCE = AS_IT_IS.model_copy(update={"hflip": 0.5, "vflip": 0.5, "rotate": 180.0, "zoom": (0.4, 3.0)})
 
 
 @pytest.fixture(params=[(80, 120), (121, 64)])
@@ -68,10 +69,10 @@ def test_interpolated_images_lie_on_their_masks_and_are_black_where_the_masks_ar
 
 def test_a_window_without_zoom_is_torchvision_s_crop_and_flips(pixels: Tensor) -> None:
     height, width = pixels.shape[-2:]
-    settings = AS_IT_IS.model_copy(update={"flip": 0.5, "vertical_flip": 0.5})
+    settings = AS_IT_IS.model_copy(update={"hflip": 0.5, "vflip": 0.5})
     chance = drawn(settings, len(pixels))
     room = torch.tensor([height - 48, width - 48])
-    corners = (chance.place * (room + 1)).floor().int().tolist()
+    corners = (chance.position * (room + 1)).floor().int().tolist()
     for reading in ("nearest", "bilinear"):
         cut = window(pixels, settings.model_copy(update={"interpolation": reading}), 48, chance)
         for i, (top, left) in enumerate(corners):
@@ -94,10 +95,10 @@ def test_a_window_of_a_smaller_image_shows_all_of_it(pixels: Tensor) -> None:
 
 def test_a_rotated_window_is_torchvision_s(pixels: Tensor) -> None:
     """Rotated about the middle of the window; a place half-way between two pixels may go either way."""
-    settings = AS_IT_IS.model_copy(update={"rotate": 40.0, "flip": 0.5})
+    settings = AS_IT_IS.model_copy(update={"rotate": 40.0, "hflip": 0.5})
     height, width = pixels.shape[-2:]
     middle = torch.full((len(pixels), 2), 0.5)
-    chance = drawn(settings, len(pixels), place=middle)
+    chance = drawn(settings, len(pixels), position=middle)
     cut, truth = window(pixels, settings, 48, chance), augment_mask(pixels[:, 2], 48, chance)
     top, left = (height - 48 + 1) // 2, (width - 48 + 1) // 2
     for i, picture in enumerate(pixels):
@@ -118,7 +119,7 @@ def test_a_rotated_window_is_torchvision_s(pixels: Tensor) -> None:
 @pytest.mark.parametrize("zoom", [2.0, 4.0])
 def test_a_magnified_window_is_torchvision_s_crop_made_larger(zoom: float, pixels: Tensor) -> None:
     settings = AS_IT_IS.model_copy(update={"zoom": (zoom, zoom)})
-    chance = drawn(settings, len(pixels), place=torch.zeros(len(pixels), 2))
+    chance = drawn(settings, len(pixels), position=torch.zeros(len(pixels), 2))
     across = int(48 / zoom)
     theirs = tv.resized_crop(pixels, 0, 0, across, across, [48, 48], InterpolationMode.NEAREST)
     assert torch.equal(window(pixels, settings, 48, chance), theirs)

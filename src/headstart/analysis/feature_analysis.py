@@ -17,8 +17,9 @@ from headstart.errors import HeadstartError
 from headstart.files import Row, read_table
 from headstart.metrics import embeddings as maps
 from headstart.metrics import neighbors as separation
-from headstart.metrics.calibration import LEAST_FOR_HALVES, fit_on_half
-from headstart.metrics.classification import Interval, bootstrap_mean, classification_metrics
+from headstart.metrics.bootstrap import Interval, bootstrap_mean
+from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
+from headstart.metrics.classification import classification_metrics
 from headstart.runs.features import EpochFeatures, Features, read_features
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
@@ -192,11 +193,11 @@ def _figures(stored: Features, seen: EpochFeatures, rows: Rows, near: Rows | Non
 def _scaling(run: RunFolder, seed: int) -> Scaling | None:
     """Of the kept weights; None before there are any, and with too few images to halve."""
     answers = read_predictions(run)
-    if answers is None or len(answers.labels) < LEAST_FOR_HALVES:
+    if answers is None or len(answers.labels) < MIN_IMAGES_TO_HALVE:
         return None
     fitted = fit_on_half(answers.labels, answers.probabilities, seed)
-    labels = answers.labels[fitted.judged]
-    before = classification_metrics(labels, answers.probabilities[fitted.judged], run.classes)
+    labels = answers.labels[fitted.held_out]
+    before = classification_metrics(labels, answers.probabilities[fitted.held_out], run.classes)
     after = classification_metrics(labels, fitted.probabilities, run.classes)
     return Scaling(
         temperature=fitted.value,

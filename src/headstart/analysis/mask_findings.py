@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.analysis.findings import GAP
 from headstart.files import Row
-from headstart.metrics.classification import Floats
+from headstart.metrics.bootstrap import Floats
 from headstart.metrics.segmentation import Counts, confused_pairs, iou, mean_iou
 from headstart.runs.confusion import MaskConfusions
 from headstart.runs.folder import best_epoch

@@ -1,1 +1,1 @@
-"""The command line, a file per command."""
+"""The command line: a file per command, each a call of the Python API."""

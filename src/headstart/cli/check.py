@@ -1,4 +1,4 @@
-"""What a folder of images holds, and what is wrong with it."""
+"""``headstart check``: validate a dataset before training."""
 
 from __future__ import annotations
 
@@ -14,42 +14,46 @@ from headstart.errors import HeadstartError
 def check(
     data: Data,
     group: Annotated[
-        str | None, typer.Option(help="Regular expression for an image's source (patient, video) in its path.")
+        str | None,
+        typer.Option(
+            help="Regular expression for an image's source (patient, video) in its path; a source in two splits is"
+            " leakage."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Say what a folder of images holds, and what is wrong with it.
+    """Check a dataset: layout, splits, class balance, broken files, duplicates, leakage.
 
-    Exit status: 0 nothing found, 1 something found, 2 cannot be trained on.
+    Exit status: 0 no issues, 1 warnings, 2 not usable for training.
     """
-    from headstart.console.progress import bar
-    from headstart.console.tables import health_table
-    from headstart.data.checks.check import check as look
+    from headstart import api
+    from headstart.console.progress import progress_bar
+    from headstart.console.tables import check_table
 
     try:
-        with bar(ERR, "look at images") as progress:
-            health = look(data, group, progress=progress)
+        with progress_bar(ERR, "decode images") as progress:
+            result = api.check(data, group=group, progress=progress)
     except HeadstartError as error:
         if as_json:
             print_json({"status": 2, "message": error.message, "hint": error.hint})
         raise
     if as_json:
-        print_json(health.to_json())
+        print_json(result.to_json())
     else:
-        OUT.print(health_table(health))
-    if health.to_name is not None:
-        _say_what_to_name(Path(health.root), *health.to_name)
-    raise typer.Exit(health.status)
+        OUT.print(check_table(result))
+    if result.to_name is not None:
+        _write_class_file(Path(result.root), *result.to_name)
+    raise typer.Exit(result.status)
 
 
-def _say_what_to_name(root: Path, name: str, text: str) -> None:
-    """Write the classes that were found beside the masks, to be filled in; where that cannot be, print them."""
+def _write_class_file(root: Path, name: str, text: str) -> None:
+    """Write the classes found in the masks to a file, for the user to name; print them if it cannot be written."""
     stem, _, suffix = name.partition(".")
-    found = root / f"{stem}.found.{suffix}"
-    if not found.exists():
+    file = root / f"{stem}.found.{suffix}"
+    if not file.exists():
         try:
-            found.write_text(text, encoding="utf-8")
+            file.write_text(text, encoding="utf-8")
         except OSError:
-            ERR.print(f"Put names to these classes, in {root / name}:\n{text}", markup=False)
+            ERR.print(f"Name these classes, in {root / name}:\n{text}", markup=False)
             return
-    ERR.print(f"Put names to the classes in {found}, then: mv {found} {root / name}", markup=False, soft_wrap=True)
+    ERR.print(f"Name the classes in {file}, then: mv {file} {root / name}", markup=False, soft_wrap=True)

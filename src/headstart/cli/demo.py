@@ -1,6 +1,6 @@
-"""The demonstration: a study of solar cells, defective or not, as a folder of photographs that anyone could have.
+"""``headstart demo``: a study of solar cells, defective or functional.
 
-2,624 electroluminescence pictures of 300 x 300 pixels from the PyPI package elpv-dataset (Deitsch et al. 2019,
+2,624 electroluminescence images of 300 x 300 pixels from the PyPI package elpv-dataset (Deitsch et al. 2019,
 doi:10.1016/j.solener.2019.02.067), which reports 82.44 % for an SVM and 88.42 % for a fine-tuned VGG19.
 """
 
@@ -21,16 +21,16 @@ from headstart.studies.plan import trial_name
 
 VAL_FRACTION = 0.25
 STUDY = ["--recipe", "quick-48px", "--pretraining", "byol-short", "--labels", "0.1,1"]
-"""Thirty trainings and what they need, as one types them: under ten minutes on two cores."""
-CELLS = ["augment.vflip=0.5", "augment.rotate=0"]
-"""A cell has no upper side and is never tilted."""
+"""Options of the study: thirty trials and their pre-training, under ten minutes on two cores."""
+CELL_OVERRIDES = ["augment.vflip=0.5", "augment.rotate=0"]
+"""A solar cell has no upper side and is never tilted."""
 
 
 def solar_cells(target: Path) -> Path:
-    """The pictures below ``target`` in folders train/ and val/, a folder per class; made where they are not there.
+    """Copy the images to ``target``, unless it exists: train/ and val/, a folder per class. Returns ``target``.
 
-    A cell is defective when the experts' probability for it is above one half. The split is 75/25, stratified by
-    label and by cell type (mono- or polycrystalline), as in the paper.
+    A cell is defective if the experts' probability is above one half. The split is 75/25, stratified by label and by
+    cell type (mono- or polycrystalline), as in the paper. Raises HeadstartError without the package elpv-dataset.
     """
     from sklearn.model_selection import train_test_split
 
@@ -45,41 +45,41 @@ def solar_cells(target: Path) -> Path:
     labels = ["defective" if float(probability) > 0.5 else "functional" for _, probability, _ in rows]
     strata = [f"{label} {kind}" for label, (_, _, kind) in zip(labels, rows, strict=True)]
     _, val = train_test_split(names, test_size=VAL_FRACTION, stratify=strata, random_state=0)
-    held_out, half_made = set(val), target.with_name(f".{target.name}.part")
-    shutil.rmtree(half_made, ignore_errors=True)
+    val_names, partial = set(val), target.with_name(f".{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
     for name, label in zip(names, labels, strict=True):
-        folder = half_made / ("val" if name in held_out else "train") / label
+        folder = partial / ("val" if name in val_names else "train") / label
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, folder)
-    half_made.rename(target)
+    partial.rename(target)
     return target
 
 
-def show(out: Path, carry_out: Callable[[list[str]], int], console: Console) -> int:
-    """Check, study and predict with the very commands that are shown, all in ``out``; the exit status.
+def run_demo(out: Path, run_command: Callable[[list[str]], int], console: Console) -> int:
+    """Check, study and predict in the folder ``out``, printing each command; returns the exit status.
 
-    ``carry_out`` is the command line: words in, exit status out. Called again, the study goes on where it stood.
+    ``run_command`` is the command line: arguments in, exit status out. Called again, the study resumes.
     """
     data, study = solar_cells(out / "solar-cells"), out / "study"
 
-    def type_in(*words: object) -> int:
-        command = [str(word) for word in words]
+    def print_and_run(*arguments: object) -> int:
+        command = [str(argument) for argument in arguments]
         console.print(f"\n$ headstart {shlex.join(command)}", style="bold", markup=False, soft_wrap=True)
-        return carry_out(command)
+        return run_command(command)
 
-    type_in("check", data)
-    status = type_in("study", data, *STUDY, "--out", study, *CELLS)
+    print_and_run("check", data)
+    status = print_and_run("study", data, *STUDY, "--out", study, *CELL_OVERRIDES)
     model = Results(read_study(study / "study.json")).model if status in (0, 1) else None
     if model is None:
         return status
     run = study / "trials" / trial_name(model.setting, model.fraction, model.seed)
-    type_in("predict", run, data / "val" / "*" / "cell00[0-3]*.png", "--probabilities")
-    better = shlex.join(["fit", "quick", str(data), *CELLS, "train.epochs=9"])
+    print_and_run("predict", run, data / "val" / "*" / "cell00[0-3]*.png", "--probabilities")
+    better = shlex.join(["fit", "quick", str(data), *CELL_OVERRIDES, "train.epochs=9"])
     console.print(
         f"\nreport   {(study / 'report.html').absolute()}  (open it in a browser)"
-        f"\nnow you  the same commands with your own folder in the place of {data}"
+        f"\nyours    the same commands with your folder instead of {data}"
         f"\nbetter   headstart {better}"
-        "\n         (larger pictures, longer: about 88 %; the paper: 82.44 % by an SVM, 88.42 % by VGG19 at 300 px)",
+        "\n         (larger images, more epochs: about 88 %; the paper: 82.44 % (SVM), 88.42 % (VGG19 at 300 px))",
         markup=False,
         soft_wrap=True,
     )

@@ -1,69 +1,42 @@
-"""All measures of a run on labeled images."""
+"""``headstart evaluate``: metrics of a run on labeled images."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from headstart.cli.arguments import ERR, OUT, Data, RunArgument, Unfinished, print_json
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from headstart.inference.evaluate_masks import MaskEvaluation
-    from headstart.inference.predict import Evaluation, Progress
-    from headstart.runs.folder import RunFolder
 
 
 def evaluate(
     run: RunArgument,
     data: Data,
     split: Annotated[
-        str | None, typer.Option(help="train, val, test or all. [dim]Default: what was not trained on[/dim]")
+        str | None,
+        typer.Option(help="train, val, test or all. [dim]Default: test or val, without training images[/dim]"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
     unfinished: Unfinished = False,
 ) -> None:
-    """All measures of a run on labeled images, or on pairs of image and mask, with their 95 % bootstrap intervals."""
-    from headstart.console.progress import bar
-    from headstart.runs.folder import RunFolder
+    """Evaluate a run on labeled images or image and mask pairs: all metrics, with 95 % bootstrap intervals.
 
-    folder = RunFolder.open(run)
-    judge = _judge_labels if folder.palette is None else _judge_masks
-    with bar(ERR, "look at images") as progress:
-        answer, measures, shown = judge(folder, data, split, unfinished, progress)
-    if answer.excluded:
-        said = (
-            f"left out {answer.excluded:,} images that {folder.path} was trained on (--split {answer.split} keeps them)"
-        )
-        ERR.print(said, markup=False, soft_wrap=True)
+    Classification: accuracy, F1, log loss, calibration. Segmentation: IoU per class, mIoU, Dice, pixel accuracy.
+    """
+    from headstart import api
+    from headstart.console.progress import progress_bar
+    from headstart.console.tables import mask_metrics_table, metrics_table
+    from headstart.metrics.segmentation import SegmentationMetrics
+
+    with progress_bar(ERR, "evaluate") as progress:
+        evaluation = api.Run(run).evaluate(data, split=split, unfinished=unfinished, progress=progress)
+    if evaluation.excluded:
+        message = f"excluded {evaluation.excluded:,} images that {run} was trained on (--split all includes them)"
+        ERR.print(message, markup=False, soft_wrap=True)
+    metrics = evaluation.metrics
     if as_json:
-        print_json({"split": answer.split, "left_out": answer.excluded, **measures})
+        print_json({"split": evaluation.split, "excluded": evaluation.excluded, **metrics.to_json()})
+    elif isinstance(metrics, SegmentationMetrics):
+        OUT.print(mask_metrics_table(metrics, evaluation.split))
     else:
-        OUT.print(shown)
-
-
-def _judge_labels(
-    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Progress
-) -> tuple[Evaluation, dict[str, Any], RenderableType]:
-    from headstart.console.tables import measures_table
-    from headstart.inference.predict import evaluate, load
-    from headstart.metrics.classification import classification_metrics
-
-    answer = evaluate(load(folder, unfinished), folder, data, split, progress)
-    measures = classification_metrics(answer.labels, answer.probabilities, folder.classes)
-    return answer, measures.to_json(), measures_table(measures, answer.split)
-
-
-def _judge_masks(
-    folder: RunFolder, data: str, split: str | None, unfinished: bool, progress: Progress
-) -> tuple[MaskEvaluation, dict[str, Any], RenderableType]:
-    from headstart.console.tables import mask_measures_table
-    from headstart.inference.evaluate_masks import evaluate_masks
-    from headstart.inference.predict import load
-    from headstart.metrics.segmentation import segmentation_metrics
-
-    answer = evaluate_masks(load(folder, unfinished), folder, data, split, progress)
-    measures = segmentation_metrics(answer.confusion, folder.classes)
-    return answer, measures.to_json(), mask_measures_table(measures, answer.split)
+        OUT.print(metrics_table(metrics, evaluation.split))

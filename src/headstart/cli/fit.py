@@ -1,4 +1,4 @@
-"""Train a recipe on images."""
+"""``headstart fit``: train a recipe on images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.arguments import DATA_HELP, ERR, OUT, Overrides, predict_command
+from headstart.cli.arguments import DATA_HELP, ERR, OUT, Overrides
+from headstart.cli.hints import predict_command, resume_command
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
@@ -21,19 +22,19 @@ def fit(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP)] = None,
     overrides: Overrides = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="The run folder to make. [dim]Default: runs/RECIPE-DATA[/dim]")
+        Path | None, typer.Option(metavar="RUN", help="The run folder to create. [dim]Default: runs/RECIPE-DATA[/dim]")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped, where it stood.")
+        Path | None, typer.Option(metavar="RUN", help="Resume a stopped run from its last checkpoint.")
     ] = None,
     moved_to: Annotated[
         Path | None, typer.Option(metavar="DATA", help="With --resume: where the run's images are now.")
     ] = None,
 ) -> None:
-    """Train, and write a run folder: weights, metrics, predictions, report.
+    """Train a model, and write a run folder: weights, metrics, predictions, report.
 
     [bold]headstart fit quick photos/[/bold] trains in minutes on a laptop.
-    [bold]headstart fit --resume runs/quick-photos[/bold] goes on after Ctrl-C or a crash.
+    [bold]headstart fit --resume runs/quick-photos[/bold] continues after Ctrl-C or a crash.
     """
     from headstart import api
     from headstart.recipes.recipe import read_overrides
@@ -41,28 +42,27 @@ def fit(
     if resume is not None:
         if recipe is not None:
             raise HeadstartError(
-                f"fit --resume: expected no recipe (a run keeps its own), found {recipe}",
-                f"headstart fit --resume {resume}",
+                f"fit --resume: expected no recipe (a run keeps its own), found {recipe}", resume_command(resume)
             )
         run = api.resume(resume, moved_to, console=ERR)
     elif recipe is None or data is None:
         missing = "RECIPE and DATA" if recipe is None else "DATA"
         raise HeadstartError(f"fit: expected {missing}, found nothing", "headstart fit quick photos/")
     else:
-        run = api.fit(recipe, data, out, read_overrides(overrides or []), console=ERR)
-    _say_what_next(run)
+        run = api.fit(recipe, data, out=out, overrides=read_overrides(overrides or []), console=ERR)
+    _print_result(run)
 
 
-def _say_what_next(run: Run) -> None:
+def _print_result(run: Run) -> None:
     if not run.finished:
-        ERR.print(f"stopped and saved; go on with: [bold]headstart fit --resume {run.path}[/bold]", soft_wrap=True)
+        ERR.print(f"Stopped and saved. Resume with: [bold]{resume_command(run.path)}[/bold]", soft_wrap=True)
         raise typer.Exit(130)
     from headstart.metrics.collapse import diagnose
     from headstart.runs.folder import classifier_command
 
-    health, use = diagnose(run.metrics), predict_command(run.path, run.miou is not None)
-    if health is not None:
-        result = f"{health.sentence} {health.fix}".strip()
+    diagnosis, use = diagnose(run.metrics), predict_command(run.path, run.miou is not None)
+    if diagnosis is not None:
+        result = f"{diagnosis.sentence} {diagnosis.fix}".strip()
         use = classifier_command(run.folder)
     elif run.miou is not None:
         result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"

@@ -1,93 +1,127 @@
-"""Train a grid of settings, and compare."""
+"""The command `headstart study`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, Data, Overrides, predict_command
+from headstart.cli.arguments import ERR, OUT, Data, Overrides
+from headstart.cli.hints import predict_command
 from headstart.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from headstart.comparison.summary import Results
+    from headstart.studies.plan import Plan
+
+Unlabeled = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Images to pre-train on without labels. [dim]Default: the training images[/dim]"),
+]
+Corpus = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Labeled images to pre-train on. [dim]Default: the recipe's weights[/dim]"),
+]
+Settings = Annotated[
+    str,
+    typer.Option(
+        help="A from scratch; B fine-tune supervised, C self-supervised; D probe supervised, E self-supervised;"
+        " F continued pre-training; G probe random."
+    ),
+]
+Labels = Annotated[
+    str | None, typer.Option(metavar="0.1,0.5,1", help="Label fractions. [dim]Default: 0.05,0.1,0.25,0.5,1[/dim]")
+]
+Seeds = Annotated[int, typer.Option(min=1, help="Random seeds per setting, for confidence intervals.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Trials trained at the same time, sharing the cores.")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")]
+TrialRecipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE",
+        help="Base recipe of every trial, a name or a file. [dim]Default: quick; for masks segment-quick[/dim]",
+    ),
+]
+Pretraining = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE", help="Self-supervised pre-training. [dim]Default: byol-quick; for masks byol-tiles[/dim]"
+    ),
+]
+Tune = Annotated[
+    bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
+]
+Budget = Annotated[str | None, typer.Option(metavar="30m", help="Choose epochs to fit into this time.")]
 
 
 def study(
     data: Data,
     overrides: Overrides = None,
-    unlabeled: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="Images to pre-train on without labels. [dim]Default: the training images[/dim]"
-        ),
-    ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Labeled images to pre-train on. [dim]Default: the recipe's weights[/dim]"),
-    ] = None,
-    settings: Annotated[
-        str,
-        typer.Option(
-            help="A from scratch; B fine-tune supervised, C self-supervised; D probe supervised, E self-supervised;"
-            " F continued pre-training; G probe random."
-        ),
-    ] = "ABCDE",
-    labels: Annotated[
-        str | None, typer.Option(metavar="0.1,0.5,1", help="Label fractions. [dim]Default: 0.05,0.1,0.25,0.5,1[/dim]")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Each trial so many times: error bars come of it.")] = 3,
-    jobs: Annotated[int, typer.Option(min=1, help="Trials trained at the same time, sharing the cores.")] = 1,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RECIPE",
-            help="What every trial is made from, a name or a file. [dim]Default: quick; for masks segment-quick[/dim]",
-        ),
-    ] = None,
-    pretraining: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RECIPE",
-            help="Self-supervised pre-training. [dim]Default: byol-quick; for masks byol-tiles[/dim]",
-        ),
-    ] = None,
-    tune: Annotated[
-        bool, typer.Option(help="Choose each setting's learning rate on training images; else one recipe for all.")
-    ] = True,
-    budget: Annotated[str | None, typer.Option(metavar="30m", help="Choose epochs to fit into this time.")] = None,
+    unlabeled: Unlabeled = None,
+    corpus: Corpus = None,
+    settings: Settings = "ABCDE",
+    labels: Labels = None,
+    seeds: Seeds = 3,
+    jobs: Jobs = 1,
+    out: Out = None,
+    recipe: TrialRecipe = None,
+    pretraining: Pretraining = None,
+    tune: Tune = True,
+    budget: Budget = None,
 ) -> None:
-    """How much does each kind of pre-training buy on your images? Trains the grid, and makes one table.
+    """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
 
-    It says first how long it will take, shows a table from the first minutes, and goes on where it stood when it is
-    called again. Exit status 1 when a trial failed: the table marks it, and the next call tries it again.
+    It estimates its time first, shows a table from the first minutes, and continues when called again. Exit status 1
+    when a trial failed: the table marks it, and the next call tries it again.
     """
-    from headstart import api
-    from headstart.comparison.findings import findings, headline
     from headstart.comparison.summary import Results
-    from headstart.console.tables import study_table
+    from headstart.console.progress import run_study_with_progress
+    from headstart.data.dataset import Dataset
     from headstart.recipes.recipe import read_overrides
+    from headstart.studies.request import make_plan
 
-    fractions = None if labels is None else [_share(text) for text in labels.split(",")]
-    changes = read_overrides(overrides or [])
-    plan = api.plan_study(data, unlabeled, corpus, settings, fractions, seeds, out, recipe, pretraining, changes, tune)
+    fractions = None if labels is None else [_fraction(text) for text in labels.split(",")]
+    dataset = Dataset(data)
+    plan = make_plan(
+        dataset,
+        unlabeled=unlabeled,
+        corpus=corpus,
+        settings=settings,
+        labels=fractions,
+        seeds=seeds,
+        out=out,
+        recipe=recipe,
+        pretraining=pretraining,
+        overrides=read_overrides(overrides or []),
+        tune=tune,
+    )
     try:
-        results = Results(api.carry_out_study(plan, jobs, budget, ERR))
+        results = Results(run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=ERR))
     except KeyboardInterrupt:
-        ERR.print(f"stopped; the same command goes on where it stood ({plan.out})", soft_wrap=True)
+        ERR.print(f"stopped; the same command continues ({plan.out})", soft_wrap=True)
         raise typer.Exit(130) from None
-    OUT.print(study_table(results, wide=OUT.width >= 110))
-    OUT.print(f"\n{headline(results)}", markup=False)
-    for verdict in findings(results):
-        OUT.print(f"- {verdict}", markup=False)
-    OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
-    model = results.model
-    if model is not None:
-        run = plan.trial_folder(model.setting, model.fraction, model.seed)
-        OUT.print(f"use it   {predict_command(run, plan.masks)}", markup=False, soft_wrap=True)
+    _print(results, plan)
     raise typer.Exit(1 if results.study.failed else 0)
 
 
-def _share(text: str) -> float:
+def _print(results: Results, plan: Plan) -> None:
+    """Print the table, the findings, and where to find the rest."""
+    from headstart.comparison.findings import findings, headline
+    from headstart.console.tables import study_table
+
+    OUT.print(study_table(results, wide=OUT.width >= 110))
+    OUT.print(f"\n{headline(results)}", markup=False)
+    for finding in findings(results):
+        OUT.print(f"- {finding}", markup=False)
+    OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
+    best = results.model
+    if best is not None:
+        run = plan.trial_folder(best.setting, best.fraction, best.seed)
+        OUT.print(f"use it   {predict_command(run, plan.masks)}", markup=False, soft_wrap=True)
+
+
+def _fraction(text: str) -> float:
     try:
         return float(text)
     except ValueError:

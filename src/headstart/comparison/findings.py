@@ -1,300 +1,277 @@
-"""What a study says, in words. A verdict is a function of numbers, and appears only when it is so."""
+"""Findings of a study in sentences: each is a function of numbers, and never claims what its interval denies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from headstart.comparison.intervals import Difference
-from headstart.comparison.label_efficiency import percent
-from headstart.comparison.metric import METRICS, Metric
+from headstart.comparison.metric import METRICS
+from headstart.comparison.settings import SETTINGS
 from headstart.comparison.summary import Result, Results
-from headstart.metrics.classification import Interval
+from headstart.comparison.wording import (
+    difference_sentence,
+    gap_with_ci,
+    label_share,
+    listed,
+    name,
+    percent,
+    points,
+    score,
+    score_with_ci,
+)
 
-FLATTERED = 0.005
-"""An optimism of more than this, on average, is worth a sentence."""
-QUESTIONS = (("B", "C"), ("D", "E"), ("F", "B"))
-"""Pairs that a user asks about whatever their place: supervised or self-supervised, and is BYOL on top worth it?"""
+NOTABLE_OPTIMISM = 0.005
+"""An optimism above this, averaged over the trials, is an inflated score."""
+PAIRS = (("B", "C"), ("D", "E"), ("F", "B"))
+"""Pairs compared whatever their rank: supervised or self-supervised weights, and continued pre-training or not."""
 FROZEN = (("D", "B"), ("E", "C"))
 """The same weights, frozen and fine-tuned."""
 
 
 def headline(results: Results) -> str:
-    """The study in one sentence."""
-    at = results.at(results.most) if results.most is not None else []
+    """The study in one sentence; a setting is called best only where it beats every other significantly."""
+    at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
     if not at:
-        return "No trial is done yet: figures appear here after the first."
-    best, a = at[0], results.get("A", at[0].fraction)
-    reached = METRICS[results.study.metric].is_best.format(_percent(best.score.value))
-    said = f"{_capital(best.what.doing)} is best with {_share(best)}: {reached}"
-    if best is a:
+        return "No trial is done yet: results appear here after the first."
+    first, a = at[0], results.get("A", at[0].fraction)
+    text = _ranking(results, at)
+    if first is a:
         if any(each.setting not in "AG" for each in at):
-            said += ". No pre-training comes above it"
+            text += "; no pre-training scores higher"
     elif a is None:
-        said += ". Training from scratch is not done yet, so there is nothing to compare it with"
-    elif best.to_a is not None and best.to_a.significant:
-        said += f", {_points(best.to_a.interval.value)} more than from scratch"
-    else:
-        said += f", but it is not told from training from scratch ({_percent(a.score.value)})"
-    worths = [
-        each
-        for each in results.lines
-        if each.label_multiplier is not None and each.label_multiplier.most > 1 and each.setting != "G"
+        text += "; A (from scratch) is not done yet, so there is no baseline"
+    elif first.to_a is not None and first.to_a.significant:
+        text += f"; {first.setting} beats {name('A')} by {gap_with_ci(first.to_a.interval)}"
+    # The largest gain in labels: at the fewest labels, of the first setting where it has one.
+    gains = [each for each in results.lines if each.setting != "G" and _saves_labels(each)]
+    most = max(gains, key=lambda each: (-each.fraction, each.setting == first.setting, each.score.value), default=None)
+    if most is not None and most.label_multiplier is not None:
+        multiplier = most.label_multiplier
+        text += (
+            f"; with {label_share(most)} the label multiplier of {name(most.setting)} is {multiplier.text}"
+            f" (95 % CI {multiplier.interval_text})"
+        )
+    return text + "."
+
+
+def _ranking(results: Results, at: list[Result]) -> str:
+    """The setting with the highest score, and those it does not differ from significantly."""
+    first, metric = at[0], METRICS[results.study.metric].title
+    start, reached = f"With {label_share(first)}, {name(first.setting)}", score_with_ci(first.score)
+    if len(at) == 1:
+        return f"{start} reaches {metric} {reached}"
+    differences = [(each, results.difference(first.setting, each.setting, first.fraction)) for each in at[1:]]
+    ties = [
+        f"{name(each.setting)}, {score(each.score.value)}" for each, gap in differences if gap and not gap.significant
     ]
-    helps = [each for each in worths if each.label_multiplier is not None and each.label_multiplier.helps]
-    few = max(helps, key=lambda each: (-each.fraction, each.setting == best.setting, each.score.value), default=None)
-    if few is not None and few.label_multiplier is not None:
-        who = "it" if few.setting == best.setting else few.what.doing
-        said += f"; with {_share(few)} {who} is worth {few.label_multiplier.text} times the labels"
-    return said + "."
+    if ties:
+        return f"{start} has the highest {metric}, {reached}, but does not differ significantly from {listed(ties)}"
+    if any(gap is None for _, gap in differences):  # settings without a seed in common
+        return f"{start} has the highest {metric}, {reached}"
+    return f"{start} is best: {metric} {reached}"
+
+
+def _saves_labels(result: Result) -> bool:
+    """Whether training from scratch needs significantly more labels, within what the label fractions can show."""
+    multiplier = result.label_multiplier
+    return (
+        multiplier is not None and multiplier.upper_limit > 1 and multiplier.above_one and result.multiplier_significant
+    )
 
 
 def findings(results: Results) -> list[str]:
-    """All that can be said, the most important first."""
+    """All findings, the most important first."""
     return [
         *of_failures(results),
-        *of_best(results),
-        *of_questions(results),
-        *of_worth(results),
+        *of_ranking(results),
+        *of_pairs(results),
+        *of_label_multipliers(results),
         *of_harm(results),
-        *of_frozen(results),
+        *of_freezing(results),
         *of_floor(results),
-        *of_choice(results),
-        *of_ends(results),
+        *of_selection(results),
+        *of_grid_edges(results),
         *of_seeds(results),
-        *of_leaks(results),
+        *of_excluded(results),
     ]
 
 
 def of_failures(results: Results) -> Iterator[str]:
+    """Trials that failed."""
     failed = results.study.failed
     if failed:
-        names = sorted({trial.setting for trial in failed})
+        names = listed(sorted({trial.setting for trial in failed}))
         yield (
-            f"{len(failed)} of {results.study.planned} trials failed ({_and(names)}); the others stand, and the same"
-            f" command tries them again. The first says: {failed[0].error}"
+            f"{len(failed)} of {results.study.planned} trials failed ({names}); the same command runs them again."
+            f" The first error: {failed[0].error}"
         )
 
 
-def of_best(results: Results) -> Iterator[str]:
-    """The best with the most labels, and whether it is told from the next."""
-    at = results.at(results.most) if results.most is not None else []
+def of_ranking(results: Results) -> Iterator[str]:
+    """The two highest scores with the most labels, and whether they differ significantly."""
+    at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
     if len(at) < 2:
         return
     first, second = at[0], at[1]
-    apart = results.difference(first.setting, second.setting, first.fraction)
+    gap = results.difference(first.setting, second.setting, first.fraction)
     start = (
-        f"With {_share(first)}, {first.what.doing} ({first.setting}) comes first: {_spread(first.score)}, before"
-        f" {second.what.doing} ({second.setting}): {_spread(second.score)}."
+        f"With {label_share(first)}, the highest {METRICS[results.study.metric].title} is that of"
+        f" {name(first.setting)}: {score_with_ci(first.score)}; the next is that of {name(second.setting)}:"
+        f" {score_with_ci(second.score)}."
     )
-    yield f"{start} {_told(results, first.setting, second.setting, apart)}" if apart else start
+    yield f"{start} {_difference(results, first.setting, second.setting, gap)}" if gap else start
 
 
-def difference_sentence(
-    one: str,
-    two: str,
-    apart: Difference,
-    images: str = "validation images",
-    metric: Metric = METRICS["accuracy"],
-) -> str:
-    """Whether two settings can be told apart by a metric, and what it would take; ``images`` is what judged them."""
-    gap = apart.interval
-    if apart.significant:
-        better, worse = (one, two) if gap.value > 0 else (two, one)
-        return f"{better} is told from {worse}: {_points(abs(gap.value))} more ({_ends(gap)})."
-    said = f"Cannot tell {one} from {two} with {apart.images:,} {images}"
-    if apart.required_images is None:
-        return f"{said}: {metric.alike}."
-    if apart.required_images > apart.images:
-        return f"{said}; about {rounded(apart.required_images):,} would be needed."
-    many = f"{apart.seeds} seeds, which scatter" if apart.seeds > 1 else "one seed"
-    return f"{said} and {many}: more seeds would help, more images hardly."
+def _difference(results: Results, one: str, two: str, difference: Difference) -> str:
+    images = "test images" if results.study.split == "test" else "validation images"
+    return difference_sentence(one, two, difference, images, METRICS[results.study.metric].title)
 
 
-def _told(results: Results, one: str, two: str, apart: Difference) -> str:
-    study = results.study
-    return difference_sentence(
-        one, two, apart, "test images" if study.split == "test" else "validation images", METRICS[study.metric]
-    )
-
-
-def of_questions(results: Results) -> Iterator[str]:
-    """Supervised against self-supervised weights, and the like; the first pair of all is `of_best`'s."""
-    if results.most is None:
+def of_pairs(results: Results) -> Iterator[str]:
+    """Supervised against self-supervised weights, and the like; not the pair of `of_ranking`."""
+    fraction = results.largest_fraction
+    if fraction is None:
         return
-    first, what = {each.setting for each in results.at(results.most)[:2]}, results.study.what
-    for one, two in QUESTIONS:
-        apart = results.difference(one, two, results.most)
-        if apart is not None and {one, two} != first:
-            pair = f"{_capital(what(one).doing)} ({one}) against {what(two).doing} ({two})"
-            share = "all labels" if results.most == 1 else f"{percent(results.most)} of the labels"
-            yield f"{pair}, with {share}: {_small(_told(results, one, two, apart))}"
+    ranked = {each.setting for each in results.at(fraction)[:2]}
+    labels = "all labels" if fraction == 1 else f"{percent(fraction)} of the labels"
+    for one, two in PAIRS:
+        gap = results.difference(one, two, fraction)
+        if gap is not None and {one, two} != ranked:
+            yield f"{name(one)} against {name(two)}, with {labels}: {_difference(results, one, two, gap)}"
 
 
-def of_worth(results: Results) -> Iterator[str]:
-    """For each setting but the floor the worth at its fewest labels, within the data where there is such a one."""
+def of_label_multipliers(results: Results) -> Iterator[str]:
+    """For each setting but A and G the label multiplier at its fewest labels, within A's curve where possible."""
     if len(results.of("A")) < 2:
         if len(results.lines) > 1 and "A" in results.study.settings and len(results.study.fractions) < 2:
-            yield "Worth in labels needs training from scratch with two label fractions or more: --labels 0.1,0.25,1."
+            yield "A label multiplier needs setting A with two label fractions or more: --labels 0.1,0.25,1."
         return
     for setting in results.study.settings:
-        if setting in "AG":
-            continue
-        lines = [each for each in results.of(setting) if each.label_multiplier is not None]
-        inside = [
-            each for each in lines if each.label_multiplier is not None and not each.label_multiplier.beyond.value
-        ]
-        for line in (inside or lines)[:1]:
-            if line.label_multiplier is not None:
-                yield line.label_multiplier.sentence(line.what.doing, line.labels, line.fraction)
+        if setting not in "AG":
+            known = [each for each in results.of(setting) if each.label_multiplier is not None]
+            inside = [each for each in known if each.label_multiplier and not each.label_multiplier.beyond]
+            for result in (inside or known)[:1]:
+                yield multiplier_sentence(result)
+
+
+def multiplier_sentence(result: Result) -> str:
+    """The label multiplier of ``result``, which has one, and what its interval allows to conclude."""
+    multiplier = result.label_multiplier
+    assert multiplier is not None
+    start = (
+        f"{name(result.setting)} with {label_share(result)}: label multiplier {multiplier.text}"
+        f" (95 % CI {multiplier.interval_text})"
+    )
+    if not result.multiplier_significant:
+        return f"{start}: not distinguishable from training from scratch on the same {result.labels:,} labels."
+    if multiplier.below_one:
+        return f"{start}: training from scratch needs fewer labels for the same score."
+    if multiplier.low_beyond == "more":  # the whole interval lies above A's curve
+        most = round(result.labels * multiplier.upper_limit)
+        return f"{start}: it beats training from scratch on {most:,} labels, the most tried."
+    if multiplier.beyond:
+        return f"{start}: training from scratch needs more labels for the same score."
+    same = percent(multiplier.value * result.fraction)
+    return f"{start}: it matches training from scratch with {same} of the labels."
 
 
 def of_harm(results: Results) -> Iterator[str]:
-    """Settings that are below training from scratch, beyond the interval, said at the most labels where it is so."""
+    """Settings significantly below training from scratch, at the most labels where they are."""
     for setting in results.study.settings:
-        lines = [each for each in results.of(setting) if each.to_a is not None and each.to_a.interval.high < 0]
-        if setting in "AG" or not lines or lines[-1].to_a is None:
+        below = [each for each in results.of(setting) if each.to_a is not None and each.to_a.interval.high < 0]
+        if setting in "AG" or not below or below[-1].to_a is None:
             continue
-        line, gap = lines[-1], lines[-1].to_a.interval
-        why = "frozen features do not suffice" if line.what.frozen else "pre-training harms"
-        also = f"; it is below with {_and([percent(each.fraction) for each in lines[:-1]])} too" if lines[:-1] else ""
-        yield (
-            f"With {_share(line)} {why}: {line.what.doing} ({setting}) is {_points(-gap.value)} below training from"
-            f" scratch ({_ends(gap)}){also}."
-        )
+        result, gap = below[-1], below[-1].to_a.interval
+        why = "frozen features do not suffice" if SETTINGS[setting].frozen else "pre-training hurts"
+        also = f"; also with {listed([percent(each.fraction) for each in below[:-1]])}" if below[:-1] else ""
+        yield f"With {label_share(result)}, {why}: {name(setting)} is below {name('A')} by {gap_with_ci(gap)}{also}."
 
 
-def of_frozen(results: Results) -> Iterator[str]:
-    """Frozen against fine-tuned, at the fewest and at the most labels that both have."""
+def of_freezing(results: Results) -> Iterator[str]:
+    """Frozen against fine-tuned weights, at the fewest and at the most labels that both have."""
     for frozen, tuned in FROZEN:
         common = [each for each in results.of(frozen) if results.difference(frozen, tuned, each.fraction)]
-        for line in common if len(common) < 2 else (common[0], common[-1]):
-            apart = results.difference(frozen, tuned, line.fraction)
-            if apart is None or not apart.significant:
+        for result in common if len(common) < 2 else (common[0], common[-1]):
+            gap = results.difference(frozen, tuned, result.fraction)
+            if gap is None or not gap.significant:
                 continue
-            gap = apart.interval
-            if gap.value > 0:
-                yield (
-                    f"With {_share(line)} freeze the backbone: {frozen} is {_points(gap.value)} above {tuned}, which"
-                    f" trains all of it ({_ends(gap)})."
-                )
-            else:
-                yield (
-                    f"With {_share(line)} training the whole backbone pays: {tuned} is {_points(-gap.value)} above"
-                    f" {frozen}, which freezes it ({_ends(gap)})."
-                )
+            better, worse = (frozen, tuned) if gap.interval.value > 0 else (tuned, frozen)
+            what = "freezing the backbone" if better == frozen else "fine-tuning the whole backbone"
+            yield (
+                f"With {label_share(result)}, {what} pays: {name(better)} beats {name(worse)} by"
+                f" {gap_with_ci(gap.interval)}."
+            )
 
 
 def of_floor(results: Results) -> Iterator[str]:
-    """What random features reach against guessing, and what frozen features reach against random ones."""
-    floor = results.of("G")[-1:]
-    for line in floor:
-        chance, guess = results.study.majority_baseline, METRICS[results.study.metric].guess
-        reached = f"{line.what.doing} (G) reaches {_spread(line.score)}, {guess} {_percent(chance)}."
-        if line.score.low > chance:
-            yield f"The floor is above guessing: {reached} So much of D and E needs no pre-training."
-        elif line.score.high < chance:
-            yield f"The floor is below guessing: {reached}"
+    """Random features against the majority-class baseline, and frozen features against random ones."""
+    for floor in results.of("G")[-1:]:
+        baseline = results.study.majority_baseline
+        reached = f"{name('G')} reaches {score_with_ci(floor.score)}, the majority-class baseline {score(baseline)}."
+        if floor.score.low > baseline:
+            yield f"Random features beat the majority-class baseline: {reached} D and E need no pre-training for that."
+        elif floor.score.high < baseline:
+            yield f"Random features are below the majority-class baseline: {reached}"
         for setting in ("D", "E"):
-            apart = results.difference(setting, "G", line.fraction)
-            if apart is not None and apart.interval.low <= 0:
-                yield (
-                    f"{_capital(results.study.what(setting).doing)} ({setting}) is not shown to be above the floor (G):"
-                    f" {_told(results, setting, 'G', apart)}"
-                )
+            gap = results.difference(setting, "G", floor.fraction)
+            if gap is not None and gap.interval.low <= 0:
+                found = _difference(results, setting, "G", gap)
+                yield f"{name(setting)} is not significantly above {name('G')}: {found}"
 
 
-def of_choice(results: Results) -> Iterator[str]:
-    """What choosing on the images that judge would have flattered."""
+def of_selection(results: Results) -> Iterator[str]:
+    """How much selecting the epoch on the evaluation images would have inflated the scores."""
     known = [trial.optimism for trial in results.study.trials if trial.optimism is not None]
     if not known:
         return
     mean = sum(known) / len(known)
-    start = "The epoch was chosen by images that did not judge it; choosing it by those that do would have shown"
-    if mean > FLATTERED:
-        yield f"{start} {_points(mean)} too much, on average over the trials."
-    else:
-        yield f"{start} hardly more ({_points(mean)}, on average over the trials)."
+    how = "inflated the scores by" if mean > NOTABLE_OPTIMISM else "hardly changed the scores:"
+    yield (
+        "No image is scored by an epoch that it helped to select (cross-fitting). Selecting and scoring on the same"
+        f" images would have {how} {points(mean)} on average over the trials."
+    )
 
 
-def of_ends(results: Results) -> Iterator[str]:
-    """Which settings chose the largest or smallest learning rate of those tried: the best may lie beyond."""
+def of_grid_edges(results: Results) -> Iterator[str]:
+    """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
     chosen = {trial.setting: (trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
     for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
         at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
         for lr in sorted(set(at_end.values())):
-            settings = _and([setting for setting, each in at_end.items() if each == lr])
+            settings = listed([setting for setting, each in at_end.items() if each == lr])
             yield (
-                f"The learning rate chosen for {settings} is the {which} of those tried ({lr:g}): a {beyond} one may do"
-                f" better. optimizer.lr={lr:g} tries around it."
+                f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
+                f" better. optimizer.lr={lr:g} centers the grid there."
             )
 
 
 def of_seeds(results: Results) -> Iterator[str]:
-    """One seed says nothing of seeds."""
+    """Results that rest on one seed."""
     lines = results.lines
     single = [line for line in lines if line.seeds == 1]
     if single and len(single) == len(lines):
-        only = "the intervals hold the chance of the images only, not that of the training."
+        only = "the confidence intervals cover the choice of images, not the randomness of training."
         if len(results.study.seeds) == 1:
-            yield f"One seed for each trial: {only} Three seeds would show how much a result owes to luck."
+            yield f"One seed per trial: {only} Three seeds would cover both."
         else:
-            yield f"One seed so far: {only} The next seeds show how much a result owes to luck."
+            yield f"One seed so far: {only} The next seeds will cover both."
     elif single:
-        yield f"{len(single)} of {len(lines)} lines rest on one seed so far: their intervals hold only images' chance."
+        yield (
+            f"{len(single)} of {len(lines)} results rest on one seed so far: their confidence intervals cover the"
+            " choice of images only."
+        )
 
 
-def of_leaks(results: Results) -> Iterator[str]:
-    """How many images pre-training did without, so that it has not seen what the study is judged by."""
-    for left in results.study.excluded:
-        if left.images:
+def of_excluded(results: Results) -> Iterator[str]:
+    """Images excluded from pre-training because they (nearly) duplicate an evaluation image."""
+    for excluded in results.study.excluded:
+        if excluded.images:
             yield (
-                f"Left out of pre-training: {left.images:,} of {left.of:,} training images of {left.folder}, which are,"
-                " or look like, images that the study is judged by."
+                f"Excluded from pre-training: {excluded.images:,} of {excluded.of:,} training images of"
+                f" {excluded.folder}, duplicates or near-duplicates of evaluation images."
             )
         else:
             yield (
-                f"None of the {left.of:,} training images of {left.folder} is, or looks like, an image that the study"
-                " is judged by."
+                f"None of the {excluded.of:,} training images of {excluded.folder} duplicates, or nearly duplicates, an"
+                " evaluation image."
             )
-
-
-def rounded(number: int) -> int:
-    """To two figures: 7013 -> 7000."""
-    return round(number, 2 - len(str(number)))
-
-
-def _share(line: Result) -> str:
-    if line.fraction == 1:
-        return f"all {line.labels:,} labels"
-    return f"{percent(line.fraction)} of the labels ({line.labels:,})"
-
-
-def _spread(interval: Interval) -> str:
-    return f"{_percent(interval.value)} ({_percent(interval.low)} to {_percent(interval.high)})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"
-
-
-def _ends(gap: Interval) -> str:
-    """The ends of the interval of a difference that leaves out 0, as points and without their sign."""
-    low, high = sorted((abs(gap.low), abs(gap.high)))
-    return f"{100 * low:.1f} to {100 * high:.1f}"
-
-
-def _small(text: str) -> str:
-    """For the middle of a sentence; a letter that names a setting stays as it is."""
-    return text[0].lower() + text[1:] if text[1].islower() else text
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,15 +1,15 @@
-"""Settings against each other: intervals over seeds and images, paired differences, power, and honest choices.
+"""Confidence intervals over seeds and images, paired differences, required sample size, and cross-fitted selection.
 
-A figure of a study has two sources of chance: which images judged it, and which seeds trained it. Both are crossed: the
-same N images judge every seed. So a resample draws images and seeds, each with replacement and independently (the
+A score of a study has two sources of variance: the evaluation images and the training seeds. They are crossed: the same
+N images evaluate every seed. So a resample draws images and seeds, each with replacement and independently (the
 "pigeonhole" bootstrap, Owen 2007, *The pigeonhole bootstrap*, Annals of Applied Statistics 1:386), and draws the same
-images and seeds in all settings, so that what differs between two of them is not the draw.
+images and seeds in all settings, so that a difference between two settings is not due to the draw.
 
-Three seeds resampled are too like each other: the spread of their means is short by a third, and its tails are thin.
-The draws are therefore stretched about the estimate, to the standard error of the two-way layout and to Student's
-quantile for its degrees of freedom, which are few only where the seeds are what is uncertain (Hillis 2007, Statistics
-in Medicine 26:596, who compares readers over the same cases). With one seed there is nothing to say of seeds: the
-interval is the plain bootstrap over images, and whoever prints it says so.
+The bootstrap of three seeds is too narrow: the standard deviation of their means is short by a third, and its tails
+are thin. The draws are therefore rescaled about the estimate, to the standard error of the two-way layout and to
+Student's quantile for its degrees of freedom, which are few only where the seeds dominate the variance (Hillis 2007,
+Statistics in Medicine 26:596, who compares readers over the same cases). With one seed the interval is the plain
+bootstrap over images; tables and pages that print it say so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, t
 
-from headstart.metrics.classification import Floats, Interval, resampled
+from headstart.metrics.bootstrap import Floats, Interval, resampled
 
 RESAMPLES = 2000
 LEVELS = (0.025, 0.975)
@@ -30,69 +30,72 @@ LEVELS = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class Difference:
-    """What one setting is above another, on the same images and over the seeds that both have."""
+    """Paired difference of two settings, on the same images and over the seeds that both have."""
 
     interval: Interval
     images: int
     seeds: int
     required_images: int | None
-    """Images that a paired test would need; see `images_needed`."""
+    """Images that a paired test would need to detect the difference; see the function `required_images`."""
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.interval.low > 0 or self.interval.high < 0
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What a choice of epoch is worth on images that had no part in it."""
+    """Accuracy of a selected epoch, each image evaluated by an epoch that it had no part in selecting."""
 
     correct: NDArray[np.bool_]
-    """Per image, by the epoch that the other half chose."""
+    """Per image, (N,), by the epoch that the other half selected."""
     accuracy: float
     optimism: float
-    """What the epoch that all images chose has above it on these very images; below 0 by chance at times."""
+    """Accuracy of the epoch selected on all images, on these images, minus ``accuracy``; below 0 by chance at times."""
     epoch: int
-    """The epoch that all images choose, from 0: the one to keep."""
+    """The epoch selected on all images, from 0: the one to keep."""
     epochs: tuple[int, int]
-    """Those that the halves chose."""
+    """Those selected on each half."""
 
 
 def resample_images(value: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """The mean of each row of ``value``, (M, N), over the images of each resample, the same for all rows: (R, M)."""
+    """The mean of each row of ``value`` (M, N) over each resample of the N images, the same for all rows: (R, M)."""
     x = np.asarray(value, dtype=np.float64)
     return np.concatenate([counts @ x.T / x.shape[1] for counts in resampled(x.shape[1], resamples, seed)])
 
 
 def resample_seeds(means: Floats, value: Floats, seeds: Sequence[int], seed: int = 0) -> Floats:
-    """The mean over the seeds of each resample, (R,), from ``means`` over its images, (R, S), of ``value``, (S, N).
+    """The mean over each resample of the S seeds, (R,), studentized.
 
-    Whatever has the same ``seeds`` gets the same ones in each resample.
+    ``value`` is (S, N), ``means`` (R, S) its `resample_images`. The same ``seeds`` get the same resamples.
     """
     count = len(seeds)
     random = np.random.default_rng([seed, 1, *(number % 2**32 for number in seeds)])
     drawn = random.integers(0, count, (len(means), count))
     share = (drawn[:, :, None] == np.arange(count)).mean(axis=1)
-    return _studentize((means * share).sum(axis=1), value)
+    return studentize((means * share).sum(axis=1), value)
 
 
-def _studentize(drawn: Floats, value: Floats) -> Floats:
-    """Means (R,) of a group (S, N), brought to the spread and the tails that its few seeds call for."""
-    spread = drawn.std()
-    if len(value) < 2 or spread == 0:
+def studentize(drawn: Floats, value: Floats) -> Floats:
+    """Rescale bootstrap means (R,) of ``value`` (S, N) to its standard error and to Student's t quantile.
+
+    Unchanged with one seed, and where all draws are equal.
+    """
+    deviation = drawn.std()
+    if len(value) < 2 or deviation == 0:
         return drawn
     error, freedom = standard_error(value)
     mean = value.mean()
-    return np.asarray(mean + (drawn - mean) * error * t.ppf(LEVELS[1], freedom) / (spread * norm.ppf(LEVELS[1])))
+    return np.asarray(mean + (drawn - mean) * error * t.ppf(LEVELS[1], freedom) / (deviation * norm.ppf(LEVELS[1])))
 
 
 def standard_error(value: ArrayLike) -> tuple[float, float]:
-    """Standard error of the mean of a figure per seed and image, (S, N), S > 1, and its degrees of freedom.
+    """Standard error of the mean over seeds and images of ``value`` (S, N), S > 1, and its degrees of freedom.
 
-    The two-way layout without replication, seeds and images both drawn by chance, with mean squares of seeds, images
-    and the rest: the variance is (MS_s + max(MS_i - MS_r, 0)) / (S N), degrees of freedom after Hillis 2007. MS_s is at
-    least MS_r in expectation, and is taken for no less: seeds that agree by chance do not narrow the interval.
+    The two-way random-effects layout without replication, with mean squares of seeds, images and residual: the variance
+    is (MS_s + max(MS_i - MS_r, 0)) / (S N), degrees of freedom after Hillis 2007. MS_s is at least MS_r in expectation,
+    and clipped to it: seeds that agree by chance do not narrow the interval.
     """
     x = np.asarray(value, dtype=np.float64)
     seeds, images = x.shape
@@ -107,7 +110,7 @@ def standard_error(value: ArrayLike) -> tuple[float, float]:
 
 
 def interval_of(value: float, drawn: Floats, low: float = -np.inf, high: float = np.inf) -> Interval:
-    """The 95 % interval of the draws; ``low`` and ``high`` are what the figure cannot pass."""
+    """The 95 % percentile interval of the draws (R,), clipped to ``low`` and ``high``."""
     ends = np.clip(np.quantile(drawn, LEVELS), low, high)
     return Interval(value, float(ends[0]), float(ends[1]))
 
@@ -115,7 +118,7 @@ def interval_of(value: float, drawn: Floats, low: float = -np.inf, high: float =
 def average(each: ArrayLike, seeds: Sequence[int] | None = None, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """Mean over seeds and images of a score from 0 to 1, (S, N), with its 95 % interval.
 
-    Of accuracies ``each`` is right or wrong; of mean IoUs, `pseudovalues.pseudo_values`.
+    For accuracy ``each`` is 1 where the prediction is correct; for mean IoU it holds `metrics.pseudo_values`.
     """
     x = np.atleast_2d(np.asarray(each, dtype=np.float64))
     drawn = resample_seeds(resample_images(x, resamples, seed), x, seeds or range(len(x)), seed)
@@ -129,28 +132,31 @@ def difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """What ``each`` is above ``other``, both (S, N) as for `average`: the same images, and row by row the same seed."""
+    """Paired difference ``each`` - ``other``, both (S, N) as for `average`: the same images, row by row the same seed.
+
+    Raises ValueError where the shapes differ.
+    """
     one, two = (np.atleast_2d(np.asarray(scores, dtype=np.float64)) for scores in (each, other))
     if one.shape != two.shape:
         raise ValueError(f"expected the same seeds and images, found the shapes {one.shape} and {two.shape}")
     return difference_of(one - two, resample_images(one - two, resamples, seed), seeds or range(len(one)), seed)
 
 
-def difference_of(apart: Floats, means: Floats, seeds: Sequence[int], seed: int = 0) -> Difference:
-    """The same, from ``apart`` (S, N) and its means over resampled images (R, S)."""
-    interval = interval_of(float(apart.mean()), resample_seeds(means, apart, seeds, seed), -1.0, 1.0)
-    return Difference(interval, apart.shape[1], len(apart), required_images(apart.mean(axis=0)))
+def difference_of(paired: Floats, means: Floats, seeds: Sequence[int], seed: int = 0) -> Difference:
+    """The same, from the paired differences (S, N) and their means over resampled images (R, S)."""
+    interval = interval_of(float(paired.mean()), resample_seeds(means, paired, seeds, seed), -1.0, 1.0)
+    return Difference(interval, paired.shape[1], len(paired), required_images(paired.mean(axis=0)))
 
 
-def required_images(apart: ArrayLike, power: float = 0.8, level: float = 0.05) -> int | None:
-    """Images for a paired two-sided test to find the difference seen with this power; None when it is 0.
+def required_images(paired: ArrayLike, power: float = 0.8, level: float = 0.05) -> int | None:
+    """Images for a paired two-sided test to detect the observed difference with this power; None when it is 0.
 
-    n = (z_0.975 + z_0.8)^2 var(d) / mean(d)^2, where d is per image what one setting is above the other (the mean
-    over seeds, where there are some). Of answers right or wrong it is -1, 0 or 1; with one seed it is McNemar's test,
-    and var(d) is p10 + p01 - (p10 - p01)^2 (Connor 1987, Biometrics 43:207). The difference seen is itself uncertain,
-    and n with it: it is an order of magnitude. More images do not mend what the seeds scatter.
+    n = (z_0.975 + z_0.8)^2 var(d) / mean(d)^2, where d (N,) is the difference of the two settings per image, its mean
+    over the seeds. For correct or wrong predictions of one seed it is -1, 0 or 1: McNemar's test, and var(d) is
+    p10 + p01 - (p10 - p01)^2 (Connor 1987, Biometrics 43:207). The observed difference is itself uncertain, and n with
+    it: take it as an order of magnitude. More images do not reduce the variance between seeds.
     """
-    d = np.asarray(apart, dtype=np.float64)
+    d = np.asarray(paired, dtype=np.float64)
     mean = d.mean()
     if np.isclose(mean, 0, atol=1e-12):
         return None
@@ -159,25 +165,25 @@ def required_images(apart: ArrayLike, power: float = 0.8, level: float = 0.05) -
 
 
 def crossfit(
-    loss: ArrayLike, right: ArrayLike, metric: Literal["val_loss", "val_accuracy"] = "val_loss", seed: int = 0
+    loss: ArrayLike, correct: ArrayLike, metric: Literal["val_loss", "val_accuracy"] = "val_loss", seed: int = 0
 ) -> CrossFit:
-    """Accuracy of a training whose epoch is chosen on held-out images, with none of them judging its own choice.
+    """Cross-fitted accuracy of a run whose epoch is selected on the evaluation images.
 
-    ``loss`` and ``right`` are per epoch and image, (E, N), N > 1. The images are cut by ``seed`` into halves; the epoch
-    that one half chooses (lowest mean loss or highest accuracy, the first of equals) is judged on the other, both ways.
-    Give all trials of a study the same ``seed``.
+    ``loss`` and ``correct`` are per epoch and image, (E, N), N > 1. The images are split by ``seed`` into halves; the
+    epoch that one half selects (lowest mean loss or highest accuracy, the first of equals) is evaluated on the other,
+    both ways. Give all trials of a study the same ``seed``. Raises ValueError where the shapes do not fit.
     """
-    losses, rights = np.asarray(loss, dtype=np.float64), np.asarray(right, dtype=np.bool_)
-    if losses.shape != rights.shape or losses.ndim != 2 or losses.shape[0] < 1 or losses.shape[1] < 2:
-        raise ValueError(f"expected (epochs, images), two images or more, found {losses.shape} and {rights.shape}")
-    cost = losses if metric == "val_loss" else 1.0 - rights
+    losses, hits = np.asarray(loss, dtype=np.float64), np.asarray(correct, dtype=np.bool_)
+    if losses.shape != hits.shape or losses.ndim != 2 or losses.shape[0] < 1 or losses.shape[1] < 2:
+        raise ValueError(f"expected (epochs, images), two images or more, found {losses.shape} and {hits.shape}")
+    cost = losses if metric == "val_loss" else 1.0 - hits
     images = losses.shape[1]
     order = np.random.default_rng(seed).permutation(images)
     halves = (order[: images // 2], order[images // 2 :])
     first, second = (int(cost[:, half].mean(axis=1).argmin()) for half in halves)
-    honest = np.empty(images, dtype=np.bool_)
-    honest[halves[1]] = rights[first, halves[1]]
-    honest[halves[0]] = rights[second, halves[0]]
-    whole = int(cost.mean(axis=1).argmin())
-    value = float(honest.mean())
-    return CrossFit(honest, value, float(rights[whole].mean()) - value, whole, (first, second))
+    held_out = np.empty(images, dtype=np.bool_)
+    held_out[halves[1]] = hits[first, halves[1]]
+    held_out[halves[0]] = hits[second, halves[0]]
+    best = int(cost.mean(axis=1).argmin())
+    accuracy = float(held_out.mean())
+    return CrossFit(held_out, accuracy, float(hits[best].mean()) - accuracy, best, (first, second))

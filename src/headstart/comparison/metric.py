@@ -1,4 +1,4 @@
-"""What the settings of a study are compared by, and the words for it: accuracy, or mean IoU where there are masks."""
+"""The metric of a study: accuracy, or mean IoU for segmentation; its names in tables and sentences."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ MetricName = Literal["accuracy", "miou"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A share from 0 to 1, and how tables and sentences speak of it."""
+    """A share from 0 to 1 that the settings of a study are compared by."""
 
     name: MetricName
-    """In the heads of files' columns."""
+    """In column names of files."""
     title: str
-    """In headings and on axes."""
-    is_best: str
-    """After 'training from scratch is best with all labels: ', with the share."""
-    alike: str
-    """Of two settings that have the same."""
-    guess: str
-    """What takes no network."""
-    guess_short: str
+    """In sentences, table headings and on axes."""
     part: str
-    """What is put on the backbone, and trained when it is frozen."""
+    """What is trained on top of a frozen backbone: 'head' or 'decoder'."""
 
     @property
     def heading(self) -> str:
@@ -33,22 +26,6 @@ class Metric:
 
 
 METRICS: Mapping[MetricName, Metric] = {
-    "accuracy": Metric(
-        name="accuracy",
-        title="accuracy",
-        is_best="{} are right",
-        alike="they are right equally often",
-        guess="always answering the commonest class",
-        guess_short="commonest class always",
-        part="head",
-    ),
-    "miou": Metric(
-        name="miou",
-        title="mean IoU",
-        is_best="a mean IoU of {}",
-        alike="their mean IoU is the same",
-        guess="painting everything with the commonest class",
-        guess_short="commonest class everywhere",
-        part="decoder",
-    ),
+    "accuracy": Metric(name="accuracy", title="accuracy", part="head"),
+    "miou": Metric(name="miou", title="mean IoU", part="decoder"),
 }

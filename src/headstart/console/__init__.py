@@ -1,1 +1,1 @@
-"""Progress bars and tables for the terminal."""
+"""Progress bars and tables in the terminal."""

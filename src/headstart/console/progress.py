@@ -1,6 +1,6 @@
-"""Following a training: a live table of epochs and a bar with the time left, or plain lines where nobody looks.
+"""Training progress: a live table of epochs and a bar with the time left in a terminal, plain lines in a log.
 
-Ctrl-C (or SIGTERM) lets the step under way end, saves, and stops; a second one stops at once.
+Ctrl-C (or SIGTERM) finishes the current step, saves, and stops; a second one stops at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,63 +19,68 @@ from headstart.console.tables import epoch_line, epochs_table, study_table
 
 if TYPE_CHECKING:
     from headstart.comparison.study import Study
-    from headstart.studies.runner import StudyRun
+    from headstart.data.dataset import Dataset
+    from headstart.studies.plan import Plan
+    from headstart.studies.runner import StudyRunner
     from headstart.training.state import TrainState
 
 REPORT_SHARE = 0.05
-"""At most this share of the training time goes into rewriting the report between epochs."""
+"""At most this share of the training time is spent on rewriting the report between epochs."""
 
 
 @contextmanager
-def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with the time left; call what it gives with (done, in all). It shows after half a second."""
+def progress_bar(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the time left; yields its ``update(done, total)``. Hidden in the first half second."""
     with _progress(console, transient=True) as progress:
-        task = progress.add_task(what, total=None, visible=False)
+        task = progress.add_task(description, total=None, visible=False)
         began = time.monotonic()
 
         def update(done: int, total: int) -> None:
-            visible = time.monotonic() - began > 0.5  # what was done before takes no time, and needs no bar
+            visible = time.monotonic() - began > 0.5  # cached results need no bar
             progress.update(task, completed=done, total=total, visible=visible)
 
         yield update
 
 
-def run_with_progress(training: TrainState, console: Console, report: Callable[[], object]) -> None:
-    """Train to the end, or until somebody asks to stop, showing how it goes; ``report`` rewrites the report."""
+def run_with_progress(state: TrainState, console: Console, report: Callable[[], object]) -> None:
+    """Train to the end, or until interrupted, showing progress; ``report`` is called to rewrite the report."""
     from headstart.training.loop import Epoch, train
 
-    recipe, stopped = training.recipe, GracefulInterrupt()
-    costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]  # a step costs its images' area
+    recipe, interrupt = state.recipe, GracefulInterrupt()
+    first_process = state.fabric.is_global_zero
+    # The bar counts pixels, not steps: with growing image sizes later steps take longer.
+    costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]
+    epoch, step = state.progress.epoch, state.progress.step
+    done = sum(costs[:epoch]) * state.steps + (costs[epoch] * step if step else 0)
     progress = _progress(console, transient=False)
-    done, step = training.progress.epoch, training.progress.step
-    begun = sum(costs[:done]) * training.steps + (costs[done] * step if step else 0)
-    task = progress.add_task("train", total=sum(costs) * training.steps, completed=begun)
-    reported, took = time.monotonic(), 0.0
-    events = train(training)
-    live = Live(Group(epochs_table(training.progress.rows, recipe), progress), console=console, refresh_per_second=4)
-    with stopped.listening(), _shown(live, console, training):
+    task = progress.add_task("train", total=sum(costs) * state.steps, completed=done)
+
+    reported, report_seconds = time.monotonic(), 0.0
+    events = train(state)
+    live = Live(Group(epochs_table(state.progress.rows, recipe), progress), console=console, refresh_per_second=4)
+    with interrupt.handle_signals(), _display(live, console, first_process):
         for event in events:
             if isinstance(event, Epoch):
-                live.update(Group(epochs_table(training.progress.rows, recipe), progress))
-                if not console.is_terminal and training.fabric.is_global_zero:
+                live.update(Group(epochs_table(state.progress.rows, recipe), progress))
+                if first_process and not console.is_terminal:
                     console.print(epoch_line(event.rows, recipe, event.kept), soft_wrap=True)
-                more = training.progress.epoch < recipe.train.epochs  # the last report is the caller's
-                if more and training.fabric.is_global_zero and took < REPORT_SHARE * (time.monotonic() - reported):
+                more_epochs = state.progress.epoch < recipe.train.epochs  # the caller writes the last report
+                due = report_seconds < REPORT_SHARE * (time.monotonic() - reported)
+                if first_process and more_epochs and due:
                     began = time.monotonic()
                     report()
-                    reported, took = time.monotonic(), time.monotonic() - began
+                    reported, report_seconds = time.monotonic(), time.monotonic() - began
             else:
-                progress.update(
-                    task, advance=costs[event.epoch], description=f"epoch {event.epoch + 1}/{recipe.train.epochs}"
-                )
-            if stopped.asked:
+                description = f"epoch {event.epoch + 1}/{recipe.train.epochs}"
+                progress.update(task, advance=costs[event.epoch], description=description)
+            if interrupt.requested:
                 events.close()
                 break
 
 
 @contextmanager
-def _shown(live: Live, console: Console, training: TrainState) -> Iterator[None]:
-    if not (console.is_terminal and training.fabric.is_global_zero):
+def _display(live: Live, console: Console, first_process: bool) -> Iterator[None]:
+    if not (console.is_terminal and first_process):
         yield
         return
     with live:
@@ -94,42 +99,70 @@ def _progress(console: Console, transient: bool) -> Progress:
     return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
 
-@contextmanager
-def study_bar(console: Console, carrying: StudyRun, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
-    """One bar for a whole study; ``seconds`` is what each of the trainings that are left is estimated to take.
+def run_study_with_progress(
+    plan: Plan,
+    dataset: Dataset | None = None,
+    *,
+    jobs: int = 1,
+    budget: str | None = None,
+    console: Console | None = None,
+) -> Study:
+    """Run the remaining trainings of a plan under one bar, having printed an estimate of their time.
 
-    Give what it gives the study after each trial: the table so far is shown with it.
+    ``budget`` ("30m") shortens the trainings of a new study to fit. Raises HeadstartError for what the user can fix.
+    """
+    from headstart.studies.request import prepare_study
+    from headstart.studies.resume import exists
+    from headstart.studies.time_estimate import read_budget
+
+    console = console or Console(stderr=True)
+    seconds_allowed = None if budget is None else read_budget(budget)
+    if seconds_allowed is not None and exists(plan):
+        console.print(f"{plan.out} has started already: --budget does not change its epochs", soft_wrap=True)
+    with console.status("decode the images, and time a few steps"):
+        runner, seconds = prepare_study(plan, dataset, jobs=jobs, budget=seconds_allowed)
+    with study_bar(console, runner, seconds) as show:
+        for study in runner.run():
+            show(study)
+    return runner.study
+
+
+@contextmanager
+def study_bar(console: Console, runner: StudyRunner, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
+    """One bar for a whole study; ``seconds`` are the estimates of the remaining trainings, by name.
+
+    Yields a function to call with the study after each trial, which shows the results so far.
     """
     from headstart.comparison.metric import METRICS
     from headstart.comparison.summary import Results
 
     if seconds:
-        console.print(f"{len(seconds)} trainings to do, about {minutes(sum(seconds.values()))}", highlight=False)
+        console.print(f"{len(seconds)} trainings remaining, about {minutes(sum(seconds.values()))}", highlight=False)
     else:
-        console.print("nothing left to do: every trial is done", highlight=False)
+        console.print("nothing remaining: every trial is finished", highlight=False)
     progress = _progress(console, transient=False)
     task = progress.add_task("study", total=sum(seconds.values()))
     live = Live(Group(progress), console=console, refresh_per_second=4)
 
-    def done(name: str, share: float) -> None:
+    def advance(name: str, share: float) -> None:
         progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
 
-    def shown(study: Study) -> None:
+    def show(study: Study) -> None:
         trial = study.trials[-1]
         if console.is_terminal:
             live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
         else:
-            figure = METRICS[study.metric].title
-            said = f"failed: {trial.error}" if trial.each is None else f"{figure} {trial.each.mean():.2%}"
-            text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {said}"
+            metric = METRICS[study.metric].title
+            outcome = f"failed: {trial.error}" if trial.each is None else f"{metric} {trial.each.mean():.2%}"
+            text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {outcome}"
             console.print(f"{text}  ({study.done} of {study.planned} trials)", markup=False, soft_wrap=True)
 
-    carrying.done = done
+    runner.on_progress = advance
     if not console.is_terminal:
-        yield shown
+        yield show
         return
     with live:
-        yield shown
+        yield show
 
 
 def minutes(seconds: float) -> str:
@@ -139,32 +172,32 @@ def minutes(seconds: float) -> str:
 
 
 class GracefulInterrupt:
-    """Whether somebody asked the training to stop."""
+    """Turns the first SIGINT or SIGTERM into a request to stop; the second has its usual effect."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the first SIGINT or SIGTERM as a wish to stop, and the next as the system would."""
-        before = {}
+    def handle_signals(self) -> Iterator[None]:
+        """Handle signals inside the block; outside the main thread, where Python allows no handlers, do nothing."""
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.getsignal(number)
-                signal.signal(number, self._ask)
-        except ValueError:  # not the main thread: signals are somebody else's business
-            before = {}
-        self._before = before
+                previous = signal.getsignal(number)
+                signal.signal(number, self._request)
+                self._previous[number] = previous
+        except ValueError:  # not in the main thread
+            self._previous = {}
         try:
             yield
         finally:
             self._restore()
 
-    def _ask(self, *_: object) -> None:
-        self.asked = True
+    def _request(self, *_: object) -> None:
+        self.requested = True
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._previous = {}

@@ -1,4 +1,4 @@
-"""CSV layouts: a table with the columns ``filename,label``, and perhaps ``split``, ``group`` and ``id``."""
+"""CSV layouts: tables with the columns ``filename,label`` and optionally ``split``, ``group`` and ``id``."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from headstart.errors import HeadstartError
 CsvRow = tuple[int, dict[str, str]]
 """(line number in the file, cells by column)"""
 
-
 COLUMNS = ("filename", "label", "split", "group")
-"""Columns that have a meaning here: understood in any case, and with spaces around them."""
+"""Recognized columns, in any case and with spaces around them."""
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
-"""What programs write between the cells of a CSV file instead of commas."""
+"""Separators that some programs write instead of commas."""
 
 
 def read_rows(file: Path) -> tuple[list[str], list[CsvRow]]:
-    """Header and rows of a CSV file (UTF-8, with or without a byte order mark); blank lines are left out."""
+    """Header and rows of a CSV file (UTF-8, with or without a byte order mark), without blank lines."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             reader = csv.DictReader(text)
-            header = reader.fieldnames = _understood(reader.fieldnames or [])
+            header = reader.fieldnames = _normalize_header(reader.fieldnames or [])
             rows = [(reader.line_num, {k: v or "" for k, v in row.items() if k is not None}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise HeadstartError(
@@ -34,13 +33,14 @@ def read_rows(file: Path) -> tuple[list[str], list[CsvRow]]:
     return header, rows
 
 
-def _understood(header: Sequence[str]) -> list[str]:
-    """``Filename, Label`` -> filename, label; other columns as they are."""
+def _normalize_header(header: Sequence[str]) -> list[str]:
+    """``Filename, Label`` -> filename, label; other columns stay as they are."""
     plain = [name.strip().casefold() for name in header]
     return [p if p in COLUMNS and p not in header else name for name, p in zip(header, plain, strict=True)]
 
 
 def require_column(file: Path, header: list[str], column: str) -> None:
+    """Raise HeadstartError, naming a wrong separator, where ``header`` lacks a column."""
     if column in header:
         return
     found = ", ".join(header) or "an empty file"
@@ -61,10 +61,11 @@ def _split_cells(header: Iterable[str], separators: str) -> set[str]:
 
 
 def csv_tables(path: Path) -> list[Path]:
-    """The CSV files that describe the data at ``path``: the file itself, or those in the folder that have a column
-    ``filename`` or ``label`` or are called ``labels.csv``; beside such a ``train.csv`` its ``val.csv`` too.
+    """CSV files that list the images of ``path``.
 
-    ``train_log.csv`` and ``classes.csv`` describe something else.
+    That is the file itself, or the files in the folder that have a column ``filename`` or ``label`` or are named
+    ``labels.csv``, and beside such a ``train.csv`` its ``val.csv``. Other files (``train_log.csv``, ``classes.csv``)
+    are left alone.
     """
     if path.is_file():
         return [path] if path.suffix.lower() == ".csv" else []
@@ -74,23 +75,23 @@ def csv_tables(path: Path) -> list[Path]:
 
 
 def split_tables(path: Path) -> list[Path]:
-    """The CSV files in a folder that are called like a split, whatever their columns."""
+    """CSV files in a folder that are named after a split, whatever their columns."""
     return [file for file in _candidates(path) if split_named(file.stem)] if path.is_dir() else []
 
 
 def files_to_predict(folder: Path) -> set[str]:
-    """The files, relative to ``folder``, that its CSV files of test images name without labels."""
-    named = ((file, row) for file in _to_predict(_csv_files(folder)) for _, row in read_rows(file)[1])
+    """Files, relative to ``folder``, that its unlabeled test CSV files list."""
+    named = ((file, row) for file in _unlabeled_test_files(_csv_files(folder)) for _, row in read_rows(file)[1])
     return {path for file, row in named if (path := _locate(folder, file, row.get("filename", "").strip()))}
 
 
 def _candidates(folder: Path) -> dict[Path, set[str]]:
-    """The CSV files in a folder that may say what its images are, with their columns."""
+    """CSV files that may list labeled images, with their columns: all but unlabeled test files."""
     files = _csv_files(folder)
-    return {file: columns for file, columns in files.items() if file not in _to_predict(files)}
+    return {file: columns for file, columns in files.items() if file not in _unlabeled_test_files(files)}
 
 
-def _to_predict(files: Mapping[Path, set[str]]) -> list[Path]:
+def _unlabeled_test_files(files: Mapping[Path, set[str]]) -> list[Path]:
     split_of = splits_named(file.stem for file in files)
     return [file for file, columns in files.items() if split_of[file.stem] == "test" and "label" not in columns]
 
@@ -102,12 +103,12 @@ def _csv_files(folder: Path) -> dict[Path, set[str]]:
 
 def _describes_images(file: Path, columns: set[str]) -> bool:
     stem = file.stem.casefold()
-    # classes.csv and class_dict.csv name the classes: a column label there is no image's.
+    # A column label in classes.csv or class_dict.csv names classes, not the labels of images.
     return "filename" in columns or stem in ("label", "labels") or ("label" in columns and not stem.startswith("class"))
 
 
 def _columns(file: Path) -> set[str]:
-    """The columns of a CSV file, whatever separates them; none where it cannot be read: it may be somebody else's."""
+    """Columns of a CSV file, whatever the separator; none if it cannot be read, as it may be unrelated."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
             return _split_cells(next(csv.reader(text), []), "".join(SEPARATORS))
@@ -116,13 +117,13 @@ def _columns(file: Path) -> set[str]:
 
 
 def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Entries of all tables, and (kind, file) problems: files that are named but missing.
+    """Entries of all tables, and (kind, file) problems: files that are listed but missing.
 
-    Raises HeadstartError for a missing column, a duplicate row, an empty label or an unknown split.
+    Raises HeadstartError for a missing column, a duplicate row, an empty filename or label, or an unknown split.
     """
     entries: list[Entry] = []
     problems: list[tuple[str, str]] = []
-    first_seen: dict[str, str] = {}
+    first_row: dict[str, str] = {}
     split_of = splits_named(table.stem for table in tables)
     for table in tables:
         header, rows = read_rows(table)
@@ -136,29 +137,29 @@ def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple
             split = _split_of(row, split_of[table.stem] or "", where, table)
             path = _locate(root, table, name)
             if path is None:
-                problems.append(("missing", f"{name} (named in {table.name} line {line})"))
+                problems.append(("missing", f"{name} (listed in {table.name} line {line})"))
                 continue
-            if path in first_seen:
+            if path in first_row:
                 raise HeadstartError(
-                    f"{where}: expected each file once, found {name} again (first: {first_seen[path]})",
+                    f"{where}: expected each file once, found {name} again (first: {first_row[path]})",
                     f"fix {table}",
                 )
-            first_seen[path] = f"{table.name} line {line}"
-            entries.append((path, label, split, row.get("group", "").strip()))
+            first_row[path] = f"{table.name} line {line}"
+            entries.append(Entry(path, label, split, row.get("group", "").strip()))
     if not entries and not problems:
         raise HeadstartError(f"{tables[0]}: expected rows of images, found none", "headstart check --help")
     return entries, problems
 
 
-def _split_of(row: dict[str, str], otherwise: str, where: str, table: Path) -> str:
+def _split_of(row: dict[str, str], default: str, where: str, table: Path) -> str:
     given = row.get("split", "").strip()
     if given and given.lower() not in SPLIT_OF:
         raise HeadstartError(f"{where}: expected a split (train, val or test), found {given}", f"fix {table}")
-    return SPLIT_OF[given.lower()] if given else otherwise
+    return SPLIT_OF[given.lower()] if given else default
 
 
 def _locate(root: Path, table: Path, name: str) -> str | None:
-    """Where the file of a row is, relative to ``root``: beside the table, in its split's folder, or in images/."""
+    """Path of a listed file relative to ``root``: beside the table, in a folder of the table's name, or in images/."""
     folders = ["", table.stem, "images"]
     for folder in folders:
         path = Path(folder, name)

@@ -1,4 +1,4 @@
-"""One file -> one RGB picture, or the reason why not. The only place that opens images."""
+"""Decode image files to upright RGB, or raise why not. The only module that opens image files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 T = TypeVar("T")
 Resize = Literal["squash", "crop", "pad", "keep"]
 EXIF_ORIENTATION = 0x0112
-BITS, BANDS = 0x0102, 0x0115
-"""TIFF's tags BitsPerSample and SamplesPerPixel."""
+BITS_PER_SAMPLE, SAMPLES_PER_PIXEL = 0x0102, 0x0115
+"""TIFF tags."""
 TIFF, PNG = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), b"\x89PNG"
-"""What such files begin with."""
-QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-"""Pillow warns of broken metadata and of more than 89 million pixels; both are read here, and more than twice as many
-are refused. A filter that stays is safe with threads, which `warnings.catch_warnings` is not."""
+"""Magic bytes."""
+PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+"""Silences Pillow's warnings of broken metadata and of more than 89 million pixels: such files are read (from twice as
+many pixels on, refused). A permanent filter is thread-safe; `warnings.catch_warnings` is not."""
 
 
-class Unreadable(Exception):  # noqa: N818 - it reads as what it says
-    """A file that gives no picture. ``kind`` is one of: missing, empty, not an image, truncated, too large."""
+class Unreadable(Exception):  # noqa: N818 - the name states the condition
+    """A file that cannot be decoded. ``kind``: missing, empty, not an image, truncated, too large, of 16 bits, ..."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
         self.kind, self.detail = kind, detail
@@ -38,7 +38,7 @@ class Unreadable(Exception):  # noqa: N818 - it reads as what it says
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file and what it was before."""
+    """A decoded image and facts about its file."""
 
     rgb: Image.Image
     """Upright, mode RGB."""
@@ -51,35 +51,33 @@ class Picture:
     size: tuple[int, int]
     """Width and height in the file, before rotation."""
     rotated: bool
-    """Whether EXIF asked for a rotation or a mirroring."""
+    """Whether EXIF asked for a rotation or mirroring."""
     unsupported: str = ""
-    """What the file holds beyond three bands of eight bits: ``4 bands of 16 bits``."""
+    """Depth beyond three bands of eight bits, such as ``4 bands of 16 bits``; empty for most files."""
 
 
 def read(file: Path, enough_for: int | None = None) -> Picture:
     """Read and decode one image file.
 
-    With ``enough_for`` (a side in pixels) a JPEG at least four times as large is decoded at a half, a
-    quarter or an eighth, still at least twice that side: much faster, and the resizing that follows
-    hides the difference. Raises Unreadable, and nothing else.
+    With ``enough_for`` (a side in pixels) a JPEG at least four times as large is decoded at a half, a quarter or an
+    eighth of its size, still at least twice that side: much faster, and resizing hides the difference. Raises
+    Unreadable, and nothing else.
     """
 
     def picture(image: Image.Image, content: bytes) -> Picture:
         mode, size, kind = image.mode, image.size, image.format or "?"
         if enough_for is not None and kind in ("JPEG", "MPO") and mode != "CMYK":
             image.draft(None, (2 * enough_for, 2 * enough_for))
-        turn = image.getexif().get(EXIF_ORIENTATION, 1)
-        upright = ImageOps.exif_transpose(image) if turn in range(2, 9) else image
-        return Picture(
-            _as_rgb(upright), digest(content), kind, mode, size, turn in range(2, 9), unsupported_depth(image, content)
-        )
+        rotated = image.getexif().get(EXIF_ORIENTATION, 1) in range(2, 9)
+        upright = ImageOps.exif_transpose(image) if rotated else image
+        return Picture(_as_rgb(upright), digest(content), kind, mode, size, rotated, unsupported_depth(image, content))
 
     return with_image(file, picture)
 
 
 def with_image(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
-    """What ``use`` makes of a file's picture and bytes. Raises Unreadable, and nothing else."""
-    _quieten()
+    """Open an image file and return ``use(image, content)``. Raises Unreadable, and nothing else."""
+    _silence_pillow()
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -105,29 +103,31 @@ def digest(content: bytes) -> str:
     return blake2b(content, digest_size=16).hexdigest()
 
 
-def _quieten() -> None:
-    if QUIET not in warnings.filters:  # each time: a test runner or the user's program may have reset them
+def _silence_pillow() -> None:
+    if (
+        PILLOW_FILTER not in warnings.filters
+    ):  # checked every time: a test runner or the user's program may have reset the filters
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def upright_size(file: Path) -> tuple[int, int]:
-    """Height and width of the picture that `read` gives, from the file's first bytes; (0, 0) where there is none."""
-    _quieten()
+    """Height and width of the upright image, from the file's header; (0, 0) for an unreadable file."""
+    _silence_pillow()
     try:
         with Image.open(file) as image:
             width, height = image.size
-            told = image.format != "PNG" or "exif" in image.info  # a PNG is else decoded, to look behind its pixels
-            turned = told and image.getexif().get(EXIF_ORIENTATION, 1) in range(5, 9)
-    except Exception:  # `read` will say what is wrong
+            in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
+            swapped = in_header and image.getexif().get(EXIF_ORIENTATION, 1) in range(5, 9)
+    except Exception:  # `read` raises what is wrong
         return 0, 0
-    return (width, height) if turned else (height, width)
+    return (width, height) if swapped else (height, width)
 
 
 def unsupported_depth(image: Image.Image | None, content: bytes) -> str:
-    """What a file holds beyond three bands of eight bits, in words; empty for most.
+    """Depth of a file beyond three bands of eight bits, in words; empty for most files.
 
     Pillow reads the upper eight of sixteen bits, and the first three of four bands: right for a photograph with
-    transparency, and wrong for a satellite's near infrared. Transparency, of other formats than TIFF, is no band.
+    transparency, wrong for the near infrared of a satellite image. Transparency counts as a band only in TIFF files.
     """
     bits, bands = 8, 3
     if content[:4] in TIFF:
@@ -147,20 +147,20 @@ def _bits_and_bands(tiff: bytes) -> tuple[int, int]:
         tags = ImageFileDirectory_v2(tiff[:16] if 43 in tiff[2:4] else tiff[:8])  # 43: BigTIFF
         source.seek(tags.next)
         tags.load(source)
-        return max(tags.get(BITS, (1,))), int(tags.get(BANDS, 1))
-    except Exception:  # damaged: it will not be read either
+        return max(tags.get(BITS_PER_SAMPLE, (1,))), int(tags.get(SAMPLES_PER_PIXEL, 1))
+    except Exception:  # damaged: it cannot be decoded either
         return 8, 3
 
 
 def require_plain(picture: Picture) -> Picture:
-    """The picture, if it is three bands of eight bits; else raises Unreadable."""
+    """Return ``picture`` if it has three bands of eight bits; else raise Unreadable."""
     if picture.unsupported:
         raise Unreadable(f"of {picture.unsupported}", "expected three bands of 8 bits")
     return picture
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits: keep the upper eight, where Pillow's convert() would clip
+    if image.mode.startswith("I"):  # 16 bits: keep the upper eight; Pillow's convert() would clip
         gray = np.asarray(image).astype(np.int64)
         return Image.fromarray((gray.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
@@ -171,10 +171,10 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize_to_square(image: Image.Image, size: int, resize: Resize) -> NDArray[np.uint8]:
-    """An RGB picture as a uint8 array (3, size, size).
+    """An RGB image resized to uint8 (3, size, size).
 
     ``squash`` is torchvision's ``Resize((size, size))``; ``crop`` is ``Resize(size)`` and ``CenterCrop(size)``;
-    ``pad`` fits the picture inside and fills with black.
+    ``pad`` keeps the aspect ratio and pads with black.
     """
     filled: Image.Image
     if resize == "squash":
@@ -190,7 +190,7 @@ def resize_to_square(image: Image.Image, size: int, resize: Resize) -> NDArray[n
 
 
 def pad_to(image: Image.Image, height: int, width: int) -> NDArray[np.uint8]:
-    """An RGB picture as a uint8 array (3, height, width), at the top left, with black beside and below."""
+    """An RGB image at the top left of uint8 (3, height, width), padded with black."""
     array = np.zeros((3, height, width), np.uint8)
     array[:, : image.height, : image.width] = np.asarray(image).transpose(2, 0, 1)
     return array

@@ -1,7 +1,7 @@
-"""The index: which images there are, their classes, their splits and their sources.
+"""The index: one table of image paths with their labels or masks, splits and groups.
 
-Class names are in natural order (2 before 10) over all splits together, so a class that is missing from one split
-never shifts the others.
+Class names are in natural order (2 before 10) over all splits together, so that a class missing from one split never
+shifts the label numbers of the others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from headstart.errors import HeadstartError
 from headstart.palette import Palette
@@ -29,48 +30,47 @@ UNLABELED = -1
 
 @dataclass(frozen=True)
 class Index:
-    """One row per image: where it is, what it shows, and what it is used for."""
+    """Table of images, one row each: path, label or mask, split, group."""
 
     root: Path
-    """The folder that the paths are relative to."""
+    """Folder that the paths are relative to."""
     layout: str
-    """What was detected, in words."""
+    """The layout that was detected, in words."""
     classes: tuple[str, ...]
     """Class names in natural order; a label is a position in it."""
     paths: tuple[str, ...]
     """Relative to `root`, with forward slashes."""
     labels: tuple[int, ...]
-    """Positions in `classes`, or -1 where there is no label."""
+    """Positions in `classes`, or -1 (`UNLABELED`)."""
     splits: tuple[str, ...]
-    """`train`, `val` or `test`; empty where the data does not say."""
+    """`train`, `val` or `test`; "" where the dataset does not say."""
     groups: tuple[str, ...]
-    """The source of each image (a patient, a video); empty where unknown."""
+    """Source of each image (a patient, a video); "" where unknown."""
     split_made: bool = False
     """Whether the validation split was made by headstart."""
     problems: tuple[tuple[str, str], ...] = ()
-    """(kind, file): rows of a CSV that name no file, and the like. Training refuses them."""
-
+    """(kind, file): rows of a CSV whose file is missing, images without a mask, ... Training refuses them."""
     masks: tuple[str, ...] = ()
-    """The mask of each image, relative to `root`, "" where one has none; empty where the data has no masks."""
+    """Mask of each image, relative to `root`, or ""; an empty tuple for datasets without masks."""
     palette: Palette | None = None
-    """The classes of the masks, and how their files write them; `classes` are those of them that count."""
+    """Classes of the masks and their encoding; `classes` are those that are not ignored."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def positions(self, split: str) -> list[int]:
-        """Where the images of one split stand in the table."""
+        """Rows of one split."""
         return [i for i, s in enumerate(self.splits) if s == split]
 
     def counts(self, split: str) -> dict[str, int]:
-        """Images per class in one split, every class named."""
+        """Class -> images in one split, for every class."""
         count = Counter(label for label, s in zip(self.labels, self.splits, strict=True) if s == split)
         return {name: count[i] for i, name in enumerate(self.classes)}
 
     def drop(self, dropped: Iterable[int]) -> Index:
-        """The table less some rows; the classes stay as they are."""
-        gone = set(dropped)
-        kept = [i for i in range(len(self)) if i not in gone]
+        """The table without some rows; the classes stay as they are."""
+        removed = set(dropped)
+        kept = [i for i in range(len(self)) if i not in removed]
         return replace(
             self,
             paths=tuple(self.paths[i] for i in kept),
@@ -81,12 +81,21 @@ class Index:
         )
 
 
-Entry = tuple[str, str | None, str, str]
-"""(path relative to the root, class name or None, split or "", group or "")"""
+class Entry(NamedTuple):
+    """One image of a layout."""
+
+    path: str
+    """Relative to the root, with forward slashes."""
+    label: str | None
+    """Class name; None without labels."""
+    split: str = ""
+    """`train`, `val` or `test`; "" where the layout does not say."""
+    group: str = ""
+    """Source of the image; "" where unknown."""
 
 
-def natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
-    """Sort key under which 2 comes before 10."""
+def natural_key(name: str) -> tuple[list[tuple[int, int | str]], str]:
+    """Sort key for natural order: 2 before 10."""
     parts = re.split(r"(\d+)", name)
     return [(0, int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p], name
 
@@ -98,24 +107,34 @@ def make_index(
     group: str | None = None,
     problems: Sequence[tuple[str, str]] = (),
 ) -> Index:
-    """Sort the entries by path, number the classes, and apply the ``group`` regular expression."""
-    rows = sorted(entries, key=lambda entry: natural(entry[0]))
-    classes = sorted({name for _, name, _, _ in rows if name is not None}, key=natural)
+    """Build an index: sort entries by path, number the classes, apply ``group``, a regular expression, to the paths."""
+    rows = sorted(entries, key=lambda entry: natural_key(entry.path))
+    classes = sorted({row.label for row in rows if row.label is not None}, key=natural_key)
     number = {name: i for i, name in enumerate(classes)}
-    group_of = _grouping(group)
+    group_of = _group_function(group)
     return Index(
         root=root,
         layout=layout,
         classes=tuple(classes),
-        paths=tuple(path for path, _, _, _ in rows),
-        labels=tuple(UNLABELED if name is None else number[name] for _, name, _, _ in rows),
-        splits=tuple(split for _, _, split, _ in rows),
-        groups=tuple(group_of(path, given) for path, _, _, given in rows),
+        paths=tuple(row.path for row in rows),
+        labels=tuple(UNLABELED if row.label is None else number[row.label] for row in rows),
+        splits=tuple(row.split for row in rows),
+        groups=tuple(group_of(row.path, row.group) for row in rows),
         problems=tuple(problems),
     )
 
 
-def _grouping(expression: str | None) -> Callable[[str, str], str]:
+def group_by(index: Index, expression: str | None) -> Index:
+    """``index`` with the ``expression`` applied to its paths: the first group or whole match names an image's source.
+
+    Raises HeadstartError for an invalid regular expression.
+    """
+    group_of = _group_function(expression)
+    return replace(index, groups=tuple(group_of(*each) for each in zip(index.paths, index.groups, strict=True)))
+
+
+def _group_function(expression: str | None) -> Callable[[str, str], str]:
+    """(path, given group) -> group: the expression's first group or whole match in the path, else the given one."""
     if expression is None:
         return lambda _, given: given
     try:
@@ -140,40 +159,41 @@ def is_image(name: str) -> bool:
 def images_below(folder: Path) -> list[str]:
     """Paths of all images below ``folder``, relative to it, with forward slashes; links to folders are followed."""
     found = []
-    for place, subfolders, names in os.walk(folder, followlinks=True):
-        here = os.path.realpath(place) + os.sep
-        above = [name for name in subfolders if here.startswith(os.path.realpath(Path(place, name)) + os.sep)]
+    for current, subfolders, names in os.walk(folder, followlinks=True):
+        # A link to a folder above this one would be an endless loop.
+        here = os.path.realpath(current) + os.sep
+        above = [name for name in subfolders if here.startswith(os.path.realpath(Path(current, name)) + os.sep)]
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in above]
-        inside = Path(place).relative_to(folder).as_posix()
+        inside = Path(current).relative_to(folder).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         found += [prefix + name for name in names if is_image(name)]
     return found
 
 
 def split_named(name: str) -> str | None:
-    """The split that the name of a folder or table means by itself (``valid``, ``Train``, ``train_50``), or None."""
-    split, ending = _read_split(name)
-    return split if not ending or ending.isdecimal() else None
+    """The split that a folder or table is named after (``valid``, ``Train``, ``train_50``), or None."""
+    split, suffix = _parse_split(name)
+    return split if not suffix or suffix.isdecimal() else None
 
 
 def splits_named(names: Iterable[str]) -> dict[str, str | None]:
-    """The split that each of some names side by side means, or None.
+    """The split that each of several sibling names is named after, or None.
 
-    ``train_images`` is one beside ``val_images``: alone, it may be a class like ``train_station``.
+    ``train_images`` is a split beside ``val_images``; alone, it may be a class like ``train_station``.
     """
-    read = {name: _read_split(name) for name in names}
-    sides: dict[str, set[str]] = {}
-    for split, ending in read.values():
+    parsed = {name: _parse_split(name) for name in names}
+    splits_of_suffix: dict[str, set[str]] = {}
+    for split, suffix in parsed.values():
         if split:
-            sides.setdefault(ending, set()).add(split)
+            splits_of_suffix.setdefault(suffix, set()).add(split)
     return {
-        name: split if split and (split_named(name) or len(sides[ending]) > 1) else None
-        for name, (split, ending) in read.items()
+        name: split if split and (split_named(name) or len(splits_of_suffix[suffix]) > 1) else None
+        for name, (split, suffix) in parsed.items()
     }
 
 
-def _read_split(name: str) -> tuple[str | None, str]:
-    """``train_50`` -> (train, 50); (None, "") for what does not begin like a split."""
+def _parse_split(name: str) -> tuple[str | None, str]:
+    """``train_50`` -> (train, 50); (None, "") for names that do not begin with a split."""
     match = re.match(r"([a-z]+)(?:[_-](\w+))?$", name.lower())
     split = SPLIT_OF.get(match.group(1)) if match else None
     return (split, match.group(2) or "") if match and split else (None, "")

@@ -1,4 +1,4 @@
-"""Layouts of image and mask pairs: by their names in one folder, or in folders of images and of masks."""
+"""Layouts of image and mask pairs: by file names in one folder, or in folders of images and of masks."""
 
 from __future__ import annotations
 
@@ -6,60 +6,63 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from headstart.data.index import Index, make_index, natural, splits_named
+from headstart.data.index import Entry, Index, make_index, natural_key, splits_named
 from headstart.data.masks.palette_files import read_palette
 from headstart.errors import HeadstartError
 
 IMAGE_FOLDERS = frozenset(["images", "image", "imgs", "img"])
 MASK_FOLDERS = frozenset(["masks", "mask", "labels", "label", "annotations", "annotation"])
 NO_MASK, NO_IMAGE = "image without mask", "mask without image"
-"""The problems of an index of pairs."""
+"""Kinds of problems of an index of pairs."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The images of a folder, and the mask of each."""
+    """Images of a folder, each with its mask."""
 
     layout: str
-    """What was detected, in words."""
+    """The layout that was detected, in words."""
     mask_of: dict[str, str]
-    """Image -> mask, "" where it has none."""
-    alone: tuple[str, ...]
-    """Masks whose image is not there."""
-    apart: tuple[str, ...] = ()
-    """Images that lie in no folder of images or masks."""
+    """Image -> mask, or "" without one."""
+    unpaired_masks: tuple[str, ...]
+    """Masks without an image."""
+    images_elsewhere: tuple[str, ...] = ()
+    """Images outside the folders of images and masks."""
 
 
 def find_pairs(paths: Sequence[str]) -> Pairs | None:
-    """The pairs among the images of a folder, as paths relative to it; None where these are no pairs."""
-    return _in_folders(paths) or _by_names(paths)
+    """Detect pairs among ``paths``, image files relative to a folder; None if the layout is another."""
+    return _pairs_in_folders(paths) or _pairs_by_name(paths)
 
 
 def pairs_index(root: Path, pairs: Pairs, group: str | None) -> Index:
-    """An index of pairs, whose classes are to be read (`with_classes`). What has no partner is among its problems.
+    """An index of pairs, still without classes (see `with_classes`). Unpaired files are among its problems.
 
-    Images of a validation or test split in which none has a mask wait for `headstart predict`: no problem.
-    Raises HeadstartError for images that lie elsewhere.
+    Images of a validation or test split that has no masks at all are for `headstart predict`, and no problem. Raises
+    HeadstartError for images outside the folders of images and masks, unless they are of a test split.
     """
-    split_of, named = _splits([*pairs.mask_of, *pairs.apart])
-    strays = [path for path in pairs.apart if split_of[path] != "test"]
-    if strays:
+    split_of, split_folders = _splits([*pairs.mask_of, *pairs.images_elsewhere])
+    elsewhere = [path for path in pairs.images_elsewhere if split_of[path] != "test"]
+    if elsewhere:
         raise HeadstartError(
-            f"{root}: expected one layout, found two mixed: {pairs.layout} and images elsewhere (such as {strays[0]})",
+            f"{root}: expected one layout, found two mixed: {pairs.layout} and images elsewhere"
+            f" (such as {elsewhere[0]})",
             "headstart check --help",
         )
-    layout = f"{', '.join(named)}: {pairs.layout}" if named else pairs.layout
-    index = make_index(root, layout, [(path, None, split_of[path], "") for path in pairs.mask_of], group)
+    layout = f"{', '.join(split_folders)}: {pairs.layout}" if split_folders else pairs.layout
+    index = make_index(root, layout, [Entry(path, None, split_of[path]) for path in pairs.mask_of], group)
     index = replace(index, masks=tuple(pairs.mask_of[path] for path in index.paths))
-    waiting = set(rows_without_masks(index))
-    bare = [index.paths[row] for row, mask in enumerate(index.masks) if not mask and row not in waiting]
-    problems = [*((NO_MASK, path) for path in bare), *((NO_IMAGE, path) for path in sorted(pairs.alone, key=natural))]
+    for_prediction = set(rows_without_masks(index))
+    no_mask = [index.paths[row] for row, mask in enumerate(index.masks) if not mask and row not in for_prediction]
+    no_image = sorted(pairs.unpaired_masks, key=natural_key)
+    problems = [*((NO_MASK, path) for path in no_mask), *((NO_IMAGE, path) for path in no_image)]
     return replace(index, problems=tuple(problems))
 
 
 def rows_without_masks(index: Index) -> list[int]:
-    """The rows of pairs that are neither trained on nor judged by: of a val or test split that has no mask at all."""
+    """Rows of a validation or test split that has no masks at all: used neither in training nor in validation."""
     found: list[int] = []
     for split in ("val", "test"):
         rows = index.positions(split)
@@ -69,83 +72,112 @@ def rows_without_masks(index: Index) -> list[int]:
 
 
 def with_classes(index: Index, ignore: Iterable[str] = ()) -> Index:
-    """An index of pairs with the palette of its masks. Raises HeadstartError as `palettes.read_palette` does."""
+    """An index of pairs with the palette of its masks. Raises HeadstartError as `read_palette` does."""
     palette = read_palette(index.root, [index.root / mask for mask in index.masks if mask], ignore)
     return replace(index, palette=palette, classes=palette.classes)
 
 
 def without_masks(index: Index) -> Index:
-    """The images of an index of pairs, as if there were no masks."""
+    """The images of an index of pairs, without masks and classes."""
     kept = tuple(problem for problem in index.problems if problem[0] not in (NO_MASK, NO_IMAGE))
     return replace(index, masks=(), palette=None, classes=() if index.masks else index.classes, problems=kept)
 
 
-def _in_folders(paths: Sequence[str]) -> Pairs | None:
-    """``images/`` and ``masks/`` with the same stems, train/ and val/ outside or inside.
+class _Classified(NamedTuple):
+    """A file in a folder of images or of masks."""
 
-    Other names of these folders are believed where stems agree; ``masks`` beside ``images`` is believed by itself.
+    path: str
+    is_mask: bool
+    above: tuple[str, ...]
+    """The folders above the folder of images or masks."""
+    folder: str
+    """The folder of images or masks itself."""
+    key: tuple[str, ...]
+    """All other folders of the path and the stem: equal for an image and its mask."""
+
+
+def _pairs_in_folders(paths: Sequence[str]) -> Pairs | None:
+    """``images/13.jpg`` and ``masks/13.png``, with train/ and val/ outside or inside these folders.
+
+    ``images`` beside ``masks`` is such a layout by name. Other names (``imgs`` and ``labels``) are one only if at
+    least one image has a mask of its stem: they may as well be classes.
     """
-    images: dict[tuple[str, ...], dict[str, str]] = {}
-    masks: dict[tuple[str, ...], dict[str, str]] = {}
-    second: list[str] = []
-    alone: list[str] = []
-    apart: list[str] = []
-    names: dict[tuple[tuple[str, ...], str], None] = {}
-    for path in sorted(paths, key=natural):
+    files, elsewhere = _classify(paths)
+    # Join by stem. Of two files with one stem, the second has no partner.
+    images: dict[tuple[str, ...], str] = {}
+    masks: dict[tuple[str, ...], str] = {}
+    second_images: list[str] = []
+    unpaired: list[str] = []
+    for file in files:
+        if file.is_mask and masks.setdefault(file.key, file.path) != file.path:
+            unpaired.append(file.path)
+        elif not file.is_mask and images.setdefault(file.key, file.path) != file.path:
+            second_images.append(file.path)
+    mask_of = {path: masks.pop(key, "") for key, path in images.items()}
+    if not any(mask_of.values()) and not _named_images_and_masks(files):
+        return None
+    unpaired += masks.values()
+    folders = dict.fromkeys(file.folder for file in files)
+    layout = f"pairs in {' and '.join(folders)}"
+    return Pairs(layout, mask_of | dict.fromkeys(second_images, ""), tuple(unpaired), tuple(elsewhere))
+
+
+def _classify(paths: Sequence[str]) -> tuple[list[_Classified], list[str]]:
+    """The files in folders of images and of masks, by the outermost such folder; and the paths of all others."""
+    files: list[_Classified] = []
+    elsewhere: list[str] = []
+    for path in sorted(paths, key=natural_key):
         *folders, name = path.split("/")
         at = next((i for i, each in enumerate(folders) if each.casefold() in IMAGE_FOLDERS | MASK_FOLDERS), None)
         if at is None:
-            apart.append(path)
+            elsewhere.append(path)
             continue
-        names[tuple(folders[:at]), folders[at]] = None
         is_mask = folders[at].casefold() in MASK_FOLDERS
-        table = (masks if is_mask else images).setdefault((*folders[:at], "", *folders[at + 1 :]), {})
-        if table.setdefault(_without("mask" if is_mask else "sat", name), path) != path:
-            (alone if is_mask else second).append(path)  # of two with one name, the second has no partner
-    mask_of = {
-        path: masks.get(place, {}).pop(stem, "") for place, some in images.items() for stem, path in some.items()
-    }
-    above: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
-    for parents, name in names:
-        if name.casefold() in IMAGE_FOLDERS or name.casefold() in ("mask", "masks"):
-            above[name.casefold() in IMAGE_FOLDERS].add(parents)
-    if not any(mask_of.values()) and not above[True] & above[False]:
-        return None
-    alone += [path for some in masks.values() for path in some.values()]
-    kinds = dict.fromkeys(name for _, name in names)
-    return Pairs(f"pairs in {' and '.join(kinds)}", mask_of | dict.fromkeys(second, ""), tuple(alone), tuple(apart))
+        stem = _stem_without("mask" if is_mask else "sat", name)
+        key = (*folders[:at], "", *folders[at + 1 :], stem)  # "": images/train/1 is not train/images/1
+        files.append(_Classified(path, is_mask, tuple(folders[:at]), folders[at], key))
+    return files, elsewhere
 
 
-def _by_names(paths: Sequence[str]) -> Pairs | None:
-    """``X_mask.png`` beside ``X_sat.jpg`` or ``X.jpg``."""
+def _named_images_and_masks(files: Sequence[_Classified]) -> bool:
+    """Whether a folder called images (or img, ...) and one called masks (or mask) stand side by side."""
+    image_parents = {file.above for file in files if not file.is_mask}
+    mask_parents = {file.above for file in files if file.folder.casefold() in ("mask", "masks")}
+    return bool(image_parents & mask_parents)
+
+
+def _pairs_by_name(paths: Sequence[str]) -> Pairs | None:
+    """``13_mask.png`` beside ``13_sat.jpg`` or ``13.jpg``, if at least half of the masks have an image."""
+    # Classify by name: masks by folder and stem, all others are images.
     masks: dict[tuple[str, str], str] = {}
-    alone, images = [], []
-    for path in sorted(paths, key=natural):
-        place = PurePosixPath(path)
-        stem = _without("mask", place.name)
-        if stem == place.stem:
+    unpaired, images = [], []
+    for path in sorted(paths, key=natural_key):
+        file = PurePosixPath(path)
+        stem = _stem_without("mask", file.name)
+        if stem == file.stem:
             images.append(path)
-        elif masks.setdefault((str(place.parent), stem), path) != path:
-            alone.append(path)
+        elif masks.setdefault((str(file.parent), stem), path) != path:
+            unpaired.append(path)
+    # Join by stem, 13_sat.jpg before 13.jpg.
     count = len(masks)
     mask_of = {}
-    for path in sorted(images, key=lambda path: (not PurePosixPath(path).stem.endswith("_sat"), natural(path))):
-        place = PurePosixPath(path)
-        mask_of[path] = masks.pop((str(place.parent), _without("sat", place.name)), "")
+    for path in sorted(images, key=lambda path: (not PurePosixPath(path).stem.endswith("_sat"), natural_key(path))):
+        file = PurePosixPath(path)
+        mask_of[path] = masks.pop((str(file.parent), _stem_without("sat", file.name)), "")
     if 2 * sum(map(bool, mask_of.values())) < max(1, count):
         return None
-    return Pairs("pairs by name", mask_of, (*alone, *masks.values()))
+    return Pairs("pairs by name", mask_of, (*unpaired, *masks.values()))
 
 
-def _without(ending: str, name: str) -> str:
+def _stem_without(ending: str, name: str) -> str:
     """``0013_mask.png`` -> 0013"""
     return re.sub(f"[_-]{ending}$", "", PurePosixPath(name).stem, flags=re.IGNORECASE)
 
 
 def _splits(paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """The split of each path, that of the outermost folder which is named like one; and the names of these folders."""
+    """Path -> split, by its outermost folder that is named after one; and the names of these folders."""
     folders = {path: path.split("/")[:-1] for path in paths}
-    meant = splits_named({folder for some in folders.values() for folder in some})
-    found = {path: next((folder for folder in some if meant[folder]), "") for path, some in folders.items()}
-    split_of = {path: meant.get(folder) or "" for path, folder in found.items()}
+    split_of_folder = splits_named({folder for some in folders.values() for folder in some})
+    found = {path: next((each for each in some if split_of_folder[each]), "") for path, some in folders.items()}
+    split_of = {path: split_of_folder.get(folder) or "" for path, folder in found.items()}
     return split_of, sorted({folder for folder in found.values() if folder})

@@ -1,4 +1,4 @@
-"""Many files at once: Pillow lets go of Python's lock while it decodes."""
+"""Map over files in threads: Pillow releases the GIL while it decodes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
-"""Called with (files done, files in all)."""
+"""Called with (files done, files in total)."""
 
 
 def map_ordered(
-    count: int, make: Callable[[int], Result], report: Progress | None = None
+    count: int, function: Callable[[int], Result], progress: Progress | None = None
 ) -> Iterator[tuple[int, Result]]:
-    """(row, what ``make`` makes of it) for the rows 0 ... count-1, in order, each reported when it is done."""
+    """Yield (row, ``function(row)``) for the rows 0 ... count-1, computed in threads and in order."""
     threads = ThreadPoolExecutor(os.cpu_count())
     try:
-        for row, made in enumerate(threads.map(make, range(count))):
-            yield row, made
-            if report is not None:
-                report(row + 1, count)
+        for row, result in enumerate(threads.map(function, range(count))):
+            yield row, result
+            if progress is not None:
+                progress(row + 1, count)
     finally:
         threads.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the rest

@@ -1,6 +1,7 @@
-"""Tables of pixels on the disk: memory-mapped, complete as soon as they have a name, found again by what they hold.
+"""Pixel cache: memory-mapped uint8 tables on disk, each with JSON metadata, keyed by the files they were decoded from.
 
-Beside each lie notes, JSON. Where the disk has no room for a table, or refuses it, there is none.
+A table is written under a temporary name and renamed, so that a table with its final name is complete. Where the disk
+has no room or refuses to write, there is no table.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from headstart.errors import HeadstartError
 from headstart.files import write_atomically
 
 CacheMetadata = dict[str, Any]
-"""What was noted while a table was filled: ``contents`` and ``unreadable`` (row -> reason), and perhaps more."""
+"""JSON beside a table: ``contents`` (content hashes) and ``unreadable`` (row -> reason), and what `Fill` adds."""
 Table = np.memmap[Any, np.dtype[np.uint8]]
-"""A table that is being written: uint8, a row per file."""
-Filling = Callable[[NDArray[np.uint8] | None], CacheMetadata]
-"""Reads all files, writes them into a table if there is one, and returns notes."""
+"""A table that is being written: uint8, one row per file."""
+Fill = Callable[[NDArray[np.uint8] | None], CacheMetadata]
+"""Decodes all files, into a table if there is one, and returns the metadata."""
 
 
-def cache_path(files: Sequence[Path], made: str) -> Path:
-    """Where the table of ``files`` lies, made as ``made`` says: it hangs on each file's place, size and time."""
-    key = blake2b(made.encode(), digest_size=16)
+def cache_path(files: Sequence[Path], config: str) -> Path:
+    """Path of the table of ``files`` decoded with ``config``: a hash of both, and of each file's size and time."""
+    key = blake2b(config.encode(), digest_size=16)
     for file in files:
         try:
             status = file.stat()
@@ -46,66 +47,66 @@ def cache_path(files: Sequence[Path], made: str) -> Path:
     return cache_folder() / "pixels" / f"{key.hexdigest()}.npy"
 
 
-def read_metadata(store: Path, files: Sequence[Path]) -> CacheMetadata | None:
-    """What was noted beside a table; None where nothing was, or where it no longer holds."""
+def read_metadata(path: Path, files: Sequence[Path]) -> CacheMetadata | None:
+    """Metadata beside a table; None if missing, or out of date because a withheld file is readable now."""
     try:
-        notes: CacheMetadata = json.loads(store.with_suffix(".json").read_text(encoding="utf-8"))
+        metadata: CacheMetadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    # Damaged bytes stay damaged. A file that the system would not hand over (permission, a network disk) may come
-    # back with the same size and time, and so under the same key.
-    withheld = (files[int(row)] for row, reason in notes["unreadable"].items() if reason.startswith("missing"))
-    return None if any(os.access(file, os.R_OK) for file in withheld) else notes
+    # Damaged bytes stay damaged. But a file that could not be opened (permissions, a network disk) may become readable
+    # with the same size and time, and so under the same key.
+    withheld = (files[int(row)] for row, reason in metadata["unreadable"].items() if reason.startswith("missing"))
+    return None if any(os.access(file, os.R_OK) for file in withheld) else metadata
 
 
-def open_table(store: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """A table; None where there is none, or not all of it (a copy that was cut short)."""
+def open_table(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """Open a table; None if missing or incomplete (a truncated copy)."""
     try:
-        table: NDArray[np.uint8] = np.load(store, mmap_mode="r")
+        table: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return None
     return table if table.shape == shape else None
 
 
-def make_table(store: Path, shape: tuple[int, ...], fill: Filling) -> tuple[CacheMetadata, NDArray[np.uint8] | None]:
-    """Fill a table at ``store``; where it cannot be made, ``fill`` only looks at the files. Returns notes and table."""
-    # Not the process's number: in containers that share a cache, all have the same.
-    temporary = store.with_name(f".{store.name}.{uuid.uuid4().hex}.part")
+def make_table(path: Path, shape: tuple[int, ...], fill: Fill) -> tuple[CacheMetadata, NDArray[np.uint8] | None]:
+    """Create and fill a table at ``path``; without room, ``fill`` gets None. Returns metadata and table."""
+    # A UUID, not the process ID: containers that share a cache may have equal process IDs.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     table: Table | None
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
-        table = _reserve(temporary, shape)
+        table = _allocate(temporary, shape)
     except OSError:  # no room, or no permission
         table = None
     try:
-        notes = fill(table)
-        stored = table is not None and _publish(temporary, table, notes, store)
+        metadata = fill(table)
+        stored = table is not None and _publish(temporary, table, metadata, path)
     finally:
         with suppress(OSError):
             temporary.unlink()
-    return notes, open_table(store, shape) if stored else None
+    return metadata, open_table(path, shape) if stored else None
 
 
-def _publish(temporary: Path, table: Table, notes: CacheMetadata, store: Path) -> bool:
-    """Give notes and table their names, the table last: what has a name is complete. False when the disk refuses."""
-    noted = temporary.with_suffix(".json")
+def _publish(temporary: Path, table: Table, metadata: CacheMetadata, path: Path) -> bool:
+    """Rename metadata and table to their final names, the table last. False when the disk refuses."""
+    metadata_file = temporary.with_suffix(".json")
     try:
         table.flush()
-        write_atomically(noted, json.dumps(notes).encode())
-        noted.replace(store.with_suffix(".json"))
-        temporary.replace(store)
+        write_atomically(metadata_file, json.dumps(metadata).encode())
+        metadata_file.replace(path.with_suffix(".json"))
+        temporary.replace(path)
     except (OSError, HeadstartError):
         return False
     finally:
         with suppress(OSError):
-            noted.unlink()
+            metadata_file.unlink()
     return True
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> Table:
-    """A new memory-mapped file whose blocks are on the disk already: writing to it cannot run out of room.
+def _allocate(path: Path, shape: tuple[int, ...]) -> Table:
+    """Create a memory-mapped file with its blocks allocated, so that writing to it cannot run out of disk space.
 
-    It takes nine tenths of the free room at most, so that the run that follows can still be written.
+    Raises OSError above nine tenths of the free space: the run that follows must still be written.
     """
     if math.prod(shape) > 0.9 * shutil.disk_usage(path.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

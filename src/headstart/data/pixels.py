@@ -1,7 +1,7 @@
-"""Every image decoded once: a memory-mapped table of uint8 pixels, found again by what the files are.
+"""Decoded images: a memory-mapped uint8 table on disk, reused while the files stay the same.
 
-The first run over a folder decodes it; later ones cost a look at each file's size and time. Where the disk has no
-room for the table, the images are decoded anew for every batch instead.
+The first run over a folder decodes it; later ones only read each file's size and modification time. Without room on
+the disk for the table, the images are decoded again for every batch.
 """
 
 from __future__ import annotations
@@ -34,67 +34,65 @@ from headstart.data.index import Index
 from headstart.data.masks.mask_pixels import MaskTable, decode_masks
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
+from headstart.data.sampling import Rows
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
 VERSION = 1
-"""Part of the key: raised when the same file would give other pixels."""
-UNEVEN = 8
-"""With data.resize=keep, so many times what the images hold the table may be: each takes as much as the largest."""
-
-Rows = NDArray[np.int64]
+"""Part of the cache key: increased when decoding the same file would give other pixels."""
+MAX_PADDING = 8
+"""Largest ratio of the table's size to that of the images (data.resize=keep): each row is as large as the largest."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The images of `index` as uint8, all of one height and width, and their masks where they have some."""
+    """Decoded images of an index as uint8, padded or resized to one size, and their masks if there are any."""
 
     index: Index
-    """One row per image that could be read."""
+    """One row per readable image."""
     height: int
-    """Height and width of every image: of the squares, or of the largest image (data.resize=keep)."""
+    """Height and width of the table's images: of the squares, or with data.resize=keep of the largest image."""
     width: int
     sizes: NDArray[np.int64]
-    """(N, 2): each image's own height and width; beside and below it is black."""
+    """(N, 2): height and width of each image; the rest of its row is black padding, below and to the right."""
     fingerprint: str
-    """BLAKE2b of every image's path, class, split and content, and of its mask's; it does not hang on where the folder
-    is."""
+    """BLAKE2b of all paths, classes, splits and contents of images and masks; independent of the folder's location."""
     contents: tuple[str, ...]
-    """BLAKE2b-128 of each image's file, a row of the index each."""
+    """BLAKE2b-128 of each image file, per row of the index."""
     skipped: tuple[tuple[str, str], ...]
-    """(path, reason) of the files that were left out."""
+    """(path, reason) of the files skipped as unreadable."""
     read: Callable[[Rows], NDArray[np.uint8]] = field(repr=False)
     streaming: bool = False
-    """Whether the images are decoded anew for every batch, for want of room on the disk."""
+    """Whether images are decoded for every batch, because the disk has no room for the table."""
     mask_table: MaskTable | None = field(default=None, repr=False)
-    """The masks, a row of the index each."""
+    """The masks, per row of the index."""
 
     def __len__(self) -> int:
         return len(self.index)
 
     def batch(self, rows: Sequence[int] | Rows) -> Tensor:
-        """The images at some rows of the index: uint8 (B, 3, height, width)."""
+        """Images at ``rows`` of the index: uint8 (B, 3, height, width)."""
         return torch.from_numpy(self.read(np.asarray(rows, dtype=np.int64)))
 
     def masks(self, rows: Sequence[int] | Rows) -> Tensor:
-        """Their masks, uint8 (B, height, width): positions in `Palette.names`, `palette.NOTHING` beyond the image."""
+        """Masks at ``rows``, uint8 (B, height, width): positions in `Palette.names`; `IGNORE_INDEX` in the padding."""
         return torch.from_numpy(self._masks.read(np.asarray(rows, dtype=np.int64)))
 
     def counts(self, split: str) -> dict[str, int]:
-        """Images of each class in one split; with masks, images in which it occurs."""
+        """Class -> images in one split; with masks, images in which the class occurs."""
         if self.mask_table is None:
             return self.index.counts(split)
         occurs = (self.mask_table.pixel_counts[self.index.positions(split)] > 0).sum(axis=0).tolist()
         return dict(zip(self.index.classes, occurs, strict=False))
 
     def shares(self, split: str) -> dict[str, float]:
-        """Share of each class among the pixels of a split that count; 0 of all where none does."""
+        """Class -> share of a split's pixels, without ignored ones; 0 for all if every pixel is ignored."""
         classes = self.index.classes
         pixels = self._masks.pixel_counts[self.index.positions(split)].sum(axis=0)[: len(classes)]
         return dict(zip(classes, (pixels / max(1, pixels.sum())).tolist(), strict=True))
 
     def ignored(self, split: str) -> float:
-        """Share of a split's pixels that count in no figure: of ignored classes, or of none."""
+        """Share of a split's pixels that are ignored: of ignored classes, or of no class."""
         pixels = self._masks.pixel_counts[self.index.positions(split)].sum(axis=0)
         return float(pixels[len(self.index.classes) :].sum() / max(1, pixels.sum()))
 
@@ -105,27 +103,27 @@ class Pixels:
         return self.mask_table
 
 
-def decode(index: Index, settings: Data, progress: Progress | None = None) -> Pixels:
-    """Decode every image of ``index``, and its masks if it has some, or find that it has been done.
+def decode(index: Index, config: Data, progress: Progress | None = None) -> Pixels:
+    """Decode every image and mask of ``index``, or open the tables of an earlier run.
 
-    Raises HeadstartError for unreadable files, unless ``settings.skip_unreadable``.
+    Raises HeadstartError for unreadable files, unless ``config.skip_unreadable``.
     """
-    if index.masks and settings.resize != "keep":
+    if index.masks and config.resize != "keep":
         raise HeadstartError(
-            f"data.resize: expected keep (a mask is never resized), found {settings.resize}",
+            f"data.resize: expected keep (a mask is never resized), found {config.resize}",
             "data.resize=keep, with data.image_size the side of the training windows",
         )
     files = [index.root / path for path in index.paths]
-    notes, images, sizes = _decode_images(files, settings, progress)
-    unreadable = {int(row): (index.paths[int(row)], reason) for row, reason in notes["unreadable"].items()}
+    metadata, images, sizes = _decode_images(files, config, progress)
+    unreadable = {int(row): (index.paths[int(row)], reason) for row, reason in metadata["unreadable"].items()}
     masks = None
     if index.palette is not None and index.masks:
         masks = decode_masks([index.root / mask for mask in index.masks], index.palette, sizes, progress)
         unreadable = {row: (index.masks[row], reason) for row, reason in masks.unreadable.items()} | unreadable
     kept = np.array([row for row in range(len(files)) if row not in unreadable], dtype=np.int64)
     skipped = tuple(unreadable[row] for row in sorted(unreadable))
-    readable = _leave_out(index, skipped, sorted(unreadable), settings.skip_unreadable)
-    contents = tuple(notes["contents"][row] for row in kept)
+    readable = _skip_unreadable(index, skipped, sorted(unreadable), config.skip_unreadable)
+    contents = tuple(metadata["contents"][row] for row in kept)
     masks = masks.at(kept) if masks else None
     height, width = (int(side) for side in sizes.max(axis=0))
     return Pixels(
@@ -136,29 +134,29 @@ def decode(index: Index, settings: Data, progress: Progress | None = None) -> Pi
         fingerprint=_fingerprint(readable, contents, masks.contents if masks else None),
         contents=contents,
         skipped=skipped,
-        read=_from_files(files, kept, settings, sizes) if images is None else _from_table(images, kept),
+        read=_from_files(files, kept, config, sizes) if images is None else _from_table(images, kept),
         streaming=images is None,
         mask_table=masks,
     )
 
 
 def _decode_images(
-    files: Sequence[Path], settings: Data, progress: Progress | None
+    files: Sequence[Path], config: Data, progress: Progress | None
 ) -> tuple[CacheMetadata, NDArray[np.uint8] | None, NDArray[np.int64]]:
-    """Notes, table and sizes of all images, made or found."""
-    keep = settings.resize == "keep"
-    store = cache_path(files, f"{VERSION} {0 if keep else settings.image_size} {settings.resize}")
-    notes = read_metadata(store, files)
+    """Metadata, table (None without room) and sizes (N, 2) of all images, decoded or from the cache."""
+    keep = config.resize == "keep"
+    path = cache_path(files, f"{VERSION} {0 if keep else config.image_size} {config.resize}")
+    metadata = read_metadata(path, files)
     if not keep:
-        sizes = np.full((len(files), 2), settings.image_size)
+        sizes = np.full((len(files), 2), config.image_size)
     else:
-        sizes = np.array(notes["sizes"] if notes is not None else _sizes(files), dtype=np.int64).reshape(-1, 2)
-        _require_even(files, sizes)
+        sizes = np.array(metadata["sizes"] if metadata is not None else _sizes(files), dtype=np.int64).reshape(-1, 2)
+        _require_similar_sizes(files, sizes)
     shape = (len(files), 3, *(int(side) for side in sizes.max(axis=0)))
-    table = open_table(store, shape)
-    if notes is None or table is None:
-        notes, table = make_table(store, shape, lambda table: _fill(files, settings, sizes, table, progress))
-    return notes, table, sizes
+    table = open_table(path, shape)
+    if metadata is None or table is None:
+        metadata, table = make_table(path, shape, lambda table: _fill(files, config, sizes, table, progress))
+    return metadata, table, sizes
 
 
 def _sizes(files: Sequence[Path]) -> list[tuple[int, int]]:
@@ -166,11 +164,11 @@ def _sizes(files: Sequence[Path]) -> list[tuple[int, int]]:
         return list(threads.map(upright_size, files))
 
 
-def _require_even(files: Sequence[Path], sizes: NDArray[np.int64]) -> None:
-    """Raise HeadstartError where a few large images would make a table of mostly nothing."""
+def _require_similar_sizes(files: Sequence[Path], sizes: NDArray[np.int64]) -> None:
+    """Raise HeadstartError where a few large images would make a table of mostly padding."""
     areas = sizes.prod(axis=1)
     table, largest = len(sizes) * int(sizes.max(axis=0).prod()), int(areas.argmax())
-    if table > UNEVEN * areas.sum() and table > 2**30:
+    if table > MAX_PADDING * areas.sum() and table > 2**30:
         height, width = sizes[largest]
         raise HeadstartError(
             f"{files[largest]}: expected an image of about the size of the others (median {np.median(areas) ** 0.5:.0f}"
@@ -181,42 +179,43 @@ def _require_even(files: Sequence[Path], sizes: NDArray[np.int64]) -> None:
 
 def _fill(
     files: Sequence[Path],
-    settings: Data,
+    config: Data,
     sizes: NDArray[np.int64],
     table: NDArray[np.uint8] | None,
     progress: Progress | None,
 ) -> CacheMetadata:
     def one(row: int) -> tuple[str, str | None]:
         try:
-            picture = _read(files[row], settings)
+            picture = _read(files[row], config)
             if table is not None:
-                table[row] = _array(picture, settings, sizes, row)
+                table[row] = _array(picture, config, sizes, row)
         except Unreadable as error:
             return "", str(error)
         return picture.content, None
 
     contents, unreadable = [], {}
-    for row, (content, fault) in map_ordered(len(files), one, progress):
+    for row, (content, failure) in map_ordered(len(files), one, progress):
         contents.append(content)
-        if fault is not None:
-            unreadable[row] = fault
-    notes: CacheMetadata = {"contents": contents, "unreadable": unreadable}
-    return notes | {"sizes": sizes.tolist()} if settings.resize == "keep" else notes
+        if failure is not None:
+            unreadable[row] = failure
+    metadata: CacheMetadata = {"contents": contents, "unreadable": unreadable}
+    return metadata | {"sizes": sizes.tolist()} if config.resize == "keep" else metadata
 
 
-def _read(file: Path, settings: Data) -> Picture:
-    return require_plain(read(file)) if settings.resize == "keep" else read(file, enough_for=settings.image_size)
+def _read(file: Path, config: Data) -> Picture:
+    return require_plain(read(file)) if config.resize == "keep" else read(file, enough_for=config.image_size)
 
 
-def _array(picture: Picture, settings: Data, sizes: NDArray[np.int64], row: int) -> NDArray[np.uint8]:
-    if settings.resize != "keep":
-        return resize_to_square(picture.rgb, settings.image_size, settings.resize)
-    if picture.rgb.size[::-1] != tuple(sizes[row]):  # EXIF data behind the pixels
-        raise Unreadable("turned", "save it upright")
+def _array(picture: Picture, config: Data, sizes: NDArray[np.int64], row: int) -> NDArray[np.uint8]:
+    if config.resize != "keep":
+        return resize_to_square(picture.rgb, config.image_size, config.resize)
+    if picture.rgb.size[::-1] != tuple(sizes[row]):  # a PNG with its EXIF after the pixels
+        raise Unreadable("rotated by EXIF", "save it upright")
     return pad_to(picture.rgb, *(int(side) for side in sizes.max(axis=0)))
 
 
-def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[int], allowed: bool) -> Index:
+def _skip_unreadable(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[int], allowed: bool) -> Index:
+    """``index`` without the unreadable ``rows``; HeadstartError if not ``allowed`` or if a class loses all images."""
     if not skipped:
         return index
     if not allowed:
@@ -225,7 +224,7 @@ def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[
         expected = "a mask" if path in index.masks else "an image"
         raise HeadstartError(
             f"{index.root / path}: expected {expected}, found a file that is {reason}{more}",
-            f"headstart check {index.root}, or leave such files out: data.skip_unreadable=true",
+            f"headstart check {index.root}, or skip such files: data.skip_unreadable=true",
         )
     readable = index.drop(rows)
     for split in ("train", "val"):
@@ -235,10 +234,10 @@ def _leave_out(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[
                 f"headstart check {index.root}",
             )
         before, after = index.counts(split), readable.counts(split)
-        gone = [name for name in index.classes if before[name] and not after[name]]
-        if gone:
+        lost = [name for name in index.classes if before[name] and not after[name]]
+        if lost:
             raise HeadstartError(
-                f"{index.root}: class {gone[0]}: expected images for {split}, found only unreadable ones",
+                f"{index.root}: class {lost[0]}: expected images for {split}, found only unreadable ones",
                 f"headstart check {index.root}",
             )
     return readable
@@ -258,12 +257,12 @@ def _from_table(table: NDArray[np.uint8], kept: Rows) -> Callable[[Rows], NDArra
 
 
 def _from_files(
-    files: Sequence[Path], kept: Rows, settings: Data, sizes: NDArray[np.int64]
+    files: Sequence[Path], kept: Rows, config: Data, sizes: NDArray[np.int64]
 ) -> Callable[[Rows], NDArray[np.uint8]]:
     threads = ThreadPoolExecutor(os.cpu_count())
 
     def one(row: int) -> NDArray[np.uint8]:
-        return _array(_read(files[row], settings), settings, sizes, row)
+        return _array(_read(files[row], config), config, sizes, row)
 
     return lambda rows: np.stack(list(threads.map(one, kept[rows].tolist())))
 
@@ -271,10 +270,10 @@ def _from_files(
 def stream(
     files: Sequence[Path], size: int, resize: Resize, batch: int
 ) -> Iterator[tuple[list[int], Tensor, list[tuple[int, str]]]]:
-    """Decode files that are needed once, a batch at a time and one batch ahead of its use.
+    """Decode files for a single pass, in batches and one batch ahead of their use.
 
     Yields (positions in ``files``, their pixels as uint8 (B, 3, size, size), (position, reason) of unreadable ones).
-    The pixels are those of `decode`, bit for bit.
+    The pixels equal those of `decode`, bit for bit.
     """
 
     def one(position: int) -> NDArray[np.uint8] | str:

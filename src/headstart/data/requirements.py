@@ -1,4 +1,4 @@
-"""What training demands of its images: of their labels or masks before they are decoded, and of masks after."""
+"""Requirements of training: checks of labels and masks that raise HeadstartError, before and after decoding."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:  # `check` needs no torch
     from headstart.data.pixels import Pixels
 
 MAX_UNKNOWN_SHARE = 0.5
-"""Masks with a larger share of pixels in no color of their palette are masks of something else."""
+"""With a larger share of pixels outside the palette, the palette is not that of the masks."""
 
 
 def require_no_problems(index: Index, root: str) -> None:
+    """Raise HeadstartError for listed files that are missing, and for images or masks without a partner."""
     if index.problems:
         kind, file = index.problems[0]
         expected = "a mask for every image, and an image for every mask" if index.masks else "every listed image"
@@ -37,6 +38,7 @@ def require_no_problems(index: Index, root: str) -> None:
 
 
 def require_labels(index: Index, root: str) -> None:
+    """Raise HeadstartError unless every image has a class, and there are at least two."""
     if index.masks:
         raise HeadstartError(
             f"{index.root}: expected a class for every image, found masks ({index.layout})",
@@ -45,7 +47,7 @@ def require_labels(index: Index, root: str) -> None:
     if UNLABELED in index.labels:
         raise HeadstartError(
             f"{index.root}: expected a class for every image, found {index.layout} ({len(index)} images)",
-            f"put the images of each class in a folder of its name, or learn from them without: headstart fit"
+            f"put the images of each class in a folder of its name, or pre-train without labels: headstart fit"
             f" byol-quick {root}",
         )
     if len(index.classes) < 2:
@@ -56,7 +58,7 @@ def require_labels(index: Index, root: str) -> None:
 
 
 def with_masks(index: Index, data: Data, root: str) -> Index:
-    """``index``, with a mask for every image, and two classes at least that count."""
+    """``index`` with the classes of its masks. Raises HeadstartError unless masks, classes and sizes are usable."""
     if not index.masks:
         raise HeadstartError(
             f"{index.root}: expected images with masks, found {index.layout} ({len(index)} images)",
@@ -79,7 +81,7 @@ def with_masks(index: Index, data: Data, root: str) -> Index:
 
 
 def _require_sizes(index: Index, data: Data, root: str) -> None:
-    """Raise HeadstartError for a mask of another size than its image, and for an image smaller than a window."""
+    """Raise HeadstartError for a mask that differs in size from its image, and an image smaller than the window."""
     both = [index.root / path for path in (*index.paths, *index.masks)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         sizes = list(threads.map(upright_size, both))
@@ -97,48 +99,48 @@ def _require_sizes(index: Index, data: Data, root: str) -> None:
     height, width = sizes[smallest]
     if min(height, width) < data.image_size:
         raise HeadstartError(
-            f"{both[smallest]}: expected an image of {data.image_size} x {data.image_size} pixels at least (data.image_size, the training"
-            f" window), found {width} x {height}",
+            f"{both[smallest]}: expected an image of {data.image_size} x {data.image_size} pixels at least"
+            f" (data.image_size, the training window), found {width} x {height}",
             f"data.image_size={max(8, min(height, width) // 32 * 32)}",
         )
 
 
 def require_different_masks(pixels: Pixels) -> None:
-    """Raise HeadstartError where the masks of the training images leave nothing to learn."""
+    """Raise HeadstartError unless the training masks are in their palette and hold at least two classes."""
     index, table = pixels.index, pixels.mask_table
     rows = index.positions("train")
     if table is None or not rows:
         return
     pixel_counts = table.pixel_counts[rows].sum(axis=0)
-    do = f"headstart check {index.root}"
+    hint = f"headstart check {index.root}"
     if table.outside[rows].sum() > MAX_UNKNOWN_SHARE * pixel_counts.sum():
         share = table.outside[rows].sum() / pixel_counts.sum()
         raise HeadstartError(
             f"{index.root}: expected masks in the colors or numbers of their classes ({', '.join(index.classes)}),"
             f" found {share:.0%} of their pixels in others",
-            do,
+            hint,
         )
-    seen = [name for name, pixels in zip(index.classes, pixel_counts, strict=False) if pixels]
-    if len(seen) < 2:
+    present = [name for name, count in zip(index.classes, pixel_counts, strict=False) if count]
+    if len(present) < 2:
         raise HeadstartError(
             f"{index.root}: expected at least two classes in the masks of the training images, found"
-            f" {', '.join(seen) or 'none'}",
-            do,
+            f" {', '.join(present) or 'none'}",
+            hint,
         )
 
 
 def classes_missing_from_train(pixels: Pixels, rows: NDArray[np.int64]) -> list[str]:
-    """The classes that validation masks hold and those of ``rows``, which are trained on, do not."""
+    """Classes that occur in the validation masks but not in the masks at ``rows``, the training rows."""
     if pixels.mask_table is None:
         return []
     pixel_counts = pixels.mask_table.pixel_counts
-    judged, trained = pixel_counts[pixels.index.positions("val")].sum(axis=0), pixel_counts[rows].sum(axis=0)
-    classes = zip(pixels.index.classes, judged, trained, strict=False)  # less those that are ignored
-    return [name for name, there, learned in classes if there and not learned]
+    val, train = pixel_counts[pixels.index.positions("val")].sum(axis=0), pixel_counts[rows].sum(axis=0)
+    classes = zip(pixels.index.classes, val, train, strict=False)  # not strict: without the ignored classes
+    return [name for name, in_val, in_train in classes if in_val and not in_train]
 
 
 def _require_readable(index: Index, root: str) -> None:
-    """Raise HeadstartError for the first mask that cannot be read."""
+    """Raise HeadstartError for the first unreadable mask."""
     for mask in index.masks:
         try:
             with_image(index.root / mask, _read)
@@ -154,6 +156,7 @@ def _read(image: Image.Image, content: bytes) -> None:
 
 
 def require_trained_classes(index: Index, root: str) -> None:
+    """Raise HeadstartError for a class that is in validation or test but not in training."""
     trained = index.counts("train")
     for split, name in (("val", "validation"), ("test", "test")):
         unknown = [each for each, count in index.counts(split).items() if count and not trained[each]]
@@ -166,6 +169,7 @@ def require_trained_classes(index: Index, root: str) -> None:
 
 
 def require_two_each(index: Index, root: str) -> None:
+    """Raise HeadstartError for a class with a single image, which cannot be split."""
     usable = Counter(label for label, split in zip(index.labels, index.splits, strict=True) if split != "test")
     for label, name in enumerate(index.classes):
         if usable[label] == 1:

@@ -1,4 +1,4 @@
-"""The validation split: made where the data has none, and what training demands of it."""
+"""Splits: the validation split where the dataset has none, label fractions, and the index that training uses."""
 
 from __future__ import annotations
 
@@ -23,73 +23,85 @@ from headstart.recipes.recipe import Data
 
 
 def make_val_split(index: Index, fraction: float) -> Index:
-    """``index`` with about ``fraction`` of the training images of every class made validation images.
+    """``index`` with about ``fraction`` of the training images of every class moved to validation.
 
-    The choice hangs on the names alone: the same for the same files in any order, and nearly the same when
-    files are added. Images of one group stay on one side. Every class keeps an image on both sides, unless
-    its images all belong to one group.
+    A greedy stratified group split: images of one group stay on one side, and groups are visited in the order of a
+    hash of their name and taken while their classes need validation images. Every class keeps an image on both sides,
+    unless all its images belong to one group.
+
+    Not scikit-learn's StratifiedGroupKFold: its folds depend on the order of the rows and on a seed, so that one new
+    file would reshuffle them. Here the split depends on the names alone. It is the same for the same files in any
+    order, and nearly the same when files are added.
     """
+    # Units that cannot be divided: a group, or a single file.
     units: dict[str, list[int]] = {}
     for i, (path, group, split) in enumerate(zip(index.paths, index.groups, index.splits, strict=True)):
         if split in ("", "train"):
             units.setdefault(f"group {group}" if group else f"file {path}", []).append(i)
-    left = Counter(index.labels[i] for rows in units.values() for i in rows)
-    wanted = {label: max(1, round(fraction * count)) for label, count in left.items()}
+    in_train = Counter(index.labels[i] for rows in units.values() for i in rows)
+    missing = {label: max(1, round(fraction * count)) for label, count in in_train.items()}
     splits = [split or "train" for split in index.splits]
-    for _, rows in sorted(units.items(), key=lambda unit: blake2b(unit[0].encode("utf-8", "surrogateescape")).digest()):
-        need = Counter(index.labels[i] for i in rows)
-        useful = sum(min(count, wanted[label]) for label, count in need.items())
-        if 2 * useful < len(rows) or any(left[label] <= count for label, count in need.items()):
+    for _, rows in sorted(units.items(), key=lambda unit: _hash(unit[0])):
+        # Take a unit if at least half of its images are of classes that need more, and no class leaves training.
+        added = Counter(index.labels[i] for i in rows)
+        needed = sum(min(count, missing[label]) for label, count in added.items())
+        if 2 * needed < len(rows) or any(in_train[label] <= count for label, count in added.items()):
             continue
         for i in rows:
             splits[i] = "val"
-        left -= need
-        wanted = {label: max(0, count - need[label]) for label, count in wanted.items()}
+        in_train -= added
+        missing = {label: max(0, count - added[label]) for label, count in missing.items()}
     return replace(index, splits=tuple(splits), split_made=True)
 
 
-def label_subset(index: Index, fraction: float, seed: int) -> list[int]:
-    """The training rows of a label fraction, the same share of every class, in order; of images without a class
-    (those with masks) a share of all, and at least one.
+def _hash(text: str) -> bytes:
+    """A hash that orders names at random, but always the same; file names need not be UTF-8."""
+    return blake2b(text.encode("utf-8", "surrogateescape")).digest()
 
-    A smaller fraction's rows are among a larger one's of the same seed. Raises HeadstartError when a class would be
-    left without an image, naming the smallest fraction possible.
+
+def label_subset(index: Index, fraction: float, seed: int) -> list[int]:
+    """Training rows of a label fraction, in order: the same share of every class.
+
+    Of images without a class (those with masks), a share of all, and at least one. The rows of a smaller fraction are
+    a subset of those of a larger one with the same seed. Raises HeadstartError when a class would be left without an
+    image, naming the smallest possible fraction.
     """
-    rows: dict[int, list[int]] = {}
+    rows_of: dict[int, list[int]] = {}
     for i in index.positions("train"):
-        rows.setdefault(index.labels[i], []).append(i)
+        rows_of.setdefault(index.labels[i], []).append(i)
     kept: list[int] = []
-    for label, some in rows.items():
-        count = max(math.floor(fraction * len(some) + 0.5), int(label == UNLABELED))
+    for label, rows in rows_of.items():
+        count = max(math.floor(fraction * len(rows) + 0.5), int(label == UNLABELED))
         if not count:
-            smallest = max(0.5 / len(each) for each in rows.values())
+            smallest = math.ceil(max(0.5 / len(each) for each in rows_of.values()) * 1e4) / 1e4
             raise HeadstartError(
-                f"data.label_fraction {fraction:g}: expected an image of every class, found none of {index.classes[label]}"
-                f" ({len(some)} training images); the smallest fraction is {math.ceil(smallest * 1e4) / 1e4:g}",
-                f"data.label_fraction={math.ceil(smallest * 1e4) / 1e4:g}",
+                f"data.label_fraction {fraction:g}: expected an image of every class, found none of"
+                f" {index.classes[label]} ({len(rows)} training images); the smallest fraction is {smallest:g}",
+                f"data.label_fraction={smallest:g}",
             )
-        drawn = sorted(
-            some, key=lambda i: blake2b(f"{seed} {index.paths[i]}".encode("utf-8", "surrogateescape")).digest()
-        )
-        kept += drawn[:count]
+        kept += sorted(rows, key=lambda i: _hash(f"{seed} {index.paths[i]}"))[:count]
     return sorted(kept)
 
 
 def holdout_from_train(index: Index, fraction: float) -> Index:
-    """``index`` with a part of the training images in the place of its validation images, which are set aside.
+    """``index`` with its validation images set aside and ``fraction`` of the training images in their place.
 
-    For choices that must have no part of what they are judged by, such as a learning rate.
+    For hyper-parameter selection (a learning rate), which must not use the images that results are reported on.
     """
     aside = replace(index, splits=tuple("aside" if split != "train" else split for split in index.splits))
     return make_val_split(aside, fraction)
 
 
 def training_index(root: str, data: Data, target: Literal["label", "mask", "none"] = "label") -> Index:
-    """The index that training uses: with a validation split, nothing missing, and what is learned from (``target``).
+    """The index that training uses: with a validation split and, by ``target``, a label or a mask for every image.
 
-    Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
+    Raises HeadstartError, naming the class or file, for a dataset that cannot be trained on.
     """
-    index = scan(root, data.group_regex)
+    return to_training_index(scan(root, data.group_regex), root, data, target)
+
+
+def to_training_index(index: Index, root: str, data: Data, target: Literal["label", "mask", "none"]) -> Index:
+    """`training_index` of a folder that was scanned already."""
     index = with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
     if target == "label":
         require_labels(index, root)
@@ -107,12 +119,12 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
         )
     if not index.positions("val"):
         raise HeadstartError(
-            f"{index.root}: expected images for validation, found that groups leave none",
+            f"{index.root}: expected images for validation, found that no group can be held out",
             "change --group or data.group_regex",
         )
     return index
 
 
 def detect_target(root: str, data: Data) -> Literal["label", "mask"]:
-    """What the images of a folder are judged by."""
+    """Whether the dataset has labels or masks, by its layout."""
     return "mask" if scan(root, data.group_regex).masks else "label"

@@ -1,1 +1,1 @@
-"""Prediction and evaluation with a finished run."""
+"""Inference with a trained run: predict, evaluate, segment."""

@@ -1,6 +1,6 @@
-"""GeoTIFF files a band of rows at a time: images as they come from the sky, and masks that lie where their images lie.
+"""Read and write GeoTIFF files a band of rows at a time; a mask has the coordinates of its image.
 
-They are read and written by rasterio (GDAL), which is the optional extra ``geo``.
+Needs rasterio (GDAL), the optional extra ``geo``.
 """
 
 from __future__ import annotations
@@ -25,37 +25,38 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset([".tif", ".tiff"])
 GEO_TAGS = (33550, 33922, 34264, 34735)
-"""Tags that say where on the earth a TIFF lies: pixel scale, tie points, transformation, keys (GeoTIFF 1.1, 2.6)."""
+"""TIFF tags of georeferencing: pixel scale, tie points, transformation, keys (OGC GeoTIFF 1.1)."""
 BIG_TIFF = 43
+"""Version number in the header of a BigTIFF file."""
 
 Write = Callable[[int, NDArray[np.uint8]], None]
-"""``write(top, rows)``: rows of a picture, uint8 (rows, W) or (rows, W, 3), from the row ``top`` on."""
+"""``write(top, rows)``: rows of an image, uint8 (rows, W) or (rows, W, 3), from row ``top`` on."""
 
 
 @dataclass(frozen=True)
 class GeoTiff:
-    """An open file."""
+    """A GeoTIFF file, open for reading."""
 
     source: DatasetReader
     height: int
     width: int
 
     def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """Some rows in red, green and blue: uint8 (bottom - top, W, 3). Raises Unreadable for a damaged file."""
+        """Rows ``top`` to ``bottom`` as RGB: uint8 (bottom - top, W, 3). Raises Unreadable for a damaged file."""
         from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
-        bands, table = _rgb_of(self.source)
+        bands, color_table = _rgb_bands(self.source)
         try:
-            found = self.source.read(bands, window=Window(0, top, self.width, bottom - top))
+            values = self.source.read(bands, window=Window(0, top, self.width, bottom - top))
         except RasterioError as error:
             raise Unreadable("truncated", str(error)) from None
-        rgb: NDArray[np.uint8] = found.transpose(1, 2, 0) if table is None else table[found[0]]
+        rgb: NDArray[np.uint8] = values.transpose(1, 2, 0) if color_table is None else color_table[values[0]]
         return rgb
 
 
 def is_georeferenced(file: Path) -> bool:
-    """Whether a file is a TIFF that says where on the earth it lies; found without rasterio."""
+    """Whether a file is a TIFF with georeferencing tags; read without rasterio."""
     if file.suffix.lower() not in SUFFIXES:
         return False
     try:
@@ -65,63 +66,63 @@ def is_georeferenced(file: Path) -> bool:
             tags = ImageFileDirectory_v2(head)
             source.seek(tags.next)
             tags.load(source)
-    except Exception:  # no TIFF, or damaged: whoever reads it will say so
+    except Exception:  # not a TIFF, or damaged: the reader reports it
         return False
     return any(tag in tags for tag in GEO_TAGS)
 
 
 def require_rasterio(file: Path) -> None:
-    """Raise HeadstartError unless rasterio is there to read ``file``."""
+    """Raise HeadstartError unless rasterio is installed."""
     try:
         import rasterio  # noqa: F401
     except ImportError:
         raise HeadstartError(
-            f"{file}: expected rasterio, which reads GeoTIFF files, found that it is not installed",
+            f"{file}: expected rasterio, which reads GeoTIFF files, found it is not installed",
             "pip install 'headstart[geo]'",
         ) from None
 
 
 @contextmanager
 def open_geotiff(file: Path) -> Iterator[GeoTiff]:
-    """An image. Raises Unreadable for a damaged file, and for one that is not of bands of 8 bits."""
+    """Open an image. Raises Unreadable for a damaged file, and for bands that are not of 8 bits."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # some are placed by points, which is enough
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # ground control points are enough
             source = rasterio.open(file)
     except RasterioError as error:
         raise Unreadable("not an image", str(error)) from None
     with source:
-        kinds = sorted(set(source.dtypes) - {"uint8"})
-        if kinds:
-            raise Unreadable(f"of {kinds[0]}", "expected bands of 8 bits (uint8)")
+        other_dtypes = sorted(set(source.dtypes) - {"uint8"})
+        if other_dtypes:
+            raise Unreadable(f"of {other_dtypes[0]}", "expected bands of 8 bits (uint8)")
         yield GeoTiff(source, source.height, source.width)
 
 
-def _rgb_of(source: DatasetReader) -> tuple[list[int], NDArray[np.uint8] | None]:
-    """Which bands are red, green and blue, counted from 1; a color table where one band is of its numbers."""
+def _rgb_bands(source: DatasetReader) -> tuple[list[int], NDArray[np.uint8] | None]:
+    """Numbers (from 1) of the red, green and blue bands; with a color table (256, 3) if one band indexes it."""
     from rasterio.enums import ColorInterp
 
-    meanings = list(source.colorinterp)
-    if meanings[0] == ColorInterp.palette:
-        table = np.zeros((256, 3), np.uint8)
+    interpretations = list(source.colorinterp)
+    if interpretations[0] == ColorInterp.palette:
+        color_table = np.zeros((256, 3), np.uint8)
         for value, color in source.colormap(1).items():
-            table[value] = color[:3]
-        return [1], table
-    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(meaning in meanings for meaning in wanted):
-        return [meanings.index(meaning) + 1 for meaning in wanted], None
+            color_table[value] = color[:3]
+        return [1], color_table
+    rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(color in interpretations for color in rgb):
+        return [interpretations.index(color) + 1 for color in rgb], None
     return ([1, 2, 3] if source.count >= 3 else [1, 1, 1]), None
 
 
 @contextmanager
 def geotiff_like(image: GeoTiff, file: Path, colors: Mapping[int, Color] | None = None) -> Iterator[Write]:
-    """A new file that lies where ``image`` lies, under its name once all is written: of numbers, with the colors that
-    they are shown in, or without ``colors`` in red, green and blue.
+    """Create a GeoTIFF with the size and coordinates of ``image``; yields the function that writes its rows.
 
-    Raises HeadstartError when it cannot be written; there is then none.
+    One band of class numbers with ``colors`` as its color table, or RGB without ``colors``. The file gets its name once
+    it is complete. Raises HeadstartError if it cannot be written; no file is left behind.
     """
     import rasterio
     from rasterio.errors import RasterioError
@@ -129,23 +130,24 @@ def geotiff_like(image: GeoTiff, file: Path, colors: Mapping[int, Color] | None 
     temporary = file.with_name(f".{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with rasterio.open(temporary, "w", **_settings(image, bands=3 if colors is None else 1)) as target:
+        with rasterio.open(temporary, "w", **_profile(image, bands=3 if colors is None else 1)) as target:
             if colors is not None:
                 target.write_colormap(1, {value: (*color, 255) for value, color in colors.items()})
             yield lambda top, rows: _write(target, top, rows)
         temporary.replace(file)
     except (OSError, RasterioError) as error:
         raise HeadstartError(
-            f"{file}: cannot be written ({error})", f"make room, set permissions or choose another place: df -h {file}"
+            f"{file}: cannot be written ({error})", f"make room, set permissions or choose another folder: df -h {file}"
         ) from None
     finally:
         with suppress(OSError):
             temporary.unlink()
 
 
-def _settings(image: GeoTiff, bands: int) -> dict[str, Any]:
-    points, of_points = image.source.gcps
-    place: dict[str, Any] = {"gcps": points, "crs": of_points} if points else {"transform": image.source.transform}
+def _profile(image: GeoTiff, bands: int) -> dict[str, Any]:
+    """rasterio's profile of the new file; georeferenced by ground control points if the image is."""
+    points, crs = image.source.gcps
+    georeferencing: dict[str, Any] = {"gcps": points, "crs": crs} if points else {"transform": image.source.transform}
     return {
         "driver": "GTiff",
         "dtype": "uint8",
@@ -156,7 +158,7 @@ def _settings(image: GeoTiff, bands: int) -> dict[str, Any]:
         "compress": "deflate",
         "bigtiff": "if_safer",
         "photometric": "rgb" if bands == 3 else None,
-        **place,
+        **georeferencing,
     }
 
 

@@ -1,4 +1,4 @@
-"""Where a predicted mask goes, and how it is written: as the data set's own masks, or as a GeoTIFF."""
+"""Names and files of predicted masks: in the colors or numbers of the training masks, or as a GeoTIFF."""
 
 from __future__ import annotations
 
@@ -19,79 +19,79 @@ from headstart.inference.geotiff import GeoTiff, geotiff_like, is_georeferenced
 from headstart.inference.raster import RasterImage
 from headstart.palette import Palette
 
-LONGEST_JPEG = 65_500
-"""Pixels along a side that a JPEG file can have."""
-ROWS = 512
-"""Rows that are painted at once."""
+MAX_JPEG_SIDE = 65_500
+"""The largest side of a JPEG file, in pixels."""
+BAND_ROWS = 512
+"""Rows blended at once for an overlay."""
 
 Bands = Iterable[tuple[int, NDArray[np.uint8]]]
-"""A mask from top to bottom: (first row, uint8 (rows, W)), positions in `Palette.names`."""
+"""A mask in bands from top to bottom: (first row, uint8 (rows, W)), positions in `Palette.names`."""
 
 
 def mask_names(files: Sequence[Path], out: Path) -> list[Path]:
-    """Where the mask of each file goes: ``0013_sat.jpg`` -> ``0013_mask.png``, ``photo.jpg`` -> ``photo_mask.png``.
+    """Mask file of each image: ``0013_sat.jpg`` -> ``0013_mask.png``, ``photo.jpg`` -> ``photo_mask.png``.
 
-    The mask of a GeoTIFF is one, ``.tif``. Raises HeadstartError where two files would have one mask, and where masks
-    would lie among the images, over the masks that are there.
+    The mask of a GeoTIFF is a GeoTIFF, ``.tif``. Raises HeadstartError if two images would have the same mask file,
+    and if ``out`` is a folder of the images, where masks could overwrite the training masks.
     """
-    place, taken, names = out.absolute(), dict[str, Path](), []
+    folder, image_of, names = out.absolute(), dict[str, Path](), []
     for file in files:
-        if file.absolute().parent == place:
+        if file.absolute().parent == folder:
             raise HeadstartError(
                 f"--out {out}: expected another folder than that of the images, found {file.name} in it",
                 f"--out {out}-predicted",
             )
         stem = re.sub(r"[_-]sat$", "", file.stem, flags=re.IGNORECASE)
         name = f"{stem}_mask.tif" if is_georeferenced(file) else f"{stem}_mask.png"
-        other = taken.setdefault(stem.casefold(), file)
+        other = image_of.setdefault(stem.casefold(), file)
         if other is not file:
             by_folder = f"one folder at a time: headstart predict RUN {other.parent} --out {out}"
             raise HeadstartError(
-                f"{file}: expected a name of its own, found that {other} would have the same mask ({name})",
+                f"{file}: expected a unique name, found that {other} would have the same mask ({name})",
                 f"rename {file}" if other.parent == file.parent else by_folder,
             )
         names.append(out / name)
     return names
 
 
-def write_mask(scene: RasterImage, mask: Bands, palette: Palette, name: Path, overlay: bool = False) -> None:
-    """Write the mask of an image under ``name``, and with ``overlay`` the image under its mask at half opacity.
+def write_mask(image: RasterImage, mask: Bands, palette: Palette, *, name: Path, overlay: bool = False) -> None:
+    """Write the mask of an image to ``name``; ``overlay`` also writes the image under its mask at 50 % opacity.
 
-    A GeoTIFF's mask is one of numbers with the palette as its color table, written as it comes; any other is as the
-    masks of the palette are. Raises HeadstartError when it cannot be written.
+    The mask of a GeoTIFF holds class numbers with the palette as its color table, and is written band by band; any
+    other has the format of the training masks. Raises HeadstartError if a file cannot be written.
     """
-    if isinstance(scene.source, GeoTiff):
-        _write_geotiff(scene, scene.source, mask, palette, name, overlay)
+    if isinstance(image.source, GeoTiff):
+        _write_geotiff(image, image.source, mask, palette, name, overlay)
         return
     whole = np.concatenate([rows for _, rows in mask])
     write_atomically(name, mask_bytes(whole, palette))
     if overlay:
-        laid_over = np.empty((*whole.shape, 3), np.uint8)
-        for top in range(0, len(whole), ROWS):
-            laid_over[top : top + ROWS] = _over(scene, top, whole[top : top + ROWS], palette)
-        jpeg, picture = max(whole.shape) <= LONGEST_JPEG, io.BytesIO()
-        Image.fromarray(laid_over).save(picture, "JPEG" if jpeg else "PNG", quality=90)
-        write_atomically(_overlay_of(name, ".jpg" if jpeg else ".png"), picture.getbuffer())
+        blended = np.empty((*whole.shape, 3), np.uint8)
+        for top in range(0, len(whole), BAND_ROWS):
+            blended[top : top + BAND_ROWS] = _blend(image, top, whole[top : top + BAND_ROWS], palette)
+        jpeg, encoded = max(whole.shape) <= MAX_JPEG_SIDE, io.BytesIO()
+        Image.fromarray(blended).save(encoded, "JPEG" if jpeg else "PNG", quality=90)
+        write_atomically(_overlay_of(name, ".jpg" if jpeg else ".png"), encoded.getbuffer())
 
 
 def _write_geotiff(
-    scene: RasterImage, image: GeoTiff, mask: Bands, palette: Palette, name: Path, overlay: bool
+    image: RasterImage, source: GeoTiff, mask: Bands, palette: Palette, name: Path, overlay: bool
 ) -> None:
     values = palette.values if palette.kind == "number" else range(len(palette.names))
     table, colors = np.array(values, np.uint8), dict(zip(values, palette.colors, strict=True))
-    over = geotiff_like(image, _overlay_of(name, ".tif")) if overlay else nullcontext()
-    with geotiff_like(image, name, colors) as write, over as write_over:
+    overlay_file = geotiff_like(source, _overlay_of(name, ".tif")) if overlay else nullcontext()
+    with geotiff_like(source, name, colors) as write, overlay_file as write_overlay:
         for top, rows in mask:
             write(top, table[rows])
-            if write_over is not None:
-                write_over(top, _over(scene, top, rows, palette))
+            if write_overlay is not None:
+                write_overlay(top, _blend(image, top, rows, palette))
 
 
 def _overlay_of(name: Path, suffix: str) -> Path:
     return name.with_name(name.stem.removesuffix("_mask") + "_overlay" + suffix)
 
 
-def _over(scene: RasterImage, top: int, mask: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
-    """Some rows of an image under its painted mask at half opacity."""
-    both = scene.rgb(top, top + len(mask)).astype(np.uint16) + palette.colorize(mask)
+def _blend(image: RasterImage, top: int, mask: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+    """The rows of an image from ``top`` on under their mask at 50 % opacity: uint8 (rows, W, 3)."""
+    both = image.rgb(top, top + len(mask)).astype(np.uint16) + palette.colorize(mask)
     return ((both + 1) // 2).astype(np.uint8)

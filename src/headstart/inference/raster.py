@@ -1,4 +1,4 @@
-"""An image of any size, whatever file it is in, read a band of rows at a time."""
+"""An open image of any size, GeoTIFF or other, read a band of rows at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headstart.inference.geotiff import GeoTiff, is_georeferenced, open_geotiff,
 
 @dataclass(frozen=True)
 class RasterImage:
-    """An image that is open: a GeoTIFF, or the pixels of any other file."""
+    """An open image: a GeoTIFF on disk, or the decoded pixels of any other file."""
 
     source: GeoTiff | NDArray[np.uint8]
 
@@ -31,19 +31,19 @@ class RasterImage:
         return self.source.width if isinstance(self.source, GeoTiff) else self.source.shape[1]
 
     def rgb(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """Some rows in red, green and blue: uint8 (bottom - top, W, 3). Raises Unreadable for a damaged GeoTIFF."""
+        """Rows ``top`` to ``bottom`` as RGB: uint8 (bottom - top, W, 3). Raises Unreadable for a damaged GeoTIFF."""
         return self.source.rows(top, bottom) if isinstance(self.source, GeoTiff) else self.source[top:bottom]
 
     def pixels(self, top: int, bottom: int) -> Tensor:
-        """The same rows, as a network is given them: uint8 (3, bottom - top, W)."""
+        """The same rows, channels first: uint8 (3, bottom - top, W)."""
         return torch.from_numpy(np.ascontiguousarray(self.rgb(top, bottom).transpose(2, 0, 1)))
 
 
 @contextmanager
-def open_scene(file: Path) -> Iterator[RasterImage]:
-    """An image file. A GeoTIFF stays on the disk; any other is decoded, three bytes a pixel.
+def open_raster(file: Path) -> Iterator[RasterImage]:
+    """Open an image file. A GeoTIFF stays on disk; any other file is decoded, three bytes per pixel.
 
-    Raises Unreadable for a file that gives no picture, and HeadstartError where rasterio is needed and missing.
+    Raises Unreadable for a file that is not an image, and HeadstartError if rasterio is needed and not installed.
     """
     if is_georeferenced(file):
         require_rasterio(file)
@@ -53,8 +53,8 @@ def open_scene(file: Path) -> Iterator[RasterImage]:
         yield RasterImage(np.array(read(file).rgb))
 
 
-def size_of(file: Path) -> tuple[int, int]:
-    """Height and width of an image, from the file's first bytes; (0, 0) where it has none."""
+def raster_size(file: Path) -> tuple[int, int]:
+    """Height and width in pixels, from the file's header; (0, 0) if it cannot be read."""
     if not is_georeferenced(file):
         return upright_size(file)
     require_rasterio(file)

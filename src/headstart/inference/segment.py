@@ -1,4 +1,4 @@
-"""Run + images -> a class for every pixel: images of any size in tiles, each mask written as the data set's own are."""
+"""Semantic segmentation of image files: images of any size in tiles, masks in memory or in files."""
 
 from __future__ import annotations
 
@@ -15,140 +15,143 @@ from torch import Tensor
 
 from headstart.data.decode import Unreadable
 from headstart.data.pairs import find_pairs
+from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 from headstart.inference.mask_writer import Bands, mask_names, write_mask
-from headstart.inference.predict import Model, find_images
-from headstart.inference.raster import RasterImage, open_scene, size_of
-from headstart.inference.tiling import PredictFn, count, flip_tta, predict_tiled
+from headstart.inference.model import Model
+from headstart.inference.predict import find_images
+from headstart.inference.raster import RasterImage, open_raster, raster_size
+from headstart.inference.tiling import PredictFn, Tiling, flip_tta, predict_tiled
 from headstart.palette import Palette
 
-SIDE, OVERLAP = 512, 128
-"""Of tiles, in pixels: an image of this side or less is looked at as a whole."""
-ON_GPU = 4
-"""Tiles that a GPU is asked at once; a CPU is as quick with one, in less memory."""
-
-Counting = Callable[[int, int], None]
-"""Called with (tiles done, tiles in all)."""
+GPU_BATCH = 4
+"""Tiles predicted at once on a GPU. A CPU is as fast with one, and needs less memory."""
 
 
 @dataclass(frozen=True)
 class MaskPredictions:
-    """What a model says of some files, pixel by pixel."""
+    """Predicted masks of some files."""
 
     palette: Palette
     files: tuple[Path, ...]
-    """Those that could be read, in the order asked."""
+    """The readable files, in the order given."""
     masks: tuple[NDArray[np.uint8], ...]
-    """(H, W) of each: positions in `Palette.names`."""
+    """(H, W) per file: positions in `Palette.names`."""
     unreadable: tuple[tuple[Path, str], ...]
-    """(file, reason)."""
+    """(file, reason) of every file that could not be read."""
 
 
 @dataclass(frozen=True)
 class WriteResult:
-    """What became of some files."""
+    """Mask files written, and images that could not be read."""
 
     masks: tuple[Path, ...]
-    """The masks that were written."""
     unreadable: tuple[tuple[Path, str], ...]
     """(file, reason)."""
 
 
-def find_rasters(places: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The image files that folders, patterns and names mean, less the masks beside them in a folder.
+def find_rasters(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Expand folders, glob patterns and file names into image files, without the masks beside them in a folder.
 
-    Raises HeadstartError for a place where there is none.
+    Raises HeadstartError for a path without images.
     """
     files: list[Path] = []
-    for place in places:
-        found, pairs = find_images([place]), None
-        if Path(place).is_dir():
-            pairs = find_pairs([file.relative_to(place).as_posix() for file in found])
-        files += found if pairs is None else [Path(place) / name for name in (*pairs.mask_of, *pairs.apart)]
+    for path in paths:
+        found, pairs = find_images([path]), None
+        if Path(path).is_dir():
+            pairs = find_pairs([file.relative_to(path).as_posix() for file in found])
+        files += found if pairs is None else [Path(path) / name for name in (*pairs.mask_of, *pairs.images_elsewhere)]
     return files
 
 
 def predict_masks(
-    model: Model, files: Sequence[Path], flip: bool = False, progress: Counting | None = None
+    model: Model, files: Sequence[Path], *, flip: bool = False, progress: Progress | None = None
 ) -> MaskPredictions:
-    """The masks of ``files``; those that cannot be read are named and left out.
+    """Predict the masks of image files, in memory. Unreadable files are skipped and listed with the reason.
 
-    With ``flip`` the model's answers to an image and to its mirror images are averaged (`asking`).
+    ``flip`` averages over mirror images (see `make_predict_fn`); ``progress`` counts tiles.
     """
-    found: list[tuple[Path, NDArray[np.uint8]]] = []
+    predicted: list[tuple[Path, NDArray[np.uint8]]] = []
 
-    def keep(number: int, _: RasterImage, mask: Bands) -> None:
-        found.append((files[number], np.concatenate([rows for _, rows in mask])))
+    def collect(number: int, _: RasterImage, mask: Bands) -> None:
+        predicted.append((files[number], np.concatenate([rows for _, rows in mask])))
 
-    unreadable = _look(model, files, flip, progress, keep)
+    palette = _require_palette(model)
+    unreadable = _for_each_mask(model, files, collect, flip=flip, progress=progress)
     return MaskPredictions(
-        _palette(model), tuple(file for file, _ in found), tuple(mask for _, mask in found), unreadable
+        palette, tuple(file for file, _ in predicted), tuple(mask for _, mask in predicted), unreadable
     )
 
 
 def write_masks(
     model: Model,
     files: Sequence[Path],
+    *,
     out: Path,
     overlay: bool = False,
     flip: bool = False,
-    progress: Counting | None = None,
+    progress: Progress | None = None,
 ) -> WriteResult:
-    """Write the mask of each file into the folder ``out``, and with ``overlay`` the image under its mask.
+    """Predict the masks of image files and write each into the folder ``out``, a band of rows at a time.
 
-    Raises HeadstartError, before anything is written, where two masks would have one name (`mask_names`).
+    ``overlay`` also writes the image under its mask; ``flip`` and ``progress`` are those of `predict_masks`. Raises
+    HeadstartError, before anything is written, if two masks would have the same name (see `mask_names`).
     """
-    names, palette = mask_names(files, out), _palette(model)
+    names, palette = mask_names(files, out), _require_palette(model)
     written: list[Path] = []
 
-    def write(number: int, scene: RasterImage, mask: Bands) -> None:
-        write_mask(scene, mask, palette, names[number], overlay)
+    def write(number: int, image: RasterImage, mask: Bands) -> None:
+        write_mask(image, mask, palette, name=names[number], overlay=overlay)
         written.append(names[number])
 
-    unreadable = _look(model, files, flip, progress, write)
+    unreadable = _for_each_mask(model, files, write, flip=flip, progress=progress)
     return WriteResult(tuple(written), unreadable)
 
 
-def _palette(model: Model) -> Palette:
+def _require_palette(model: Model) -> Palette:
     if model.palette is None:
-        raise ValueError("expected a model that answers with masks, found one that answers with labels")
+        raise ValueError("expected a segmentation model, found a classifier")
     return model.palette
 
 
-def make_predict_fn(model: Model, flip: bool = False) -> PredictFn:
-    """What ``model`` says of images; with ``flip`` averaged over those flips that its training images had.
+def make_predict_fn(model: Model, *, flip: bool = False) -> PredictFn:
+    """The function that predicts a batch of tiles; ``flip`` averages over the flips of the training augmentation.
 
-    Raises HeadstartError where they had none.
+    Raises HeadstartError for ``flip`` if training had none.
     """
 
-    def ask(images: Tensor) -> Tensor:
+    def predict_fn(images: Tensor) -> Tensor:
         return torch.from_numpy(model.probabilities(images))
 
-    views = model.recipe.augment
-    if flip and not (views.hflip or views.vflip):
+    augment = model.recipe.augment
+    if flip and not (augment.hflip or augment.vflip):
         raise HeadstartError(
-            "--flip: expected a run that was trained on mirrored images, found augment.hflip=0 and augment.vflip=0",
+            "--flip: expected a run trained with flips, found augment.hflip=0 and augment.vflip=0",
             "the same without --flip",
         )
-    return flip_tta(ask, bool(views.hflip), bool(views.vflip)) if flip else ask
+    if not flip:
+        return predict_fn
+    return flip_tta(predict_fn, horizontal=bool(augment.hflip), vertical=bool(augment.vflip))
 
 
-def _look(
+def _for_each_mask(
     model: Model,
     files: Sequence[Path],
-    flip: bool,
-    progress: Counting | None,
     use: Callable[[int, RasterImage, Bands], object],
+    *,
+    flip: bool,
+    progress: Progress | None,
 ) -> tuple[tuple[Path, str], ...]:
-    """Give ``use`` each file's number, image and mask, one after the other; returns (file, reason) of those unreadable.
+    """Call ``use(i, image, mask)`` for each readable file; return the unreadable ones with reasons.
 
-    The mask comes as it is asked for, a band at a time.
+    The mask is a generator: a band is predicted when ``use`` takes it.
     """
-    ask, at_once = make_predict_fn(model, flip), 1 if model.device.type == "cpu" else ON_GPU
-    ends = list(accumulate(count(*size_of(file), SIDE, OVERLAP) if progress else 0 for file in files))
+    predict_fn = make_predict_fn(model, flip=flip)
+    tiling = Tiling(batch_size=1 if model.device.type == "cpu" else GPU_BATCH)
+    ends = list(accumulate(tiling.count(*raster_size(file)) if progress else 0 for file in files))
     unreadable, done = [], 0
 
-    def told(tiles: int) -> None:
+    def advance(tiles: int) -> None:
         nonlocal done
         done += tiles
         if progress is not None:
@@ -156,10 +159,11 @@ def _look(
 
     for number, file in enumerate(files):
         try:
-            with open_scene(file) as scene:
-                bands = predict_tiled(scene.pixels, ask, scene.height, scene.width, SIDE, OVERLAP, at_once, told)
-                use(number, scene, ((top, said.argmax(dim=0).to(torch.uint8).numpy()) for top, said in bands))
+            with open_raster(file) as image:
+                size = (image.height, image.width)
+                bands = predict_tiled(image.pixels, predict_fn, size=size, tiling=tiling, advance=advance)
+                use(number, image, ((top, p.argmax(dim=0).to(torch.uint8).numpy()) for top, p in bands))
         except Unreadable as error:
             unreadable.append((file, str(error)))
-        told(ends[number] - done)  # what an unreadable one would have taken
+        advance(ends[number] - done)  # the tiles of an unreadable file count as done
     return tuple(unreadable)

@@ -1,129 +1,131 @@
-"""Images of any size, looked at in overlapping tiles and blended so that no seam shows, a band of rows at a time.
+"""Tiled inference: images of any size in overlapping tiles, blended so that no seam shows, a band of rows at a time.
 
-A tile counts the less the nearer to its edge, where the network lacks what lies beyond. Tiles begin at multiples of
-`GRID`, so that a backbone's coarsest map has its cells where it would have them in the whole image.
+A pixel counts less the nearer it lies to its tile's edge, where the network lacks context. Tiles start at multiples of
+`GRID`, so that the cells of a backbone's coarsest feature map lie where they would lie in the whole image.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 GRID = 32
-"""The greatest stride of the backbones: tiles begin, and overlap, at its multiples."""
+"""The largest stride of the backbones, in pixels: tiles start, and overlap, at its multiples."""
 
-Read = Callable[[int, int], Tensor]
-"""``read(top, bottom)`` gives these rows of an image: uint8 (3, bottom - top, W)."""
+ReadRows = Callable[[int, int], Tensor]
+"""``read_rows(top, bottom)`` returns these rows of an image: uint8 (3, bottom - top, W)."""
 PredictFn = Callable[[Tensor], Tensor]
-"""What a network says of images: uint8 (B, 3, h, w) -> probabilities, float32 (B, K, h, w) on the CPU."""
+"""uint8 images (B, 3, h, w) -> probabilities, float32 (B, K, h, w) on the CPU."""
 
 
-def tile_starts(length: int, side: int, overlap: int) -> list[int]:
-    """Where tiles of ``side`` pixels begin along ``length`` pixels: evenly, neighbors sharing ``overlap`` or more.
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is cut into tiles. An image that fits into one tile is predicted as a whole."""
 
-    All but the last are ``side`` long; it ends with the image, less than `GRID` pixels shorter.
-    """
-    last = max(0, math.ceil((length - side) / GRID))  # in cells of the grid
-    steps = max(1, math.ceil(last * GRID / (side - overlap)))
-    return sorted({GRID * (step * last // steps) for step in range(steps + 1)})
+    tile_size: int = 512
+    """Side of a tile, in pixels."""
+    overlap: int = 128
+    """Pixels that neighboring tiles share at least, a multiple of `GRID`."""
+    batch_size: int = 1
+    """Tiles predicted at once."""
 
+    def starts(self, length: int) -> list[int]:
+        """Where tiles start along ``length`` pixels, evenly spaced at multiples of `GRID`.
 
-def count(height: int, width: int, side: int, overlap: int) -> int:
-    """How many tiles an image is looked at in."""
-    return len(tile_starts(height, side, overlap)) * len(tile_starts(width, side, overlap))
+        All tiles but the last are ``tile_size`` long; it ends with the image, less than `GRID` pixels shorter.
+        """
+        last = max(0, math.ceil((length - self.tile_size) / GRID))  # in multiples of GRID
+        steps = max(1, math.ceil(last * GRID / (self.tile_size - self.overlap)))
+        return sorted({GRID * (step * last // steps) for step in range(steps + 1)})
 
+    def count(self, height: int, width: int) -> int:
+        """Number of tiles of an image."""
+        return len(self.starts(height)) * len(self.starts(width))
 
-def blend_window(length: int, overlap: int) -> Tensor:
-    """How much each pixel along a tile counts, float32 (length,): a squared sine over ``overlap`` pixels at both ends.
+    def blend_window(self, length: int) -> Tensor:
+        """Weight of each pixel along a tile, float32 (length,): a squared sine over ``overlap`` pixels at both ends.
 
-    Two tiles that overlap so much add up to one, and neither ends in a step.
-    """
-    ramp = (math.pi / 2 * (torch.arange(length) + 0.5) / overlap).clamp(max=math.pi / 2).sin().square()
-    return ramp * ramp.flip(0)
+        The windows of two tiles that overlap by ``overlap`` add up to one, and neither ends in a step.
+        """
+        ramp = (math.pi / 2 * (torch.arange(length) + 0.5) / self.overlap).clamp(max=math.pi / 2).sin().square()
+        return ramp * ramp.flip(0)
+
+    def total_weight(self, length: int) -> Tensor:
+        """Sum of the windows of all tiles over each pixel along an image's side, float32 (length,)."""
+        total = torch.zeros(length)
+        for start in self.starts(length):
+            end = min(start + self.tile_size, length)
+            total[start:end] += self.blend_window(end - start)
+        return total
 
 
 def predict_tiled(
-    read: Read,
-    ask: PredictFn,
-    height: int,
-    width: int,
-    side: int = 512,
-    overlap: int = 128,
-    at_once: int = 1,
-    done: Callable[[int], object] = lambda _: None,
+    read_rows: ReadRows,
+    predict_fn: PredictFn,
+    *,
+    size: tuple[int, int],
+    tiling: Tiling,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """The probabilities of an image, in bands from top to bottom: (first row, float32 (K, rows, W)).
+    """Probabilities of an image of ``size`` (height, width), in bands from the top: (first row, float32 (K, rows, W)).
 
-    An image that fits into one tile is looked at as a whole. ``done`` is told how many tiles were looked at.
-    Held in memory: the answers for ``side`` rows, and what the network needs for ``at_once`` tiles.
+    ``advance(n)`` is called when n more tiles are done. Memory: the probabilities of ``tile_size`` rows, and what the
+    network needs for ``batch_size`` tiles.
     """
-    rows, columns = tile_starts(height, side, overlap), tile_starts(width, side, overlap)
-    if len(rows) == len(columns) == 1:
-        yield 0, ask(read(0, height).unsqueeze(0))[0]
-        done(1)
+    height, width = size
+    if tiling.count(height, width) == 1:
+        yield 0, predict_fn(read_rows(0, height).unsqueeze(0))[0]
+        advance(1)
         return
-    ends = [*rows[1:], height]
-    total_y, total_x = _totals(rows, height, side, overlap), _totals(columns, width, side, overlap)
-    carried: Tensor | None = None
-    for top, end in zip(rows, ends, strict=True):
-        band = read(top, min(top + side, height))
-        answers = _band(band, ask, columns, side, overlap, at_once, done)
-        if carried is not None:
-            answers[:, : carried.shape[1]] += carried
-        final = end - top
-        carried = answers[:, final:].clone()
-        yield top, answers[:, :final].div_(total_y[top:end].unsqueeze(1) * total_x)
+    starts = tiling.starts(height)
+    total_y, total_x = tiling.total_weight(height), tiling.total_weight(width)
+    overhang: Tensor | None = None  # weighted sums of rows that the next row of tiles overlaps
+    for top, next_top in zip(starts, [*starts[1:], height], strict=True):
+        band = read_rows(top, min(top + tiling.tile_size, height))
+        sums = _weighted_sums(band, predict_fn, tiling, advance)
+        if overhang is not None:
+            sums[:, : overhang.shape[1]] += overhang
+        complete = next_top - top
+        overhang = sums[:, complete:].clone()
+        yield top, sums[:, :complete].div_(total_y[top:next_top].unsqueeze(1) * total_x)
 
 
-def _totals(starts: list[int], length: int, side: int, overlap: int) -> Tensor:
-    """What the tiles that cover each pixel along an edge count together, float32 (length,)."""
-    total = torch.zeros(length)
-    for start in starts:
-        end = min(start + side, length)
-        total[start:end] += blend_window(end - start, overlap)
-    return total
-
-
-def _band(
-    band: Tensor,
-    ask: PredictFn,
-    columns: list[int],
-    side: int,
-    overlap: int,
-    at_once: int,
-    done: Callable[[int], object],
-) -> Tensor:
-    """The weighted sum of the answers to one row of tiles: float32 (K, rows, W)."""
+def _weighted_sums(band: Tensor, predict_fn: PredictFn, tiling: Tiling, advance: Callable[[int], object]) -> Tensor:
+    """Sum of window times probabilities over one row of tiles: float32 (K, rows, W). ``band`` is uint8 (3, rows, W)."""
     height, width = band.shape[-2:]
-    down = blend_window(height, overlap).unsqueeze(1)
-    answers: Tensor | None = None
-    full = [left for left in columns if left + side <= width]
-    groups = [full[first : first + at_once] for first in range(0, len(full), at_once)]
-    for group in [*groups, columns[len(full) :]]:  # the last tile may be narrower, and is then asked by itself
+    side, starts = tiling.tile_size, tiling.starts(width)
+    window_y = tiling.blend_window(height).unsqueeze(1)
+    sums: Tensor | None = None
+    # Tiles of full width go in batches; the last may be narrower, and is then a batch of its own.
+    full = [left for left in starts if left + side <= width]
+    groups = [full[first : first + tiling.batch_size] for first in range(0, len(full), tiling.batch_size)]
+    for group in [*groups, starts[len(full) :]]:
         if not group:
             continue
-        said = ask(torch.stack([band[:, :, left : left + side] for left in group]))
-        answers = torch.zeros(said.shape[1], height, width) if answers is None else answers
-        across = blend_window(said.shape[-1], overlap)
-        for left, each in zip(group, said, strict=True):
-            answers[:, :, left : left + side] += each * (down * across)
-        done(len(group))
-    assert answers is not None
-    return answers
+        probabilities = predict_fn(torch.stack([band[:, :, left : left + side] for left in group]))
+        if sums is None:
+            sums = torch.zeros(probabilities.shape[1], height, width)
+        window = window_y * tiling.blend_window(probabilities.shape[-1])
+        for left, each in zip(group, probabilities, strict=True):
+            sums[:, :, left : left + side] += each * window
+        advance(len(group))
+    assert sums is not None
+    return sums
 
 
-def flip_tta(ask: PredictFn, horizontal: bool, vertical: bool) -> PredictFn:
-    """``ask``, averaged over an image and its mirror images: left to right, top to bottom, and both."""
-    across = [[], [-1]] if horizontal else [[]]
-    ways: list[list[int]] = [*across, *([-2, *dims] for dims in across if vertical)]
+def flip_tta(predict_fn: PredictFn, *, horizontal: bool, vertical: bool) -> PredictFn:
+    """Flip test-time augmentation: the mean of ``predict_fn`` over an image and its mirror images."""
+    left_right = [[], [-1]] if horizontal else [[]]
+    flips: list[list[int]] = [*left_right, *([-2, *dims] for dims in left_right if vertical)]
 
     def averaged(images: Tensor) -> Tensor:
-        answer = ask(images)
-        for dims in ways[1:]:
-            answer = answer + ask(images.flip(dims)).flip(dims)
-        return answer / len(ways)
+        total = predict_fn(images)
+        for dims in flips[1:]:
+            total = total + predict_fn(images.flip(dims)).flip(dims)
+        return total / len(flips)
 
     return averaged

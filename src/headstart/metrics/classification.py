@@ -1,4 +1,4 @@
-"""How good a classifier is, and how sure we can be of that: every measure with its bootstrap interval."""
+"""Classification metrics with bootstrap intervals: accuracy, top-5, F1, log loss, Brier score, calibration error."""
 
 from __future__ import annotations
 
@@ -9,25 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
-BINS = 15
-"""Equal bins of confidence for the calibration error, as in Guo et al. 2017."""
-AT_ONCE = 4_000_000
-"""Draws held in memory at a time: 32 MB."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A measure and the 95 % percentile bootstrap interval around it (Efron 1979), over images."""
-
-    value: float
-    low: float
-    high: float
+from headstart.metrics.bootstrap import Floats, Interval, resampled
+from headstart.metrics.calibration import BINS, confidence_bin
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class."""
+    """Precision, recall and F1 of one class."""
 
     name: str
     precision: float
@@ -39,12 +27,12 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class ClassificationMetrics:
-    """All measures of N images."""
+    """All classification metrics of N images."""
 
     images: int
     accuracy: Interval
     top5: Interval | None
-    """Share of images whose class is among the five likeliest; None with five classes or fewer."""
+    """Share of images whose class is among the five most probable; None with five classes or fewer."""
     balanced_accuracy: Interval
     """Mean recall of the classes that occur."""
     macro_f1: Interval
@@ -52,12 +40,12 @@ class ClassificationMetrics:
     loss: Interval
     """Mean negative log-likelihood, in nats."""
     brier: Interval
-    """Mean squared distance between the probabilities and the truth, 0 to 2 (Brier 1950)."""
+    """Mean squared distance between the probabilities and the one-hot target, 0 to 2 (Brier 1950)."""
     ece: Interval
     """Expected calibration error (Guo et al. 2017, equation 3), 15 bins."""
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
-    """Row: the class it is; column: the class it was taken for."""
+    """Images by true class (row) and predicted class (column)."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,21 +54,25 @@ class ClassificationMetrics:
 def classification_metrics(
     labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0
 ) -> ClassificationMetrics:
-    """All measures of ``probabilities``, float (N, C), given the true ``labels``, int (N,)."""
-    true, p = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
-    if p.shape != (len(true), len(classes)) or not len(true):
-        raise ValueError(f"expected probabilities of shape ({len(true)}, {len(classes)}), N > 0, found {p.shape}")
-    parts = _parts(true, p)
-    whole = _figures(parts, np.ones((1, len(true))))
-    drawn = [_figures(parts, counts) for counts in resampled(len(true), resamples, seed)]
+    """All metrics of ``probabilities``, float (N, C), against ``labels``, int (N,), with bootstrap intervals.
+
+    Raises ValueError where the shapes do not match ``classes``, or N is 0.
+    """
+    targets, p = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
+    if p.shape != (len(targets), len(classes)) or not len(targets):
+        raise ValueError(f"expected probabilities of shape ({len(targets)}, {len(classes)}), N > 0, found {p.shape}")
+    # Point estimates and resamples are the same function of how often each image counts.
+    terms = _terms(targets, p)
+    estimate = _metrics(terms, np.ones((1, len(targets))))
+    drawn = [_metrics(terms, counts) for counts in resampled(len(targets), resamples, seed)]
     intervals = {}
-    for name, value in whole.items():
+    for name, value in estimate.items():
         low, high = np.quantile(np.concatenate([each[name] for each in drawn]), [0.025, 0.975])
         intervals[name] = Interval(float(value[0]), float(low), float(high))
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(confusion, (true, p.argmax(axis=1)), 1)
+    np.add.at(confusion, (targets, p.argmax(axis=1)), 1)
     return ClassificationMetrics(
-        images=len(true),
+        images=len(targets),
         accuracy=intervals["accuracy"],
         top5=intervals.get("top5"),
         balanced_accuracy=intervals["balanced_accuracy"],
@@ -93,67 +85,31 @@ def classification_metrics(
     )
 
 
-def bootstrap_mean(each: ArrayLike, resamples: int = 1000, seed: int = 0) -> Interval:
-    """The mean of one figure per image, (N,), N > 0, with its interval over images."""
-    values = np.asarray(each, dtype=np.float64)
-    means = np.concatenate([counts @ values / len(values) for counts in resampled(len(values), resamples, seed)])
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def calibration(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """The reliability diagram: mean confidence, accuracy and share of images of each bin that has any."""
-    p = np.asarray(probabilities, dtype=np.float64)
-    right, sure = p.argmax(axis=1) == np.asarray(labels), p.max(axis=1)
-    bins = _bin_of(sure)
-    count = np.bincount(bins, minlength=BINS)
-    some = count > 0
-    confidence = np.bincount(bins, sure, BINS)[some] / count[some]
-    accuracy = np.bincount(bins, right, BINS)[some] / count[some]
-    return confidence, accuracy, count[some] / len(p)
-
-
-def _bin_of(confidence: Floats) -> NDArray[np.int64]:
-    """The bin ((m-1)/15, m/15] of each confidence, from 0."""
-    bins: NDArray[np.int64] = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
-    return bins
-
-
-def _parts(true: NDArray[np.int64], p: Floats) -> dict[str, Floats]:
-    """What each image adds to each measure, (N,) or (N, K): resampling images is then a product of matrices."""
-    rows, classes = np.arange(len(true)), p.shape[1]
-    predicted, sure = p.argmax(axis=1), p.max(axis=1)
-    right = (predicted == true).astype(np.float64)
+def _terms(targets: NDArray[np.int64], p: Floats) -> dict[str, Floats]:
+    """What each image adds to each metric, (N,) or (N, K): a resample is then a product of matrices."""
+    rows, classes = np.arange(len(targets)), p.shape[1]
+    predicted, confidence = p.argmax(axis=1), p.max(axis=1)
+    correct = (predicted == targets).astype(np.float64)
     one_hot = np.eye(classes)
-    of_true = p[rows, true]
-    parts = {
-        "accuracy": right,
-        "loss": -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)),
-        "brier": np.square(p).sum(axis=1) - 2 * of_true + 1,
-        "gap": np.eye(BINS)[_bin_of(sure)] * (sure - right)[:, None],
-        "support": one_hot[true],
+    of_target = p[rows, targets]
+    terms = {
+        "accuracy": correct,
+        "loss": -np.log(np.maximum(of_target, np.finfo(np.float32).tiny)),
+        "brier": np.square(p).sum(axis=1) - 2 * of_target + 1,
+        "gap": np.eye(BINS)[confidence_bin(confidence)] * (confidence - correct)[:, None],
+        "support": one_hot[targets],
         "predicted": one_hot[predicted],
-        "hits": one_hot[true] * right[:, None],
+        "hits": one_hot[targets] * correct[:, None],
     }
     if classes > 5:
-        parts["top5"] = ((p > of_true[:, None]).sum(axis=1) < 5).astype(np.float64)
-    return parts
+        terms["top5"] = ((p > of_target[:, None]).sum(axis=1) < 5).astype(np.float64)
+    return terms
 
 
-def resampled(count: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each image is drawn in each resample, (some resamples, count), a block at a time."""
-    random = np.random.default_rng(seed)
-    block = max(1, AT_ONCE // count)
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        drawn = random.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
-
-
-def _figures(parts: dict[str, Floats], counts: Floats) -> dict[str, Floats]:
-    """Each measure in each of R resamples, (R,); ``counts`` is (R, N)."""
+def _metrics(terms: dict[str, Floats], counts: Floats) -> dict[str, Floats]:
+    """Each metric in each of R resamples, (R,); ``counts`` (R, N) says how often each image occurs."""
     images = counts.sum(axis=1)
-    sums = {name: counts @ part for name, part in parts.items()}
+    sums = {name: counts @ term for name, term in terms.items()}
     support, predicted, hits = sums.pop("support"), sums.pop("predicted"), sums.pop("hits")
     gap = np.abs(sums.pop("gap")).sum(axis=1) / images
     recall = np.divide(hits, support, out=np.zeros_like(hits), where=support > 0)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from headstart.metrics.classification import Floats
+from headstart.metrics.bootstrap import Floats
 
 
 def pseudo_values(confusion: ArrayLike) -> Floats:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.metrics.classification import Floats, Interval, resampled
+from headstart.metrics.bootstrap import Floats, Interval, resampled
 
 Counts = NDArray[np.int64]
 

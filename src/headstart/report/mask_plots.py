@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from headstart.files import Row
+from headstart.metrics.segmentation import Counts
 from headstart.palette import Palette
 from headstart.report.plots import GRAY, drawn, matrix, most_confused
-from headstart.metrics.segmentation import Counts
 
 LINES = 30
 """Classes whose line is drawn from the start; others are in the legend, and drawn when they are asked for."""

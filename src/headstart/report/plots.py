@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
 from headstart.files import Row
-from headstart.metrics.classification import ClassificationMetrics, calibration
+from headstart.metrics.calibration import reliability as reliability_bins
+from headstart.metrics.classification import ClassificationMetrics
 from headstart.runs.folder import best_epoch
 
 BLUE, ORANGE, GRAY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of color blindness
@@ -140,7 +141,7 @@ def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[n
     diagonal = {"color": GRAY, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfect", hoverinfo="skip")
     for (name, (rows, probabilities)), color in zip(answers.items(), (BLUE, ORANGE), strict=False):
-        confidence, accuracy, share = calibration(labels[rows], probabilities)
+        confidence, accuracy, share = reliability_bins(labels[rows], probabilities)
         figure.add_scatter(
             x=confidence.tolist(),
             y=accuracy.tolist(),

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
-from headstart.metrics.calibration import LEAST_FOR_HALVES, fit_on_half
+from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.collapse import diagnose
 from headstart.report import plots as figures
@@ -107,10 +107,10 @@ def _confidence(answers: StoredPredictions) -> dict[str, tuple[NDArray[np.int64]
     lines: dict[str, tuple[NDArray[np.int64], ArrayLike]] = {
         "this run": (np.arange(len(answers.labels), dtype=np.int64), answers.probabilities)
     }
-    if len(answers.labels) >= LEAST_FOR_HALVES:
+    if len(answers.labels) >= MIN_IMAGES_TO_HALVE:
         fitted = fit_on_half(answers.labels, answers.probabilities)
         lines[f"with temperature {fitted.value:.2f} (on the half it was not fitted on)"] = (
-            fitted.judged,
+            fitted.held_out,
             fitted.probabilities,
         )
     return lines

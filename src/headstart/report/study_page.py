@@ -1,21 +1,61 @@
-"""One `study.json` -> ``report.html``: what each kind of pre-training buys, how sure that is, and what it costs."""
+"""The page of a study: `study.json` -> `report.html`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from markupsafe import Markup
 
 from headstart.comparison.findings import findings, headline
-from headstart.comparison.label_efficiency import percent
-from headstart.comparison.metric import METRICS
-from headstart.comparison.study import SETTINGS, Study, read_study
-from headstart.comparison.summary import Result, Results, said_choice
+from headstart.comparison.metric import METRICS, Metric
+from headstart.comparison.settings import SETTINGS, Setting
+from headstart.comparison.study import Study, read_study
+from headstart.comparison.summary import Result, Results, selection_text
+from headstart.comparison.wording import percent
 from headstart.files import write_atomically
-from headstart.metrics.classification import Interval
+from headstart.metrics.bootstrap import Interval
 from headstart.report.run_page import rendered
 from headstart.report.study_plots import over_labels, over_time
+
+
+class StudyPage(TypedDict):
+    """What `study.html.jinja` is rendered with."""
+
+    path: str
+    study: Study
+    metric: Metric
+    of_predictions: bool
+    """Whether there are calibration error and kNN accuracy: of classification."""
+    settings: list[Setting]
+    finished: bool
+    headline: str
+    findings: list[str]
+    at_most: list[Result]
+    """The results with the most labels, highest score first."""
+    most: str
+    """'all labels', '25 % of the labels'; empty before the first result."""
+    images: str
+    rows: list[TableRow]
+    selected: list[tuple[Result, str]]
+    """Results with their selected hyper-parameters."""
+    seconds: float
+    seconds_tuning: float
+    figures: dict[str, Markup]
+    share: Callable[[float], str]
+    ends: Callable[..., str]
+    points: Callable[[float], str]
+    brief: Callable[[float], str]
+
+
+class TableRow(TypedDict):
+    """A row of the results table."""
+
+    setting: Setting
+    fraction: float
+    result: Result | None
+    failed: list[str]
 
 
 def write_study_page(folder: Path, results: Results | None = None) -> Path:
@@ -29,69 +69,63 @@ def write_study_page(folder: Path, results: Results | None = None) -> Path:
 
 
 def study_page(results: Results, path: str) -> bytes:
-    """The page; ``path`` is the study's folder, to be shown."""
-    study, most = results.study, results.most
-    drawn = {}
+    """The page as HTML; ``path`` is the study's folder, to be shown."""
+    return rendered("study.html.jinja", _context(results, path))
+
+
+def _context(results: Results, path: str) -> StudyPage:
+    study, most = results.study, results.largest_fraction
+    figures = {}
     if most is not None:
-        drawn["over-labels"] = Markup(over_labels(results))
-        drawn["over-time"] = Markup(over_time(results, most))
-    at = results.at(most) if most is not None else []
-    return rendered(
-        "study.html.jinja",
-        {
-            "path": path,
-            "study": study,
-            "metric": METRICS[study.metric],
-            "answers": study.metric == "accuracy",
-            "settings": [study.what(each) for each in sorted(study.settings)],
-            "finished": study.done + len(study.failed) == study.planned,
-            "headline": _unbroken(headline(results)),
-            "verdicts": [_unbroken(each) for each in findings(results)],
-            "best": at[0] if at else None,
-            "at_most": at,
-            "most": "all labels" if most == 1 else f"{share(most)} of the labels" if most is not None else "",
-            "images": "test images" if study.split == "test" else "validation images",
-            "rows": [
-                _row(results, setting, fraction)
-                for fraction in sorted(study.fractions, reverse=True)
-                for setting in sorted(study.settings)
-            ],
-            "choices": [(each, said_choice(each.chosen)) for each in results.lines if each.chosen],
-            "seconds": seconds_spent(study),
-            "seconds_tuning": seconds_choosing(study),
-            "figures": drawn,
-            "share": share,
-            "ends": ends,
-            "points": points,
-            "brief": brief,
-        },
+        figures["over-labels"] = Markup(over_labels(results))
+        figures["over-time"] = Markup(over_time(results, most))
+    return StudyPage(
+        path=path,
+        study=study,
+        metric=METRICS[study.metric],
+        of_predictions=study.metric == "accuracy",
+        settings=[SETTINGS[each] for each in sorted(study.settings)],
+        finished=study.done + len(study.failed) == study.planned,
+        headline=_unbroken(headline(results)),
+        findings=[_unbroken(each) for each in findings(results)],
+        at_most=results.at(most) if most is not None else [],
+        most="all labels" if most == 1 else f"{percent(most)} of the labels" if most is not None else "",
+        images="test images" if study.split == "test" else "validation images",
+        rows=[
+            _row(results, setting, fraction)
+            for fraction in sorted(study.fractions, reverse=True)
+            for setting in sorted(study.settings)
+        ],
+        selected=[(each, selection_text(each.chosen)) for each in results.lines if each.chosen],
+        seconds=seconds_spent(study),
+        seconds_tuning=seconds_tuning(study),
+        figures=figures,
+        share=percent,
+        ends=ends,
+        points=points,
+        brief=brief,
     )
 
 
 def seconds_spent(study: Study) -> float:
-    """The time of all trials, and once that of what they share: each pre-training, and each setting's choice."""
+    """Time of all trials; what they share counts once: each pre-training, and the selection of each setting."""
     pretrained: dict[str, float] = {}
     for trial in study.trials:
         start = SETTINGS[trial.setting].start
         pretrained[start] = max(pretrained.get(start, 0.0), trial.seconds_pretrain or 0.0)
-    return sum(pretrained.values()) + seconds_choosing(study) + sum(trial.seconds_train for trial in study.trials)
+    return sum(pretrained.values()) + seconds_tuning(study) + sum(trial.seconds_train for trial in study.trials)
 
 
-def seconds_choosing(study: Study) -> float:
-    """The time of all choices: one for each setting, which its trials share."""
+def seconds_tuning(study: Study) -> float:
+    """Time of hyper-parameter selection: one per setting, which its trials share."""
     chosen: dict[str, float] = {}
     for trial in study.trials:
         chosen[trial.setting] = max(chosen.get(trial.setting, 0.0), trial.seconds_tune)
     return sum(chosen.values())
 
 
-def share(value: float) -> str:
-    """``0.1`` -> '10 %', for label fractions."""
-    return percent(value)
-
-
 def _unbroken(text: str) -> str:
-    """No line ends between a figure and its per cent sign."""
+    """A no-break space between a number and its per cent sign."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -113,12 +147,11 @@ def ends(interval: Interval, signed: bool = False) -> str:
     return f"{low} to {high}"
 
 
-def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
-    line: Result | None = results.get(setting, fraction)
+def _row(results: Results, setting: str, fraction: float) -> TableRow:
     failed = [trial for trial in results.study.failed if (trial.setting, trial.fraction) == (setting, fraction)]
-    return {
-        "what": results.study.what(setting),
-        "fraction": fraction,
-        "line": line,
-        "failed": [f"seed {trial.seed}: {trial.error}" for trial in failed],
-    }
+    return TableRow(
+        setting=SETTINGS[setting],
+        fraction=fraction,
+        result=results.get(setting, fraction),
+        failed=[f"seed {trial.seed}: {trial.error}" for trial in failed],
+    )

@@ -1,4 +1,4 @@
-"""The study's figures, as plotly's JSON: its metric over labels, and over compute time."""
+"""Plots of a study as plotly JSON: its metric over labels, and over compute time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STYLE = {
     "F": (PURPLE, "solid", "diamond"),
     "G": (GRAY, "dot", "square-open"),
 }
-"""Color: where the weights come from; broken: frozen."""
+"""Color: the pre-training; dashed: frozen."""
 TIMES = (1, 10, 60, 600, 3600, 36_000, 360_000, 3_600_000)
 NAMES = ("1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "100 h", "1000 h")
 
 
 def over_labels(results: Results) -> str:
-    """A line per setting, with the band of its 95 % intervals; whiskers where there is a single point."""
+    """A line per setting with the band of its 95 % intervals; error bars where it has a single point."""
     figure = go.Figure()
     for setting in sorted(results.study.settings):
         lines = results.of(setting)
@@ -40,7 +40,7 @@ def over_labels(results: Results) -> str:
                 x=[*x, *reversed(x)],
                 y=[*(each.score.high for each in lines), *(each.score.low for each in reversed(lines))],
                 fill="toself",
-                fillcolor=_pale(color),
+                fillcolor=_translucent(color),
                 line={"width": 0},
                 mode="lines",
                 legendgroup=setting,
@@ -53,11 +53,11 @@ def over_labels(results: Results) -> str:
             mode="lines+markers",
             line={"color": color, "dash": dash, "width": 2.5},
             marker={"symbol": symbol, "size": 8, "color": color},
-            error_y=_whiskers(lines, color) if len(lines) == 1 else None,
+            error_y=_error_bars(lines, color) if len(lines) == 1 else None,
             customdata=[[each.score.low, each.score.high, each.seeds] for each in lines],
             hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}), %{x:,} labels"
             ", seeds: %{customdata[2]}",
-            name=f"{setting} {lines[0].what.phrase}",
+            name=f"{setting} {lines[0].phrase}",
             legendgroup=setting,
         )
     labels = sorted({each.labels for each in results.lines})
@@ -73,7 +73,7 @@ def over_labels(results: Results) -> str:
 
 
 def over_time(results: Results, fraction: float) -> str:
-    """The metric over the time to get one model with ``fraction`` of the labels; the line is the Pareto front."""
+    """The metric over the time for one model with ``fraction`` of the labels; the line is the Pareto front."""
     lines = sorted(results.at(fraction), key=lambda each: each.seconds)
     figure = go.Figure()
     front = pareto(lines)
@@ -82,7 +82,7 @@ def over_time(results: Results, fraction: float) -> str:
         y=[each.score.value for each in front],
         mode="lines",
         line={"shape": "hv", "dash": "dot", "color": GRAY},
-        name="nothing is better in less time",
+        name="Pareto front",
         hoverinfo="skip",
     )
     for each in lines:
@@ -92,16 +92,16 @@ def over_time(results: Results, fraction: float) -> str:
             y=[each.score.value],
             mode="markers+text",
             marker={"symbol": symbol, "size": 12, "color": color, "line": {"width": 2, "color": color}},
-            error_y=_whiskers([each], color),
+            error_y=_error_bars([each], color),
             text=[f"<b>{each.setting}</b>"],
             textposition="top right",
-            hovertext=f"pre-training {duration(each.seconds_pretrain or 0)}, choosing {duration(each.seconds_tune)},"
-            f" training {duration(each.seconds_train)}",
+            hovertext=f"pre-training {duration(each.seconds_pretrain or 0)}, hyper-parameter selection"
+            f" {duration(each.seconds_tune)}, training {duration(each.seconds_train)}",
             hovertemplate="%{y:.1%}; %{hovertext}",
-            name=f"{each.setting} {each.what.phrase}",
+            name=f"{each.setting} {each.phrase}",
         )
     figure.update_xaxes(
-        title_text="time to pre-train, choose and train one model (logarithmic)",
+        title_text="time for one model: pre-training, selection, training (logarithmic)",
         type="log",
         tickmode="array",
         tickvals=TIMES,
@@ -112,7 +112,7 @@ def over_time(results: Results, fraction: float) -> str:
 
 
 def pareto(lines: Sequence[Result]) -> list[Result]:
-    """Those that no other beats in as little time, quickest first."""
+    """The Pareto front of score over time: results that none exceeds in as little time, fastest first."""
     front: list[Result] = []
     for each in sorted(lines, key=lambda each: (each.seconds, -each.score.value)):
         if not front or each.score.value > front[-1].score.value:
@@ -125,7 +125,7 @@ def _time(line: Result) -> float:
     return max(line.seconds, 0.1)
 
 
-def _whiskers(lines: Sequence[Result], color: str) -> dict[str, object]:
+def _error_bars(lines: Sequence[Result], color: str) -> dict[str, object]:
     return {
         "type": "data",
         "symmetric": False,
@@ -136,6 +136,6 @@ def _whiskers(lines: Sequence[Result], color: str) -> dict[str, object]:
     }
 
 
-def _pale(color: str) -> str:
+def _translucent(color: str) -> str:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.13)"

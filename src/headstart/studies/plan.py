@@ -1,4 +1,4 @@
-"""What a study is to carry out: the recipe of every trial, every pre-training and every choice of a learning rate."""
+"""The plan of a study: the recipe of every trial, every pre-training and every learning-rate candidate."""
 
 from __future__ import annotations
 
@@ -8,67 +8,75 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from headstart.comparison.metric import MetricName
-from headstart.comparison.study import SETTINGS
-from headstart.data.splits import detect_target, training_index
+from headstart.comparison.settings import SETTINGS
+from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data, Recipe, load, override
 
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
 PRETRAINING_OF = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
-"""Settings whose backbone starts from weights, and which."""
+"""Setting -> the weights that its backbone starts from; the others start from random weights."""
 TRIAL_ORDER = ("DG", "E", "ABCF")
-"""The cheap trials come first, so that there is a table from the first minutes."""
+"""Groups of settings, cheapest first, so that the first minutes give a table."""
 LEARNING_RATES = (1 / 3, 1.0, 3.0)
-"""What the recipe's learning rate is multiplied by where it is chosen."""
+"""Candidates of a tuned learning rate, as multiples of the recipe's."""
 TUNING_SHARE = 1 / 3
-"""Share of the epochs that a choice of the learning rate takes."""
-
+"""Epochs of a learning-rate candidate, as a share of the recipe's."""
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
-"""Label fractions of a study, unless others are asked for."""
+"""Label fractions of a study by default."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid, and what its trials are made from."""
+    """The grid of a study (settings x label fractions x seeds), and the recipes of its trials."""
 
     data: str
     """The labeled images."""
     out: Path
     """The study's folder."""
     recipe: Recipe
-    """What every trial is made from; its weights are the supervised ones unless there is a corpus."""
+    """The base of every trial's recipe; its weights are the supervised ones unless there is a corpus."""
     pretraining: Recipe
-    """Self-supervised pre-training."""
+    """The recipe of self-supervised pre-training."""
     settings: str
+    """Letters A to G, each once."""
     fractions: tuple[float, ...]
+    """Label fractions, above 0 and up to 1."""
     seeds: tuple[int, ...]
     tuned: bool = True
-    """Choose each setting's learning rate, or its probe's L2 strength, on training images."""
+    """Tune each setting's learning rate, or its probe's L2 strength, on training images."""
     unlabeled: str | None = None
     """Images for self-supervised pre-training; None: the training images, without their labels."""
     corpus: str | None = None
     """Labeled images for supervised pre-training."""
+    corpus_target: Literal["label", "mask"] = "label"
+    """What the corpus labels its images with."""
     requested: tuple[Recipe, Recipe] | None = None
-    """`recipe` and `pretraining` as they were asked for, where a budget has shortened them since."""
+    """`recipe` and `pretraining` as requested, where a budget has shortened them since."""
 
     @property
     def masks(self) -> bool:
-        """Whether the images have masks, and a class is learned for every pixel."""
+        """Whether the task is semantic segmentation, with masks as labels."""
         return self.recipe.task == "segment"
 
     @property
+    def target(self) -> Literal["label", "mask"]:
+        """What the trials learn from."""
+        return "mask" if self.masks else "label"
+
+    @property
     def metric(self) -> MetricName:
-        """What the settings are compared by, and learning rates are chosen by."""
+        """The metric that compares settings and tunes learning rates."""
         return "miou" if self.masks else "accuracy"
 
     def trial_order(self) -> Iterator[tuple[int, str]]:
-        """(seed, settings) in the order in which they are carried out: seeds in rounds, the cheap settings first."""
+        """(seed, settings) in the order of training: seed by seed, the cheap settings first."""
         for seed in self.seeds:
-            for wave in TRIAL_ORDER:
-                settings = "".join(setting for setting in wave if setting in self.settings)
+            for group in TRIAL_ORDER:
+                settings = "".join(setting for setting in group if setting in self.settings)
                 if settings:
                     yield seed, settings
 
@@ -77,7 +85,7 @@ class Plan:
         return itertools.product(self.settings, self.fractions, self.seeds)
 
     def pretrainings(self) -> list[str]:
-        """The kinds of weights that must be made before the trials that need them."""
+        """The kinds of weights to pre-train, in order."""
         needed = {PRETRAINING_OF[setting] for setting in self.settings if setting in PRETRAINING_OF}
         if CONTINUED in needed:
             needed.add(SUPERVISED)
@@ -88,25 +96,26 @@ class Plan:
         ]
 
     def tuned_settings(self) -> list[str]:
-        """The settings whose learning rate is chosen."""
+        """The settings whose learning rate is tuned."""
         return [each for each in self.settings if self.tuned and (self.masks or not SETTINGS[each].frozen)]
 
     def folder(self, kind: str) -> Path:
-        """Where the run of a pre-training goes."""
+        """The run folder of a pre-training."""
         return self.out / "pretrained" / kind
 
     def trial_folder(self, setting: str, fraction: float, seed: int) -> Path:
+        """The run folder of a trial."""
         return self.out / "trials" / trial_name(setting, fraction, seed)
 
     def weights(self, setting: str) -> str:
-        """What the backbone of a setting starts from, as a recipe says it."""
+        """The `backbone.weights` of a setting."""
         kind = PRETRAINING_OF.get(setting)
         if kind is None:
             return "none"
         return self.recipe.backbone.weights if kind == SUPERVISED and self.corpus is None else str(self.folder(kind))
 
     def trial(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
-        """The recipe of one trial; ``lr`` is the chosen learning rate."""
+        """The recipe of one trial; ``lr`` is the tuned learning rate."""
         frozen = SETTINGS[setting].frozen
         changes: dict[str, Any] = {
             "name": trial_name(setting, fraction, seed),
@@ -117,11 +126,11 @@ class Plan:
             "backbone.freeze": frozen,
             "analysis.save_images": False,
         }
-        if self.masks:  # no epoch is chosen, and no neighbors are looked for
+        if self.masks:  # no epoch is chosen, and there is no kNN metric
             changes |= {"checkpoint.monitor": "last", "analysis.train_samples": 0, "analysis.epochs": []}
             changes |= {"optimizer.lr": lr or self.recipe.optimizer.lr}
             changes |= {"probe.method": "sgd"} if frozen else {}
-        elif not self.tuned:  # one recipe for all: the epoch is the recipe's choice, and judged by cross-fitting
+        elif not self.tuned:  # one recipe for all: the recipe chooses the epoch, and cross-fitting evaluates it
             changes["analysis.epochs"] = list(range(1, self.recipe.train.epochs + 1))
         elif frozen:
             changes |= {"probe.method": "logistic", "head.hidden": [], "train.epochs": 1, "augment.sizes": []}
@@ -134,10 +143,10 @@ class Plan:
         return override(self.recipe, changes)
 
     def tunings(self, setting: str) -> dict[float, tuple[Path, Recipe]]:
-        """Learning rate -> the run that tries it, judged on training images that it does not train on."""
+        """Learning rate -> (run folder, recipe) of its candidate, validated on training images held out of training."""
         base = self.trial(setting, 1.0, self.seeds[0])
         epochs = math.ceil(TUNING_SHARE * base.train.epochs)
-        tried = {}
+        candidates = {}
         for factor in LEARNING_RATES:
             lr = float(f"{base.optimizer.lr * factor:.2g}")
             changes = {
@@ -148,17 +157,17 @@ class Plan:
             }
             name = f"{setting}-lr{lr:g}"
             recipe = override(base, {**changes, "name": name, "analysis.epochs": [epochs]})
-            tried[lr] = (self.out / "tuning" / name, recipe)
-        return tried
+            candidates[lr] = (self.out / "tuning" / name, recipe)
+        return candidates
 
     def pretrain(self, kind: str) -> tuple[Recipe, str]:
-        """The recipe of a pre-training, and the images that it is of."""
+        """The recipe of a pre-training, and the folder of its images."""
         common = {"name": f"{kind}-pretraining", "analysis.save_images": False}
         base = self.recipe
         if kind == SUPERVISED:
             assert self.corpus is not None
             scratch = {"backbone.weights": "none", "checkpoint.monitor": "last", "data.exclude_overlap_with": self.data}
-            return override(self._of_corpus, {**common, **scratch}), self.corpus
+            return override(self._corpus_recipe, {**common, **scratch}), self.corpus
         changes: dict[str, Any] = {
             "backbone.name": base.backbone.name,
             "backbone.weights": self.weights("B") if kind == CONTINUED else "none",
@@ -169,17 +178,16 @@ class Plan:
         }
         if base.data.group_regex is not None:
             changes["data.group_regex"] = base.data.group_regex
-        if self.masks:  # without its masks the data may say otherwise what is held out
+        if self.masks:  # without its masks the data may hold out other images
             changes["data.exclude_overlap_with"] = self.data
         if self.unlabeled is None:
             return override(self.pretraining, {**common, **changes}), self.data
         return override(self.pretraining, {**common, **changes, "data.exclude_overlap_with": self.data}), self.unlabeled
 
     @cached_property
-    def _of_corpus(self) -> Recipe:
-        """The trials' recipe; for a corpus with a class per image in the place of masks, `quick` with their backbone."""
-        assert self.corpus is not None
-        if not self.masks or detect_target(self.corpus, self.recipe.data) == "mask":
+    def _corpus_recipe(self) -> Recipe:
+        """The trials' recipe; for segmentation with a corpus of one class per image, `quick` with their backbone."""
+        if not self.masks or self.corpus_target == "mask":
             return self.recipe
         base = self.recipe
         changes = {
@@ -193,12 +201,12 @@ class Plan:
 
 
 def trial_name(setting: str, fraction: float, seed: int) -> str:
-    """What the run of a trial is called, its folder too."""
+    """The name of a trial's run and of its folder."""
     return f"{setting}-{fraction:g}-seed{seed}"
 
 
 def validate_plan(plan: Plan) -> None:
-    """Raise HeadstartError for a plan that cannot be carried out as it stands."""
+    """Raise HeadstartError for settings, label fractions, seeds or recipes that make no study."""
     again = "headstart study --help"
     unknown = [setting for setting in plan.settings if setting not in SETTINGS]
     if unknown or not plan.settings or len(set(plan.settings)) < len(plan.settings):
@@ -224,21 +232,20 @@ def validate_plan(plan: Plan) -> None:
         )
 
 
-def default_fractions(data: str, recipe: Recipe) -> tuple[float, ...]:
-    """The usual label fractions that leave every class of ``data`` an image, or of images with masks two."""
+def default_fractions(dataset: Dataset, recipe: Recipe) -> tuple[float, ...]:
+    """The `FRACTIONS` that leave every class at least one training image; with masks, two images in all."""
     if recipe.task == "segment":
-        count = len(training_index(data, recipe.data, "mask").positions("train"))
+        count = len(dataset.index(recipe.data, "mask").positions("train"))
         return tuple(fraction for fraction in FRACTIONS if fraction * count >= 1.5)
-    index = training_index(data, recipe.data)
-    fewest = min(index.counts("train").values())
+    fewest = min(dataset.index(recipe.data).counts("train").values())
     return tuple(fraction for fraction in FRACTIONS if fraction * fewest >= 0.5)
 
 
-def default_recipe(data: str) -> str:
-    """The recipe of the trials for this data, unless another is asked for."""
-    return "segment-quick" if detect_target(data, Data()) == "mask" else "quick"
+def default_recipe(dataset: Dataset) -> str:
+    """The shipped recipe of the trials for this data set."""
+    return "segment-quick" if dataset.target(Data()) == "mask" else "quick"
 
 
 def default_pretraining(recipe: Recipe) -> str:
-    """The recipe of self-supervised pre-training that goes with the trials', unless another is asked for."""
+    """The shipped recipe of self-supervised pre-training for these trials."""
     return "byol-tiles" if recipe.task == "segment" else "byol-quick"

@@ -1,7 +1,7 @@
-"""What a study was asked for when its folder was begun: who calls again must ask for the same.
+"""Continuing a study: its folder holds what was requested when it started, and a second call must request the same.
 
-recipe.toml, pretraining.toml   what is carried out; a budget may have shortened them
-asked.toml                      both as they were asked for, and the other folders of images
+recipe.toml, pretraining.toml   the recipes in use; a budget may have shortened them
+requested.toml                  both as requested, and the other folders of images
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from headstart.comparison.study import read_study
 from headstart.errors import HeadstartError
 from headstart.recipes import recipe as recipes
 from headstart.studies.plan import Plan
@@ -24,11 +25,11 @@ MAX_DIFFERENCES = 6
 
 
 def files(plan: Plan) -> dict[str, str]:
-    """What is written into the folder of a study that begins, by the names of the files."""
+    """The files of a new study's folder: name -> content."""
     return {
         "recipe.toml": plan.recipe.to_toml(),
         "pretraining.toml": plan.pretraining.to_toml(),
-        "asked.toml": tomli_w.dumps({name: value for name, value in _requested(plan).items() if value is not None}),
+        "requested.toml": tomli_w.dumps({name: value for name, value in _requested(plan).items() if value is not None}),
     }
 
 
@@ -38,30 +39,30 @@ def exists(plan: Plan) -> bool:
 
 
 def load_existing(plan: Plan) -> Plan:
-    """``plan`` with the recipes that its folder was begun with, which a budget may have shortened.
+    """``plan`` with the recipes in its folder, which a budget may have shortened; ``plan`` itself for a new folder.
 
-    Raises HeadstartError, naming what differs, when something else was asked for when it was begun.
+    Raises HeadstartError, naming the differences, when the folder's study was requested otherwise.
     """
     if not exists(plan):
         return plan
+    read_study(plan.out / "study.json")  # raises for another format version, before its other files are read
     recipe, pretraining = (recipes.load(str(plan.out / f"{name}.toml")) for name in RECIPES)
-    kept = replace(
-        plan, recipe=recipe, pretraining=pretraining, requested=plan.requested or (plan.recipe, plan.pretraining)
-    )
-    before, now = dict(_leaves(_asked_before(plan, kept))), dict(_leaves(_requested(plan)))
+    before, now = dict(_leaves(_requested_before(plan))), dict(_leaves(_requested(plan)))
     differ = [
-        f"{name.removeprefix('recipe.')}: {_said(before.get(name))} in the folder, {_said(now.get(name))} asked for"
+        f"{name.removeprefix('recipe.')}: {_display(before.get(name))} in the folder, {_display(now.get(name))}"
+        " requested"
         for name in dict.fromkeys([*before, *now])
         if before.get(name) != now.get(name)
     ]
     if differ:
         more = f" and {len(differ) - MAX_DIFFERENCES} more" if len(differ) > MAX_DIFFERENCES else ""
         raise HeadstartError(
-            f"{plan.out}: expected what the study that it holds was asked for, found another"
+            f"{plan.out}: expected the arguments that its study was started with, found others"
             f" ({'; '.join(differ[:MAX_DIFFERENCES])}{more})",
             "choose another --out",
         )
-    return kept
+    requested = plan.requested or (plan.recipe, plan.pretraining)
+    return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested)
 
 
 def _requested(plan: Plan) -> dict[str, Any]:
@@ -70,23 +71,21 @@ def _requested(plan: Plan) -> dict[str, Any]:
     return folders | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
 
 
-def _asked_before(plan: Plan, kept: Plan) -> dict[str, Any]:
-    """What was asked for when the folder was begun."""
-    file = plan.out / "asked.toml"
-    if file.is_file():
+def _requested_before(plan: Plan) -> dict[str, Any]:
+    """What was requested when the study in the folder started."""
+    file = plan.out / "requested.toml"
+    try:
         fields = tomllib.loads(file.read_text(encoding="utf-8"))
-        requested = {name: recipes.build(fields[name], where=str(file)) for name in RECIPES}
-        return fields | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
-    # A folder of an earlier headstart does not say: whatever a budget changes passes.
-    passes = [
-        was.model_copy(update={"train": now.train, "augment": now.augment, "analysis": now.analysis})
-        for was, now in ((kept.recipe, plan.recipe), (kept.pretraining, plan.pretraining))
-    ]
-    return _requested(replace(plan, requested=(passes[0], passes[1])))
+    except OSError as error:
+        raise HeadstartError(
+            f"{file}: expected what the study was started with, found {error.strerror}", "choose another --out"
+        ) from None
+    requested = {name: recipes.build(fields[name], where=str(file)) for name in RECIPES}
+    return fields | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
 
 
 def _leaves(fields: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    """The values in nested tables, by dotted names."""
+    """(dotted name, value) of every value in nested tables."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{within}{name}.")
@@ -94,5 +93,5 @@ def _leaves(fields: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, 
             yield f"{within}{name}", value
 
 
-def _said(value: Any) -> str:
+def _display(value: Any) -> str:
     return "none" if value is None else str(list(value) if isinstance(value, tuple) else value)

@@ -1,285 +1,231 @@
-"""The study: how much does each kind of pre-training buy, on these images? Many fits, one table.
+"""The study: how much does each kind of pre-training buy, on these images? Many trainings, one table.
 
-Every trial, pre-training and choice of a learning rate is a run folder below the study's own, so a study that was
-stopped goes on where it stood; `study.json` holds what came of the trials, and is written after each.
+Every trial, pre-training and learning-rate candidate is a run folder below the study's own, so an interrupted study
+continues where it stopped; `study.json` holds the results of the trials, and is written after each.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from multiprocessing import get_context
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headstart.comparison.study import Excluded, Study, Trial, read_study
 from headstart.comparison.summary import Results, table_rows
-from headstart.data.pixels import Pixels, decode
-from headstart.data.splits import label_subset, training_index
+from headstart.data.dataset import Dataset
+from headstart.data.splits import label_subset
 from headstart.environment import environment
 from headstart.errors import HeadstartError
 from headstart.files import table, write_atomically
 from headstart.recipes.recipe import Recipe
 from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
-from headstart.studies import resume as asked
+from headstart.studies import executor
+from headstart.studies import resume as resuming
+from headstart.studies.executor import OnProgress, no_progress
 from headstart.studies.plan import CONTINUED, PRETRAINING_OF, SUPERVISED, Plan, trial_name, validate_plan
 from headstart.studies.trial import majority_baseline, read_trial
 from headstart.tasks import task_named
 
-if TYPE_CHECKING:
-    from headstart.training.loop import Epoch, Step
-
-Done = Callable[[str, float], None]
-"""Called with (the run that is under way, the share of it that was done since the last call)."""
+Outcome = tuple[str, float, float, Exception | None]
+"""Setting, label fraction, seconds of training, and the error of a trial that failed."""
 
 
-@dataclass
-class StudyRun:
-    """A study under way."""
+class StudyRunner:
+    """A study in progress: its plan, its results so far, and the data set, opened once for all trials.
 
-    plan: Plan
-    study: Study
-    pixels: Pixels
-    done: Done
-    jobs: int = 1
-    lr: dict[str, float] = field(default_factory=dict)
-    """Setting -> the learning rate that was chosen."""
-    tuning_seconds: dict[str, float] = field(default_factory=dict)
-    pretraining_seconds: dict[str, float] = field(default_factory=dict)
+    ``plan`` becomes the one in the study's folder where that exists: a budget may have chosen its epochs. Nothing is
+    written before `run`. Raises HeadstartError for a plan, data or label fractions that cannot be used, and for a
+    folder that holds a study of other settings, recipes or data.
+    """
+
+    def __init__(
+        self, plan: Plan, dataset: Dataset | None = None, *, jobs: int = 1, on_progress: OnProgress = no_progress
+    ) -> None:
+        self.plan = plan = resuming.load_existing(plan)
+        self.dataset = dataset = Dataset(plan.data) if dataset is None else dataset
+        self.jobs = jobs
+        self.on_progress = on_progress
+        validate_plan(plan)
+        index = dataset.index(plan.recipe.data, plan.target)
+        for fraction in plan.fractions:
+            label_subset(index, fraction, plan.seeds[0])
+        for kind in plan.pretrainings():
+            recipe, data = plan.pretrain(kind)
+            dataset.open(data).index(recipe.data, task_named(recipe.task).target)
+        self.pixels = dataset.pixels(plan.recipe.data, plan.target)
+        self.study = self._with_finished_trials(self._empty_study())
+        self.learning_rates: dict[str, float] = {}
+        """Setting -> its tuned learning rate."""
+        self.tuning_seconds: dict[str, float] = {}
+        """Setting -> seconds of all its learning-rate candidates."""
+        self.pretraining_seconds: dict[str, float] = {}
+        """Kind of weights -> seconds of their pre-training."""
 
     def finished(self) -> frozenset[str]:
-        """The names of the trainings that were done before."""
+        """The names of the trainings that are finished: pre-trainings, learning-rate candidates and trials."""
         plan = self.plan
         pretrainings = ((plan.pretrain(kind)[0].name, plan.folder(kind)) for kind in plan.pretrainings())
         tunings = (
-            (recipe.name, place)
+            (recipe.name, folder)
             for setting in plan.tuned_settings()
-            for place, recipe in plan.tunings(setting).values()
+            for folder, recipe in plan.tunings(setting).values()
         )
-        runs = [name for name, place in (*pretrainings, *tunings) if place.is_dir() and RunFolder(place).finished]
+        runs = [name for name, folder in (*pretrainings, *tunings) if folder.is_dir() and RunFolder(folder).finished]
         return frozenset(
             [*runs, *(trial_name(trial.setting, trial.fraction, trial.seed) for trial in self.study.trials)]
         )
 
+    def run(self) -> Iterator[Study]:
+        """Run the remaining trials, yielding the study after each; a trial that fails is recorded as failed."""
+        plan = self.plan
+        for name, text in resuming.files(plan).items():
+            write_atomically(plan.out / name, text.encode())
+        self._write()
+        for seed, settings in plan.trial_order():
+            # Pre-train and tune first; where that fails, all trials of the setting do, and the other settings run.
+            waiting: list[tuple[str, float]] = []
+            for setting in settings:
+                done = {trial.fraction for trial in self.study.trials if (trial.setting, trial.seed) == (setting, seed)}
+                left = [fraction for fraction in sorted(plan.fractions, reverse=True) if fraction not in done]
+                if not left:
+                    continue
+                try:
+                    self._ensure_prerequisites(setting)
+                except Exception as error:
+                    for fraction in left:
+                        yield self._add(self._failed(setting, fraction, seed, error))
+                    continue
+                waiting += [(setting, fraction) for fraction in left]
+            # Train the trials, and record each as it ends.
+            for setting, fraction, seconds, failure in self._train(waiting, seed):
+                if failure is None:
+                    yield self._add(self._read(setting, fraction, seed, seconds))
+                else:
+                    yield self._add(self._failed(setting, fraction, seed, failure))
 
-def prepare(plan: Plan, done: Done = lambda *_: None, jobs: int = 1) -> StudyRun:
-    """Decode the images, refuse what cannot be carried out, and take up what was done before.
+    def _empty_study(self) -> Study:
+        plan, index = self.plan, self.pixels.index
+        split = "test" if index.positions("test") else "val"
+        return Study(
+            name=plan.out.name,
+            data=plan.data,
+            classes=len(index.classes),
+            majority_baseline=majority_baseline(self.pixels, split),
+            metric=plan.metric,
+            settings=tuple(plan.settings),
+            fractions=plan.fractions,
+            seeds=plan.seeds,
+            split=split,
+            tuned=plan.tuned,
+            fingerprint=self.pixels.fingerprint,
+            environment=environment(),
+        )
 
-    The plan that is taken up is the folder's, whose epochs a budget may have chosen. Raises HeadstartError for a plan,
-    data or label fractions that cannot be used, and for a folder that holds a study of another grid, recipe or data.
-    """
-    plan = asked.load_existing(plan)
-    validate_plan(plan)
-    index = training_index(plan.data, plan.recipe.data, "mask" if plan.masks else "label")
-    for fraction in plan.fractions:
-        label_subset(index, fraction, plan.seeds[0])
-    for kind in plan.pretrainings():
-        recipe, data = plan.pretrain(kind)
-        training_index(data, recipe.data, task_named(recipe.task).target)
-    pixels = decode(index, plan.recipe.data)
-    split = "test" if pixels.index.positions("test") else "val"
-    study = Study(
-        name=plan.out.name,
-        data=plan.data,
-        classes=len(pixels.index.classes),
-        majority_baseline=majority_baseline(pixels, split),
-        metric=plan.metric,
-        settings=tuple(plan.settings),
-        fractions=plan.fractions,
-        seeds=plan.seeds,
-        split=split,
-        tuned=plan.tuned,
-        fingerprint=pixels.fingerprint,
-        environment=environment(),
-    )
-    return StudyRun(plan, _taken_up(plan, study), pixels, done, jobs)
+    def _with_finished_trials(self, study: Study) -> Study:
+        """``study`` with the trials in its folder, except those that failed."""
+        plan = self.plan
+        if not resuming.exists(plan):
+            written = resuming.files(plan)  # they come before study.json
+            if plan.out.exists() and any(other.name not in written for other in plan.out.iterdir()):
+                raise HeadstartError(
+                    f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
+                )
+            return study
+        before = read_study(plan.out / "study.json")
+        for name in ("data", "fingerprint", "settings", "fractions", "seeds", "tuned"):
+            was, wanted = getattr(before, name), getattr(study, name)
+            if was != wanted:
+                raise HeadstartError(
+                    f"{plan.out}: expected the study in this folder ({name} {was}), found {wanted} requested",
+                    "choose another --out",
+                )
+        done = tuple(trial for trial in before.trials if trial.error is None)
+        return study.model_copy(update={"trials": done, "excluded": before.excluded, "environment": before.environment})
 
+    def _train(self, waiting: list[tuple[str, float]], seed: int) -> Iterator[Outcome]:
+        """Train trials of one seed, here or in several processes, and yield how each ended, in order."""
+        plan = self.plan
+        here = self.jobs == 1 or len(waiting) <= 1
+        with executor.InProcessExecutor() if here else executor.process_pool(self.jobs) as pool:
+            futures = []
+            for setting, fraction in waiting:
+                recipe = plan.trial(setting, fraction, seed, self.learning_rates.get(setting))
+                folder = plan.trial_folder(setting, fraction, seed)
+                report = (self.on_progress,) if here else ()  # a callback does not reach into another process
+                futures.append(pool.submit(executor.train_timed, recipe, self.dataset, folder, *report))
+            for (setting, fraction), future in zip(waiting, futures, strict=True):
+                error = future.exception()
+                if not here:
+                    self.on_progress(trial_name(setting, fraction, seed), 1.0)
+                if error is not None and not isinstance(error, Exception):
+                    raise error
+                yield setting, fraction, 0.0 if error else future.result(), error
 
-def _taken_up(plan: Plan, study: Study) -> Study:
-    """``study`` with the trials that were done before."""
-    if not asked.exists(plan):
-        written = asked.files(plan)  # they come before study.json
-        if plan.out.exists() and any(other.name not in written for other in plan.out.iterdir()):
-            raise HeadstartError(
-                f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
-            )
-        return study
-    before = read_study(plan.out / "study.json")
-    for name in ("data", "fingerprint", "settings", "fractions", "seeds", "tuned"):
-        was, wanted = getattr(before, name), getattr(study, name)
-        if was != wanted:
-            raise HeadstartError(
-                f"{plan.out}: expected the study that it holds ({name} {was}), found {wanted} asked for",
-                "choose another --out",
-            )
-    kept = tuple(trial for trial in before.trials if trial.error is None)
-    return study.model_copy(update={"trials": kept, "left_out": before.excluded, "environment": before.environment})
+    def _ensure_prerequisites(self, setting: str) -> None:
+        """Pre-train the weights of a setting, and tune its learning rate, unless that is done."""
+        plan, kind = self.plan, PRETRAINING_OF.get(setting)
+        needed = [SUPERVISED, CONTINUED] if kind == CONTINUED else [kind]
+        for each in plan.pretrainings():
+            if each in needed and each not in self.pretraining_seconds:
+                recipe, data = plan.pretrain(each)
+                run = self._train_here(recipe, plan.folder(each), self.dataset.open(data))
+                self.pretraining_seconds[each] = sum(row["seconds"] for row in run.metrics)
+                self._note_excluded(data, run)
+        if setting in plan.tuned_settings() and setting not in self.learning_rates:
+            scores, seconds = {}, 0.0
+            for lr, (folder, recipe) in plan.tunings(setting).items():
+                rows = self._train_here(recipe, folder, self.dataset).metrics
+                last = [row for row in rows if row["split"] == "val"][-1]
+                score = last[plan.metric]
+                scores[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
+                seconds += sum(row["seconds"] for row in rows)
+            self.learning_rates[setting] = max(scores, key=lambda lr: scores[lr])
+            self.tuning_seconds[setting] = seconds
 
+    def _train_here(self, recipe: Recipe, folder: Path, dataset: Dataset) -> RunFolder:
+        return executor.train_to_completion(recipe, dataset, folder, self.on_progress)
 
-def run(carrying: StudyRun) -> Iterator[Study]:
-    """Do what is left of a study, giving it after every trial; a trial that fails is marked, and the others go on."""
-    plan = carrying.plan
-    for name, text in asked.files(plan).items():
-        write_atomically(plan.out / name, text.encode())
-    _write(carrying)
-    for seed, settings in plan.trial_order():
-        waiting: list[tuple[str, float, Recipe]] = []
-        for setting in settings:
-            done = {trial.fraction for trial in carrying.study.trials if (trial.setting, trial.seed) == (setting, seed)}
-            left = [fraction for fraction in sorted(plan.fractions, reverse=True) if fraction not in done]
-            if not left:
-                continue
-            try:
-                _ensure_prerequisites(carrying, setting)
-            except Exception as error:  # what it needs cannot be had: all of its trials fail, the other settings go on
-                for fraction in left:
-                    yield _added(carrying, _failed(carrying, setting, fraction, seed, error))
-                continue
-            lr = carrying.lr.get(setting)
-            waiting += [(setting, fraction, plan.trial(setting, fraction, seed, lr)) for fraction in left]
-        for setting, fraction, seconds, fault in _trained(carrying, waiting, seed):
-            if fault is None:
-                yield _added(carrying, _read(carrying, setting, fraction, seed, seconds))
-            else:
-                yield _added(carrying, _failed(carrying, setting, fraction, seed, fault))
+    def _note_excluded(self, folder: str, run: RunFolder) -> None:
+        """Record the images that a pre-training on another folder excluded."""
+        facts, study = run.data, self.study
+        if "left_out" not in facts:
+            return
+        count = Excluded(folder=folder, images=facts["left_out"], of=facts["images_trained_on"] + facts["left_out"])
+        if count not in study.excluded:  # one folder may serve two pre-trainings
+            self.study = study.model_copy(update={"excluded": (*study.excluded, count)})
 
+    def _read(self, setting: str, fraction: float, seed: int, seconds: float) -> Trial:
+        """The results of a finished trial, with its costs."""
+        costs = {
+            "seconds_pretrain": self._seconds_pretrain(setting),
+            "seconds_tune": self.tuning_seconds.get(setting, 0.0),
+            "seconds_train": seconds,
+        }
+        run = RunFolder.open(self.plan.trial_folder(setting, fraction, seed))
+        trial = read_trial(run, self.plan, self.dataset, setting, self.study.split, self.learning_rates.get(setting))
+        return trial.model_copy(update=costs)
 
-def _trained(
-    carrying: StudyRun, waiting: list[tuple[str, float, Recipe]], seed: int
-) -> Iterator[tuple[str, float, float, Exception | None]]:
-    """Train the waiting trials, here or in several processes: setting, fraction, seconds, and what went wrong."""
-    plan = carrying.plan
-    if carrying.jobs == 1 or len(waiting) == 1:
-        for setting, fraction, recipe in waiting:
-            folder, began = plan.trial_folder(setting, fraction, seed), time.perf_counter()
-            try:
-                train_to_completion(recipe, plan.data, folder, carrying.done)
-                yield setting, fraction, time.perf_counter() - began, None
-            except Exception as error:  # one trial's fault is not the study's
-                yield setting, fraction, 0.0, error
-        return
-    with ProcessPoolExecutor(carrying.jobs, mp_context=get_context("spawn")) as pool:
-        runs = [
-            (s, f, pool.submit(train_in_subprocess, r, plan.data, plan.trial_folder(s, f, seed), carrying.jobs))
-            for s, f, r in waiting
-        ]
-        for setting, fraction, future in runs:
-            fault = future.exception()
-            seconds = future.result() if fault is None else 0.0
-            carrying.done(trial_name(setting, fraction, seed), 1.0)
-            yield setting, fraction, seconds, fault if isinstance(fault, Exception) else None
+    def _seconds_pretrain(self, setting: str) -> float | None:
+        kind, known = PRETRAINING_OF.get(setting), self.pretraining_seconds
+        if kind == CONTINUED:
+            return known.get(SUPERVISED, 0.0) + known[CONTINUED]
+        return known.get(kind) if kind is not None else None
 
+    def _failed(self, setting: str, fraction: float, seed: int, error: Exception) -> Trial:
+        labels = len(label_subset(self.pixels.index, fraction, seed))
+        text = f"{type(error).__name__}: {error}" if not isinstance(error, HeadstartError) else error.message
+        return Trial(setting=setting, fraction=fraction, labels=labels, seed=seed, error=text)
 
-def train_to_completion(recipe: Recipe, data: str, folder: Path, done: Done) -> RunFolder:
-    """Train a run to its end, go on with one that was stopped, or find that it is finished."""
-    from headstart.training.loop import train
-    from headstart.training.setup import resume, start
+    def _add(self, trial: Trial) -> Study:
+        self.study = self.study.model_copy(update={"trials": (*self.study.trials, trial)})
+        self._write()
+        return self.study
 
-    if (folder / "recipe.toml").exists():
-        run = RunFolder.open(folder)
-        if run.recipe != recipe:
-            raise HeadstartError(f"{folder}: expected the run of this study, found another", f"rm -r {folder}")
-        if run.finished:
-            done(recipe.name, 1.0)
-            return run
-        training = resume(folder, data)
-    else:
-        training = start(recipe, data, folder)
-    total, before = recipe.train.epochs * training.steps, 0
-    for event in train(training):
-        at = _steps_done(event)
-        done(recipe.name, max(0, at - before) / total)
-        before = max(before, at)
-    done(recipe.name, (total - before) / total)
-    return training.run
-
-
-def _steps_done(event: Step | Epoch) -> int:
-    from headstart.training.loop import Step
-
-    return event.epoch * event.steps + event.step + 1 if isinstance(event, Step) else 0
-
-
-def train_in_subprocess(recipe: Recipe, data: str, folder: Path, jobs: int) -> float:
-    """`train_quietly` in a process of its own, which takes its share of the cores; returns the seconds it took."""
-    import torch
-
-    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
-    began = time.perf_counter()
-    train_to_completion(recipe, data, folder, lambda *_: None)
-    return time.perf_counter() - began
-
-
-def _ensure_prerequisites(carrying: StudyRun, setting: str) -> None:
-    """Make the weights that a setting starts from, and choose its learning rate, unless that was done."""
-    plan, kind = carrying.plan, PRETRAINING_OF.get(setting)
-    needed = [SUPERVISED, CONTINUED] if kind == CONTINUED else [kind]
-    for each in plan.pretrainings():
-        if each in needed and each not in carrying.pretraining_seconds:
-            recipe, data = plan.pretrain(each)
-            run = train_to_completion(recipe, data, plan.folder(each), carrying.done)
-            carrying.pretraining_seconds[each] = sum(row["seconds"] for row in run.metrics)
-            _note_left_out(carrying, data, run)
-    if setting in plan.tuned_settings() and setting not in carrying.lr:
-        tried, seconds = {}, 0.0
-        for lr, (folder, recipe) in plan.tunings(setting).items():
-            rows = train_to_completion(recipe, plan.data, folder, carrying.done).metrics
-            last = [row for row in rows if row["split"] == "val"][-1]
-            score = last[plan.metric]
-            tried[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
-            seconds += sum(row["seconds"] for row in rows)
-        carrying.lr[setting] = max(tried, key=lambda lr: tried[lr])
-        carrying.tuning_seconds[setting] = seconds
-
-
-def _note_left_out(carrying: StudyRun, folder: str, run: RunFolder) -> None:
-    """Write into the study what a pre-training on a folder did without."""
-    facts, study = run.data, carrying.study
-    if "left_out" not in facts:
-        return
-    left = Excluded(folder=folder, images=facts["left_out"], of=facts["images_trained_on"] + facts["left_out"])
-    if left not in study.excluded:  # one folder may serve two pre-trainings
-        carrying.study = study.model_copy(update={"left_out": (*study.excluded, left)})
-
-
-def _read(carrying: StudyRun, setting: str, fraction: float, seed: int, seconds: float) -> Trial:
-    plan = carrying.plan
-    costs = {
-        "seconds_pretrain": _seconds_pretrain(carrying, setting),
-        "seconds_tune": carrying.tuning_seconds.get(setting, 0.0),
-        "seconds_train": seconds,
-    }
-    run = RunFolder.open(plan.trial_folder(setting, fraction, seed))
-    return read_trial(run, plan, setting, carrying.study.split, carrying.lr.get(setting)).model_copy(update=costs)
-
-
-def _seconds_pretrain(carrying: StudyRun, setting: str) -> float | None:
-    kind, known = PRETRAINING_OF.get(setting), carrying.pretraining_seconds
-    if kind == CONTINUED:
-        return known.get(SUPERVISED, 0.0) + known[CONTINUED]
-    return known.get(kind) if kind is not None else None
-
-
-def _failed(carrying: StudyRun, setting: str, fraction: float, seed: int, error: Exception) -> Trial:
-    labels = len(label_subset(carrying.pixels.index, fraction, seed))
-    text = f"{type(error).__name__}: {error}" if not isinstance(error, HeadstartError) else error.message
-    return Trial(setting=setting, fraction=fraction, labels=labels, seed=seed, error=text)
-
-
-def _added(carrying: StudyRun, trial: Trial) -> Study:
-    carrying.study = carrying.study.model_copy(update={"trials": (*carrying.study.trials, trial)})
-    _write(carrying)
-    return carrying.study
-
-
-def _write(carrying: StudyRun) -> None:
-    """``study.json``, then what is derived from it: the table and the report."""
-    out = carrying.plan.out
-    write_atomically(out / "study.json", carrying.study.to_json().encode())
-    results = Results(carrying.study)
-    write_atomically(out / "table.csv", table(table_rows(results)))
-    write_study_page(out, results)
+    def _write(self) -> None:
+        """Write ``study.json``, then what is derived from it: the table and the report."""
+        out = self.plan.out
+        write_atomically(out / "study.json", self.study.to_json().encode())
+        results = Results(self.study)
+        write_atomically(out / "table.csv", table(table_rows(results)))
+        write_study_page(out, results)

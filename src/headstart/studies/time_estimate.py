@@ -1,4 +1,4 @@
-"""How long a study will take, measured on a few steps before it starts, and what fits into a given time."""
+"""The time a study will take, measured on a few steps before it starts, and the epochs that fit a budget."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.comparison.study import SETTINGS
-from headstart.data.pixels import Pixels
+from headstart.comparison.settings import SETTINGS
+from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.errors import HeadstartError
+from headstart.models.backbones import build, features_of
 from headstart.recipes.recipe import Recipe, override
 from headstart.studies.plan import Plan, trial_name
 from headstart.training.linear_probe import solve
+from headstart.training.loop import Step, train
+from headstart.training.setup import start
 
 STEPS = 5
-"""Steps that are timed, after one that is not."""
+"""Timed steps, after one of warm-up."""
 LEAST_EPOCHS = 2
-"""A budget shortens trainings to no fewer."""
+"""The fewest epochs that a budget shortens a training to."""
 VALIDATION = 1 / 3
-"""What looking at an image costs beside training on it: forward only."""
+"""Cost of validating an image relative to training on it: forward only."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of one recipe on this machine."""
+    """Measured speed of one recipe on this machine."""
 
     start: float
-    """Seconds before the first step, images being decoded already."""
+    """Seconds before the first step, with the images decoded."""
     image: float
-    """Seconds to train on one image at the recipe's last size."""
+    """Seconds per training image at the recipe's last size."""
 
 
-def measure_speed(recipe: Recipe, data: str) -> Speed:
-    """Train a few steps of ``recipe`` in a folder that is thrown away."""
-    from headstart.training.loop import Step, train
-    from headstart.training.setup import start
-
+def measure_speed(recipe: Recipe, dataset: Dataset) -> Speed:
+    """Train a few steps of ``recipe`` in a temporary folder."""
     plain = override(
         recipe, {"augment.sizes": [_side(recipe)], "data.exclude_overlap_with": None, "analysis.save_images": False}
     )
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        training = start(plain, data, Path(place) / "run")
+        training = start(plain, dataset, Path(folder) / "run")
         started = time.perf_counter() - began
         events = train(training)
         first = next(events)
@@ -57,7 +57,7 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
             event = next(events)
             images += event.images if isinstance(event, Step) else 0
         took = time.perf_counter() - began
-        if not images:  # an epoch of one step: the start told all there is to tell
+        if not images:  # an epoch of one step: only the start can be timed
             return Speed(started, started / max(1, first.images if isinstance(first, Step) else 1))
         training.progress.epoch = plain.train.epochs  # nothing is saved of it
         events.close()
@@ -65,36 +65,45 @@ def measure_speed(recipe: Recipe, data: str) -> Speed:
 
 
 def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed, area: float) -> float:
-    """What a training of ``recipe`` will take; the images of an epoch, and of validation, of ``area`` pixels each."""
+    """Seconds that a training of ``recipe`` takes, with so many images per epoch and validation images.
+
+    A validation image has ``area`` pixels.
+    """
     trained = images * sum(recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs))
-    looked = area * (validation * recipe.train.epochs + recipe.analysis.train_samples * len(recipe.analysis_epochs()))
-    return speed.start + speed.image * (trained + VALIDATION * looked) / _side(recipe) ** 2
+    validated = area * (
+        validation * recipe.train.epochs + recipe.analysis.train_samples * len(recipe.analysis_epochs())
+    )
+    return speed.start + speed.image * (trained + VALIDATION * validated) / _side(recipe) ** 2
 
 
 def _side(recipe: Recipe) -> int:
-    """Of the training images in the end, at which the speed is measured."""
+    """Side of the training images in the last epoch, at which the speed is measured."""
     return recipe.train_size(recipe.train.epochs - 1)
 
 
 class TimeEstimator:
-    """What the trainings of a study take, each kind of them measured when it is first asked for."""
+    """Seconds of a study's trainings; each kind of training is measured once, when first needed."""
 
-    def __init__(self, plan: Plan, pixels: Pixels) -> None:
-        self.plan, self.pixels = plan, pixels
+    def __init__(self, plan: Plan, dataset: Dataset) -> None:
+        self.plan, self.dataset = plan, dataset
+        self.pixels = pixels = dataset.pixels(plan.recipe.data, plan.target)
         self.train, self.val = (len(pixels.index.positions(split)) for split in ("train", "val"))
         self._speeds: dict[tuple[str, bool], Speed] = {}
-        self._solved: dict[float, float] = {}
+        self._probe_seconds_of: dict[float, float] = {}
 
     def pretraining(self, recipe: Recipe, data: str) -> float:
+        """Seconds of a pre-training on the folder ``data``."""
         plan = self.plan
         alike = recipe.task == plan.recipe.task  # as fast as the trials, whose images are decoded already
         speed = self._speed(plan.recipe, plan.data) if alike else self._speed(recipe, data)
-        return seconds_of(recipe, _images(recipe, data, self.pixels, plan), self.val, speed, self._area(recipe))
+        return seconds_of(recipe, self._images(recipe, data), self.val, speed, self._area(recipe))
 
     def tuning(self, recipe: Recipe) -> float:
+        """Seconds of one learning-rate candidate."""
         return self._training(recipe, self.train // 5)
 
     def trial(self, setting: str, recipe: Recipe) -> float:
+        """Seconds of one trial."""
         if self.plan.masks or not (SETTINGS[setting].frozen and self.plan.tuned):
             return self._training(recipe, self.val)
         speed = self._speed(self.plan.recipe, self.plan.data)
@@ -112,8 +121,15 @@ class TimeEstimator:
         decoder = self._speed(override(recipe, {"data.label_fraction": min(self.plan.fractions)}), self.plan.data)
         return speed.start + maps + decoder.image * recipe.train.epochs * (self.train + VALIDATION * val)
 
+    def _images(self, recipe: Recipe, data: str) -> int:
+        """Images per epoch of a pre-training."""
+        if data == self.plan.data:
+            return self.train
+        index = self.dataset.open(data).scan(recipe.data.group_regex)
+        return len(index.positions("train")) or round(len(index) * (1 - recipe.data.val_fraction))
+
     def _area(self, recipe: Recipe) -> float:
-        """Pixels of an image that is looked at; without masks or classes, two views of it as large as training's."""
+        """Pixels of a validation image; BYOL validates on views as large as those of training."""
         if recipe.task == "byol":
             return _side(recipe) ** 2
         if recipe.data.resize != "keep":
@@ -123,35 +139,35 @@ class TimeEstimator:
     def _speed(self, recipe: Recipe, data: str) -> Speed:
         kind = (recipe.task, recipe.backbone.freeze)
         if kind not in self._speeds:
-            self._speeds[kind] = measure_speed(override(recipe, {"backbone.weights": "none"}), data)
+            self._speeds[kind] = measure_speed(override(recipe, {"backbone.weights": "none"}), self.dataset.open(data))
         return self._speeds[kind]
 
     def _probe_seconds(self, fraction: float) -> float:
-        if fraction not in self._solved:
+        if fraction not in self._probe_seconds_of:
             index = self.pixels.index
             labels = len(label_subset(index, fraction, self.plan.seeds[0]))
-            self._solved[fraction] = probe_seconds(labels, len(index.classes), self.plan.recipe)
-        return self._solved[fraction]
+            self._probe_seconds_of[fraction] = probe_seconds(labels, len(index.classes), self.plan.recipe)
+        return self._probe_seconds_of[fraction]
 
 
-def estimate(plan: Plan, pixels: Pixels, finished: Container[str] = ()) -> dict[str, float]:
-    """Seconds of everything that is left of the study, by the names that its progress is told under.
+def estimate(plan: Plan, dataset: Dataset, finished: Container[str] = ()) -> dict[str, float]:
+    """Name of every remaining training of the study -> its estimated seconds.
 
-    ``finished`` are the names of the trainings that are done: what only they need is not measured.
+    ``finished`` holds the names of finished trainings: what only they need is not measured.
     """
     plan = replace(plan, settings=_unfinished_settings(plan, finished))
-    stopwatch, seconds = TimeEstimator(plan, pixels), dict[str, float]()
+    estimator, seconds = TimeEstimator(plan, dataset), dict[str, float]()
     for recipe, data in map(plan.pretrain, plan.pretrainings()):
         if recipe.name not in finished:
-            seconds[recipe.name] = stopwatch.pretraining(recipe, data)
+            seconds[recipe.name] = estimator.pretraining(recipe, data)
     for setting in plan.tuned_settings():
         for _, recipe in plan.tunings(setting).values():
             if recipe.name not in finished:
-                seconds[recipe.name] = stopwatch.tuning(recipe)
+                seconds[recipe.name] = estimator.tuning(recipe)
     for setting, fraction, seed in plan.trials():
         if trial_name(setting, fraction, seed) not in finished:
             recipe = plan.trial(setting, fraction, seed)
-            seconds[recipe.name] = stopwatch.trial(setting, recipe)
+            seconds[recipe.name] = estimator.trial(setting, recipe)
     return seconds
 
 
@@ -160,12 +176,12 @@ def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:
     return "".join(setting for setting in plan.settings if setting in left)
 
 
-def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[str, float]]:
-    """``plan`` with as many epochs as ``budget`` (in seconds) allows, and the estimate of it.
+def fit_budget(plan: Plan, dataset: Dataset, budget: float) -> tuple[Plan, dict[str, float]]:
+    """``plan`` with as many epochs as ``budget`` (in seconds) allows, and its `estimate`.
 
-    Raises HeadstartError when even the shortest trainings take longer, naming how long.
+    Raises HeadstartError, naming the least budget, when even the shortest trainings take longer.
     """
-    seconds = estimate(plan, pixels)
+    seconds = estimate(plan, dataset)
     for _ in range(6):
         total = sum(seconds.values())
         share = min(1.0, 0.95 * budget / total)
@@ -179,7 +195,7 @@ def fit_budget(plan: Plan, pixels: Pixels, budget: float) -> tuple[Plan, dict[st
         )
         if (shorter.recipe, shorter.pretraining) == (plan.recipe, plan.pretraining):
             break
-        plan, seconds = shorter, estimate(shorter, pixels)
+        plan, seconds = shorter, estimate(shorter, dataset)
     if sum(seconds.values()) > budget:
         minutes = sum(seconds.values()) / 60
         raise HeadstartError(
@@ -204,20 +220,8 @@ def _shortened(recipe: Recipe, share: float) -> Recipe:
     return override(recipe, {"train.epochs": epochs, "augment.sizes": list(sizes), "analysis.epochs": []})
 
 
-def _images(recipe: Recipe, data: str, pixels: Pixels, plan: Plan) -> int:
-    """Images of an epoch of a pre-training."""
-    if data == plan.data:
-        return len(pixels.index.positions("train"))
-    from headstart.data.layouts import scan
-
-    index = scan(data, recipe.data.group_regex)
-    return len(index.positions("train")) or round(len(index) * (1 - recipe.data.val_fraction))
-
-
 def probe_seconds(labels: int, classes: int, recipe: Recipe) -> float:
-    """Seconds to solve a probe of so many images, timed on a quarter of them, of noise."""
-    from headstart.models.backbones import build, features_of
-
+    """Seconds to fit a linear probe on ``labels`` images, timed on noise with a quarter as many."""
     width, random = features_of(build(recipe.backbone.name)), np.random.default_rng(0)
     some = max(labels // 4, 3 * classes)
     noise = random.normal(size=(some, width)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What came of one trial of a study, read from its run folder, and what comes of guessing."""
+"""Results of one trial of a study, read from its run folder, and the majority-class baseline."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headstart.comparison.intervals import CrossFit, crossfit
 from headstart.comparison.study import Trial
+from headstart.data.dataset import Dataset
 from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError
 from headstart.metrics.classification import classification_metrics
@@ -21,11 +22,11 @@ from headstart.runs.predictions import read_predictions
 from headstart.studies.plan import Plan
 
 
-def read_trial(run: RunFolder, plan: Plan, setting: str, split: str, lr: float | None) -> Trial:
-    """The trial of a finished run, judged on the images of ``split``; ``lr`` is the chosen learning rate.
+def read_trial(run: RunFolder, plan: Plan, dataset: Dataset, setting: str, split: str, lr: float | None) -> Trial:
+    """The trial of a finished run, evaluated on ``split`` (`val` or `test`); ``lr`` is the tuned learning rate.
 
-    Where the recipe chose its epoch by these very images, the answers are those of cross-fitting: each image is judged
-    by the epoch that the other half of them chose. Of masks no epoch is chosen.
+    Where the recipe chose its epoch on these same images, the predictions are cross-fitted: each image is evaluated at
+    the epoch that the other half of the images chose. With masks, no epoch is chosen.
     """
     chosen = {"lr": lr} if lr is not None else {}
     if run.recipe.probe.method == "logistic":
@@ -38,47 +39,53 @@ def read_trial(run: RunFolder, plan: Plan, setting: str, split: str, lr: float |
         chosen=chosen,
         tried=tuple(plan.tunings(setting)) if "lr" in chosen else (),
         images_seen=sum(row["images"] for row in run.metrics if row["split"] == "train"),
-        **({"scores": pseudo_values(_confusion(run, plan, split))} if plan.masks else _of_answers(run, plan, split)),
+        **(
+            {"scores": pseudo_values(_confusion(run, dataset, split))}
+            if plan.masks
+            else _classification_results(run, dataset, split)
+        ),
     )
 
 
-def _confusion(run: RunFolder, plan: Plan, split: str) -> NDArray[np.int64]:
-    """Pixels of each image that judges by class and predicted class, (N, K, K)."""
+def _confusion(run: RunFolder, dataset: Dataset, split: str) -> NDArray[np.int64]:
+    """Confusion matrix of each image of the split, (N, K, K): pixels by class and predicted class."""
     if split == "test":
-        from headstart.inference.evaluate_masks import evaluate_masks
-        from headstart.inference.predict import load
+        from headstart.inference.evaluate import MaskEvaluation, evaluate
 
-        return evaluate_masks(load(run), run, plan.data, "test").confusion
-    kept = read_mask_confusions(run)
-    assert kept is not None  # a finished run has them
-    return kept.confusion
+        evaluation = evaluate(run, dataset, split="test")
+        assert isinstance(evaluation, MaskEvaluation)
+        return evaluation.confusion
+    confusions = read_mask_confusions(run)
+    assert confusions is not None  # a finished run has them
+    return confusions.confusion
 
 
-def _of_answers(run: RunFolder, plan: Plan, split: str) -> dict[str, Any]:
-    """What the answers of a classifier say: the fields of `Trial` that are theirs."""
-    labels, probabilities = _answers(run, plan, split)
-    right, optimism = probabilities.argmax(axis=1) == labels, None
+def _classification_results(run: RunFolder, dataset: Dataset, split: str) -> dict[str, Any]:
+    """The fields of `Trial` that a classifier's predictions give."""
+    labels, probabilities = _predictions(run, dataset, split)
+    correct, optimism = probabilities.argmax(axis=1) == labels, None
     features = read_features(run)
     if split == "val" and len(features.epochs) > 1 and run.recipe.checkpoint.monitor != "last":
-        honest = _crossfitted(features, run)
-        right, optimism = honest.correct, honest.optimism
+        fit = _crossfit(features, run)
+        correct, optimism = fit.correct, fit.optimism
     ece = classification_metrics(labels, probabilities, run.classes, resamples=1).ece.value
-    return {"right": right, "ece": ece, "knn": _knn(features), "optimism": optimism}
+    return {"correct": correct, "ece": ece, "knn": _knn(features), "optimism": optimism}
 
 
-def _answers(run: RunFolder, plan: Plan, split: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels and probabilities of the kept weights on the images that judge."""
+def _predictions(run: RunFolder, dataset: Dataset, split: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels (N,) and probabilities (N, K) of the best weights on the split."""
     if split == "test":
-        from headstart.inference.predict import evaluate, load
+        from headstart.inference.evaluate import Evaluation, evaluate
 
-        answer = evaluate(load(run), run, plan.data, "test")
-        return answer.labels, answer.probabilities.astype(np.float64)
-    kept = read_predictions(run)
-    assert kept is not None  # a finished run has them
-    return kept.labels, kept.probabilities
+        evaluation = evaluate(run, dataset, split="test")
+        assert isinstance(evaluation, Evaluation)
+        return evaluation.labels, evaluation.probabilities.astype(np.float64)
+    predictions = read_predictions(run)
+    assert predictions is not None  # a finished run has them
+    return predictions.labels, predictions.probabilities
 
 
-def _crossfitted(features: Features, run: RunFolder) -> CrossFit:
+def _crossfit(features: Features, run: RunFolder) -> CrossFit:
     val = np.flatnonzero(features.splits == "val")
     labels = features.labels[val]
     p = np.stack([each.probabilities[val] for each in features.epochs])
@@ -88,17 +95,17 @@ def _crossfitted(features: Features, run: RunFolder) -> CrossFit:
 
 
 def _knn(features: Features) -> float | None:
-    """kNN accuracy of the last epoch's features: validation images among the training images looked at."""
+    """kNN accuracy of the last epoch's features: validation images against the sampled training images."""
     val, train = (np.flatnonzero(features.splits == split) for split in ("val", "train"))
     if len(train) < 2:
         return None
-    seen = features.epochs[-1].features
-    near = nearest_neighbors(seen[val], seen[train])
+    last = features.epochs[-1].features
+    near = nearest_neighbors(last[val], last[train])
     return float(knn_correct(near, features.labels[train], features.labels[val]).mean())
 
 
 def majority_baseline(pixels: Pixels, split: str) -> float:
-    """The accuracy of always answering the commonest class of a split, or the mean IoU of painting all with it.
+    """Accuracy of always predicting the majority class of a split, 0 to 1; with masks, mean IoU of the same.
 
     Raises HeadstartError where every pixel is ignored.
     """
@@ -106,7 +113,7 @@ def majority_baseline(pixels: Pixels, split: str) -> float:
         shares = pixels.shares(split).values()
         if not any(shares):
             raise HeadstartError(
-                f"{pixels.index.root}: expected pixels to judge by, found none that count in the {split} masks",
+                f"{pixels.index.root}: expected labeled pixels in the {split} masks, found only ignored ones",
                 f"headstart check {pixels.index.root}",
             )
         return max(shares) / sum(share > 0 for share in shares)

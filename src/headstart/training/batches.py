@@ -8,8 +8,9 @@ from headstart.data.sampling import Rows, seed_of, shard
 from headstart.recipes.recipe import Augment
 from headstart.tasks import EMPTY_IMAGES, Batch
 from headstart.training.state import TrainState
-from headstart.transforms.augment import AugmentParams, eval_transform, sample_params
+from headstart.transforms.augment import eval_transform
 from headstart.transforms.batch import images_at
+from headstart.transforms.params import AugmentParams, sample_params
 
 
 def training_batch(training: TrainState, epoch: int, step: int, rows: Rows) -> Batch:

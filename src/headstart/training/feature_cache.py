@@ -17,8 +17,9 @@ from headstart.data.sampling import Rows, batches, seed_of
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe
 from headstart.tasks import Task
-from headstart.transforms.augment import eval_transform, sample_params
+from headstart.transforms.augment import eval_transform
 from headstart.transforms.batch import images_at
+from headstart.transforms.params import sample_params
 
 LARGEST_HALF = torch.finfo(torch.float16).max
 

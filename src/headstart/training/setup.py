@@ -12,12 +12,11 @@ import torch
 from lightning_fabric import Fabric
 
 from headstart.data.checks.contamination import overlapping_rows
-from headstart.data.index import Index
-from headstart.data.pairs import without_masks
-from headstart.data.pixels import Pixels, decode
+from headstart.data.dataset import Dataset, open_dataset
+from headstart.data.pixels import Pixels
 from headstart.data.requirements import require_different_masks
 from headstart.data.sampling import Rows, seed_of
-from headstart.data.splits import detect_target, holdout_from_train, label_subset, training_index
+from headstart.data.splits import label_subset
 from headstart.errors import HeadstartError
 from headstart.models.backbones import default_image_size
 from headstart.recipes.recipe import Recipe
@@ -38,9 +37,10 @@ Decoding = Callable[[int, int], None]
 """Called with (images decoded, images in all)."""
 
 
-def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None) -> TrainState:
+def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | None = None) -> TrainState:
     """Start a new run: everything before the first step. What can fail does so before the run folder is made.
 
+    ``data`` is a folder or CSV file, or a dataset that is open already (a study opens it once for all of its trials).
     Raises HeadstartError for data, weights or an output folder that cannot be used.
     """
     fabric = _launch(recipe)
@@ -54,7 +54,7 @@ def start(recipe: Recipe, data: str, out: Path, decoding: Decoding | None = None
     return training
 
 
-def resume(path: Path, data: str | None = None, decoding: Decoding | None = None) -> TrainState:
+def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | None = None) -> TrainState:
     """Restore a run from its checkpoint; ``data`` is where its images are now, if they have moved.
 
     Raises HeadstartError for a finished run, for other images than it began with, and for a damaged checkpoint.
@@ -107,13 +107,14 @@ def _launch(recipe: Recipe) -> Fabric:
 
 
 def _prepare(
-    fabric: Fabric, recipe: Recipe, run: RunFolder, data: str, decoding: Decoding | None
+    fabric: Fabric, recipe: Recipe, run: RunFolder, data: str | Dataset, decoding: Decoding | None
 ) -> tuple[TrainState, dict[str, Any]]:
     """Index, network, weights, pixels, in the order of how soon each fails. Returns the weights' provenance too."""
     # 1. The index: its names and splits are checked before anything is decoded.
     kind = task_named(recipe.task)
     recorders = recorders_for(kind, recipe.analysis)
-    index = _make_index(data, recipe, kind)
+    dataset = open_dataset(data)
+    index = dataset.index(recipe.data, kind.target)
     for recorder in recorders:
         recorder.check(recipe.analysis, index)
     # 2. The network: its random weights are drawn from the recipe's seed.
@@ -122,7 +123,7 @@ def _prepare(
     provenance = task.load_backbone(recipe.backbone)
     # 3. The pixels. The index may have lost images that cannot be read (`data.skip_unreadable`).
     with fabric.rank_zero_first():
-        pixels = decode(index, recipe.data, decoding)
+        pixels = dataset.pixels(recipe.data, kind.target, decoding)
     require_different_masks(pixels)
     for recorder in recorders:
         recorder.check(recipe.analysis, pixels.index)
@@ -132,7 +133,7 @@ def _prepare(
     rows = np.array(label_subset(pixels.index, recipe.data.label_fraction, recipe.seed), dtype=np.int64)
     excluded = None
     if recipe.data.exclude_overlap_with is not None:
-        clean = _decontaminate(recipe.data.exclude_overlap_with, pixels, rows, recipe, decoding)
+        clean = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
         rows, excluded = clean, len(rows) - len(clean)
     # 5. The network on its device, with its optimizer and the cached features of a frozen backbone.
     task.to(memory_format=torch.channels_last)
@@ -154,11 +155,6 @@ def _prepare(
         feature_cache=cache_features(task, pixels, rows, recipe, fabric.autocast()) if cached else None,
     )
     return training, provenance
-
-
-def _make_index(data: str, recipe: Recipe, kind: type[Task]) -> Index:
-    index = training_index(data, recipe.data, kind.target)
-    return holdout_from_train(index, recipe.data.val_fraction) if recipe.data.validate_on == "train" else index
 
 
 def _check_input_sizes(recipe: Recipe) -> None:
@@ -188,11 +184,9 @@ def _check_forward(task: Task, extent: tuple[int, int], field: str, backbone: st
         ) from None
 
 
-def _decontaminate(data: str, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
+def _decontaminate(data: Dataset, pixels: Pixels, rows: Rows, recipe: Recipe, decoding: Decoding | None) -> Rows:
     """``rows`` without (near-)duplicates of the validation and test images of ``data``."""
-    config = recipe.data.model_copy(update={"label_fraction": 1.0, "exclude_overlap_with": None, "validate_on": "val"})
-    index = without_masks(training_index(data, config, detect_target(data, config)))  # images alone are compared
-    other = decode(index, config, decoding)
+    other = data.pixels_without_masks(recipe.data, decoding)  # images alone are compared
     held_out = [row for row, split in enumerate(other.index.splits) if split in ("val", "test")]
     clean = np.setdiff1d(rows, overlapping_rows(pixels, other, np.array(held_out, dtype=np.int64)))
     if len(clean) < 2:

@@ -16,7 +16,7 @@ from headstart.files import Row
 from headstart.tasks import Batch, ModelOutput
 from headstart.training.batches import validation_batch
 from headstart.training.state import TrainState
-from headstart.transforms.augment import sample_params
+from headstart.transforms.params import sample_params
 
 
 def validate(training: TrainState, split: str) -> tuple[Row, ModelOutput]:

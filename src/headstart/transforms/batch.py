@@ -1,4 +1,4 @@
-"""Some images of a table, on their device, and what training makes of them: views of squares, windows of others."""
+"""Image batches on the device: decoded pixels, masks and sizes, and the training views made of them."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from torch import Tensor
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows
 from headstart.recipes.recipe import Augment, Data
-from headstart.transforms.augment import AugmentParams, augment, augment_mask, augment_window
+from headstart.transforms.augment import augment, augment_mask, augment_window
+from headstart.transforms.params import AugmentParams
 
 
 @dataclass(frozen=True)
 class Images:
-    """B images as they were decoded."""
+    """A batch of B decoded images."""
 
     pixels: Tensor
     """uint8 (B, 3, H, W)."""
     masks: Tensor | None
-    """uint8 (B, H, W); None where nothing is learned from masks."""
+    """uint8 (B, H, W); None for tasks without masks."""
     sizes: Tensor | None
-    """int64 (B, 2): height and width of each image, which training sees windows of; None of squares, seen whole."""
+    """int64 (B, 2): height and width of each image, for training on windows (data.resize=keep); else None."""
 
-    def view(self, settings: Augment, side: int, draw: AugmentParams) -> Tensor:
-        """float32 (B, 3, side, side), normalized."""
+    def view(self, config: Augment, side: int, params: AugmentParams) -> Tensor:
+        """Augmented images, float32 (B, 3, side, side), normalized."""
         if self.sizes is None:
-            return augment(self.pixels, settings, side, draw)
-        return augment_window(self.pixels, settings, side, draw, self.sizes)
+            return augment(self.pixels, config, side, params)
+        return augment_window(self.pixels, config, side, params, self.sizes)
 
-    def mask(self, side: int, draw: AugmentParams) -> Tensor | None:
-        """uint8 (B, side, side): what lies under `view` with the same draw."""
-        return None if self.masks is None else augment_mask(self.masks, side, draw, self.sizes)
+    def mask(self, side: int, params: AugmentParams) -> Tensor | None:
+        """Masks of the views that `view` makes with the same parameters, uint8 (B, side, side)."""
+        return None if self.masks is None else augment_mask(self.masks, side, params, self.sizes)
 
 
 def images_at(pixels: Pixels, rows: Rows, data: Data, masks: bool, device: torch.device) -> Images:
-    """The images at some rows of a table, and if asked their masks.
+    """The batch at ``rows``, with masks if ``masks``, on ``device``.
 
-    Images that keep their size are as large as the largest of these rows; the others lie in its upper left.
+    With data.resize=keep, H and W are those of the largest of these images; the others are padded below and to the
+    right.
     """
     images, under = pixels.batch(rows), pixels.masks(rows) if masks else None
     sizes = torch.from_numpy(pixels.sizes[rows]) if data.resize == "keep" else None

@@ -15,12 +15,12 @@ from PIL import Image
 from rich.console import Console
 
 import headstart as hs
-from headstart.console.tables import health_table
+from headstart.console.tables import check_table
 from headstart.data.checks.check import CheckResult, check
 from headstart.data.checks.duplicates import perceptual_hashes
 from headstart.data.checks.issues import Issue
 from headstart.data.decode import Unreadable, read, resize_to_square
-from headstart.data.index import natural
+from headstart.data.index import natural_key
 from headstart.data.splits import training_index
 from headstart.recipes.recipe import Data
 
@@ -71,7 +71,7 @@ def test_exact_duplicates_within_a_split_and_between(split: Path) -> None:
     shutil.copy(other, split / "val" / "hat" / "leak.jpg")
     health = check(split)
     assert health.status == 1
-    assert set(found(health, "duplicate leak").files) == {f"train/hat/{other.name}", "val/hat/leak.jpg"}
+    assert set(found(health, "duplicate leakage").files) == {f"train/hat/{other.name}", "val/hat/leak.jpg"}
     assert set(found(health, "duplicate within train").files) == {f"train/hat/{one.name}", "train/hat/copy.jpg"}
 
 
@@ -82,14 +82,15 @@ def test_near_duplicates_are_found_however_they_were_saved(split: Path) -> None:
         picture.resize((picture.width // 2, picture.height // 2)).save(
             split / "val" / "dress" / "small.jpg", quality=50
         )
-    leak = found(check(split), "near duplicate leak")
+    leak = found(check(split), "near-duplicate leakage")
     assert set(leak.files) == {f"train/dress/{one.name}", "val/dress/small.jpg"}
 
 
 def test_the_same_picture_with_two_labels(split: Path) -> None:
     one = sorted((split / "train" / "dress").iterdir())[0]
     shutil.copy(one, split / "train" / "hat" / "twice.jpg")
-    assert set(found(check(split), "with two labels").files) == {f"train/dress/{one.name}", "train/hat/twice.jpg"}
+    conflict = found(check(split), "with conflicting labels")
+    assert set(conflict.files) == {f"train/dress/{one.name}", "train/hat/twice.jpg"}
 
 
 def test_flat_pictures_of_different_things_are_no_duplicates(split: Path) -> None:
@@ -103,13 +104,13 @@ def test_imbalance_and_missing_classes(split: Path) -> None:
     for file in sorted((split / "train" / "hat").iterdir())[1:]:
         file.unlink()
     health = check(split)
-    assert found(health, "class shoes: no images in val").severity == "warning"
+    assert found(health, 'Class "shoes" has no images in val').severity == "warning"
     assert "hat has 1" in found(health, "imbalance").message
 
 
 def test_a_class_only_in_validation_is_not_usable(split: Path) -> None:
     shutil.rmtree(split / "train" / "shoes")
-    assert found(check(split), "class shoes: 5 images in val, none in train").severity == "error"
+    assert found(check(split), 'Class "shoes" has 5 images in val but none in train').severity == "error"
 
 
 def test_one_source_on_both_sides(photos: Path) -> None:
@@ -118,7 +119,7 @@ def test_one_source_on_both_sides(photos: Path) -> None:
         f"{name},{name.split('/')[0]},{'val' if i % 4 == 0 else 'train'},film {i // 2}" for i, name in enumerate(names)
     ]
     (photos / "labels.csv").write_text("filename,label,split,group\n" + "\n".join(rows) + "\n")
-    leak = found(check(photos), "group leak")
+    leak = found(check(photos), "group leakage")
     assert "15 groups" in leak.message
     assert len(leak.files) == 30
 
@@ -139,7 +140,7 @@ def test_modes_and_orientation_are_notes(split: Path) -> None:
         picture.save(one[5], exif=exif)
     health = check(split)
     assert health.status == 0
-    for word in ("gray", "palette", "transparent", "CMYK", "more than 8 bits", "turned"):
+    for word in ("gray", "palette", "transparent", "CMYK", "more than 8 bits", "EXIF rotation"):
         assert len(found(health, f"{word}:").files) == 1, word
 
 
@@ -151,7 +152,7 @@ def test_data_without_a_split_are_judged_by_the_one_that_fit_would_make(photos: 
 def test_what_training_would_refuse_is_not_usable(photos: Path) -> None:
     for file in sorted((photos / "hat").iterdir())[1:]:
         file.unlink()
-    assert found(check(photos), "class hat: one image only").severity == "error"
+    assert found(check(photos), 'Class "hat" has one image only').severity == "error"
     shutil.rmtree(photos / "hat")
     shutil.rmtree(photos / "shoes")
     assert found(check(photos), "one class").severity == "error"
@@ -187,8 +188,8 @@ def test_images_that_no_row_of_a_csv_names_are_said_to_be_left_out(photos: Path)
     (photos / "labels.csv").write_text("filename,label\n" + rows)
     health = check(photos)
     assert health.status == 1
-    finding = found(health, "22 images that no row of the CSV names")
-    assert (finding.severity, finding.files) == ("warning", tuple(sorted({*names} - {*listed}, key=natural)))
+    finding = found(health, "22 images listed in no row of the CSV")
+    assert (finding.severity, finding.files) == ("warning", tuple(sorted({*names} - {*listed}, key=natural_key)))
     assert training_index(str(photos), Data()).classes == ("dress", "hat")
 
 
@@ -209,7 +210,7 @@ def test_the_table_shows_hostile_names_as_they_are(split: Path) -> None:
     (split / "train" / "hat").rename(split / "train" / "[bold red]hat")
     (split / "train" / "dress" / "[link]x.png").write_text("no picture")
     out = io.StringIO()
-    Console(file=out, width=160).print(health_table(check(split)))
+    Console(file=out, width=160).print(check_table(check(split)))
     assert "[bold red]hat" in out.getvalue()
     assert "[link]x.png" in out.getvalue()
 

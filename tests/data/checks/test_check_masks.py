@@ -97,7 +97,7 @@ def test_a_class_that_is_only_in_validation_is_a_warning_with_its_name(pairs: Pa
     health = check(pairs)
     finding = found(health, "class missing")
     assert (finding.severity, health.status) == ("warning", 1)
-    assert finding.message.startswith("class house: in 2 images of val, in none of train")
+    assert finding.message.startswith('Class "house" is in 2 images of val but not in train')
     assert finding.files == ("val/images/6.jpg", "val/images/7.jpg")
 
 
@@ -106,13 +106,13 @@ def test_classes_that_are_never_seen_or_not_judged(pairs: Path) -> None:
     for number in (6, 7):
         draw(pairs, number, house=0)
     told = [each.message for each in check(pairs).issues if each.kind == "class missing"]
-    assert told == ["class house: in no mask of val", "class lake: in no mask"]
+    assert told == ['Class "house" occurs in no mask of val', 'Class "lake" occurs in no mask']
 
 
 def test_the_same_image_on_both_sides_is_a_leak(pairs: Path) -> None:
     shutil.copy(pairs / "train" / "images" / "0.jpg", pairs / "val" / "images" / "7.jpg")
     health = check(pairs)
-    assert found(health, "duplicate leak").files == ("train/images/0.jpg", "val/images/7.jpg")
+    assert found(health, "duplicate leakage").files == ("train/images/0.jpg", "val/images/7.jpg")
     assert health.status == 1
 
 
@@ -120,7 +120,7 @@ def test_a_mask_of_another_size_is_named_with_its_image(pairs: Path) -> None:
     mask = pairs / draw(pairs, 3)
     with Image.open(mask) as picture:
         picture.crop((0, 0, 30, 20)).save(mask)
-    finding = found(check(pairs), "size differs")
+    finding = found(check(pairs), "size mismatch")
     assert finding.sets == (("train/images/3.jpg", "train/masks/3.png"),)
     assert "train/masks/3.png: 30 x 20, its image 40 x 40 pixels" in finding.message
 
@@ -143,7 +143,7 @@ def test_masks_of_0_and_255_are_told(pairs: Path) -> None:
             house = (np.asarray(picture) == HOUSE).all(axis=2)
         Image.fromarray(np.where(house, 255, 0).astype(np.uint8)).save(file)
     health = check(pairs)
-    assert found(health, "0 and 255").message == "masks of 0 and 255 only: read as two classes, land and house"
+    assert found(health, "binary masks").message == "Masks hold 0 and 255 only: read as two classes, land and house"
     assert health.status == 0
     assert health.shares["val"] == pytest.approx({"land": 0.9, "house": 0.1})
 
@@ -152,7 +152,7 @@ def test_classes_without_names_are_written_down_to_be_named_once(pairs: Path) ->
     """The file that is written, filled in and renamed as is said, names the classes; it is never overwritten."""
     (pairs / "class_dict.csv").unlink()
     before = sorted(pairs.rglob("*"))
-    assert found(check(pairs), "no names").severity == "warning"
+    assert found(check(pairs), "unnamed classes").severity == "warning"
     assert sorted(pairs.rglob("*")) == before, "only the command writes"
     answer = CliRunner().invoke(app, ["check", str(pairs)])
     file = pairs / "class_dict.found.csv"

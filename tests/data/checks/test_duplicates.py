@@ -10,7 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.checks.duplicates import ALIKE, NEAR, near_duplicates, perceptual_hashes
+from headstart.data.checks.duplicates import (
+    MAX_HASH_DISTANCE,
+    MIN_CORRELATION,
+    near_duplicates,
+    perceptual_hashes,
+)
 
 
 def gray(picture: Image.Image) -> NDArray[np.uint8]:
@@ -60,8 +65,8 @@ def test_a_frame_that_all_pictures_share_is_left_out_of_the_comparison() -> None
     elpv = pytest.importorskip("elpv_dataset.utils")
     cells = np.stack([gray(Image.fromarray(image)) for image in elpv.load_dataset()[0][::2]])
     hashes = perceptual_hashes(cells)
-    near = np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= NEAR
-    misled = np.triu(near & (np.corrcoef(cells.reshape(len(cells), -1)) >= ALIKE), k=1)
+    near = np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= MAX_HASH_DISTANCE
+    misled = np.triu(near & (np.corrcoef(cells.reshape(len(cells), -1)) >= MIN_CORRELATION), k=1)
     found = near_duplicates(cells)
     assert sum(len(each) - 1 for each in found) < misled.sum() / 4
     alone = next(row for row in range(len(cells)) if not any(row in each for each in found))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.data.decode import Unreadable
 from headstart.data.masks.codec import examine_mask, mask_bytes, read_mask
-from headstart.data.masks.palette_files import read_palette, to_fill_in
+from headstart.data.masks.palette_files import palette_template, read_palette
 from headstart.errors import HeadstartError
 from headstart.palette import IGNORE_INDEX, Palette
 
@@ -68,7 +68,7 @@ def test_ignored_classes_come_last_by_name_by_number_and_by_custom(tmp_path: Pat
     assert read_mask(file, palette)[0, ::8].tolist() == [3, 0, 1, 2, IGNORE_INDEX]
     assert read_palette(tmp_path, [file], ["CAR"]).classes == ("road", "Background")
     assert read_palette(tmp_path, [file], ["3", "255"]).classes == ("road", "car")
-    with pytest.raises(HeadstartError, match=r"data.ignore_classes lorry: expected a class .* did you mean .*car"):
+    with pytest.raises(HeadstartError, match=r"data.ignore_classes lorry: expected a class .* known: .*car"):
         read_palette(tmp_path, [file], ["lorry"])
 
 
@@ -98,8 +98,8 @@ def test_a_color_between_two_classes_or_far_from_all_is_of_none(tmp_path: Path) 
     file = save(blocks([(130, 60, 126), (96, 32, 128), (255, 0, 0), (128, 128, 0)]), tmp_path / "a.png")
     found = examine_mask(file, read_palette(tmp_path, [file]))
     assert found.classes[0, ::8].tolist() == [0, IGNORE_INDEX, IGNORE_INDEX, 2]
-    assert found.near.commonest == {"#823c7e": 64}
-    assert (found.outside.pixels, found.outside.commonest) == (128, {"#602080": 64, "#ff0000": 64})
+    assert found.near.most_common == {"#823c7e": 64}
+    assert (found.outside.pixels, found.outside.most_common) == (128, {"#602080": 64, "#ff0000": 64})
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_numbers_that_no_class_has_are_told(tmp_path: Path) -> None:
     file = save(blocks([0, 1, 9, 255]), tmp_path / "a.png")
     found = examine_mask(file, read_palette(tmp_path, [file]))
     assert found.classes[0, ::8].tolist() == [0, 1, IGNORE_INDEX, IGNORE_INDEX]
-    assert (found.outside.pixels, found.outside.commonest) == (64, {"9": 64})
+    assert (found.outside.pixels, found.outside.most_common) == (64, {"9": 64})
 
 
 def test_palette_files_keep_their_numbers_and_their_colors(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_classes_that_were_found_can_be_named_in_a_file(tmp_path: Path) -> None:
         folder.mkdir()
         file = save(drawn, folder / "a.png")
         found = read_palette(folder, [file])
-        name, text = to_fill_in(found)
+        name, text = palette_template(found)
         for place, old in enumerate(found.names):
             text = text.replace(old, f"kind {place}")
         (folder / name).write_text(text)
@@ -210,8 +210,8 @@ def test_masks_of_few_colors_that_jpeg_has_blurred_are_found_and_photographs_are
         ("name,red,green,blue\na,1,2,3\n", r"expected the columns name,r,g,b, found name, red.*no r, g, b"),
         ("name,r,g,b\na,1,2,300\n", r"line 2: expected a name and three numbers from 0 to 255, found a, 1, 2, 300"),
         ("name,r,g,b\n,1,2,3\n", "line 2: expected a name"),
-        ("name,r,g,b\na,1,2,3\nb,1,2,3\n", "expected classes that differ, found 1, 2, 3 twice"),
-        ("name,r,g,b\na,1,2,3\na,1,2,4\n", "expected classes that differ, found a twice"),
+        ("name,r,g,b\na,1,2,3\nb,1,2,3\n", "expected distinct classes, found 1, 2, 3 twice"),
+        ("name,r,g,b\na,1,2,3\na,1,2,4\n", "expected distinct classes, found a twice"),
         ("name,r,g,b\n", "found none"),
     ],
 )

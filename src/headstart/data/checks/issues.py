@@ -1,4 +1,4 @@
-"""What can be wrong with a data set: one function per question, each from tables to findings."""
+"""Issues of a dataset: one function per check, each from tables to `Issue`s."""
 
 from __future__ import annotations
 
@@ -10,43 +10,35 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from headstart.data.checks.image_info import Failures, ImageInfos
 from headstart.data.csv_index import files_to_predict
-from headstart.data.index import UNLABELED, Index, images_below, is_image, natural, split_named
+from headstart.data.index import UNLABELED, Index, images_below, is_image, natural_key, split_named
 
 Severity = Literal["error", "warning", "note"]
 SPLITS = ("train", "val", "test")
-TINY, LONG, UNEVEN = 32, 4, 10
-"""Pixels of the short side; long side over short; images of the largest class over those of the smallest."""
+MIN_SIDE = 32
+"""Images with a shorter side, in pixels, are reported."""
+MAX_ASPECT_RATIO = 4
+"""Images with a larger ratio of long to short side are reported."""
+MAX_IMBALANCE = 10
+"""A larger ratio of training images, largest class to smallest, is reported."""
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing to know about a data set."""
+    """One issue of a dataset."""
 
     kind: str
-    """A short name for the fault: ``truncated``, ``leak``, ``imbalance``, ..."""
+    """Short name: ``truncated``, ``duplicate leakage``, ``imbalance``, ..."""
     severity: Severity
-    """``error``: training refuses the data; ``warning``: it would mislead; ``note``: good to know."""
+    """``error``: training refuses the dataset; ``warning``: results would mislead; ``note``: good to know."""
     message: str
     files: tuple[str, ...] = ()
-    """Every file concerned, as a path below the root."""
+    """Every file concerned, relative to the root."""
     fix: str = ""
-    """What mends it."""
+    """How to fix it."""
     sets: tuple[tuple[str, ...], ...] = ()
-    """The same files in sets, where the finding is about files that belong together (copies, groups)."""
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """What is remembered of a file that was decoded."""
-
-    content: str
-    size: tuple[int, int]
-    mode: str
-    format: str
-    rotated: bool
-    upright: tuple[int, int] | None = None
-    """Width and height after EXIF's rotation; None: as `size`."""
+    """The same files in sets, where the issue is about files that belong together (duplicates, groups)."""
 
 
 def count(number: int, noun: str) -> str:
@@ -56,62 +48,83 @@ def count(number: int, noun: str) -> str:
 
 
 def check_labels(index: Index) -> Iterator[Issue]:
-    """Whether the images have classes that can be learned."""
+    """Labels: missing files, no labels at all, a single class."""
     for kind in dict.fromkeys(kind for kind, _ in index.problems):
         files = tuple(file for k, file in index.problems if k == kind)
-        yield Issue(kind, "error", f"{count(len(files), 'listed file')} missing", files, "add them, or cut the rows")
-    if UNLABELED in index.labels:  # then in all of them: no layout has some
-        message = "no labels: headstart fit byol-quick learns from such images, a classifier does not"
-        yield Issue("unlabeled", "note", message, (), "for one, put the images of each class in a folder of its name")
+        message = f"{count(len(files), 'file')} listed in the CSV not found"
+        yield Issue(kind, "error", message, files, "add the files, or delete their rows")
+    if UNLABELED in index.labels:  # no layout has labels for only some of its images
+        message = "The images have no labels: headstart fit byol-quick pre-trains on them, a classifier needs labels"
+        yield Issue("unlabeled", "note", message, (), "to label them, put the images of each class in a folder")
     elif len(index.classes) == 1:
-        message = f"one class only ({index.classes[0]}): there is nothing to tell apart"
+        message = f"Only one class ({index.classes[0]}): a classifier needs two or more"
         yield Issue("one class", "error", message, (), "add a folder of images for every other class")
 
 
 def check_splits(index: Index) -> Iterator[Issue]:
-    """Whether every class can be trained and validated. ``index`` has its validation split, given or made."""
+    """Classes per split and class balance. ``index`` has its validation split, given or made."""
     counts = {split: index.counts(split) for split in SPLITS if index.positions(split)}
-    train, val = counts.get("train", {}), counts.get("val", {})
-    outside = tuple(index.paths[i] for i in index.positions("")) if val else ()
-    if outside:
-        message = f"{count(len(outside), 'image')} in no split, while others have one: they are not used"
-        yield Issue("no split", "warning", message, outside, "fill in the split column")
+    train = counts.get("train", {})
+    if counts.get("val"):
+        yield from check_unassigned(index, "fill in the split column")
     if index.split_made:
-        yield from _of_made_split(index, train, val)
+        yield from _check_made_split(index, train, counts.get("val", {}))
     for name in index.classes:
-        lacking = [split for split in counts if not counts[split][name]]
-        held = [split for split in SPLITS[1:] if not train.get(name) and counts.get(split, {}).get(name)]
-        if held:
-            message = f"class {name}: {count(counts[held[0]][name], 'image')} in {held[0]}, none in train"
-            yield Issue("class missing", "error", message, _paths(index, name, held[0]), "move some of them to train")
-        elif lacking and not (index.split_made and train.get(name) == 1):
-            message = f"class {name}: no images in {' and '.join(lacking)}"
-            yield Issue("class missing", "warning", message, (), f"add images of {name} to {' and '.join(lacking)}")
+        yield from _check_class(index, name, counts)
     present = {name: n for name, n in train.items() if n}
-    if present and max(present.values()) > UNEVEN * min(present.values()):
+    if present and max(present.values()) > MAX_IMBALANCE * min(present.values()):
         most, least = max(present, key=lambda n: present[n]), min(present, key=lambda n: present[n])
-        message = f"uneven classes: {most} has {present[most]:,} training images, {least} has {present[least]:,}"
-        do = "judge by balanced accuracy and macro F1, or add images of the rare class"
-        yield Issue("imbalance", "warning", message, (), do)
+        message = f"Class imbalance: {most} has {present[most]:,} training images, {least} has {present[least]:,}"
+        fix = "compare balanced accuracy and macro F1 instead of accuracy, or add images of the rare class"
+        yield Issue("imbalance", "warning", message, (), fix)
 
 
-def _of_made_split(index: Index, train: Mapping[str, int], val: Mapping[str, int]) -> Iterator[Issue]:
-    held, trained = sum(val.values()), sum(train.values())
+def check_unassigned(index: Index, fix: str) -> Iterator[Issue]:
+    """Images without a split in a dataset whose other images have one."""
+    files = tuple(index.paths[row] for row in index.positions(""))
+    if files:
+        message = f"{count(len(files), 'image')} in no split, while others have one: not used"
+        yield Issue("no split", "warning", message, files, fix)
+
+
+def _check_class(index: Index, name: str, counts: Mapping[str, Mapping[str, int]]) -> Iterator[Issue]:
+    """Splits in which a class is missing. An error where validation or test has it and training has not."""
+    train = counts.get("train", {}).get(name, 0)
+    missing_from = [split for split in counts if not counts[split][name]]
+    held_out = [split for split in SPLITS[1:] if not train and counts.get(split, {}).get(name)]
+    if held_out:
+        message = f'Class "{name}" has {count(counts[held_out[0]][name], "image")} in {held_out[0]} but none in train'
+        yield Issue("class missing", "error", message, _paths(index, name, held_out[0]), "move some of them to train")
+    elif missing_from and not (index.split_made and train == 1):
+        where = " and ".join(missing_from)
+        message = f'Class "{name}" has no images in {where}'
+        yield Issue("class missing", "warning", message, (), f"add images of {name} to {where}")
+
+
+def _check_made_split(index: Index, train: Mapping[str, int], val: Mapping[str, int]) -> Iterator[Issue]:
+    held_out, trained = sum(val.values()), sum(train.values())
     for name in index.classes:
         if train.get(name) == 1 and not val.get(name):
-            message = f"class {name}: one image only, and one is needed on either side of the split"
+            message = f'Class "{name}" has one image only: training and validation each need one'
             yield Issue("one image", "error", message, _paths(index, name, "train"), f"add images of {name}")
-    if not held and any(n > 1 for n in train.values()):
-        yield Issue(
-            "no validation", "error", "no image can be held out without tearing a group apart", (), "change --group"
-        )
-    elif held:
-        message = f"no validation split: headstart holds out {held:,} of {held + trained:,} images, always the same"
-        yield Issue("split made", "note", message, (), "make a val folder beside train for a split of your own")
+    if not held_out and any(n > 1 for n in train.values()):
+        yield no_validation_images()
+    elif held_out:
+        yield made_split(held_out, held_out + trained)
+
+
+def no_validation_images() -> Issue:
+    message = "No image can be held out for validation without dividing a group"
+    return Issue("no validation", "error", message, (), "change --group")
+
+
+def made_split(held_out: int, total: int) -> Issue:
+    message = f"No validation split: headstart holds out {held_out:,} of {total:,} images, the same ones every time"
+    return Issue("split made", "note", message, (), "for a split of your own, add a val folder beside train")
 
 
 def check_groups(index: Index, expression: str | None) -> Iterator[Issue]:
-    """Whether images of one source (a patient, a film) lie on both sides of a split."""
+    """Group leakage: images of one source (patient, video) in two splits."""
     if expression is not None and not any(index.groups):
         message = f"--group {expression} matches no path (such as {index.paths[0]})"
         yield Issue("no groups", "warning", message, (), "try the expression on one of the paths")
@@ -119,97 +132,110 @@ def check_groups(index: Index, expression: str | None) -> Iterator[Issue]:
     for row, group in enumerate(index.groups):
         if group:
             members.setdefault(group, []).append(row)
-    for one, other, sets in _across(index, members.values()):
+    for one, other, sets in _in_two_splits(index, members.values()):
         groups = {index.groups[rows[0]] for rows in sets}
         some = ", ".join(sorted(groups)[:3]) + (", ..." if len(groups) > 3 else "")
-        message = f"leakage: {count(len(groups), 'group')} with images in both {one} and {other} ({some})"
-        yield _about_sets("group leak", "warning", message, index, sets, "move each group to one side")
+        have = "has" if len(groups) == 1 else "have"
+        message = f"Leakage: {count(len(groups), 'group')} {have} images in both {one} and {other} ({some})"
+        yield _issue_of_sets("group leakage", "warning", message, index, sets, "move each group to one split")
 
 
-def check_files(index: Index, faults: Mapping[int, tuple[str, str]]) -> Iterator[Issue]:
-    """Which files give no picture. ``faults``: row -> (kind, detail)."""
+def check_files(index: Index, failures: Failures) -> Iterator[Issue]:
+    """Files that cannot be decoded, and classes that lose all their images by it."""
     for split in SPLITS[:2]:
         rows = index.positions(split)
         before = Counter(index.labels[i] for i in rows)
-        after = Counter(index.labels[i] for i in rows if i not in faults)
+        after = Counter(index.labels[i] for i in rows if i not in failures)
         for label in sorted(before):
             if not after[label] and label != UNLABELED:
-                message = f"class {index.classes[label]}: not one readable image in {split}"
+                message = f'Class "{index.classes[label]}" has no readable image in {split}'
                 files = _paths(index, index.classes[label], split)
                 yield Issue("none readable", "error", message, files, "replace the files")
-    for kind in dict.fromkeys(kind for kind, _ in faults.values()):
-        rows = [row for row, fault in faults.items() if fault[0] == kind]
+    for kind in dict.fromkeys(kind for kind, _ in failures.values()):
+        rows = [row for row, failure in failures.items() if failure[0] == kind]
         what = "cannot be opened" if kind == "missing" else kind
-        message = f"{count(len(rows), 'file')}: {what} ({faults[rows[0]][1]})"
-        do = "replace or delete them, or train without them: data.skip_unreadable=true"
-        yield Issue(kind, "error", message, tuple(index.paths[row] for row in rows), do)
+        message = f"{count(len(rows), 'file')}: {what} ({failures[rows[0]][1]})"
+        fix = "replace or delete them, or skip them in training: data.skip_unreadable=true"
+        yield Issue(kind, "error", message, tuple(index.paths[row] for row in rows), fix)
 
 
 def check_duplicates(index: Index, sets: Sequence[Sequence[int]], exact: bool) -> Iterator[Issue]:
-    """What pictures that occur twice do to the figures. ``sets``: rows that are (nearly) the same picture."""
-    kind = "duplicate" if exact else "near duplicate"
-    look = "" if exact else "look at them: "
-    for one, other, across in _across(index, sets):
+    """Duplicates across splits (leakage), with conflicting labels, and within a split. ``sets``: rows per image."""
+    noun, kind = ("duplicate", "duplicate") if exact else ("near duplicate", "near-duplicate")
+    review = "" if exact else "compare them by eye: "
+    for one, other, across in _in_two_splits(index, sets):
         where = f"{one} and the {other} split that headstart makes" if index.split_made else f"{one} and {other}"
-        message = f"leakage: {count(len(across), kind)} in both {where}, which flatters the figures"
-        do = f"{look}delete them from one side" + (", or name their source (--group)" if index.split_made else "")
-        yield _about_sets(f"{kind} leak", "warning", message, index, across, do)
-    torn = [rows for rows in sets if len({index.labels[row] for row in rows} - {UNLABELED}) > 1]
-    if torn:
-        message = f"{count(len(torn), kind)} with two labels"
-        yield _about_sets("two labels", "warning", message, index, torn, f"{look}keep each in the class it belongs to")
+        number = count(len(across), "image")
+        if exact:
+            what = f"{number} {'occurs' if len(across) == 1 else 'occur'}"
+        else:
+            what = f"near duplicates of {number} occur"
+        message = f"Leakage: {what} in both {where}; {_scores(other)} are inflated"
+        fix = f"{review}delete them from one split" + (", or keep their source together (--group)" * index.split_made)
+        yield _issue_of_sets(f"{kind} leakage", "warning", message, index, across, fix)
+    conflicting = [rows for rows in sets if len({index.labels[row] for row in rows} - {UNLABELED}) > 1]
+    if conflicting:
+        message = f"{count(len(conflicting), noun)} with conflicting labels"
+        fix = f"{review}keep each in the class it belongs to"
+        yield _issue_of_sets("conflicting labels", "warning", message, index, conflicting, fix)
     for split in ("", *SPLITS):
         within = [kept for rows in sets if len(kept := [row for row in rows if index.splits[row] == split]) > 1]
         if within:
-            message = f"{count(len(within), kind)}{f' within {split}' if split else ''}"
-            do = "keep one of each" if exact else f"{look}a film or a burst belongs on one side of a split (--group)"
-            yield _about_sets(kind, "warning" if exact else "note", message, index, within, do)
+            message = f"{count(len(within), noun)}{f' within {split}' if split else ''}"
+            fix = "keep one of each" if exact else f"{review}keep a video or a burst in one split (--group)"
+            yield _issue_of_sets(f"{noun}s", "warning" if exact else "note", message, index, within, fix)
+
+
+def _scores(split: str) -> str:
+    return {"val": "validation scores", "test": "test scores"}[split]
 
 
 MODES = {
     "1": "black and white", "L": "gray", "LA": "gray with transparency", "P": "palette", "PA": "palette",
     "RGBA": "transparent", "RGBa": "transparent", "CMYK": "CMYK", "I": "more than 8 bits", "F": "more than 8 bits",
 }  # fmt: skip
-BECOMES = {
-    "black and white": "red, green and blue are made equal", "gray": "red, green and blue are made equal",
+CONVERSIONS = {
+    "black and white": "converted to RGB", "gray": "converted to RGB",
     "gray with transparency": "transparency is dropped", "transparent": "transparency is dropped",
-    "palette": "read as the colors of the palette", "CMYK": "converted to RGB",
+    "palette": "converted to the colors of the palette", "CMYK": "converted to RGB",
     "more than 8 bits": "the upper 8 of 16 bits are used",
 }  # fmt: skip
 
 
-def check_images(index: Index, looks: Mapping[int, ImageInfo]) -> Iterator[Issue]:
-    """Unusual sizes, modes and orientations, as notes."""
+def check_images(index: Index, images: ImageInfos) -> Iterator[Issue]:
+    """Unusual sizes, modes and EXIF orientations, as notes."""
 
-    def note(kind: str, rows: list[int], message: str, do: str = "") -> Iterator[Issue]:
+    def note(kind: str, rows: list[int], message: str, fix: str = "") -> Iterator[Issue]:
         if rows:
             files = tuple(index.paths[row] for row in rows)
-            yield Issue(kind, "note", f"{count(len(rows), 'image')} {message}", files, do)
+            yield Issue(kind, "note", f"{count(len(rows), 'image')} {message}", files, fix)
 
-    tiny = [row for row, look in looks.items() if min(look.size) < TINY]
-    yield from note("tiny", tiny, f"with a side below {TINY} pixels", "see whether they are thumbnails by mistake")
-    long = [row for row, look in looks.items() if max(look.size) > LONG * min(look.size)]
-    yield from note("long", long, f"more than {LONG} times as long as wide", "data.resize=pad keeps their shape")
-    named = {row: MODES.get("I" if look.mode.startswith("I") else look.mode) for row, look in looks.items()}
-    for mode in sorted({mode for mode in named.values() if mode}):
-        yield from note(mode, [row for row in named if named[row] == mode], f"{mode}: {BECOMES[mode]}")
-    turned = [row for row, look in looks.items() if look.rotated]
-    yield from note("turned", turned, "turned upright, as their EXIF data ask")
+    tiny = [row for row, image in images.items() if min(image.size) < MIN_SIDE]
+    yield from note("tiny", tiny, f"with a side below {MIN_SIDE} pixels", "check that they are not thumbnails")
+    long = [row for row, image in images.items() if max(image.size) > MAX_ASPECT_RATIO * min(image.size)]
+    message = f"with an aspect ratio above {MAX_ASPECT_RATIO}"
+    yield from note("aspect ratio", long, message, "data.resize=pad keeps the aspect ratio")
+    modes = {row: MODES.get("I" if image.mode.startswith("I") else image.mode) for row, image in images.items()}
+    for mode in sorted({mode for mode in modes.values() if mode}):
+        yield from note(mode, [row for row in modes if modes[row] == mode], f"{mode}: {CONVERSIONS[mode]}")
+    rotated = [row for row, image in images.items() if image.rotated]
+    yield from note("EXIF rotation", rotated, "rotated upright by their EXIF orientation")
 
 
 def check_unlisted_images(index: Index) -> Iterator[Issue]:
-    """Images that no row of a CSV names. Those of a test split wait for `headstart predict`, and are no fault."""
+    """Images that no row of a CSV lists, except those of a test split, which are for `headstart predict`."""
     used = {Path(index.root, path).absolute() for path in index.paths}
-    left = sorted((n for n in images_below(index.root) if Path(index.root, n).absolute() not in used), key=natural)
+    unused = (name for name in images_below(index.root) if Path(index.root, name).absolute() not in used)
+    left = sorted(unused, key=natural_key)
     test = files_to_predict(index.root) if left else set()
     left = [name for name in left if name not in test and "test" not in map(split_named, name.split("/")[:-1])]
     if left:
-        message = f"{count(len(left), 'image')} that no row of the CSV names: not used"
-        yield Issue("not listed", "warning", message, tuple(left), "add rows for them, or move them elsewhere")
+        message = f"{count(len(left), 'image')} listed in no row of the CSV: not used"
+        yield Issue("unlisted", "warning", message, tuple(left), "add rows for them, or move them elsewhere")
 
 
 def check_unused_files(index: Index) -> Iterator[Issue]:
-    """Files that lie among the images and are not looked at: phone formats and the like."""
+    """Files in other formats beside the images: HEIC and the like."""
     folders = {path.rpartition("/")[0] for path in index.paths}
     used, left = {*index.paths, *index.masks}, []
     for folder in sorted(folders):
@@ -222,12 +248,12 @@ def check_unused_files(index: Index) -> Iterator[Issue]:
     if left:
         suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in left)  # noqa: PTH122
         kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in suffixes.most_common(3))
-        message = f"{count(len(left), 'file')} beside the images not looked at ({kinds})"
-        yield Issue("left aside", "note", message, tuple(left), "convert images in other formats to JPEG or PNG")
+        message = f"{count(len(left), 'file')} beside the images not used ({kinds})"
+        yield Issue("unused files", "note", message, tuple(left), "convert images in other formats to JPEG or PNG")
 
 
-def _across(index: Index, sets: Iterable[Sequence[int]]) -> Iterator[tuple[str, str, list[list[int]]]]:
-    """For every two splits, the parts in them of the sets that lie in both."""
+def _in_two_splits(index: Index, sets: Iterable[Sequence[int]]) -> Iterator[tuple[str, str, list[list[int]]]]:
+    """For each two splits: the sets that have rows in both, reduced to the rows in these two."""
     sets = list(sets)
     for one, other in combinations(SPLITS, 2):
         parts = [[row for row in rows if index.splits[row] in (one, other)] for rows in sets]
@@ -236,11 +262,11 @@ def _across(index: Index, sets: Iterable[Sequence[int]]) -> Iterator[tuple[str, 
             yield one, other, across
 
 
-def _about_sets(
-    kind: str, severity: Severity, message: str, index: Index, sets: Sequence[Sequence[int]], do: str
+def _issue_of_sets(
+    kind: str, severity: Severity, message: str, index: Index, sets: Sequence[Sequence[int]], fix: str
 ) -> Issue:
     paths = tuple(tuple(index.paths[row] for row in rows) for rows in sets)
-    return Issue(kind, severity, message, tuple(path for some in paths for path in some), do, paths)
+    return Issue(kind, severity, message, tuple(path for some in paths for path in some), fix, paths)
 
 
 def _paths(index: Index, name: str, split: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What `check` remembers of each mask that it has read."""
+"""Facts about each mask file: one decoding pass for size, pixels per class, unknown colors and what fails."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.checks.image_info import Failures
 from headstart.data.decode import Unreadable
 from headstart.data.index import Index
-from headstart.data.masks.codec import Strays, examine_mask
+from headstart.data.masks.codec import ColorCounts, examine_mask
 from headstart.data.parallel import Progress, map_ordered
 from headstart.palette import IGNORE_INDEX
 
 
 @dataclass(frozen=True)
 class MaskInfo:
-    """One mask."""
+    """One mask file that could be decoded."""
 
     size: tuple[int, int]
     """Width and height."""
     pixel_counts: tuple[int, ...]
-    """Pixels of each of the palette's names, and last of none."""
-    near: Strays
-    outside: Strays
+    """Pixels of each of the palette's names, then those of no class."""
+    near: ColorCounts
+    """Pixels whose color is only near that of their class."""
+    outside: ColorCounts
+    """Pixels whose color or number is no class's."""
 
 
 MaskInfos = Mapping[int, MaskInfo]
-"""Row of the index -> its mask, where it could be read."""
+"""Row of the index -> its mask, where it could be decoded."""
 
 
-def read_mask_infos(index: Index, report: Progress | None = None) -> tuple[MaskInfos, dict[int, tuple[str, str]]]:
-    """Every mask of ``index``, and the (kind, detail) of those that cannot be read, by row."""
+def read_mask_infos(index: Index, progress: Progress | None = None) -> tuple[MaskInfos, Failures]:
+    """Decode every mask of ``index`` once: infos and failures."""
     palette = index.palette
     if palette is None:
         return {}, {}
     names = len(palette.names)
 
-    def one(row: int) -> MaskInfo | Unreadable | None:
+    def read_one(row: int) -> MaskInfo | Unreadable | None:
         if not index.masks[row]:
             return None
         try:
@@ -49,24 +52,24 @@ def read_mask_infos(index: Index, report: Progress | None = None) -> tuple[MaskI
         counts = np.bincount(mask.classes.ravel(), minlength=256).tolist()
         return MaskInfo((width, height), (*counts[:names], counts[IGNORE_INDEX]), mask.near, mask.outside)
 
-    looks, faults = {}, {}
-    for row, result in map_ordered(len(index), one, report):
+    infos, failures = {}, {}
+    for row, result in map_ordered(len(index), read_one, progress):
         if isinstance(result, Unreadable):
-            faults[row] = (result.kind, result.detail)
+            failures[row] = (result.kind, result.detail)
         elif result is not None:
-            looks[row] = result
-    return looks, faults
+            infos[row] = result
+    return infos, failures
 
 
 def pixel_counts_of(index: Index, masks: MaskInfos, split: str) -> NDArray[np.int64]:
-    """Pixels of each of the palette's K names, and last of none, in the masks of a split: (K + 1,)."""
+    """Pixels of each of the palette's K names, then those of no class, in the masks of a split: (K + 1,)."""
     names = len(index.palette.names) if index.palette else 0
     rows = [masks[row].pixel_counts for row in masks if index.splits[row] == split]
     pixel_counts: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1, names + 1).sum(axis=0)
     return pixel_counts
 
 
-def occurrences(index: Index, masks: MaskInfos, split: str) -> dict[str, list[int]]:
-    """The rows of a split in which each class occurs."""
+def rows_by_class(index: Index, masks: MaskInfos, split: str) -> dict[str, list[int]]:
+    """Class -> the rows of a split in whose masks it occurs."""
     rows = [row for row in masks if index.splits[row] == split]
     return {name: [row for row in rows if masks[row].pixel_counts[number]] for number, name in enumerate(index.classes)}

@@ -1,4 +1,4 @@
-"""Every mask decoded once: a table beside that of its images, and how many pixels of each class are in each."""
+"""Decoded masks: a memory-mapped table beside that of the images, and pixels of each class per mask."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, op
 from headstart.palette import IGNORE_INDEX, Palette
 
 VERSION = 2
-"""Part of the key: raised when the same file would give another mask."""
+"""Part of the cache key: increased when decoding the same file would give another mask."""
 
 
 @dataclass(frozen=True)
 class MaskTable:
-    """The masks of N images, as they are in `Palette`."""
+    """Masks of N images, as class positions in their palette."""
 
     contents: tuple[str, ...]
-    """BLAKE2b-128 of each mask's file."""
+    """BLAKE2b-128 of each mask file."""
     pixel_counts: NDArray[np.int64]
-    """(N, K + 1): pixels of each of the palette's K names, and last of none (`NOTHING`), within the image."""
+    """(N, K + 1): pixels of each of the palette's K names, then of no class (`IGNORE_INDEX`), within the image."""
     outside: NDArray[np.int64]
-    """(N,): of those of none, pixels whose color or number the palette does not know."""
+    """(N,): pixels whose color or number is not in the palette."""
     unreadable: dict[int, str]
     """Row -> reason."""
     read: Callable[[NDArray[np.int64]], NDArray[np.uint8]] = field(repr=False)
-    """Rows -> uint8 (B, H, W), `NOTHING` beyond the image."""
+    """Rows -> uint8 (B, H, W), `IGNORE_INDEX` outside the image."""
 
     def at(self, kept: NDArray[np.int64]) -> MaskTable:
-        """The masks at some rows alone, all readable."""
+        """The masks at ``kept`` rows, all readable."""
         contents = tuple(self.contents[row] for row in kept)
         return MaskTable(contents, self.pixel_counts[kept], self.outside[kept], {}, lambda rows: self.read(kept[rows]))
 
 
 def decode_masks(
-    files: Sequence[Path], palette: Palette, sizes: NDArray[np.int64], report: Progress | None = None
+    files: Sequence[Path], palette: Palette, sizes: NDArray[np.int64], progress: Progress | None = None
 ) -> MaskTable:
-    """Decode every mask, or find that it has been done. ``sizes`` (N, 2): height and width of each image.
+    """Decode every mask, or open the table of an earlier run. ``sizes`` (N, 2): height and width of each image.
 
-    A mask of another size than its image is unreadable.
+    A mask that differs in size from its image counts as unreadable.
     """
     shape = (len(files), *(int(side) for side in sizes.max(axis=0)))
-    store = cache_path(files, f"masks {VERSION} {json.dumps(palette.to_json())} {sizes.tolist()}")
-    notes, table = read_metadata(store, files), open_table(store, shape)
-    if notes is None or table is None:
-        notes, table = make_table(store, shape, lambda squares: _fill(files, palette, sizes, squares, report))
+    path = cache_path(files, f"masks {VERSION} {json.dumps(palette.to_json())} {sizes.tolist()}")
+    metadata, table = read_metadata(path, files), open_table(path, shape)
+    if metadata is None or table is None:
+        metadata, table = make_table(path, shape, lambda table: _fill(files, palette, sizes, table, progress))
     return MaskTable(
-        contents=tuple(notes["contents"]),
-        pixel_counts=np.array(notes["pixel_counts"], dtype=np.int64),
-        outside=np.array(notes["outside"], dtype=np.int64),
-        unreadable={int(row): reason for row, reason in notes["unreadable"].items()},
+        contents=tuple(metadata["contents"]),
+        pixel_counts=np.array(metadata["pixel_counts"], dtype=np.int64),
+        outside=np.array(metadata["outside"], dtype=np.int64),
+        unreadable={int(row): reason for row, reason in metadata["unreadable"].items()},
         read=_from_files(files, palette, shape) if table is None else table.__getitem__,
     )
 
@@ -67,11 +67,11 @@ def _fill(
     palette: Palette,
     sizes: NDArray[np.int64],
     table: NDArray[np.uint8] | None,
-    report: Progress | None,
+    progress: Progress | None,
 ) -> CacheMetadata:
     names = len(palette.names)
 
-    def one(row: int) -> tuple[str, list[int], int, str | None]:
+    def read_one(row: int) -> tuple[str, list[int], int, str | None]:
         try:
             mask = examine_mask(files[row], palette)
         except Unreadable as error:
@@ -81,31 +81,31 @@ def _fill(
             reason = f"of another size ({width} x {height} pixels) than its image ({sizes[row, 1]} x {sizes[row, 0]})"
             return "", [0] * (names + 1), 0, reason
         if table is not None:
-            table[row] = _framed(mask.classes, *table.shape[1:])
+            table[row] = _pad_to(mask.classes, *table.shape[1:])
         counts = np.bincount(mask.classes.ravel(), minlength=256).tolist()
         return mask.content, [*counts[:names], counts[IGNORE_INDEX]], mask.outside.pixels, None
 
-    notes: CacheMetadata = {"contents": [], "pixel_counts": [], "outside": [], "unreadable": {}}
-    for row, (content, pixel_counts, outside, fault) in map_ordered(len(files), one, report):
-        notes["contents"].append(content)
-        notes["pixel_counts"].append(pixel_counts)
-        notes["outside"].append(outside)
-        if fault is not None:
-            notes["unreadable"][row] = fault
-    return notes
+    metadata: CacheMetadata = {"contents": [], "pixel_counts": [], "outside": [], "unreadable": {}}
+    for row, (content, pixel_counts, outside, failure) in map_ordered(len(files), read_one, progress):
+        metadata["contents"].append(content)
+        metadata["pixel_counts"].append(pixel_counts)
+        metadata["outside"].append(outside)
+        if failure is not None:
+            metadata["unreadable"][row] = failure
+    return metadata
 
 
-def _framed(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """``mask`` at the top left of a larger one, `NOTHING` beside and below."""
-    framed = np.full((height, width), IGNORE_INDEX, np.uint8)
-    framed[: mask.shape[0], : mask.shape[1]] = mask
-    return framed
+def _pad_to(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """``mask`` at the top left of (height, width), padded with `IGNORE_INDEX`."""
+    padded = np.full((height, width), IGNORE_INDEX, np.uint8)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    return padded
 
 
 def _from_files(
     files: Sequence[Path], palette: Palette, shape: tuple[int, ...]
 ) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
-    def one(row: int) -> NDArray[np.uint8]:
-        return _framed(read_mask(files[row], palette), *shape[1:])
+    def read_one(row: int) -> NDArray[np.uint8]:
+        return _pad_to(read_mask(files[row], palette), *shape[1:])
 
-    return lambda rows: np.stack([one(row) for row in rows.tolist()])
+    return lambda rows: np.stack([read_one(row) for row in rows.tolist()])

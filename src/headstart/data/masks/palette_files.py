@@ -1,4 +1,4 @@
-"""The classes of a data set's masks: named by a file beside them, or found in the masks themselves."""
+"""Palettes of masks: read from class_dict.csv or classes.txt, or inferred from the colors in the masks."""
 
 from __future__ import annotations
 
@@ -10,51 +10,53 @@ import numpy as np
 
 from headstart.data.csv_index import read_rows
 from headstart.data.index import split_named
-from headstart.data.masks.codec import MANY, colors_of, hexadecimal
+from headstart.data.masks.codec import MAX_CLASSES, colors_of, hexadecimal
 from headstart.data.masks.color_stats import MaskColorStats, collect_color_stats
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.palette import IGNORE_INDEX, Color, Palette
 
 COLORS, NAMES = "class_dict.csv", "classes.txt"
-"""The files that name classes: with their colors (name,r,g,b), or one name per line for the numbers 0, 1, 2, ..."""
+"""Files that name the classes: with colors (name,r,g,b), or one name per line for the numbers 0, 1, 2, ..."""
 IGNORED_NAMES = frozenset(["unknown", "unlabelled", "unlabeled", "void", "ignore", "ignored"])
-"""Classes that are ignored by their name. Background is a class like others."""
-SOME = 8
-"""Masks that are looked at where a file names the classes: enough to see how they are written."""
-FEW = 40
-"""More colors or numbers than this, and nothing that names them: it is blurred, or not a mask."""
+"""Class names that are ignored by convention. Background is a class like any other."""
+MASKS_SAMPLED = 8
+"""Masks read where a file names the classes: enough to tell numbers from colors."""
+MAX_UNNAMED_CLASSES = 40
+"""More colors or numbers than this without a file that names them are blurred colors, or no masks."""
 
 
 def read_palette(root: Path, masks: Sequence[Path], ignore: Iterable[str] = ()) -> Palette:
-    """The classes of ``masks``, those named in ``ignore`` (by name or number) and the usual ones ignored.
+    """Read the palette of ``masks``, ignoring the classes in ``ignore`` (names or numbers) and `IGNORED_NAMES`.
 
-    From class_dict.csv or classes.txt in ``root`` or beside the masks; else the colors or numbers that are seen, which
-    takes a look at every mask. Of masks that cannot be read it has no classes. Raises HeadstartError for a file of
-    classes that cannot be understood, and for masks of so many colors that they need one.
+    From class_dict.csv or classes.txt in ``root`` or beside the masks. Without such a file the classes are the colors
+    or numbers in the masks, and every mask is read; unreadable ones are skipped. Raises HeadstartError for a malformed
+    file of classes, and for masks of so many colors that they need one.
     """
     file = palette_file(root, masks)
     names, colors = _read(file) if file is not None else ((), ())
-    seen = collect_color_stats(masks[:SOME] if len(names) > 2 else masks)
+    stats = collect_color_stats(masks[:MASKS_SAMPLED] if len(names) > 2 else masks)
     if colors:
-        palette = _from_colors(names, colors, seen)
-    elif names and seen.numbers is not None:
-        palette = _from_names(names, seen)
+        palette = _from_colors(names, colors, stats)
+    elif names and stats.numbers is not None:
+        palette = _from_names(names, stats)
     else:
-        palette = _found(root, collect_color_stats(masks))
-    if len(palette.names) > MANY:
-        raise HeadstartError(f"{root}: expected at most {MANY} classes, found {len(palette.names)}", f"fix {file}")
-    return ignoring(palette, ignore)
+        palette = _from_stats(root, collect_color_stats(masks))
+    if len(palette.names) > MAX_CLASSES:
+        raise HeadstartError(
+            f"{root}: expected at most {MAX_CLASSES} classes, found {len(palette.names)}", f"fix {file}"
+        )
+    return with_ignored(palette, ignore)
 
 
 def palette_file(root: Path, masks: Sequence[Path]) -> Path | None:
-    """The file that names the classes: in ``root`` or a folder of masks, or beside a ``root`` called train; or None."""
+    """The file that names the classes, or None: in ``root``, beside the masks, or beside a ``root`` called train."""
     above = [root.absolute().parent] if split_named(root.absolute().name) else []
     folders = dict.fromkeys((root, *(mask.parent for mask in masks), *above))
     return next((file for folder in folders for name in (COLORS, NAMES) if (file := folder / name).is_file()), None)
 
 
-def to_fill_in(palette: Palette) -> tuple[str, str]:
-    """(name, text) of a file of the classes that were found, for the user to name: class_dict.csv or classes.txt."""
+def palette_template(palette: Palette) -> tuple[str, str]:
+    """(file name, text) of a class_dict.csv or classes.txt with the inferred classes, for the user to name."""
     if palette.kind == "number" and palette.values == tuple(range(len(palette.names))):
         return NAMES, "".join(f"{name}\n" for name in palette.names)
     gray = palette.kind == "number" and palette.mode != "P"
@@ -63,29 +65,29 @@ def to_fill_in(palette: Palette) -> tuple[str, str]:
     return COLORS, "name,r,g,b\n" + "".join(rows)
 
 
-def ignoring(palette: Palette, ignore: Iterable[str]) -> Palette:
-    """``palette`` with the classes ignored that ``ignore`` or `IGNORED` names, put after all others."""
-    gone = {i for i, name in enumerate(palette.names) if name.strip().casefold() in IGNORED_NAMES}
+def with_ignored(palette: Palette, ignore: Iterable[str]) -> Palette:
+    """``palette`` with the classes in ``ignore`` and `IGNORED_NAMES` ignored and moved behind all others."""
+    ignored = {i for i, name in enumerate(palette.names) if name.strip().casefold() in IGNORED_NAMES}
     for word in ignore:
-        gone |= _named(palette, word)
-    order = sorted(range(len(palette.names)), key=lambda i: (i in gone, i))
+        ignored |= _matching_classes(palette, word)
+    order = sorted(range(len(palette.names)), key=lambda i: (i in ignored, i))
     return Palette(
         names=tuple(palette.names[i] for i in order),
         colors=tuple(palette.colors[i] for i in order),
         values=tuple(palette.values[i] for i in order),
         kind=palette.kind,
-        ignored=len(gone),
+        ignored=len(ignored),
         mode=palette.mode,
     )
 
 
-def _named(palette: Palette, word: str) -> set[int]:
-    """The classes that a word of data.ignore_classes means: a name, or the number that masks write (else: of the row)."""
+def _matching_classes(palette: Palette, word: str) -> set[int]:
+    """Positions of the classes that ``word`` of data.ignore_classes names, by name or by their number in the masks."""
     found = {i for i, name in enumerate(palette.names) if name.casefold() == word.strip().casefold()}
     if not found and word.strip().isdecimal():
         found = {i for i, value in enumerate(palette.values) if value == int(word)}
         if not found and palette.kind == "number" and int(word) == IGNORE_INDEX:
-            return set()  # it always is
+            return set()  # it is ignored anyway
     if not found:
         raise HeadstartError(
             f"data.ignore_classes {word}: expected a class of the masks, by name or number, found none;"
@@ -95,15 +97,12 @@ def _named(palette: Palette, word: str) -> set[int]:
     return found
 
 
-Listed = tuple[tuple[str, ...], tuple[Color, ...]]
-"""Names of classes, and their colors: none where a file has but names."""
-
-
-def _read(file: Path) -> Listed:
+def _read(file: Path) -> tuple[tuple[str, ...], tuple[Color, ...]]:
+    """Names of the classes, and their colors; no colors from classes.txt."""
     names, colors = _read_colors(file) if file.name == COLORS else (_read_names(file), [])
-    _require_different(file, names)
+    _require_unique(file, names)
     if file.name == COLORS:
-        _require_different(file, [", ".join(map(str, color)) for color in colors])
+        _require_unique(file, [", ".join(map(str, color)) for color in colors])
     return tuple(names), tuple(colors)
 
 
@@ -142,72 +141,72 @@ def _read_names(file: Path) -> list[str]:
     return lines
 
 
-def _require_different(file: Path, values: Sequence[str]) -> None:
-    twice = [value for value, count in Counter(values).items() if count > 1]
-    if not values or twice:
-        found = f"{twice[0]} twice" if twice else "none"
-        raise HeadstartError(f"{file}: expected classes that differ, found {found}", f"fix {file}")
+def _require_unique(file: Path, values: Sequence[str]) -> None:
+    repeated = [value for value, count in Counter(values).items() if count > 1]
+    if not values or repeated:
+        found = f"{repeated[0]} twice" if repeated else "none"
+        raise HeadstartError(f"{file}: expected distinct classes, found {found}", f"fix {file}")
 
 
-def _from_colors(names: tuple[str, ...], colors: tuple[Color, ...], seen: MaskColorStats) -> Palette:
-    """Names and colors as listed. Gray or palette files in none of these colors are numbers: of the rows."""
+def _from_colors(names: tuple[str, ...], colors: tuple[Color, ...], stats: MaskColorStats) -> Palette:
+    """A palette of listed names and colors. Gray or indexed masks in other colors are read as row numbers instead."""
     listed = {red << 16 | green << 8 | blue for red, green, blue in colors}
-    values = _values(len(names), seen)
-    if seen.numbers and not listed >= seen.codes.keys() and {*values, IGNORE_INDEX} >= seen.numbers.keys():
-        return Palette(names, colors, values, "number", mode=seen.mode)
+    values = _values(len(names), stats)
+    if stats.numbers and not listed >= stats.codes.keys() and {*values, IGNORE_INDEX} >= stats.numbers.keys():
+        return Palette(names, colors, values, "number", mode=stats.mode)
     gray = all(red == green == blue for red, green, blue in colors)
-    mode = "RGB" if seen.mode == "L" and not gray else seen.mode
+    mode = "RGB" if stats.mode == "L" and not gray else stats.mode
     return Palette(names, colors, tuple(range(len(names))), "color", mode=mode)
 
 
-def _from_names(names: tuple[str, ...], seen: MaskColorStats) -> Palette:
-    values = _values(len(names), seen)
-    return Palette(names, _painted(values, seen), values, "number", mode=seen.mode)
+def _from_names(names: tuple[str, ...], stats: MaskColorStats) -> Palette:
+    values = _values(len(names), stats)
+    return Palette(names, _display_colors(values, stats), values, "number", mode=stats.mode)
 
 
-def _values(count: int, seen: MaskColorStats) -> tuple[int, ...]:
-    """0, 1, 2, ...; of two classes 0 and 255 where masks have no other number."""
-    numbers = (seen.numbers or Counter()).keys()
+def _values(count: int, stats: MaskColorStats) -> tuple[int, ...]:
+    """The numbers of the classes: 0, 1, 2, ...; for two classes 0 and 255 where masks hold no other number."""
+    numbers = (stats.numbers or Counter()).keys()
     return (0, 255) if count == 2 and 255 in numbers and numbers <= {0, 255} else tuple(range(count))
 
 
-def _found(root: Path, seen: MaskColorStats) -> Palette:
-    """The numbers or colors that masks are of, named after themselves."""
-    numbers = seen.numbers
-    blurred = seen.lossy or len(seen.codes) > FEW
+def _from_stats(root: Path, stats: MaskColorStats) -> Palette:
+    """A palette of the numbers or colors in the masks, each class named after its number or color."""
+    numbers = stats.numbers
+    blurred = stats.lossy or len(stats.codes) > MAX_UNNAMED_CLASSES
     if numbers is not None and not blurred:
         values = sorted(numbers if numbers.keys() <= {0, 255} else numbers.keys() - {IGNORE_INDEX})
         names = tuple(f"class {value}" for value in values)
-        return Palette(names, _painted(values, seen), tuple(values), "number", mode=seen.mode)
-    codes = seen.codes
+        return Palette(names, _display_colors(values, stats), tuple(values), "number", mode=stats.mode)
+    codes = stats.codes
     if blurred:
-        if seen.far > 0.05 * seen.corners.total() or len(seen.corners) < 2:
+        if stats.far > 0.05 * stats.corners.total() or len(stats.corners) < 2:
             kind = "colors" if numbers is None else "numbers"
             raise HeadstartError(
                 f"{root}: expected masks of a few colors or numbers, found at least {len(codes)} {kind}",
                 f"name the classes in {root / COLORS} (name,r,g,b)" + f" or {root / NAMES}" * (numbers is not None),
             )
-        total = seen.corners.total()
-        codes = Counter({code: count for code, count in seen.corners.items() if count > 1e-4 * total})
+        total = stats.corners.total()
+        codes = Counter({code: count for code, count in stats.corners.items() if count > 1e-4 * total})
     order = sorted(codes)
     names = tuple(hexadecimal(code) for code in order)
     found = colors_of(np.array(order, np.int32)).tolist()
     colors = tuple((int(red), int(green), int(blue)) for red, green, blue in found)
-    return Palette(names, colors, tuple(range(len(order))), "color", mode=seen.mode)
+    return Palette(names, colors, tuple(range(len(order))), "color", mode=stats.mode)
 
 
-def _painted(values: Sequence[int], seen: MaskColorStats) -> tuple[Color, ...]:
-    """Colors to paint numbers in: a palette file's own, else those of Pascal VOC, without its black."""
-    if seen.mode == "P" and all(value in seen.code_of for value in values):
-        found = colors_of(np.array([seen.code_of[value] for value in values], np.int32))
+def _display_colors(values: Sequence[int], stats: MaskColorStats) -> tuple[Color, ...]:
+    """Display colors of numbers: those of indexed masks, else Pascal VOC's, without its black."""
+    if stats.mode == "P" and all(value in stats.code_of for value in values):
+        found = colors_of(np.array([stats.code_of[value] for value in values], np.int32))
         return tuple((int(red), int(green), int(blue)) for red, green, blue in found.tolist())
     return tuple(_voc(position + 1) for position in range(len(values)))
 
 
 def _voc(number: int) -> Color:
-    """Color of a class in the devkit of Pascal VOC (Everingham et al. 2010): its bits, shared out by threes."""
+    """Color of a class in the devkit of Pascal VOC (Everingham et al. 2010): its bits in turn to red, green, blue."""
     channels = [0, 0, 0]
-    for place in range(8):
+    for bit in range(8):
         for channel in range(3):
-            channels[channel] |= (number >> (3 * place + channel) & 1) << (7 - place)
+            channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
     return channels[0], channels[1], channels[2]

@@ -19,7 +19,7 @@ for (const section of document.querySelectorAll("section.masks")) {
   }
   for (const button of section.querySelectorAll("button.larger")) {
     button.addEventListener("click", () => {
-      const large = button.closest(".seen").classList.toggle("large");
+      const large = button.closest(".example").classList.toggle("large");
       button.setAttribute("aria-pressed", String(large));
       button.textContent = large ? "smaller" : "larger";
     });

@@ -1,0 +1,46 @@
+"""``headstart map``: t-SNE, PCA and metrics of a run's stored features."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from headstart.cli.arguments import ERR, OUT, RunArgument
+from headstart.errors import HeadstartError
+
+
+def map_features(
+    run: RunArgument,
+    perplexity: Annotated[
+        float | None,
+        typer.Option(min=1, help="t-SNE perplexity, roughly the number of neighbors. [dim]Default: 30[/dim]"),
+    ] = None,
+    epochs: Annotated[
+        str | None, typer.Option(metavar="1,50,100", help="Epochs, of those stored. [dim]Default: all of them[/dim]")
+    ] = None,
+    split: Annotated[Literal["all", "val", "train"], typer.Option(help="Images to map.")] = "all",
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same map.")] = 0,
+) -> None:
+    """t-SNE and PCA of the stored features, with kNN and calibration metrics.
+
+    Needs no training. Prints a row per epoch and the findings, and adds the maps to the report.
+    """
+    from headstart import api
+    from headstart.analysis.findings import findings
+    from headstart.console.tables import features_table
+
+    chosen = [_epoch(text) for text in epochs.split(",")] if epochs else []
+    opened = api.Run(run)
+    with ERR.status("map features"):
+        analysis = opened.map(perplexity=perplexity, epochs=chosen, split=split, seed=seed)
+    OUT.print(features_table(analysis))
+    for finding in findings(opened.metrics, opened.folder.recipe.checkpoint.monitor, analysis):
+        OUT.print(f"- {finding}", markup=False)
+    OUT.print(f"report   {opened.report()}", markup=False, soft_wrap=True)
+
+
+def _epoch(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise HeadstartError(f"--epochs: expected numbers such as 1,50,100, found {text}", "headstart map --help")
+    return int(text)

@@ -1,0 +1,66 @@
+"""Facts about each image file: one decoding pass for size, mode, content hash, thumbnail and what fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headstart.data.checks.duplicates import THUMBNAIL_SIDE
+from headstart.data.decode import Unreadable, read, require_plain, upright_size
+from headstart.data.index import Index
+from headstart.data.parallel import Progress, map_ordered
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """One image file that could be decoded."""
+
+    content: str
+    """BLAKE2b-128 of the file's bytes."""
+    size: tuple[int, int]
+    """Width and height in the file."""
+    mode: str
+    """Pillow's mode."""
+    format: str
+    """JPEG, PNG, ..."""
+    rotated: bool
+    """Whether EXIF asks for a rotation or mirroring."""
+    upright: tuple[int, int] | None = None
+    """Width and height after EXIF rotation; None: as `size`."""
+
+
+ImageInfos = Mapping[int, ImageInfo]
+"""Row of the index -> its image, where it could be decoded."""
+Failures = Mapping[int, tuple[str, str]]
+"""Row of the index -> (kind, detail) of a file that could not be decoded."""
+
+
+def read_image_infos(index: Index, progress: Progress | None = None) -> tuple[ImageInfos, NDArray[np.uint8], Failures]:
+    """Decode every image of ``index`` once: infos, gray thumbnails uint8 (N, 32, 32), and failures."""
+    infos: dict[int, ImageInfo] = {}
+    failures: dict[int, tuple[str, str]] = {}
+    thumbs = np.zeros((len(index), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
+
+    def read_one(row: int) -> ImageInfo | Unreadable:
+        file = index.root / index.paths[row]
+        try:
+            picture = read(file, enough_for=THUMBNAIL_SIDE)
+            if index.masks:
+                require_plain(picture)
+        except Unreadable as error:
+            return error
+        small = picture.rgb.convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+        thumbs[row] = np.asarray(small)
+        upright = upright_size(file)[::-1] if picture.rotated else picture.size
+        return ImageInfo(picture.content, picture.size, picture.mode, picture.format, picture.rotated, upright)
+
+    for row, result in map_ordered(len(index), read_one, progress):
+        if isinstance(result, Unreadable):
+            failures[row] = (result.kind, result.detail)
+        else:
+            infos[row] = result
+    return infos, thumbs, failures

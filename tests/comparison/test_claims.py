@@ -1,0 +1,127 @@
+"""No sentence, table or page claims what a confidence interval denies, over many made-up studies."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from headstart.comparison.findings import findings, headline, multiplier_sentence
+from headstart.comparison.study import Study
+from headstart.comparison.summary import Results, table_rows
+from headstart.console.tables import study_table
+from headstart.report.study_page import study_page
+
+MadeStudy = Callable[..., Study]
+
+
+@pytest.fixture(scope="module")
+def studies(made_study: MadeStudy) -> list[Results]:
+    """Studies whose settings lie close together or far apart, over few images and many, one seed and three."""
+    random = np.random.default_rng(0)
+    made = []
+    for number in range(24):
+        right = dict(zip("ABCDEG", 0.6 + random.choice([0.01, 0.03, 0.1]) * random.standard_normal(6), strict=True))
+        study = made_study(
+            settings="ABCDEG",
+            fractions=(0.1, 1.0),
+            seeds=(0,) if number % 3 == 0 else (0, 1, 2),
+            images=(40, 200, 1000)[number % 3],
+            right=right,
+        )
+        made.append(Results(study, resamples=300))
+    return made
+
+
+def comparisons(results: Results) -> Iterator[tuple[str, str, float]]:
+    """Each 'X beats Y by n points' of headline and findings: X, Y, n."""
+    name = r"([A-G])(?: \([^)]*\))?"
+    for sentence in (headline(results), *findings(results)):
+        for one, two, gap in re.findall(rf"{name} beats {name} by ([\d.]+) points", sentence):
+            yield one, two, float(gap)
+
+
+def test_whatever_beats_another_does_so_significantly(studies: list[Results]) -> None:
+    found = 0
+    for results in studies:
+        for one, two, gap in comparisons(results):
+            differences = [results.difference(one, two, fraction) for fraction in results.study.fractions]
+            assert any(
+                each and each.interval.low > 0 and f"{100 * each.interval.value:.1f}" == f"{gap:.1f}"
+                for each in differences
+            ), (one, two, gap)
+            found += 1
+    assert found > len(studies)
+
+
+def test_the_headline_calls_best_only_what_beats_every_other(studies: list[Results]) -> None:
+    winners = 0
+    for results in studies:
+        first, *others = results.at(1.0)
+        gaps = [results.difference(first.setting, each.setting, 1.0) for each in others]
+        said = headline(results)
+        alone = all(gap is not None and gap.interval.low > 0 for gap in gaps)
+        assert ("is best" in said) == alone
+        assert ("has the highest accuracy" in said) != alone
+        for each, gap in zip(others, gaps, strict=True):
+            if gap is not None and not gap.significant:
+                assert f"{each.setting} (" in said.partition("does not differ significantly from")[2]
+        winners += alone
+    assert 0 < winners < len(studies), "both cases occur"
+
+
+def test_a_headline_of_settings_without_a_common_seed_names_no_best(made_study: MadeStudy) -> None:
+    said = headline(Results(made_study("AB", skip=lambda s, f, k: (s == "A") == (k == 0))))
+    assert "has the highest accuracy" in said
+    assert "best" not in said
+
+
+def test_a_label_multiplier_is_significant_only_where_delta_vs_a_is(studies: list[Results]) -> None:
+    seen = {True: 0, False: 0}
+    for results in studies:
+        for row, result in ((row, results.get(row["setting"], row["label_fraction"])) for row in table_rows(results)):
+            assert result is not None
+            if result.to_a is None or result.label_multiplier is None:
+                continue
+            gap, multiplier = result.to_a.interval, result.label_multiplier
+            assert row["label_multiplier_significant"] == result.multiplier_significant
+            assert row["delta_vs_a_significant"] == (gap.low > 0 or gap.high < 0)
+            if result.multiplier_significant:
+                assert row["delta_vs_a_significant"]
+                assert multiplier.above_one if gap.value > 0 else multiplier.below_one
+            said = multiplier_sentence(result)
+            assert ("not distinguishable from training from scratch" in said) != result.multiplier_significant
+            assert not re.search(r"falls short|equals|worth", said)
+            seen[result.multiplier_significant] += 1
+    assert min(seen.values()) > 0
+
+
+def test_tables_write_not_significant(studies: list[Results]) -> None:
+    for results in studies:
+        hidden = [each for each in results.lines if each.label_multiplier and not each.multiplier_significant]
+        console = Console(width=110)
+        with console.capture() as captured:
+            console.print(study_table(results))
+        assert captured.get().count("n.s. (") == len(hidden)
+        page = html.unescape(study_page(results, "runs/study").decode())
+        table = re.findall(r'<table id="trials".*?</table>', page, flags=re.DOTALL)[0]
+        assert table.count(">n.s.<br>") == len(hidden)
+
+
+def test_harm_is_claimed_only_below_zero(studies: list[Results]) -> None:
+    for results in studies:
+        for setting in re.findall(r"([A-G]) \([^)]*\) is below A", " ".join(findings(results))):
+            assert any(each.to_a is not None and each.to_a.interval.high < 0 for each in results.of(setting))
+
+
+def test_the_sentence_of_a_multiplier_whose_interval_includes_one(made_study: MadeStudy) -> None:
+    results = Results(made_study("AC", fractions=(0.1, 1.0), images=100, right={"C": 0.58}))
+    result = results.get("C", 0.1)
+    assert result is not None
+    assert multiplier_sentence(result).endswith(
+        "): not distinguishable from training from scratch on the same 200 labels."
+    )
