@@ -65,7 +65,7 @@ def dice(confusion: ArrayLike) -> Floats:
 
 
 def mean_iou(confusion: ArrayLike) -> Floats:
-    """Mean IoU over the classes where it is defined, float (...), from matrices (..., K, K); nan where it is for none."""
+    """Mean IoU over the classes where it is defined, float (...), from matrices (..., K, K); else nan."""
     return _mean(iou(confusion))
 
 
