@@ -56,7 +56,7 @@ def test_the_epoch_slider_changes_prediction_and_difference(opened: Page) -> Non
     last, said, seen = visible(row), words.inner_text(), prediction.screenshot()
     opened.locator("#mask-slider").focus()
     opened.keyboard.press("ArrowLeft")
-    assert opened.locator("#mask-epoch").inner_text() == "epoch 2 (kept)"
+    assert opened.locator("#mask-epoch").inner_text() == "epoch 2 (saved)"
     kept = visible(row)
     assert len(kept) == len(last) == 3
     assert [one == other for one, other in zip(kept, last, strict=True)] == [True, False, False]

@@ -86,8 +86,8 @@ class MaskSection:
     speck: float
     images: MaskImages
     worst: list[ScoredImage]
-    good: list[ScoredImage]
-    answers: MaskConfusions | None
+    best: list[ScoredImage]
+    confusions: MaskConfusions | None
     per_class: list[ClassRow]
     pairs: list[Confused]
 
@@ -117,14 +117,14 @@ def mask_page(
     recipe, data = run.recipe, run.data
     confusions = read_mask_confusions(run)
     metrics = segmentation_metrics(confusions.confusion, palette.classes, resamples) if confusions is not None else None
-    best = best_epoch(rows, recipe.checkpoint.monitor)
-    kept = None if best is None else best + 1
+    epoch = best_epoch(rows, recipe.checkpoint.monitor)
+    kept = None if epoch is None else epoch + 1
     shares, ignored = data.get("shares", {}), data.get("ignored", {}).get("val")
     # Images of the validation split, and those labeled worst and best.
     names = [row["filename"] for row in run.looked_at if row["split"] == "val"]
     ious = image_ious(confusions.confusion) if confusions is not None else np.zeros(0)
-    worst, good = worst_and_best(ious)
-    images = mask_images(run, palette, names, [*worst, *good], kept, characters)
+    worst, best = worst_and_best(ious)
+    images = mask_images(run, palette, names, [*worst, *best], kept, characters)
 
     def scored(selected: Sequence[int]) -> list[ScoredImage]:
         return [_scored(row, images.best.get(row), confusions, ious[row]) for row in selected] if confusions else []
@@ -139,8 +139,8 @@ def mask_page(
         speck=SPECK,
         images=images,
         worst=scored(worst),
-        good=scored(good),
-        answers=confusions,
+        best=scored(best),
+        confusions=confusions,
         per_class=list(_class_rows(confusions, metrics, shares)) if confusions and metrics else [],
         pairs=confused(confusions.whole, palette.classes)[:MAX_PAIRS] if confusions else [],
     )

@@ -93,14 +93,14 @@ def _add_best_epochs(figure: go.Figure, metrics: Sequence[str], rows: Sequence[R
         )
 
 
-def confusion(measures: ClassificationMetrics) -> str:
+def confusion(metrics: ClassificationMetrics) -> str:
     """Confusion matrix: rows true class, columns predicted class, color the share of the row.
 
     Of more than `MAX_CLASSES` classes, the most confused ones.
     """
-    counts = np.array(measures.confusion)
+    counts = np.array(metrics.confusion)
     shown = most_confused(counts)
-    names = [measures.per_class[i].name for i in shown]
+    names = [metrics.per_class[i].name for i in shown]
     counts, share = counts[np.ix_(shown, shown)], _row_shares(counts)[np.ix_(shown, shown)]
     return matrix(share, counts, names, counts, "%{customdata} of %{y} predicted as %{x} (%{z:.1%})")
 

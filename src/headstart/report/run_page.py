@@ -77,17 +77,17 @@ class RunPage(TypedDict):
     last: Row | None
     """The last validation row of `metrics.csv`."""
     test: Row | None
-    measures: ClassificationMetrics | None
+    metrics: ClassificationMetrics | None
     pairs: list[ConfusedPair]
-    most: int
+    max_classes: int
     """Classes that the confusion matrix has at the most."""
-    mistakes: list[ConfidentError]
+    errors: list[ConfidentError]
     masks: MaskSection | None
-    measured: SegmentationMetrics | None
-    health: Diagnosis | None
+    mask_metrics: SegmentationMetrics | None
+    diagnosis: Diagnosis | None
     """Of self-supervised training."""
     findings: list[str]
-    learned: FeatureAnalysis | None
+    analysis: FeatureAnalysis | None
     network: dict[str, Any] | None
     """`architecture.json`."""
     architecture: Markup | None
@@ -116,7 +116,7 @@ class ConfidentError:
     """Of the predicted class."""
     of_label: float
     """Of the true class."""
-    picture: str | None
+    thumbnail: str | None
     """Data URL of the thumbnail."""
 
 
@@ -151,15 +151,15 @@ def _context(run: RunFolder) -> RunPage:
         speed=float(np.median([row["images_per_second"] for row in train])) if train else 0.0,
         last=next((row for row in reversed(rows) if row["split"] == "val"), None),
         test=next((row for row in rows if row["split"] == "test"), None),
-        measures=metrics,
+        metrics=metrics,
         pairs=confused_pairs(metrics) if metrics else [],
-        most=plots.MAX_CLASSES,
-        mistakes=_confident_errors(run, predictions, data["classes"]) if predictions else [],
+        max_classes=plots.MAX_CLASSES,
+        errors=_confident_errors(run, predictions, data["classes"]) if predictions else [],
         masks=masks.section if masks else None,
-        measured=masks.metrics if masks else None,
-        health=diagnose(rows),
+        mask_metrics=masks.metrics if masks else None,
+        diagnosis=diagnose(rows),
         findings=masks.findings if masks else findings(rows, recipe.checkpoint.monitor, analysis),
-        learned=analysis,
+        analysis=analysis,
         network=network,
         architecture=drawing(network) if network is not None else None,
         figures=figures,
@@ -186,13 +186,13 @@ def _figures(
     return figures
 
 
-def _scaled(answers: StoredPredictions) -> dict[str, tuple[NDArray[np.int64], ArrayLike]]:
+def _scaled(predictions: StoredPredictions) -> dict[str, tuple[NDArray[np.int64], ArrayLike]]:
     """Rows and probabilities of the run, and of one half of the images after temperature scaling on the other."""
     lines: dict[str, tuple[NDArray[np.int64], ArrayLike]] = {
-        "this run": (np.arange(len(answers.labels), dtype=np.int64), answers.probabilities)
+        "this run": (np.arange(len(predictions.labels), dtype=np.int64), predictions.probabilities)
     }
-    if len(answers.labels) >= MIN_IMAGES_TO_HALVE:
-        fitted = fit_on_half(answers.labels, answers.probabilities)
+    if len(predictions.labels) >= MIN_IMAGES_TO_HALVE:
+        fitted = fit_on_half(predictions.labels, predictions.probabilities)
         lines[f"with temperature {fitted.value:.2f} (on the half it was not fitted on)"] = (
             fitted.held_out,
             fitted.probabilities,
@@ -219,20 +219,20 @@ def confused_pairs(metrics: ClassificationMetrics) -> list[ConfusedPair]:
     return sorted(pairs, key=lambda pair: (-pair.images, pair.label, pair.predicted))[:MAX_PAIRS]
 
 
-def _confident_errors(run: RunFolder, answers: StoredPredictions, classes: Sequence[str]) -> list[ConfidentError]:
+def _confident_errors(run: RunFolder, predictions: StoredPredictions, classes: Sequence[str]) -> list[ConfidentError]:
     """The wrong predictions with the highest confidence, with thumbnails where the run has them."""
-    predicted, confidence = answers.probabilities.argmax(axis=1), answers.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != answers.labels)
+    predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != predictions.labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS]
     thumbnails = _thumbnails(run, worst.tolist())
     return [
         ConfidentError(
-            filename=answers.filenames[row],
-            label=classes[answers.labels[row]],
+            filename=predictions.filenames[row],
+            label=classes[predictions.labels[row]],
             predicted=classes[predicted[row]],
             probability=confidence[row],
-            of_label=answers.probabilities[row, answers.labels[row]],
-            picture=thumbnails.get(row),
+            of_label=predictions.probabilities[row, predictions.labels[row]],
+            thumbnail=thumbnails.get(row),
         )
         for row in worst.tolist()
     ]

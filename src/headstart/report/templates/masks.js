@@ -31,7 +31,7 @@ if (epochs) {
   const numbers = epochs.dataset.epochs.split(" ");
   epochs.addEventListener("input", () => {
     const epoch = numbers[epochs.value];
-    document.getElementById("mask-epoch").textContent = "epoch " + epoch + (epoch === epochs.dataset.kept ? " (kept)" : "");
+    document.getElementById("mask-epoch").textContent = "epoch " + epoch + (epoch === epochs.dataset.kept ? " (saved)" : "");
     for (const each of document.querySelectorAll("#chosen [data-epoch]")) each.hidden = each.dataset.epoch !== epoch;
   });
 }
