@@ -130,7 +130,7 @@ def test_a_run_without_features_says_which_command_makes_them(
     said = capsys.readouterr().err
     assert "expected stored features, found none" in said
     assert f"headstart fit {run.path / 'recipe.toml'}" in said
-    assert "What the network learned" not in hs.Run(run.path).report().read_text(encoding="utf-8")
+    assert "Learned features" not in hs.Run(run.path).report().read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_features_that_are_constant_are_named_and_the_others_mapped(run: RunFold
     _, rows = read_feature_analysis(run) or pytest.fail("nothing was written")
     assert {row["epoch"] for row in rows} == {2, 3}
     page = hs.Run(run.path).report().read_text(encoding="utf-8")
-    assert "After epoch 1 the features of all images are the same" in page
+    assert "After epoch 1 the features of all images are identical" in page
     for epoch in (2, 3):
         edit(run, epoch, np.zeros_like)
     hs.Run(run.path).map()

@@ -78,10 +78,10 @@ def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> 
     assert folders == {1: [masks / "epoch-0001"], 2: [masks / "best", masks / "epoch-0002"]}
     assert (mask_snapshots.read_mask(masks / "best" / "a.png") == mask).all()
     assert mask_snapshots.read_image(masks / "images" / "a.jpg").size == (30, 20)
-    with pytest.raises(hs.HeadstartError, match=r"a\.jpg: expected a mask of class indices, found a picture"):
+    with pytest.raises(hs.HeadstartError, match=r"a\.jpg: expected a mask of class indices, found an image"):
         mask_snapshots.read_mask(masks / "images" / "a.jpg")
     (masks / "best" / "a.png").write_bytes(b"half")
-    with pytest.raises(hs.HeadstartError, match=r"a\.png: expected a picture, found a damaged file"):
+    with pytest.raises(hs.HeadstartError, match=r"a\.png: expected an image, found a damaged file"):
         mask_snapshots.read_mask(masks / "best" / "a.png")
 
 
