@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from headstart.analysis.feature_analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.analysis.findings import findings
 from headstart.metrics.bootstrap import Interval
+from headstart.runs.analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 
 
 def near(value: float, half: float = 0.02) -> Interval:

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart.analysis.feature_analysis import analyze_features, read_feature_analysis
+from headstart.analysis.feature_analysis import analyze_features
 from headstart.analysis.mask_findings import mask_findings
 from headstart.metrics.segmentation import segmentation_metrics
 from headstart.palette import Palette
@@ -26,6 +26,7 @@ from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import embedding_view
 from headstart.report.mask_images import mask_images
 from headstart.report.run_page import write_report
+from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.mask_snapshots import write_image, write_mask

@@ -18,12 +18,12 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import headstart as hs
-from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
 from headstart.metrics.classification import classification_metrics
 from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import colors, embedding_view
 from headstart.report.run_page import confused_pairs, duration, write_report
+from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
 
@@ -177,7 +177,7 @@ def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run:
             Image.blend(half, Image.fromarray(noise[i % 60]), 0.1).save(picture, "JPEG")
             archive.writestr(f"{i}.jpg", picture.getvalue())
     many = [rows[i % 60] | {"row": i, "epoch": epoch} for epoch in (1, 2, 3) for i in range(4000)]
-    run.write_table("insight/maps.csv", many)
+    run.write_table("analysis/maps.csv", many)
     page = text(run)
     assert len(page) < 8e6
     facts = embedding_view(run, learned, many)

@@ -1,88 +1,36 @@
 """Feature analysis of a run: t-SNE and PCA maps, kNN accuracy, silhouette and calibration of the stored features.
 
-All of it is derived from the run folder: `headstart map` writes ``insight/learned.json`` and ``insight/maps.csv`` anew,
-also with other parameters.
+All of it is derived from the run folder: `headstart map` writes it anew, also with other parameters
+(`headstart.runs.analysis`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headstart.errors import HeadstartError
-from headstart.files import Row, read_table
+from headstart.files import Row
 from headstart.metrics import embeddings as maps
 from headstart.metrics import neighbors
-from headstart.metrics.bootstrap import Interval, bootstrap_mean
+from headstart.metrics.bootstrap import bootstrap_mean
 from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
 from headstart.metrics.classification import classification_metrics
+from headstart.runs.analysis import (
+    EpochAnalysis,
+    EpochMetrics,
+    FeatureAnalysis,
+    Scaling,
+    Split,
+    write_feature_analysis,
+)
 from headstart.runs.features import EpochFeatures, Features, read_features
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
 
-Split = Literal["all", "val", "train"]
 Rows = NDArray[np.int64]
-
-
-class EpochMetrics(BaseModel):
-    """Metrics of one epoch on the images of one split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    images: int
-    accuracy: Interval | None
-    """This and the next three are of the network's predictions: None where it predicts no classes."""
-    loss: Interval | None
-    ece: Interval | None
-    brier: Interval | None
-    knn: Interval | None
-    """kNN accuracy: share of images whose class wins the vote of the nearest sampled training images."""
-    purity: Interval | None
-    """Share of those neighbors that have the image's class."""
-    silhouette: Interval | None
-
-
-class EpochAnalysis(BaseModel):
-    """The analysis of one epoch with stored features."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epoch: int
-    """Counted from 1."""
-    val: EpochMetrics
-    train: EpochMetrics | None
-    variance: float | None
-    """Share of the features' variance on the two axes of the PCA map; None where all features are identical."""
-
-
-class Scaling(BaseModel):
-    """Calibration of the best checkpoint before and after temperature scaling, on the half it was not fitted on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    temperature: float
-    images: int
-    ece_before: Interval
-    ece_after: Interval
-    brier_before: Interval
-    brier_after: Interval
-
-
-class FeatureAnalysis(BaseModel):
-    """Results and parameters of `headstart map`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: tuple[EpochAnalysis, ...]
-    scaling: Scaling | None
-    perplexity: float | None
-    """Of the t-SNE map; None where there were too few images for one."""
-    split: Split
-    seed: int
 
 
 def analyze_features(
@@ -118,25 +66,8 @@ def analyze_features(
         for each, pca, tsne in zip(varied, flat, curved, strict=True)
         for row in _places(each.epoch, mapped, {"pca": pca, "tsne": tsne})
     ]
-    run.write_table("insight/maps.csv", rows)
-    run.write("insight/learned.json", analysis.model_dump_json(indent=2).encode())
+    write_feature_analysis(run, analysis, rows)
     return analysis
-
-
-def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] | None:
-    """What `analyze_features` wrote last: the analysis and the rows of `maps.csv`; None before it has run.
-
-    Raises HeadstartError for a damaged file.
-    """
-    file, table = run.path / "insight" / "learned.json", run.path / "insight" / "maps.csv"
-    if not (file.is_file() and table.is_file()):
-        return None
-    try:
-        return FeatureAnalysis.model_validate_json(file.read_bytes()), read_table(table)
-    except (OSError, ValidationError, UnicodeDecodeError):
-        raise HeadstartError(
-            f"{file}: expected what headstart map writes, found a damaged file", f"headstart map {run.path}"
-        ) from None
 
 
 def _usable_perplexity(requested: float | None, images: int, run: RunFolder, split: Split) -> float | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headstart.analysis.feature_analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.files import Row
 from headstart.metrics.collapse import diagnose
+from headstart.runs.analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.runs.folder import best_epoch
 
 GAP = 0.1

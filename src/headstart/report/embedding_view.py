@@ -11,10 +11,10 @@ from typing import TypedDict
 import numpy as np
 from PIL import Image
 
-from headstart.analysis.feature_analysis import FeatureAnalysis
 from headstart.files import Row
 from headstart.report.mask_plots import hexadecimal
 from headstart.report.plots import GRAY
+from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.thumbnails import read_thumbnails

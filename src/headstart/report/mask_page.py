@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from headstart.analysis.feature_analysis import FeatureAnalysis
 from headstart.analysis.findings import of_features
 from headstart.analysis.mask_findings import Shares, mask_findings
 from headstart.files import Row
@@ -27,6 +26,7 @@ from headstart.palette import Palette
 from headstart.report.mask_images import Example, MaskImages, mask_images
 from headstart.report.mask_plots import hexadecimal, iou_over_epochs, pixel_confusion
 from headstart.report.plots import as_script
+from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import MaskConfusions, read_mask_confusions
 from headstart.runs.folder import RunFolder, best_epoch
 
@@ -89,7 +89,7 @@ class MaskSection:
     best: list[ScoredImage]
     confusions: MaskConfusions | None
     per_class: list[ClassRow]
-    pairs: list[Confused]
+    pairs: list[ConfusedPair]
 
 
 @dataclass(frozen=True)

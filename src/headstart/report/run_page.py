@@ -15,7 +15,6 @@ from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 from plotly.offline import get_plotlyjs
 
-from headstart.analysis.feature_analysis import FeatureAnalysis, read_feature_analysis
 from headstart.analysis.findings import findings
 from headstart.files import Row
 from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
@@ -27,6 +26,7 @@ from headstart.report import plots
 from headstart.report.embedding_view import embedding_view
 from headstart.report.mask_page import MaskSection, mask_page
 from headstart.report.network_diagram import drawing
+from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.predictions import StoredPredictions, read_predictions
 from headstart.runs.thumbnails import read_thumbnails
