@@ -168,7 +168,7 @@ def test_an_epoch_has_as_many_steps_whatever_the_label_fraction(
 def test_settings_can_be_judged_on_training_images_alone(photos: Path, tmp_path: Path, small: Small) -> None:
     ordinary = start(small(), str(photos), tmp_path / "ordinary").pixels.index
     val = {ordinary.paths[row] for row in ordinary.positions("val")}
-    judged = start(small(data__validate_on="training"), str(photos), tmp_path / "judged").pixels.index
+    judged = start(small(data__validate_on="train"), str(photos), tmp_path / "judged").pixels.index
     used = {judged.paths[row] for split in ("train", "val") for row in judged.positions(split)}
     assert used == {ordinary.paths[row] for row in ordinary.positions("train")}
     assert not used & val
@@ -194,6 +194,6 @@ def test_a_logistic_probe_is_a_run_like_any_other(photos: Path, tmp_path: Path, 
 
 def test_a_logistic_probe_on_a_trained_backbone_is_refused(small: Small) -> None:
     with pytest.raises(
-        hs.HeadstartError, match=r"probe.method logistic: expected a frozen backbone.*found backbone.train"
+        hs.HeadstartError, match=r"probe.method logistic: expected a frozen backbone.*found backbone.freeze"
     ):
         small(**LOGISTIC | {"backbone__freeze": False})
