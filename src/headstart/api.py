@@ -28,10 +28,10 @@ from headstart.runs.folder import RunFolder, best_epoch
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from headstart.analysis.feature_analysis import FeatureAnalysis
     from headstart.inference.evaluate import Evaluation, MaskEvaluation
     from headstart.inference.predict import Predictions
     from headstart.inference.segment import MaskPredictions, WriteResult
+    from headstart.runs.analysis import FeatureAnalysis
     from headstart.training.state import TrainState
 
 PathLike = str | os.PathLike[str]
@@ -104,7 +104,7 @@ class Run:
     ) -> FeatureAnalysis:
         """t-SNE and PCA of the stored features, with kNN and calibration metrics; needs no training.
 
-        Writes ``insight/`` in the run folder, which the report shows. ``perplexity`` is that of t-SNE (default: 30, or
+        Writes ``analysis/`` in the run folder, which the report shows. ``perplexity`` is that of t-SNE (default: 30, or
         less for few images); ``epochs`` count from 1 (default: all that are stored). The same ``seed`` gives the same
         map.
         """

@@ -14,11 +14,11 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.neighbors import KNeighborsClassifier
 
 import headstart as hs
-from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.cli.main import main
 from headstart.files import read_table
 from headstart.inference.model import load_model
 from headstart.recipes import recipe as recipes
+from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.features import read_features
 from headstart.runs.folder import RunFolder
 
@@ -99,7 +99,7 @@ def test_measures_are_those_of_the_stored_features(run: RunFolder) -> None:
 
 
 def test_training_maps_at_its_end_and_the_report_shows_it(run: RunFolder) -> None:
-    rows = read_table(run.path / "insight" / "maps.csv")
+    rows = read_table(run.path / "analysis" / "maps.csv")
     assert {row["epoch"] for row in rows} == {1, 2, 3}
     assert len(rows) == 3 * 60
     assert 'id="map-slider"' in hs.Run(run.path).report().read_text(encoding="utf-8")
@@ -116,21 +116,21 @@ def test_map_takes_other_parameters_without_training(
     assert (learned.perplexity, learned.split, learned.seed) == (3, "val", 2)
     assert len(rows) == 2 * 12
     assert run.path.joinpath("metrics.csv").read_bytes() == before
-    first = (run.path / "insight" / "maps.csv").read_bytes()
+    first = (run.path / "analysis" / "maps.csv").read_bytes()
     assert typed(monkeypatch, *words) == 0
-    assert (run.path / "insight" / "maps.csv").read_bytes() == first
+    assert (run.path / "analysis" / "maps.csv").read_bytes() == first
 
 
 def test_a_run_without_features_says_which_command_makes_them(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(run.path / "features")
-    shutil.rmtree(run.path / "insight")
+    shutil.rmtree(run.path / "analysis")
     assert typed(monkeypatch, "map", str(run.path)) == 2
     said = capsys.readouterr().err
     assert "expected stored features, found none" in said
     assert f"headstart fit {run.path / 'recipe.toml'}" in said
-    assert "What the network learned" not in hs.Run(run.path).report().read_text(encoding="utf-8")
+    assert "Learned features" not in hs.Run(run.path).report().read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ def test_what_cannot_be_mapped_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = (run.path / "insight" / "learned.json").read_bytes()
+    before = (run.path / "analysis" / "feature_analysis.json").read_bytes()
     assert typed(monkeypatch, "map", str(run.path), *words) == 2
     said = capsys.readouterr().err
     assert expected in said
     assert len(said.strip().splitlines()) == 1
-    assert (run.path / "insight" / "learned.json").read_bytes() == before
+    assert (run.path / "analysis" / "feature_analysis.json").read_bytes() == before
 
 
 def test_features_that_are_no_numbers_are_named(run: RunFolder) -> None:
@@ -175,7 +175,7 @@ def test_features_that_are_constant_are_named_and_the_others_mapped(run: RunFold
     _, rows = read_feature_analysis(run) or pytest.fail("nothing was written")
     assert {row["epoch"] for row in rows} == {2, 3}
     page = hs.Run(run.path).report().read_text(encoding="utf-8")
-    assert "After epoch 1 the features of all images are the same" in page
+    assert "After epoch 1 the features of all images are identical" in page
     for epoch in (2, 3):
         edit(run, epoch, np.zeros_like)
     hs.Run(run.path).map()
@@ -183,7 +183,7 @@ def test_features_that_are_constant_are_named_and_the_others_mapped(run: RunFold
 
 
 def test_a_damaged_file_is_named(run: RunFolder) -> None:
-    (run.path / "insight" / "learned.json").write_bytes(b"{ half")
+    (run.path / "analysis" / "feature_analysis.json").write_bytes(b"{ half")
     with pytest.raises(hs.HeadstartError, match=r"learned\.json.*found a damaged file"):
         hs.Run(run.path).report()
     (run.path / "features" / "epoch-0001.safetensors").write_bytes(b"{ half")

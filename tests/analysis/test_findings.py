@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from headstart.analysis.feature_analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.analysis.findings import findings
 from headstart.metrics.bootstrap import Interval
+from headstart.runs.analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 
 
 def near(value: float, half: float = 0.02) -> Interval:
@@ -75,8 +75,8 @@ def test_both_best_epochs_are_named_when_they_differ() -> None:
     table = rows((1, 0.5, 0.9, 0.6, 0.05), (0.5, 0.62, 0.5, 0.7, 0.05), (0.4, 0.7, 0.6, 0.75, 0.05))
     for kept, epoch in (("val_loss", 2), ("val_accuracy", 3)):
         (said,) = findings(table, kept)
-        assert "Best by loss is epoch 2 (70.00%), best by accuracy is epoch 3 (75.00%)" in said
-        assert f"epoch {epoch} were kept" in said
+        assert "The best epoch by loss is 2 (70.00%), by accuracy 3 (75.00%)" in said
+        assert f"the checkpoint is that of epoch {epoch} (checkpoint.monitor" in said
 
 
 @pytest.mark.parametrize(("ece", "appears"), [(0.19, True), (0.071, True), (0.069, False), (0.02, False)])
@@ -87,9 +87,9 @@ def test_confidence_that_grows_too_large_is_told_from_features_that_get_worse(ec
     if appears:
         assert f"calibration error 0.05 to {ece:.2f}" in said[0]
         better = findings(table, "val_loss", learned((2, 0.61, 0.61), (3, 0.66, 0.66)))
-        assert any("still separate better (kNN accuracy 61.0% at epoch 2, 66.0% at epoch 3)" in each for each in better)
+        assert any("while kNN accuracy still rises (61.0% at epoch 2, 66.0% at epoch 3)" in each for each in better)
         worse = findings(table, "val_loss", learned((2, 0.61, 0.61), (3, 0.59, 0.6)))
-        assert any("separate no better (kNN accuracy 61.0%" in each for each in worse)
+        assert any("and kNN accuracy does not rise (61.0%" in each for each in worse)
 
 
 def test_a_first_epoch_with_learning_rate_zero_is_named() -> None:
@@ -112,43 +112,42 @@ def test_a_loss_that_still_fell_is_named() -> None:
     assert not any("still falling" in each for each in findings(falling[:4], "val_loss"))  # two epochs say little
 
 
-@pytest.mark.parametrize(
-    ("last", "word"), [(0.66, "came apart"), (0.645, "came apart"), (0.635, None), (0.55, "ran together")]
-)
-def test_classes_come_apart_only_beyond_both_intervals(last: float, word: str | None) -> None:
+@pytest.mark.parametrize(("last", "word"), [(0.66, "rose"), (0.645, "rose"), (0.635, None), (0.55, "fell")])
+def test_knn_accuracy_rises_or_falls_only_beyond_both_intervals(last: float, word: str | None) -> None:
     said = findings(CALM, "val_loss", learned((1, 0.6, 0.6), (3, last, last), accuracy=last))
-    assert [word in each for each in said] == [True] if word else said == []
+    expected = [f"kNN accuracy {word} from 60.0 % (epoch 1) to {100 * last:.1f} % (epoch 3)."] if word else []
+    assert said == expected
 
 
 @pytest.mark.parametrize(("train", "appears"), [(0.76, True), (0.73, False)])
 def test_features_that_know_the_training_images_are_named(train: float, appears: bool) -> None:
     said = findings(CALM, "val_loss", learned((3, 0.6, train)))
-    assert any("know the training images" in each for each in said) == appears
+    assert any("are over-fitted: kNN accuracy is" in each for each in said) == appears
 
 
 @pytest.mark.parametrize(("accuracy", "appears"), [(0.55, True), (0.57, False)])
 def test_neighbors_that_beat_the_head_are_named(accuracy: float, appears: bool) -> None:
     said = findings(CALM, "val_loss", learned((3, 0.6, 0.6), accuracy=accuracy))
-    assert any("better than the answers" in each for each in said) == appears
+    assert any("better than the head" in each for each in said) == appears
 
 
 @pytest.mark.parametrize(("variance", "appears"), [(0.23, True), (0.51, False)])
 def test_a_pca_map_that_shows_little_says_so(variance: float, appears: bool) -> None:
     said = findings(CALM, "val_loss", learned((3, 0.6, 0.6), variance=variance))
-    assert any("PCA shows 23% of the variance" in each for each in said) == appears
+    assert any("PCA explains 23% of the variance" in each for each in said) == appears
 
 
 def test_features_that_are_all_alike_are_named() -> None:
     (said,) = findings(CALM, "val_loss", learned((3, 0.6, 0.6), variance=None))
-    assert "After epoch 3 the features of all images are the same" in said
+    assert "After epoch 3 the features of all images are identical" in said
 
 
 @pytest.mark.parametrize(
     ("ece", "words"),
     [
-        ((0.19, 0.04), "takes the calibration error on the other 50 from 19.0% to 4.0%"),
+        ((0.19, 0.04), "changes the calibration error on the other 50 from 19.0% to 4.0%"),
         ((0.049, 0.04), None),
-        ((0.04, 0.06), "No temperature mends"),
+        ((0.04, 0.06), "Temperature scaling does not help"),
     ],
 )
 def test_a_temperature_is_named_when_it_is_worth_its_while(ece: tuple[float, float], words: str | None) -> None:

@@ -193,7 +193,7 @@ def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_co
 
 
 def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
-    with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0063: expected a validation image.*did you mean 003"):
+    with pytest.raises(hs.HeadstartError, match=r"analysis\.masks 0063: expected a validation image.*did you mean 003"):
         start(small(analysis__masks=["0036", "0063"]), str(pairs), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -204,7 +204,7 @@ def test_an_image_to_show_that_cannot_be_read_is_refused_before_anything_is_writ
     data = tmp_path / "pairs"
     shutil.copytree(pairs, data)
     (data / "val" / "0036_sat.jpg").write_bytes((data / "val" / "0036_sat.jpg").read_bytes()[:2000])
-    with pytest.raises(hs.HeadstartError, match=r"insight\.masks 0036: expected a validation image"):
+    with pytest.raises(hs.HeadstartError, match=r"analysis\.masks 0036: expected a validation image"):
         start(small(data__skip_unreadable=True), str(data), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

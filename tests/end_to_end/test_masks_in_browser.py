@@ -56,7 +56,7 @@ def test_the_epoch_slider_changes_prediction_and_difference(opened: Page) -> Non
     last, said, seen = visible(row), words.inner_text(), prediction.screenshot()
     opened.locator("#mask-slider").focus()
     opened.keyboard.press("ArrowLeft")
-    assert opened.locator("#mask-epoch").inner_text() == "epoch 2 (kept)"
+    assert opened.locator("#mask-epoch").inner_text() == "epoch 2 (saved)"
     kept = visible(row)
     assert len(kept) == len(last) == 3
     assert [one == other for one, other in zip(kept, last, strict=True)] == [True, False, False]
@@ -102,12 +102,12 @@ def test_the_class_under_the_pointer_is_named(opened: Page) -> None:
     row = opened.locator("#chosen .example").first
     captions = row.locator("figcaption")
     row.locator(".truth").hover(position={"x": 5, "y": 5})
-    assert captions.nth(1).inner_text() == "truth: no class"
+    assert captions.nth(1).inner_text() == "ground truth: no class"
     row.locator(".truth").hover(position={"x": 100, "y": 150})
-    assert captions.nth(1).inner_text() in ("truth: vegetation", f"truth: {HOSTILE}")
+    assert captions.nth(1).inner_text() in ("ground truth: vegetation", f"ground truth: {HOSTILE}")
     assert captions.nth(2).inner_text() in ("prediction: vegetation", f"prediction: {HOSTILE}")
     opened.mouse.move(0, 0)
-    assert captions.nth(1).inner_text() == "truth"
+    assert captions.nth(1).inner_text() == "ground truth"
 
 
 def test_a_click_sorts_the_classes_by_iou(opened: Page) -> None:

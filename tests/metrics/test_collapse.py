@@ -22,7 +22,10 @@ Small = Callable[..., recipes.Recipe]
 
 def rows(loss: float, spread: float, likeness: float, **more: float) -> list[dict[str, Any]]:
     first = {"epoch": 0, "split": "train", "loss": 3.0}
-    return [first, {"epoch": 0, "split": "val", "loss": loss, "spread": spread, "likeness": likeness, **more}]
+    return [
+        first,
+        {"epoch": 0, "split": "val", "loss": loss, "feature_std": spread, "view_similarity": likeness, **more},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,9 +49,9 @@ def test_the_verdict_turns_at_its_thresholds(loss: float, spread: float, likenes
     assert found.sentence in said
     assert found.fix in said
     if kind in ("collapsed", "unclear"):
-        assert f"spread {spread:.3f}" in said
+        assert f"{spread:.3f}" in said
     if kind == "trivial":
-        assert f"likeness {likeness:.3f}" in said
+        assert f"view similarity {likeness:.3f}" in said
 
 
 def test_the_last_epoch_counts_and_neighbors_are_told_where_there_are_any() -> None:
@@ -57,7 +60,7 @@ def test_the_last_epoch_counts_and_neighbors_are_told_where_there_are_any() -> N
     assert found is not None
     assert found.kind == "healthy"
     assert "epoch 2, loss 0.4000" in found.sentence
-    assert "right class in 25.0% of the cases" in found.sentence
+    assert "kNN accuracy 25.0%" in found.sentence
 
 
 def test_tasks_with_labels_and_runs_without_epochs_have_none() -> None:
@@ -93,7 +96,7 @@ def test_a_network_without_its_predictor_collapses_and_is_stopped(
     recipe = unlabeled(train__epochs=200, byol__ema_decay=0.0, byol__decay_schedule="constant", optimizer__lr=3e-3)
     training = start(recipe, str(photos), tmp_path / "run")
     training.task.predictor = nn.Identity()
-    with pytest.raises(hs.HeadstartError, match=r"Collapsed: .*spread 0\.\d{3}.*optimizer\.lr") as stopped:
+    with pytest.raises(hs.HeadstartError, match=r"Collapsed: .*feature std 0\.\d{3}.*optimizer\.lr") as stopped:
         for _ in train(training):
             pass
     assert len(str(stopped.value).splitlines()) == 1

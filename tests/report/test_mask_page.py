@@ -18,14 +18,15 @@ from PIL import Image
 from safetensors.numpy import save
 
 import headstart as hs
-from headstart.analysis.feature_analysis import analyze_features, read_feature_analysis
+from headstart.analysis.feature_analysis import analyze_features
 from headstart.analysis.mask_findings import mask_findings
 from headstart.metrics.segmentation import segmentation_metrics
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
-from headstart.report.embedding_view import map_facts
-from headstart.report.mask_images import mask_pictures
+from headstart.report.embedding_view import embedding_view
+from headstart.report.mask_images import mask_images
 from headstart.report.run_page import write_report
+from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.mask_snapshots import write_image, write_mask
@@ -66,21 +67,21 @@ def test_the_headline_is_the_mean_iou_and_its_convention_stands_beside_it(run: R
     answers = read_mask_confusions(run) or pytest.fail("no answers")
     measures = segmentation_metrics(answers.confusion, run.classes)
     page = visible(text(run))
-    assert f"{measures.miou.value:.2%} mean IoU on 24 validation images , by the weights of epoch 2." in page
-    assert f"between {measures.miou.low:.2%} and {measures.miou.high:.2%} (95 % bootstrap interval" in page
-    assert "over all 24 images at once: summed before dividing" in page
-    assert "The mean is over building, clutter, vegetation, ground, car; each counts the same" in page
-    assert "water: in no validation mask and in no answer" in page
-    assert "left out (0.67% of the validation pixels)" in page
+    assert f"{measures.miou.value:.2%} mean IoU on 24 validation images , with the checkpoint of epoch 2." in page
+    assert f"95 % CI {measures.miou.low:.2%} to {measures.miou.high:.2%} (bootstrap over images)" in page
+    assert "in pixels summed over all 24 images before dividing" in page
+    assert "The mean is over building, clutter, vegetation, ground, car; each with equal weight" in page
+    assert "water: neither in the validation masks nor predicted" in page
+    assert "are ignored (0.67% of the validation pixels)" in page
     assert f"The mean of each image's own IoU, which some tools report, would be {answers.mean_of_images:.2%}" in page
-    assert f"always the commonest class {answers.constant:.2%}" in page
+    assert f"majority class {answers.constant:.2%}" in page
 
 
 def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:
     expect = recipes.Expect(metric="val_miou", value=0.7042, source="the report's Model B")
     run.write("recipe.toml", run.recipe.model_copy(update={"expect": expect}).to_toml().encode())
     page = visible(text(run))
-    assert "to expect 70.42%" in page
+    assert "expected 70.42%" in page
     assert "val_miou 0.7042. the report's Model B" in page.replace("&#39;", "'")
 
 
@@ -90,7 +91,7 @@ def test_ignored_classes_are_named(run: RunFolder) -> None:
     palette |= {"names": [*palette["names"], "unknown"], "colors": [*palette["colors"], [0, 0, 0]], "ignored": 1}
     run.write_json("data.json", data | {"palette": palette})
     page = visible(text(run))
-    assert "Pixels of unknown are left out, whatever they are called (0.67% of the validation pixels)" in page
+    assert "Pixels of unknown are ignored, whatever is predicted there (0.67% of the validation pixels)" in page
     assert "unknown (ignored)" in page
 
 
@@ -112,12 +113,12 @@ def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:
     """Against the files themselves, at their own size."""
     palette = Palette.from_json(run.data["palette"])
     names = [row["filename"] for row in run.feature_images]
-    pictures = mask_pictures(run, palette, names, [5], 2, room=10**9)
+    pictures = mask_images(run, palette, names, [5], 2, characters=10**9)
     assert pictures.epochs == (1, 2, 3)
-    assert [each.name for each in pictures.chosen] == ["0036_sat", "0037_sat", "0038_sat"]
+    assert [each.name for each in pictures.over_epochs] == ["0036_sat", "0037_sat", "0038_sat"]
     for shown, folder, answer in [
-        *((pictures.chosen[1], f"epoch-{each.epoch:04}", each) for each in pictures.chosen[1].answers),
-        (pictures.kept[5], "best", pictures.kept[5].answers[0]),
+        *((pictures.over_epochs[1], f"epoch-{each.epoch:04}", each) for each in pictures.over_epochs[1].predictions),
+        (pictures.best[5], "best", pictures.best[5].predictions[0]),
     ]:
         truth, predicted = (opened(run.path / "masks" / place / f"{shown.name}.png") for place in ("truth", folder))
         assert (rgb(decoded(shown.truth)) == rgb(truth)).all()
@@ -125,7 +126,7 @@ def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:
         true, given = np.array(truth), np.array(predicted)
         difference = np.array(decoded(answer.difference))
         assert (difference == np.where(true > 5, 2, true != given)).all()
-        assert answer.right == pytest.approx((true == given)[true < 6].mean())
+        assert answer.accuracy == pytest.approx((true == given)[true < 6].mean())
         marks = np.array(decoded(answer.difference).convert("RGBA"))
         assert set(marks[difference == 0][:, 3]) == {0}  # what is right is clear
         assert (decoded(shown.image).size, (shown.width, shown.height)) == (truth.size, truth.size)
@@ -134,7 +135,7 @@ def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:
 def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) -> None:
     shutil.rmtree(run.path / "masks" / "epoch-0002")
     names = [row["filename"] for row in run.feature_images]
-    pictures = mask_pictures(run, Palette.from_json(run.data["palette"]), names, [], 2, room=10**9)
+    pictures = mask_images(run, Palette.from_json(run.data["palette"]), names, [], 2, characters=10**9)
     assert pictures.epochs == (1, 2, 3)
 
 
@@ -166,7 +167,7 @@ def test_a_map_is_in_the_colors_of_the_masks(run: RunFolder) -> None:
     tensors = {"features": features, "probabilities": np.zeros((25, 0), np.float32)}
     run.write("features/epoch-0001.safetensors", save(tensors, metadata={"seconds": "1"}))
     learned = analyze_features(run)
-    facts = map_facts(run, learned, (read_feature_analysis(run) or pytest.fail("nothing learned"))[1])
+    facts = embedding_view(run, learned, (read_feature_analysis(run) or pytest.fail("nothing learned"))[1])
     assert facts["classes"] == [*run.classes, "no label"]
     assert facts["colors"][:2] == ["#00ffff", "#ff00ff"]
     with Image.open(run.path / "masks" / "truth" / "0036_sat.png") as picture:
@@ -206,9 +207,7 @@ def test_hostile_names_stay_text(run: RunFolder) -> None:
     for folder in ("truth", "best", "images"):
         for file in (run.path / "masks" / folder).glob("0084_sat*"):
             file.rename(file.with_stem("<b onclick=alert(1)>"))
-    looked = [
-        row | {"filename": row["filename"].replace("0084_sat", "<b onclick=alert(1)>")} for row in run.feature_images
-    ]
+    looked = [row | {"filename": row["filename"].replace("0084_sat", "<b onclick=alert(1)>")} for row in run.feature_images]
     run.write_table("features/images.csv", looked)
     page = text(run)
     assert "<script>alert" not in page
@@ -221,7 +220,7 @@ def test_a_run_without_epochs_pictures_or_pixels_counted_has_a_page(run: RunFold
     data = run.data
     del data["shares"], data["ignored"]
     run.write_json("data.json", data)
-    assert visible(text(run)).count("no picture of its mask was kept") == 16
+    assert visible(text(run)).count("no image of its mask was saved") == 16
     (run.path / "confusion.safetensors").unlink()
     (run.path / "metrics.csv").unlink()
     assert "No epoch has ended yet" in text(run)
@@ -230,5 +229,5 @@ def test_a_run_without_epochs_pictures_or_pixels_counted_has_a_page(run: RunFold
 @pytest.mark.parametrize("folder", ["truth", "best"])
 def test_a_broken_picture_is_an_error_that_names_it(run: RunFolder, folder: str) -> None:
     (run.path / "masks" / folder / "0084_sat.png").write_bytes(b"no picture")
-    with pytest.raises(hs.HeadstartError, match=rf"masks/{folder}/0084_sat\.png: expected a picture"):
+    with pytest.raises(hs.HeadstartError, match=rf"masks/{folder}/0084_sat\.png: expected an image"):
         write_report(run)

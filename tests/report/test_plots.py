@@ -19,6 +19,6 @@ def test_the_best_epochs_by_loss_and_by_accuracy_are_starred_and_the_kept_one_fi
         stars = [trace for trace in traces if str(trace.get("marker", {}).get("symbol", "")).startswith("star")]
         assert [star["marker"]["symbol"] for star in stars] == symbols
         assert [(star["x"], star["y"]) for star in stars] == [([2], [0.5]), ([3], [0.75])]
-        names = [star["name"].replace(" (kept)", "") for star in stars]
+        names = [star["name"].replace(" (saved)", "") for star in stars]
         assert names == ["best by loss: epoch 2", "best by accuracy: epoch 3"]
-        assert [star["name"].count("(kept)") for star in stars] == [symbol == "star" for symbol in symbols]
+        assert [star["name"].count("(saved)") for star in stars] == [symbol == "star" for symbol in symbols]

@@ -18,12 +18,12 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import headstart as hs
-from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
 from headstart.metrics.classification import classification_metrics
 from headstart.recipes import recipe as recipes
-from headstart.report.embedding_view import colors, map_facts
+from headstart.report.embedding_view import colors, embedding_view
 from headstart.report.run_page import confused_pairs, duration, write_report
+from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
 
@@ -48,12 +48,12 @@ def visible(page: str) -> str:
 def test_the_headline_is_the_kept_epoch_s_accuracy(run: RunFolder) -> None:
     accuracy = hs.Run(run.path).accuracy
     page = visible(text(run))
-    assert f"{accuracy:.2%} of 12 validation images are right" in page
+    assert f"{accuracy:.2%} accuracy on 12 validation images" in page
     answers = read_predictions(run)
     assert answers is not None
     interval = classification_metrics(answers.labels, answers.probabilities, run.classes).accuracy
-    assert f"between {interval.low:.2%} and {interval.high:.2%}" in page
-    assert "always the commonest class 33.33%" in page
+    assert f"95 % CI {interval.low:.2%} to {interval.high:.2%}" in page
+    assert "majority class 33.33%" in page
 
 
 def test_it_needs_the_run_folder_alone_and_no_torch(run: RunFolder) -> None:
@@ -105,7 +105,7 @@ def test_a_run_without_epochs_predictions_or_thumbnails_has_a_page(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe], run: RunFolder
 ) -> None:
     (run.path / "thumbnails.zip").unlink()
-    assert "no picture" in text(run) or "every validation image is right" in text(run)
+    assert "no picture" in text(run) or "every validation image is classified correctly" in text(run)
     (run.path / "predictions.csv").unlink()
     (run.path / "metrics.csv").unlink()
     page = text(run)
@@ -121,7 +121,7 @@ def test_a_finished_page_does_not_load_itself_again(run: RunFolder) -> None:
 def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:
     expect = recipes.Expect(metric="val_accuracy", value=0.8628, source="the report")
     run.write("recipe.toml", run.recipe.model_copy(update={"expect": expect}).to_toml().encode())
-    assert "to expect 86.28%" in visible(text(run))
+    assert "expected 86.28%" in visible(text(run))
 
 
 def test_a_broken_table_is_an_error_that_names_it(run: RunFolder) -> None:
@@ -177,10 +177,10 @@ def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run:
             Image.blend(half, Image.fromarray(noise[i % 60]), 0.1).save(picture, "JPEG")
             archive.writestr(f"{i}.jpg", picture.getvalue())
     many = [rows[i % 60] | {"row": i, "epoch": epoch} for epoch in (1, 2, 3) for i in range(4000)]
-    run.write_table("insight/maps.csv", many)
+    run.write_table("analysis/maps.csv", many)
     page = text(run)
     assert len(page) < 8e6
-    facts = map_facts(run, learned, many)
+    facts = embedding_view(run, learned, many)
     assert (len(facts["labels"]), facts["left_out"]) == (3500, 500)
     sheet = Image.open(io.BytesIO(base64.b64decode(facts["sheet"].partition(",")[2])))
     assert sheet.size == (50 * 40, 70 * 40)

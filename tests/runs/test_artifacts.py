@@ -10,9 +10,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import headstart as hs
+from headstart.metrics.bootstrap import Interval
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
-from headstart.runs import confusion, features, mask_snapshots, predictions, thumbnails
+from headstart.runs import analysis, confusion, features, mask_snapshots, predictions, thumbnails
 from headstart.runs.folder import FORMAT, RunFolder, read_trained_on, write_trained_on
 
 CLASSES = ["hat", "1e3"]
@@ -78,12 +79,10 @@ def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> 
     assert folders == {1: [masks / "epoch-0001"], 2: [masks / "best", masks / "epoch-0002"]}
     assert (mask_snapshots.read_mask(masks / "best" / "a.png") == mask).all()
     assert mask_snapshots.read_image(masks / "images" / "a.jpg").size == (30, 20)
-    with pytest.raises(
-        hs.HeadstartError, match=r"a\.jpg: expected a mask of class indices, found a picture of mode RGB"
-    ):
+    with pytest.raises(hs.HeadstartError, match=r"a\.jpg: expected a mask of class indices, found an image"):
         mask_snapshots.read_mask(masks / "images" / "a.jpg")
     (masks / "best" / "a.png").write_bytes(b"half")
-    with pytest.raises(hs.HeadstartError, match=r"a\.png: expected a picture, found a damaged file"):
+    with pytest.raises(hs.HeadstartError, match=r"a\.png: expected an image, found a damaged file"):
         mask_snapshots.read_mask(masks / "best" / "a.png")
 
 
@@ -95,6 +94,21 @@ def test_thumbnails_come_back_by_row(run: RunFolder) -> None:
     assert all(jpeg.startswith(b"\xff\xd8") for jpeg in stored.values())
     (run.path / thumbnails.NAME).write_bytes(b"half")
     assert thumbnails.read_thumbnails(run, [0]) == {}
+
+
+def test_an_analysis_comes_back_with_its_maps(run: RunFolder) -> None:
+    metrics = analysis.EpochMetrics(
+        images=3, accuracy=Interval(0.5, 0.25, 0.75), loss=None, ece=None, brier=None, knn=None, purity=None,
+        silhouette=None,
+    )  # fmt: skip
+    epoch = analysis.EpochAnalysis(epoch=1, val=metrics, train=None, variance=0.5)
+    written = analysis.FeatureAnalysis(epochs=(epoch,), scaling=None, perplexity=None, split="all", seed=0)
+    assert analysis.read_feature_analysis(run) is None
+    analysis.write_feature_analysis(run, written, [{"epoch": 1, "row": 0, "pca_x": 0.5, "pca_y": -1.0}])
+    assert analysis.read_feature_analysis(run) == (written, [{"epoch": 1, "row": 0, "pca_x": 0.5, "pca_y": -1.0}])
+    run.write(analysis.NAME, b"{ half")
+    with pytest.raises(hs.HeadstartError, match=r"feature_analysis\.json: expected what headstart map writes"):
+        analysis.read_feature_analysis(run)
 
 
 def test_the_training_images_come_back(run: RunFolder) -> None:

@@ -139,7 +139,7 @@ def test_a_frozen_backbone_stays_as_it_is_and_the_decoder_learns(masked: Masked,
     task.train()
     assert not task.backbone.training
     for _ in range(2):
-        loss = task(batch._replace(images=EMPTY_IMAGES, embedded=maps))
+        loss = task(batch._replace(images=EMPTY_IMAGES, features=maps))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -178,7 +178,7 @@ def test_the_auxiliary_classifier_has_its_share_of_the_training_loss_alone(maske
     task.train()
     maps = task.encode(batch.images)
     parts = [task.loss(part(maps, (64, 64)), batch.masks) for part in (task.decoder, task.decoder.auxiliary)]
-    torch.testing.assert_close(task(batch._replace(embedded=maps)), parts[0] + 0.4 * parts[1])
+    torch.testing.assert_close(task(batch._replace(features=maps)), parts[0] + 0.4 * parts[1])
     assert "aux_classifier" not in str(task_of(masked(**names)).decoder)
 
 

@@ -103,7 +103,7 @@ PROBE = STILL | {"train__epochs": 6, "checkpoint__monitor": "val_loss", "optimiz
 def test_short_epochs_are_held_and_written_down_together_when_it_is_stopped(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "SECONDS", 1e9)
+    monkeypatch.setattr(keeping, "WRITE_INTERVAL", 1e9)
     training = start(small(**PROBE), str(photos), tmp_path / "run")
     run, events, seen = training.run, train(training), []
     for _ in range(17):  # three epochs, and two steps of the next
@@ -129,11 +129,11 @@ def test_killed_while_epochs_are_held_it_ends_at_the_same_weights(
 ) -> None:
     """Before anything was written, and after one epoch, the second, was: what a kill leaves is the folder as it is."""
     whole = finish(start(small(**PROBE), str(photos), tmp_path / "whole"))
-    monkeypatch.setattr(keeping, "SECONDS", 1e9)
+    monkeypatch.setattr(keeping, "WRITE_INTERVAL", 1e9)
     training = start(small(**PROBE), str(photos), tmp_path / "run")
     events = train(training)
     for number in range(killed_after):
-        monkeypatch.setattr(keeping, "SECONDS", 0 if number == 9 else 1e9)
+        monkeypatch.setattr(keeping, "WRITE_INTERVAL", 0 if number == 9 else 1e9)
         next(events)
     shutil.copytree(training.run.path, tmp_path / "killed")
     written = RunFolder.open(tmp_path / "killed")
@@ -168,7 +168,7 @@ def test_an_epoch_has_as_many_steps_whatever_the_label_fraction(
 def test_settings_can_be_judged_on_training_images_alone(photos: Path, tmp_path: Path, small: Small) -> None:
     ordinary = start(small(), str(photos), tmp_path / "ordinary").pixels.index
     val = {ordinary.paths[row] for row in ordinary.positions("val")}
-    judged = start(small(data__validate_on="training"), str(photos), tmp_path / "judged").pixels.index
+    judged = start(small(data__validate_on="train"), str(photos), tmp_path / "judged").pixels.index
     used = {judged.paths[row] for split in ("train", "val") for row in judged.positions(split)}
     assert used == {ordinary.paths[row] for row in ordinary.positions("train")}
     assert not used & val
@@ -194,6 +194,6 @@ def test_a_logistic_probe_is_a_run_like_any_other(photos: Path, tmp_path: Path, 
 
 def test_a_logistic_probe_on_a_trained_backbone_is_refused(small: Small) -> None:
     with pytest.raises(
-        hs.HeadstartError, match=r"probe.method logistic: expected a frozen backbone.*found backbone.train"
+        hs.HeadstartError, match=r"probe.method logistic: expected a frozen backbone.*found backbone.freeze"
     ):
         small(**LOGISTIC | {"backbone__freeze": False})

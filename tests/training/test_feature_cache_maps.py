@@ -44,7 +44,7 @@ def test_it_ends_at_the_same_weights_and_figures(
         return finish(start(masked(**STILL, probe__cache_features=once), str(small_tiles), tmp_path / name))
 
     anew, by_half = ended("anew", once=False), ended("half", once=True)
-    monkeypatch.setattr(frozen, "_small", lambda part: part.float().cpu())
+    monkeypatch.setattr(frozen, "_to_storage_dtype", lambda part: part.float().cpu())
     for run, exact in ((ended("full", once=True), 1e-6), (by_half, 1e-4)):
         weights, theirs = load_file(run.last), load_file(anew.last)
         assert weights.keys() == theirs.keys()
@@ -91,7 +91,7 @@ def test_maps_by_half_are_the_maps(small_tiles: Path, tmp_path: Path, masked: Ma
 def test_maps_for_which_there_is_no_room_are_refused(
     small_tiles: Path, tmp_path: Path, masked: Masked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen, "_available", lambda: 100_000)
+    monkeypatch.setattr(frozen, "_available_memory", lambda: 100_000)
     with pytest.raises(
         hs.HeadstartError, match=r"probe.cache_features: expected room in memory for the maps of 18 images"
     ):

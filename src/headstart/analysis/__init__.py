@@ -1,1 +1,1 @@
-"""One run: what the network learned."""
+"""Analysis of one run: features, calibration, findings."""

@@ -1,36 +1,36 @@
-"""What the figures of a run say, in words. A finding is a function of numbers, and appears only when it is so."""
+"""Findings of a run in sentences: over-fitting, over-confidence, learning rate, features; functions of numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headstart.analysis.feature_analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.files import Row
 from headstart.metrics.collapse import diagnose
+from headstart.runs.analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.runs.folder import best_epoch
 
 GAP = 0.1
-"""Training accuracy above validation accuracy by more than this is overfitting."""
+"""Training accuracy above validation accuracy by more than this is over-fitting."""
 ECE_RISE = 0.02
-"""A calibration error that grows by more than this is over-confidence growing."""
-LITTLE = 0.5
-"""A PCA map that shows less than this share of the variance hides more than it shows."""
-WORTH_SCALING = 0.01
-"""A temperature that lowers the calibration error by more than this is worth its while."""
+"""A calibration error that rises by more than this is growing over-confidence."""
+LOW_VARIANCE = 0.5
+"""A PCA map that explains less than this share of the variance gets a warning."""
+ECE_CHANGE = 0.01
+"""Temperature scaling is a finding where it changes the calibration error by more than this."""
 
 
-def findings(rows: Sequence[Row], kept: str, learned: FeatureAnalysis | None = None) -> list[str]:
-    """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `checkpoint.monitor`."""
+def findings(rows: Sequence[Row], monitor: str, analysis: FeatureAnalysis | None = None) -> list[str]:
+    """All findings of a run: ``rows`` are its `metrics.csv`, ``monitor`` its `checkpoint.monitor`."""
     health = diagnose(rows)
     return [
         *([f"{health.sentence} {health.fix}".strip()] if health is not None else ()),
-        *of_curves(rows, kept, learned),
-        *(of_features(learned) if learned is not None else ()),
+        *of_curves(rows, monitor, analysis),
+        *(of_features(analysis) if analysis is not None else ()),
     ]
 
 
-def of_curves(rows: Sequence[Row], kept: str, learned: FeatureAnalysis | None = None) -> Iterator[str]:
-    """What loss, accuracy, calibration error and learning rate say over the epochs."""
+def of_curves(rows: Sequence[Row], monitor: str, analysis: FeatureAnalysis | None = None) -> Iterator[str]:
+    """Findings from loss, accuracy, calibration error and learning rate over the epochs."""
     by_loss, by_accuracy = best_epoch(rows, "loss"), best_epoch(rows, "accuracy")
     if by_loss is None or by_accuracy is None:
         return
@@ -42,109 +42,107 @@ def of_curves(rows: Sequence[Row], kept: str, learned: FeatureAnalysis | None = 
         )
     if by_loss != by_accuracy:
         yield (
-            f"Best by loss is epoch {by_loss + 1} ({val[by_loss]['accuracy']:.2%}), best by accuracy is epoch"
-            f" {by_accuracy + 1} ({val[by_accuracy]['accuracy']:.2%}); the weights of epoch"
-            f" {(by_loss if kept == 'val_loss' else by_accuracy) + 1} were kept (checkpoint.monitor = {kept})."
+            f"The best epoch by loss is {by_loss + 1} ({val[by_loss]['accuracy']:.2%}), by accuracy"
+            f" {by_accuracy + 1} ({val[by_accuracy]['accuracy']:.2%}); the checkpoint is that of epoch"
+            f" {(by_loss if monitor == 'val_loss' else by_accuracy) + 1} (checkpoint.monitor = {monitor})."
         )
     if by_loss < by_accuracy:
-        yield from _over_confident(val[by_loss], val[by_accuracy], learned)
+        yield from _over_confident(val[by_loss], val[by_accuracy], analysis)
     last = max(val)
     gap = train[last]["accuracy"] - val[last]["accuracy"]
     if gap > GAP:
         yield (
-            f"In the last epoch training accuracy is {gap:.1%} above validation accuracy: the network knows its"
-            " training images better than new ones. More images, stronger views, or fewer epochs would help."
+            f"Over-fitting: in the last epoch training accuracy is {100 * gap:.1f} points above validation accuracy."
+            " More images, stronger augmentation or fewer epochs may help."
         )
     if by_loss == last >= 2:
         yield "The validation loss was still falling in the last epoch: more epochs may help."
 
 
-def _over_confident(at_loss: Row, at_accuracy: Row, learned: FeatureAnalysis | None) -> Iterator[str]:
-    """Between the lowest loss and the highest accuracy: is it confidence that went wrong, or the features?"""
+def _over_confident(at_loss: Row, at_accuracy: Row, analysis: FeatureAnalysis | None) -> Iterator[str]:
+    """Growing over-confidence after the lowest loss, and whether the features still improve."""
     if at_accuracy.get("ece", 0) - at_loss.get("ece", 0) <= ECE_RISE:
         return
     said = (
         f"Validation loss was lowest at epoch {at_loss['epoch'] + 1}, accuracy highest at epoch"
-        f" {at_accuracy['epoch'] + 1}: from there the model grows over-confident (calibration error"
+        f" {at_accuracy['epoch'] + 1}: after that the model becomes over-confident (calibration error"
         f" {at_loss['ece']:.2f} to {at_accuracy['ece']:.2f})"
     )
-    looked = learned.epochs if learned is not None else ()
-    before = [each for each in looked if each.epoch <= at_loss["epoch"] + 1]
-    after = [each for each in looked if each.epoch > at_loss["epoch"] + 1]
+    analyzed = analysis.epochs if analysis is not None else ()
+    before = [each for each in analyzed if each.epoch <= at_loss["epoch"] + 1]
+    after = [each for each in analyzed if each.epoch > at_loss["epoch"] + 1]
     if before and after and before[-1].val.knn and after[-1].val.knn:
         one, two = before[-1].val.knn.value, after[-1].val.knn.value
-        how = "while the classes still separate better" if two > one else "and the classes separate no better"
-        said += f", {how} (kNN accuracy {one:.1%} at epoch {before[-1].epoch}, {two:.1%} at epoch {after[-1].epoch})"
+        how = "while kNN accuracy still rises" if two > one else "and kNN accuracy does not rise"
+        said += f", {how} ({one:.1%} at epoch {before[-1].epoch}, {two:.1%} at epoch {after[-1].epoch})"
     yield said + "."
 
 
-def of_features(learned: FeatureAnalysis) -> Iterator[str]:
-    """What the features say, from the first epoch looked at to the last."""
-    first, last = learned.epochs[0], learned.epochs[-1]
-    if len(learned.epochs) > 1:
+def of_features(analysis: FeatureAnalysis) -> Iterator[str]:
+    """Findings from the stored features, from the first epoch to the last."""
+    first, last = analysis.epochs[0], analysis.epochs[-1]
+    if len(analysis.epochs) > 1:
         yield from _separation(first, last)
-    yield from _memory(last)
+    yield from _memorization(last)
     yield from _head(last.val, last.epoch)
-    for each in learned.epochs:
+    for each in analysis.epochs:
         if each.variance is None:
-            yield f"After epoch {each.epoch} the features of all images are the same: there is nothing to map."
-    if last.variance is not None and last.variance < LITTLE:
+            yield f"After epoch {each.epoch} the features of all images are identical: there is no map."
+    if last.variance is not None and last.variance < LOW_VARIANCE:
         yield (
-            f"PCA shows {last.variance:.0%} of the variance of epoch {last.epoch}: classes that overlap there need"
-            " not overlap."
+            f"PCA explains {last.variance:.0%} of the variance of epoch {last.epoch}: classes that overlap on the map"
+            " may be separate in the features."
         )
-    if learned.scaling is not None:
-        yield from _scaling(learned.scaling)
+    if analysis.scaling is not None:
+        yield from _scaling(analysis.scaling)
 
 
 def _separation(first: EpochAnalysis, last: EpochAnalysis) -> Iterator[str]:
-    """Whether the nearest neighbors became more often of one class, beyond both intervals."""
+    """Whether kNN accuracy changed by more than both intervals."""
     one, two = first.val.knn, last.val.knn
     if one is None or two is None:
         return
     if two.low > one.high:
-        word = "The classes came apart"
+        change = "rose"
     elif two.high < one.low:
-        word = "The classes ran together"
+        change = "fell"
     else:
         return
     yield (
-        f"{word} between epoch {first.epoch} and epoch {last.epoch}: by its nearest training images alone a"
-        f" validation image is told right in {one.value:.1%} and then in {two.value:.1%} of the cases (kNN)."
+        f"kNN accuracy {change} from {100 * one.value:.1f} % (epoch {first.epoch}) to {100 * two.value:.1f} %"
+        f" (epoch {last.epoch})."
     )
 
 
-def _memory(last: EpochAnalysis) -> Iterator[str]:
+def _memorization(last: EpochAnalysis) -> Iterator[str]:
     if last.train is None or last.train.knn is None or last.val.knn is None:
         return
     if last.train.knn.low - last.val.knn.high > GAP:
         yield (
-            f"The features of epoch {last.epoch} know the training images: their neighbors are right in"
-            f" {last.train.knn.value:.1%} of the cases, those of validation images in {last.val.knn.value:.1%}."
+            f"The features of epoch {last.epoch} are over-fitted: kNN accuracy is {last.train.knn.value:.1%} on"
+            f" training images, {last.val.knn.value:.1%} on validation images."
         )
 
 
 def _head(val: EpochMetrics, epoch: int) -> Iterator[str]:
     if val.knn is not None and val.accuracy is not None and val.knn.low > val.accuracy.high:
         yield (
-            f"The features of epoch {epoch} are better than the answers: neighbors are right in"
-            f" {val.knn.value:.1%} of the cases, the network in {val.accuracy.value:.1%}. A longer or faster"
-            " training of the head may help."
+            f"The features of epoch {epoch} are better than the head: kNN accuracy is {val.knn.value:.1%}, the head's"
+            f" {val.accuracy.value:.1%}. Training the head longer or with a higher learning rate may help."
         )
 
 
 def _scaling(scaling: Scaling) -> Iterator[str]:
     before, after = scaling.ece_before.value, scaling.ece_after.value
-    if before - after > WORTH_SCALING:
-        how = "too sure of itself" if scaling.temperature > 1 else "too modest"
+    if before - after > ECE_CHANGE:
+        how = "over-confident" if scaling.temperature > 1 else "under-confident"
         yield (
-            f"The network is {how}: dividing its logits by a temperature of {scaling.temperature:.2f}, fitted on half"
-            f" of the validation images, takes the calibration error on the other {scaling.images} from {before:.1%} to"
-            f" {after:.1%}."
+            f"The network is {how}: a temperature of {scaling.temperature:.2f}, fitted on half of the validation"
+            f" images, changes the calibration error on the other {scaling.images} from {before:.1%} to {after:.1%}."
         )
-    elif before - after < -WORTH_SCALING:
+    elif before - after < -ECE_CHANGE:
         yield (
-            f"No temperature mends its confidence: the one fitted on half of the validation images"
-            f" ({scaling.temperature:.2f}) takes the calibration error on the other {scaling.images} from {before:.1%}"
-            f" to {after:.1%}."
+            f"Temperature scaling does not help: a temperature of {scaling.temperature:.2f}, fitted on half of the"
+            f" validation images, raises the calibration error on the other {scaling.images} from {before:.1%} to"
+            f" {after:.1%}."
         )

@@ -1,4 +1,4 @@
-"""What the figures of a run of masks say, in words; a finding appears only when it is so."""
+"""Findings of a segmentation run in sentences: rare and missed classes, confusion, outlying images."""
 
 from __future__ import annotations
 
@@ -13,74 +13,73 @@ from headstart.metrics.segmentation import Counts, confused_pairs, iou, mean_iou
 from headstart.runs.confusion import MaskConfusions
 from headstart.runs.folder import best_epoch
 
-MISSED = 0.05
-"""A class is as good as never found when less than this share of its pixels is."""
-MUCH = 0.25
-"""A pair of classes is named when it makes more than this share of all wrong pixels."""
-APART = 0.1
-"""IoU of rare classes, or a mean over images, is named when it lies further than this from what it is set against."""
-FEW = 0.2
-"""Mistakes are gathered when half of them lie in less than this share of the images."""
-SOME = 0.005
-"""Share of ignored pixels that is worth a word."""
+LOW_RECALL = 0.05
+"""A class is missed when its recall is below this."""
+CONFUSED = 0.25
+"""A pair of classes is a finding when it makes more than this share of all wrong pixels."""
+IOU_GAP = 0.1
+"""Two IoUs differ notably when they differ by more than this."""
+CONCENTRATED = 0.2
+"""Errors are concentrated when half of them lie in less than this share of the images."""
+NOTABLE_IGNORED = 0.005
+"""Share of ignored pixels that is a finding."""
 
 Shares = Mapping[str, Mapping[str, float]]
-"""By split, then by class: its share of the pixels that count."""
+"""By split, then by class: its share of the pixels that are not ignored."""
 
 
 def mask_findings(
     rows: Sequence[Row],
-    kept: str,
-    answers: MaskConfusions | None = None,
+    monitor: str,
+    confusions: MaskConfusions | None = None,
     shares: Shares | None = None,
     ignored: float | None = None,
 ) -> list[str]:
-    """Sentences on a run: ``rows`` are its `metrics.csv`, ``kept`` its `checkpoint.monitor`.
+    """All findings of a segmentation run: ``rows`` are its `metrics.csv`, ``monitor`` its `checkpoint.monitor`.
 
-    ``ignored`` is the share of the validation pixels that do not count.
+    ``ignored`` is the share of the validation pixels that are ignored.
     """
     return [
-        *of_epochs(rows, kept),
-        *(of_classes(answers) if answers is not None else ()),
-        *(of_images(answers) if answers is not None else ()),
+        *of_epochs(rows, monitor),
+        *(of_classes(confusions) if confusions is not None else ()),
+        *(of_images(confusions) if confusions is not None else ()),
         *of_pixels(shares or {}, ignored),
     ]
 
 
-def of_epochs(rows: Sequence[Row], kept: str) -> Iterator[str]:
-    """What loss and mean IoU say over the epochs."""
+def of_epochs(rows: Sequence[Row], monitor: str) -> Iterator[str]:
+    """Findings from loss and mean IoU over the epochs."""
     by_loss, by_miou = best_epoch(rows, "loss"), best_epoch(rows, "miou")
     if by_loss is None or by_miou is None:
         return
     train, val = ({row["epoch"]: row for row in rows if row["split"] == split} for split in ("train", "val"))
-    last, chosen = max(val), best_epoch(rows, kept)
+    last, chosen = max(val), best_epoch(rows, monitor)
     if by_loss != by_miou and chosen is not None:
         yield (
-            f"Best by loss is epoch {by_loss + 1} (mean IoU {val[by_loss]['miou']:.2%}), best by mean IoU is epoch"
-            f" {by_miou + 1} ({val[by_miou]['miou']:.2%}); the weights of epoch {chosen + 1} were kept"
-            f" (checkpoint.monitor = {kept})."
+            f"The best epoch by loss is {by_loss + 1} (mean IoU {val[by_loss]['miou']:.2%}), by mean IoU"
+            f" {by_miou + 1} ({val[by_miou]['miou']:.2%}); the checkpoint is that of epoch {chosen + 1}"
+            f" (checkpoint.monitor = {monitor})."
         )
     if "miou" in train.get(last, {}):
         gap = train[last]["miou"] - val[last]["miou"]
         if gap > GAP:
             yield (
-                f"In the last epoch mean IoU is {100 * gap:.1f} points higher on the training windows than on the"
-                " validation images: the network knows its training images better than new ones. More images, stronger"
-                " views, or fewer epochs would help."
+                f"Over-fitting: in the last epoch mean IoU is {100 * gap:.1f} points higher on the training windows"
+                " than on the validation images. More images, stronger augmentation or fewer epochs may help."
             )
     if by_miou == last >= 2:
         yield "Mean IoU was highest in the last epoch: more epochs may help."
 
 
-def of_classes(answers: MaskConfusions) -> Iterator[str]:
-    """Classes that are not found, that are rare, that are taken for each other."""
-    whole, classes = answers.whole, answers.palette.classes
+def of_classes(confusions: MaskConfusions) -> Iterator[str]:
+    """Classes that are missed, rare, absent or confused with each other."""
+    whole, classes = confusions.whole, confusions.palette.classes
     pixels, predicted = whole.sum(axis=1), whole.sum(axis=0)
     if np.count_nonzero(predicted) == 1 < np.count_nonzero(pixels):
         only = classes[int(predicted.argmax())]
         yield (
-            f"Every pixel is called {only}: the network tells no classes apart. More epochs, another optimizer.lr or"
-            " pre-trained weights may help."
+            f"Every pixel is predicted as {only}: the network does not separate the classes. More epochs, another"
+            " optimizer.lr or pre-trained weights may help."
         )
         return
     yield from _missed(classes, whole)
@@ -88,90 +87,83 @@ def of_classes(answers: MaskConfusions) -> Iterator[str]:
     if made_up:
         yield (
             f"{_listed(made_up)}: in no validation mask, but predicted for {predicted[pixels == 0].sum():,} pixels. The"
-            f" IoU is 0, and {_counts(made_up)} in the mean."
+            " IoU is 0 and part of the mean."
         )
     absent = [name for name, of, called in zip(classes, pixels, predicted, strict=True) if not (of or called)]
     if absent:
         yield (
-            f"{_listed(absent)}: neither in the validation masks nor in any answer. No IoU can be told, and the mean is"
-            " without."
+            f"{_listed(absent)}: neither in the validation masks nor predicted. The IoU is undefined and not part of"
+            " the mean."
         )
     for pair in confused_pairs(whole, classes)[:2]:
-        if pair.of_wrong > MUCH:
+        if pair.of_wrong > CONFUSED:
             yield (
-                f"{pair.truth} taken for {pair.predicted} makes {pair.of_wrong:.0%} of all wrong pixels;"
-                f" {_share(pair.of_class)} of {pair.truth} is lost so."
+                f"{pair.truth} predicted as {pair.predicted} makes {pair.of_wrong:.0%} of all wrong pixels, and"
+                f" {_share(pair.of_class)} of the pixels of {pair.truth}."
             )
     yield from _rare(classes, pixels, iou(whole))
 
 
 def _missed(classes: Sequence[str], whole: Counts) -> Iterator[str]:
-    """Classes that are never predicted, and those that are nearly never found."""
+    """Classes that are never predicted, or with a recall near 0."""
     pixels, predicted = whole.sum(axis=1), whole.sum(axis=0)
     recall = whole.diagonal() / np.maximum(pixels, 1)
     never = (pixels > 0) & (predicted == 0)
-    hardly = (predicted > 0) & (pixels > 0) & (recall < MISSED)
-    for missed, said in ((never, "never predicted"), (hardly, "nearly never found")):
+    hardly = (predicted > 0) & (pixels > 0) & (recall < LOW_RECALL)
+    for missed, said in ((never, "never predicted"), (hardly, "nearly always missed")):
         if missed.any():
             names = [name for name, each in zip(classes, missed, strict=True) if each]
             yield (
                 f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {said}: {whole.diagonal()[missed].sum():,} of"
-                f" {pixels[missed].sum():,} pixels are right ({_share(pixels[missed].sum() / whole.sum())} of all"
+                f" {pixels[missed].sum():,} pixels are correct ({_share(pixels[missed].sum() / whole.sum())} of all"
                 " pixels)."
             )
     if ((never | hardly) & (pixels < whole.sum() / len(classes))).any():
-        yield "Rare classes gain from loss.class_weights=balanced, loss.dice_weight=1 or loss.name=focal."
+        yield "For rare classes try loss.class_weights=balanced, loss.dice_weight=1 or loss.name=focal."
 
 
 def _rare(classes: Sequence[str], pixels: Counts, ious: Floats) -> Iterator[str]:
-    """Whether classes with less than an equal part of the pixels are labeled worse than those with more."""
+    """Whether classes with less than an equal share of the pixels have a lower IoU than those with more."""
     equal = pixels.sum() / np.count_nonzero(pixels)
     rare, frequent = (pixels > 0) & (pixels < equal), pixels >= equal
     if not rare.any():  # nor is any class then more frequent than the others
         return
     low, high = float(ious[rare].mean()), float(ious[frequent].mean())
-    if high - low > APART:
+    if high - low > IOU_GAP:
         yield (
-            f"Rare classes are labeled worse: mean IoU {low:.1%} over {_listed(np.array(classes)[rare].tolist())}"
+            f"Rare classes score lower: mean IoU {low:.1%} over {_listed(np.array(classes)[rare].tolist())}"
             f" ({_share(pixels[rare].sum() / pixels.sum())} of the pixels), {high:.1%} over"
             f" {_listed(np.array(classes)[frequent].tolist())}."
         )
 
 
-def of_images(answers: MaskConfusions) -> Iterator[str]:
-    """Whether the mistakes lie in few images, and whether another convention would give another figure."""
-    of_set, of_images = float(mean_iou(answers.whole)), answers.mean_of_images
-    if abs(of_images - of_set) > APART:
+def of_images(confusions: MaskConfusions) -> Iterator[str]:
+    """Whether errors are concentrated in few images, and whether another convention of mean IoU differs notably."""
+    of_set, of_images = float(mean_iou(confusions.whole)), confusions.mean_of_images
+    if abs(of_images - of_set) > IOU_GAP:
         yield (
-            f"The mean of each image's own IoU is {of_images:.2%}, the figure over all images at once {of_set:.2%}:"
-            " compare with others only by the same convention."
+            f"The mean of each image's own IoU is {of_images:.2%}, mean IoU over all images together {of_set:.2%}:"
+            " compare with other results by the same convention only."
         )
-    wrong = np.sort(answers.wrong)[::-1]
+    wrong = np.sort(confusions.wrong)[::-1]
     half = int(np.searchsorted(np.cumsum(wrong), wrong.sum() / 2) + 1)
-    if wrong.sum() and half < FEW * len(wrong):
-        yield (
-            f"Half of all wrong pixels lie in {half} of {len(wrong)} images: look at these first, their masks may be"
-            " what is wrong."
-        )
+    if wrong.sum() and half < CONCENTRATED * len(wrong):
+        yield (f"Half of all wrong pixels lie in {half} of {len(wrong)} images: check the ground truth of these first.")
 
 
 def of_pixels(shares: Shares, ignored: float | None) -> Iterator[str]:
-    """What the masks hold: classes that training never sees, and pixels that count nowhere."""
+    """Classes that are missing from training, and ignored pixels."""
     train, val = shares.get("train", {}), shares.get("val", {})
     unseen = [name for name in val if train and val[name] and not train.get(name)]
     if unseen:
-        yield f"{_listed(unseen)}: in validation masks, but in no training mask, from which alone it could be learned."
-    if ignored is not None and ignored > SOME:
-        yield f"{_share(ignored)} of the validation pixels are ignored: they count in no figure."
+        yield f"{_listed(unseen)}: in validation masks, but in no training mask, so that it cannot be learned."
+    if ignored is not None and ignored > NOTABLE_IGNORED:
+        yield f"{_share(ignored)} of the validation pixels are ignored in all metrics."
 
 
 def _share(value: float) -> str:
     """A share that may be small: '62%', '0.15%'."""
     return f"{value:.0%}" if value >= 0.095 else f"{100 * value:.2g}%"
-
-
-def _counts(names: Sequence[str]) -> str:
-    return "it counts" if len(names) == 1 else "they count"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""One study: settings compared, with confidence intervals."""
+"""Comparison of a study's settings, with confidence intervals."""

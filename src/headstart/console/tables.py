@@ -14,7 +14,6 @@ from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import best_epoch
 
 if TYPE_CHECKING:
-    from headstart.analysis.feature_analysis import FeatureAnalysis
     from headstart.comparison.metric import MetricName
     from headstart.comparison.summary import Result, Results
     from headstart.data.checks.check import CheckResult
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from headstart.metrics.bootstrap import Interval
     from headstart.metrics.classification import ClassificationMetrics
     from headstart.metrics.segmentation import SegmentationMetrics
+    from headstart.runs.analysis import FeatureAnalysis
 
 MAX_EPOCHS = 12
 """Epochs in the live table: the latest ones."""

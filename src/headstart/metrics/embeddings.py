@@ -1,4 +1,4 @@
-"""Features over epochs laid out in the plane, so that the epochs can be compared. Arrays in, arrays out."""
+"""PCA and t-SNE of features over epochs, aligned so that the epochs can be compared."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ Floats = NDArray[np.floating[Any]]
 
 PERPLEXITY = 30.0
 DIMENSIONS = 50
-"""Principal components that features are reduced to before neighbors are sought, as in the first t-SNE (van der Maaten
-and Hinton 2008, which took 30)."""
-MANY = 3000
-"""Points beyond which repulsion is interpolated (FIt-SNE, Linderman et al. 2019), not summed over a tree."""
-FIRST, NEXT = (250, 500), (60, 200)
-"""Steps with exaggerated attraction, and without, for the first epoch and for those that start from a map."""
+"""Principal components that features are reduced to before the neighbor search, as in van der Maaten and Hinton 2008
+(which took 30)."""
+FFT_ABOVE = 3000
+"""Points beyond which repulsion is interpolated (FIt-SNE, Linderman et al. 2019) instead of Barnes-Hut."""
+FIRST_STEPS, NEXT_STEPS = (250, 500), (60, 200)
+"""Steps with and without early exaggeration, for the first epoch and for those that start from a map."""
 
 
 def pca(epochs: Sequence[Floats]) -> tuple[list[Floats], list[float]]:
-    """Each epoch's features (N, F) on the two main axes of all epochs together, and the share of its variance there.
+    """Project each epoch's features (N, F) on the first two principal components of all epochs together.
 
-    Every epoch is centered on its own mean, so that the axes are those along which images differ, not epochs.
+    Returns a map (N, 2) per epoch, and the share of its variance on these axes. Every epoch is centered on its own
+    mean, so that the components are directions in which images differ, not epochs.
     """
     centered = [features - features.mean(axis=0) for features in map(np.asarray, epochs)]
     basis = PCA(2, random_state=0).fit(np.concatenate(centered)).components_
@@ -39,12 +40,13 @@ def pca(epochs: Sequence[Floats]) -> tuple[list[Floats], list[float]]:
 
 
 def most_perplexity(points: int) -> float:
-    """The largest perplexity that t-SNE allows for so many points: each has three times as many neighbors."""
+    """The largest perplexity that t-SNE allows for so many points: it uses three times as many neighbors."""
     return (points - 1) / 3
 
 
 def tsne(epochs: Sequence[Floats], perplexity: float = PERPLEXITY, random_state: int = 0) -> list[Floats]:
-    """t-SNE maps (N, 2) of each epoch's features (N, F), each started from the map before it and turned onto it.
+    """t-SNE maps (N, 2) of each epoch's features (N, F), each initialized with the map before it and
+    aligned to it (Procrustes).
 
     The same arguments give the same maps. Raises ValueError when there are fewer than 3 * perplexity + 1 points.
     """
@@ -53,28 +55,28 @@ def tsne(epochs: Sequence[Floats], perplexity: float = PERPLEXITY, random_state:
         reduced = _reduced(np.asarray(features, dtype=np.float32))
         affinities = _affinities(reduced, perplexity)
         begin = reduced[:, :2] if not maps else maps[-1]
-        steps = NEXT if maps else FIRST
+        steps = NEXT_STEPS if maps else FIRST_STEPS
         embedded = _embed(affinities, begin, steps, random_state)
         maps.append(procrustes_align(embedded, maps[-1]) if maps else embedded)
     return maps
 
 
 def procrustes_align(points: Floats, onto: Floats) -> Floats:
-    """``points`` (N, 2), centered, rotated or mirrored so as to lie as near to ``onto`` as can be (Procrustes)."""
+    """Center ``points`` (N, 2), and rotate or reflect them to the least squared distance from ``onto`` (N, 2)."""
     centered, target = points - points.mean(axis=0), onto - onto.mean(axis=0)
     rotation, _ = orthogonal_procrustes(centered, target)
     return np.asarray(centered @ rotation)
 
 
 def _reduced(features: Floats) -> Floats:
-    """Principal components, of unit length on average, so that distances of one epoch compare with another's."""
+    """Principal components, scaled to unit length on average, so that distances compare between epochs."""
     count = min(DIMENSIONS, *features.shape)
     reduced = PCA(count, random_state=0).fit_transform(features)
     return np.asarray(reduced / max(float(np.sqrt(np.square(reduced).sum(axis=1).mean())), 1e-12))
 
 
 def _affinities(points: Floats, perplexity: float) -> PerplexityBasedNN:
-    """Of the exact neighbors, which scikit-learn finds faster than an index finds nearly exact ones."""
+    """Affinities of the exact neighbors, which scikit-learn finds faster than an approximate index."""
     if perplexity > most_perplexity(len(points)):
         raise ValueError(f"perplexity {perplexity:g} needs {int(3 * perplexity) + 1} points, found {len(points)}")
     search = NearestNeighbors(n_neighbors=int(3 * perplexity), algorithm="brute").fit(points)
@@ -85,13 +87,13 @@ def _affinities(points: Floats, perplexity: float) -> PerplexityBasedNN:
 
 
 def _embed(affinities: PerplexityBasedNN, begin: Floats, steps: tuple[int, int], random_state: int) -> Floats:
-    """Gradient descent from ``begin`` (N, 2), made small, with openTSNE's learning rate (N over exaggeration)."""
+    """Gradient descent from ``begin`` (N, 2), scaled down, with openTSNE's learning rate (N over exaggeration)."""
     small = begin / max(float(begin[:, 0].std()), 1e-12) * 1e-4
     count = len(small)
     embedding = TSNEEmbedding(
         small,
         affinities,
-        negative_gradient_method="fft" if count > MANY else "bh",
+        negative_gradient_method="fft" if count > FFT_ABOVE else "bh",
         random_state=random_state,
         n_jobs=-1,
     )

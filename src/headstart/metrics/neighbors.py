@@ -1,4 +1,4 @@
-"""How well features separate the classes, one figure per image, so that every mean has its bootstrap interval."""
+"""kNN accuracy, neighbor purity and silhouette of features: one value per image, so that means can be bootstrapped."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 
 NEIGHBORS = 20
-"""As is the custom for features of ImageNet (Wu et al. 2018 and after)."""
+"""Usual for features of ImageNet (Wu et al. 2018 and after)."""
 SILHOUETTE_SAMPLE = 2000
-"""Images beyond which silhouettes are taken of a sample: their cost grows with the square."""
+"""Images beyond which silhouettes are computed on a sample: their cost is quadratic."""
 
 
 def nearest_neighbors(features: Floats, among: Floats | None = None, count: int = NEIGHBORS) -> NDArray[np.int64]:
     """The nearest rows of ``among`` (M, F) by cosine similarity, nearest first: int (N, min(count, M)).
 
-    Without ``among``, of ``features`` (N, F) themselves, none being its own neighbor.
+    Without ``among``, the nearest other rows of ``features`` (N, F).
     """
     bank = _unit(features if among is None else among)
     most = len(bank) - (among is None)
@@ -31,7 +31,7 @@ def nearest_neighbors(features: Floats, among: Floats | None = None, count: int 
 
 
 def knn_correct(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
-    """Whether the commonest class among each image's neighbors (N, K) is its own, (N,); of equals, the nearer."""
+    """1 where the majority class of an image's neighbors (N, K) is its own, else 0: (N,); ties go to the nearer."""
     votes = bank_labels[near]
     classes = int(max(bank_labels.max(), labels.max())) + 1
     count = np.zeros((len(near), classes))
@@ -41,14 +41,14 @@ def knn_correct(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) ->
 
 
 def purity(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
-    """The share of each image's neighbors (N, K) that are of its class, (N,)."""
+    """Share of each image's neighbors (N, K) that have its class, (N,)."""
     return np.asarray((bank_labels[near] == labels[:, None]).mean(axis=1))
 
 
 def silhouettes(features: Floats, labels: Labels, seed: int = 0) -> Floats:
-    """Rousseeuw's silhouette (1987) by cosine distance, -1 to 1, of every image, or of a sample of many.
+    """Silhouette (Rousseeuw 1987) by cosine distance, -1 to 1, of every image, or of a sample of `SILHOUETTE_SAMPLE`.
 
-    Empty where it is not defined: with one class, or with as many classes as images.
+    Empty where it is undefined: with one class, or with as many classes as images.
     """
     if len(labels) > SILHOUETTE_SAMPLE:
         some = np.random.default_rng(seed).choice(len(labels), SILHOUETTE_SAMPLE, replace=False)

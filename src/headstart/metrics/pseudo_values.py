@@ -1,7 +1,7 @@
-"""Mean IoU as a mean over images, so that what is said of accuracies can be said of it.
+"""Pseudo-values of mean IoU: one per image, with the mean IoU as their mean, for intervals and paired differences.
 
-Mean IoU is no mean over images: it is a function of the pixels counted over the whole set. Give image i the weight w_i
-in these counts, all 1 as things are. The infinitesimal jackknife (Jaeckel 1972, *The infinitesimal jackknife*, Bell
+Mean IoU is no mean over images: it is a function of the pixels counted over the whole set. Let image i have the weight
+w_i in these counts, all equal to 1. The infinitesimal jackknife (Jaeckel 1972, *The infinitesimal jackknife*, Bell
 Laboratories; Efron 1982, *The jackknife, the bootstrap and other resampling plans*, chapter 6) has its pseudo-values
 
     psi_i = mIoU + N dmIoU/dw_i,    dmIoU/dw_i = 1/K sum_c (I_ci - IoU_c U_ci) / U_c
@@ -9,8 +9,8 @@ Laboratories; Efron 1982, *The jackknife, the bootstrap and other resampling pla
 with I_ci the intersection and U_ci the union of class c in image i, I_c and U_c their sums over the images, IoU_c =
 I_c / U_c, and K the classes with U_c > 0. A ratio does not change when all weights are multiplied, so the derivatives
 add up to 0 and the mean of the pseudo-values is mIoU, exactly. Their spread over sqrt(N) is its standard error, and the
-mean of resampled pseudo-values is its bootstrap to first order. It is first order only: of a class that few images
-show, an IoU in other images can lie further off than this says.
+mean of resampled pseudo-values is its bootstrap to first order. It is first order only: the IoU of a class that few
+images show can vary more than this estimates.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from headstart.metrics.bootstrap import Floats
 
 
 def pseudo_values(confusion: ArrayLike) -> Floats:
-    """(N,) figures whose mean is the mean IoU of N images, from their pixels by (class, predicted class), (N, K, K).
+    """Pseudo-values (N,), whose mean is the mean IoU, from the confusion matrices (N, K, K) of N images.
 
-    Ignored pixels are counted nowhere. A class that is neither shown nor predicted in any image is not in the mean; one
-    that is absent from some images pulls at nothing there. Raises ValueError where no pixel was counted at all.
+    Ignored pixels are left out of the matrices. A class that neither occurs nor is predicted in any image is not in the
+    mean; an image without a class does not contribute to it. Raises ValueError where no pixel was counted.
     """
     counts = np.asarray(confusion, dtype=np.float64)
     if counts.ndim != 3 or counts.shape[1] != counts.shape[2] or not counts.sum():

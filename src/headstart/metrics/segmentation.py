@@ -1,8 +1,8 @@
-"""How good masks are, from the confusion matrix of each image: intersection over union, Dice, pixel accuracy.
+"""Segmentation metrics from the confusion matrix of each image: IoU, Dice, pixel accuracy, with bootstrap intervals.
 
-A matrix is int (K, K): pixels by true class (row) and predicted class (column), pixels that do not count left out.
-The figures of a set are of the sum of its matrices, so that a class's pixels are counted over all images before
-anything is divided. A class that is neither in the truth nor predicted is undefined (nan), and in no mean.
+A matrix is int (K, K): pixels by true class (row) and predicted class (column), ignored pixels left out. The metrics of
+a set are those of the sum of its matrices: pixels are summed over all images before dividing. A class that is neither
+in the ground truth nor predicted is undefined (nan), and not part of the mean.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ SPECK = 0.001
 
 @dataclass(frozen=True)
 class MaskClassMetrics:
-    """One class of the masks."""
+    """Metrics of one class."""
 
     name: str
     iou: Interval | None
-    """Intersection over union (Jaccard 1912); None where the class is neither in the truth nor predicted."""
+    """Intersection over union (Jaccard 1912); None where the class is neither in the ground truth nor predicted."""
     dice: float | None
     """2 TP / (2 TP + FP + FN), as IoU."""
     pixels: int
     """Pixels that are of the class."""
     predicted: int
-    """Pixels that were taken for it."""
+    """Pixels that are predicted as it."""
 
 
 @dataclass(frozen=True)
 class SegmentationMetrics:
-    """All measures of the masks of N images."""
+    """All segmentation metrics of N images."""
 
     images: int
     miou: Interval
-    """Mean IoU of the classes that have one."""
+    """Mean IoU over the classes where it is defined."""
     accuracy: Interval
-    """Share of the pixels whose class is right."""
+    """Pixel accuracy."""
     mean_dice: float
     per_class: tuple[MaskClassMetrics, ...]
     undefined: tuple[str, ...]
-    """The classes that are neither in the truth nor predicted."""
+    """The classes that are neither in the ground truth nor predicted."""
     confusion: tuple[tuple[int, ...], ...]
-    """Row: the class it is; column: the class it was taken for; pixels of all images."""
+    """Pixels of all images by true class (row) and predicted class (column)."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,18 +79,18 @@ def iou(confusion: ArrayLike) -> Floats:
 
 
 def dice(confusion: ArrayLike) -> Floats:
-    """Dice's coefficient (F1) of each class, as `iou`."""
+    """Dice coefficient (F1) of each class, as `iou`."""
     right, true, predicted = _parts(confusion)
     return _divided(2 * right, true + predicted)
 
 
 def mean_iou(confusion: ArrayLike) -> Floats:
-    """The mean over the classes that have an IoU, float (...), from matrices (..., K, K); nan where none has."""
+    """Mean IoU over the classes where it is defined, float (...), from matrices (..., K, K); else nan."""
     return _mean(iou(confusion))
 
 
 def pixel_accuracy(confusion: ArrayLike) -> Floats:
-    """Share of the pixels whose class is right, float (...); nan where none counts."""
+    """Share of correct pixels, float (...), from matrices (..., K, K); nan where all are ignored."""
     right, true, _ = _parts(confusion)
     return _divided(right.sum(axis=-1), true.sum(axis=-1))
 
@@ -98,7 +98,10 @@ def pixel_accuracy(confusion: ArrayLike) -> Floats:
 def segmentation_metrics(
     confusions: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0
 ) -> SegmentationMetrics:
-    """All measures of N images' matrices, int (N, K, K), N > 0; the intervals are over images (bootstrap)."""
+    """All metrics of N images' matrices, int (N, K, K), N > 0, with bootstrap intervals over images.
+
+    Raises ValueError for another shape.
+    """
     each = np.asarray(confusions, dtype=np.int64)
     count, k = len(each), len(classes)
     if each.shape != (count, k, k) or not count:
@@ -119,7 +122,7 @@ def segmentation_metrics(
     )
     return SegmentationMetrics(
         images=count,
-        miou=_interval(_mean(ious), _of_the_same(drawn_iou, ~np.isnan(ious))),
+        miou=_interval(_mean(ious), _mean_of_classes(drawn_iou, ~np.isnan(ious))),
         accuracy=_interval(pixel_accuracy(whole), pixel_accuracy(drawn)),
         mean_dice=float(_mean(dices)),
         per_class=per_class,
@@ -166,7 +169,7 @@ def confused_pairs(confusion: Counts, classes: Sequence[str]) -> list[ConfusedPa
 
 
 def _parts(confusion: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Of each class, (..., K): pixels that are right, that are of it, that were taken for it."""
+    """For each class, (..., K): correct pixels, pixels of the class, pixels predicted as it."""
     pixels = np.asarray(confusion, dtype=np.float64)
     return np.diagonal(pixels, axis1=-2, axis2=-1), pixels.sum(axis=-1), pixels.sum(axis=-2)
 
@@ -177,23 +180,23 @@ def _divided(some: Floats, all_: Floats) -> Floats:
 
 
 def _mean(values: Floats) -> Floats:
-    """Over the last axis, nan left out; nan where nothing else is left."""
+    """Mean over the last axis without nan; nan where all are."""
     some = ~np.isnan(values)
     return _divided(np.where(some, values, 0).sum(axis=-1), some.sum(axis=-1).astype(np.float64))
 
 
-def _of_the_same(drawn: Floats, classes: NDArray[np.bool_]) -> Floats:
-    """Means over the same classes as those of the whole set, of resamples that have them all, where some have.
+def _mean_of_classes(drawn: Floats, classes: NDArray[np.bool_]) -> Floats:
+    """Means over ``classes`` (K,) in the resamples ``drawn`` (R, K) that have them all; in all resamples if none has.
 
-    A rare class lies in few images. Resamples that draw none of these leave it out of their mean, which is then of
-    another measure, and mostly far above.
+    A rare class lies in few images. In resamples without any of these the mean would be over fewer classes: another
+    metric, mostly far higher.
     """
     whole = ~np.isnan(drawn[:, classes]).any(axis=1)
     return _mean(drawn[whole] if whole.any() else drawn)
 
 
 def _interval(value: NDArray[np.float64] | float, drawn: Floats) -> Interval:
-    """``value`` between the quantiles of what was drawn, less the resamples that left the class out."""
+    """``value`` with the percentile interval of the resamples where it is defined."""
     defined = drawn[~np.isnan(drawn)]
     low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
     return Interval(float(value), float(low), float(high))

@@ -96,7 +96,8 @@ class Recipe(Part):
     def _numbers_fit(self) -> Recipe:
         if any(side > self.data.image_size for side in self.augment.sizes):
             raise ValueError(
-                f"augment.sizes: expected none above data.image_size ({self.data.image_size}), found {self.augment.sizes}"
+                f"augment.sizes: expected none above data.image_size ({self.data.image_size}),"
+                f" found {self.augment.sizes}"
             )
         if self.second_augment is not None and self.second_augment.sizes:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Recipe fields of headstart before 0.1.0, and what they are called now. An old name is an error that gives the new one."""
+"""Recipe fields of headstart before 0.1.0, and what they are called now. An old name is an error."""
 
 from __future__ import annotations
 

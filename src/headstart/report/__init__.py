@@ -1,1 +1,1 @@
-"""Run folders -> one self-contained HTML file. Reads files, never trains."""
+"""Reports: a run or study folder -> one self-contained HTML page, without torch."""

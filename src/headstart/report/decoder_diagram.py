@@ -1,4 +1,4 @@
-"""A decoder as a drawing: below its backbone, layers in a row, branches beside each other, and rows from other maps."""
+"""Decoder diagram as SVG, below its backbone: layers in a row, parallel branches, and rows from other feature maps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LETTER = 6.2
 BETWEEN, BUS = 24, 20
 """Between two boxes in a row, and from branches to where their lines meet."""
 LEFT = 56
-"""Where a row begins; lines from the backbone come down to the left of it."""
+"""Left edge of a row; lines from the backbone come down to the left of it."""
 
 Layer = Mapping[str, Any]
 
 
 def decoder(network: Mapping[str, Any], top: float) -> tuple[list[str], float, float]:
-    """The parts of the drawing below ``top``, how far to the right they go, and how far down."""
+    """SVG parts below ``top``, and their right and bottom edges."""
     head, sides = network["head"], network["sides"]
     branches = max((len(layer["branches"]) for layer in head if "branches" in layer), default=0)
     middle = top + 50 + max(branches * PITCH, TALLEST) / 2
@@ -44,7 +44,7 @@ def decoder(network: Mapping[str, Any], top: float) -> tuple[list[str], float, f
 def _side(
     network: Mapping[str, Any], side: Mapping[str, Any], top: float, low: float, centers: Sequence[float], middle: float
 ) -> list[str]:
-    """A row of its own, from a map of the backbone; it ends, or joins the decoder's row from below."""
+    """A row from another feature map of the backbone; it ends, or joins the decoder's row from below."""
     level = low + HIGH / 2
     parts = [text(LEFT, low - 8, side["name"], True, "start")]
     parts.append(path([*_down(network, side["map"], top + 10, LEFT - 44), (LEFT - 44, level), (LEFT, level)]))
@@ -54,16 +54,16 @@ def _side(
         left = right + BETWEEN
         parts += [*drawn, path([(right, level), (left, level)])] if number + 1 < len(side["layers"]) else drawn
     if side["joins"] is None:
-        parts.append(text(right + 12, level + 4, "its loss counts in training only", anchor="start"))
+        parts.append(text(right + 12, level + 4, "auxiliary loss, in training only", anchor="start"))
     else:
         x = centers[side["joins"]]
         parts.append(path([(right, level), (x, level), (x, middle + HIGH / 2)]))
-        parts.append(text(x + 8, level - 8, "stacked with what comes from the left", anchor="start"))
+        parts.append(text(x + 8, level - 8, "concatenated", anchor="start"))
     return parts
 
 
 def _down(network: Mapping[str, Any], number: int | None, level: float, x: float) -> list[tuple[float, float]]:
-    """From below the stage behind which a map is taken (None: the last map), along ``level`` to ``x``."""
+    """The line from below the stage that a feature map is taken from (None: the last), along ``level`` to ``x``."""
     taken = [(each, place) for place, stage in enumerate(network["backbone"]) for each in stage.get("maps", ())]
     last = len(network["backbone"]) - 1
     place = max(taken, default=(0, last))[1] if number is None else dict(taken).get(number, last)
@@ -72,7 +72,7 @@ def _down(network: Mapping[str, Any], number: int | None, level: float, x: float
 
 
 def _layer(left: float, middle: float, layer: Layer) -> tuple[list[str], float]:
-    """A box, or boxes below each other with the lines that lead to and from them; and where the next may begin."""
+    """A box, or parallel branches with the lines to and from them; and their right edge."""
     if "branches" not in layer:
         words = _words([layer])
         width = _width(words)
@@ -91,7 +91,7 @@ def _layer(left: float, middle: float, layer: Layer) -> tuple[list[str], float]:
 
 
 def _words(layers: Sequence[Layer]) -> list[str]:
-    """Kind, shape and parameters of some layers, one after the other."""
+    """Kinds, output shape and parameters of consecutive layers, a line each."""
     count = sum(layer["parameters"] for layer in layers)
     kinds = ", ".join(layer["kind"] for layer in layers)
     more = [f"{short(count)} parameters"] if count else []

@@ -1,4 +1,4 @@
-"""The figures of a run of masks, as plotly's JSON."""
+"""Plots of a segmentation run as plotly JSON: IoU per class, pixel confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import plotly.graph_objects as go
 from headstart.files import Row
 from headstart.metrics.segmentation import Counts
 from headstart.palette import Palette
-from headstart.report.plots import GRAY, drawn, matrix, most_confused
+from headstart.report.plots import GRAY, matrix, most_confused, to_json
 
-LINES = 30
-"""Classes whose line is drawn from the start; others are in the legend, and drawn when they are asked for."""
+VISIBLE_CLASSES = 30
+"""Classes whose line is visible at first; the others are in the legend, and drawn on a click."""
 
 
 def hexadecimal(color: Sequence[int]) -> str:
@@ -23,9 +23,9 @@ def hexadecimal(color: Sequence[int]) -> str:
 
 
 def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: int | None) -> str:
-    """A line per class in its color, IoU on the validation images; ``kept`` is the kept epoch, from 1.
+    """Validation IoU of each class over the epochs, in its color; ``kept`` is the epoch of the checkpoint, from 1.
 
-    Under each line lies a wider gray one: a palette may have white and black in it, and so may the page.
+    Under each line lies a wider gray one, so that a white or black class is visible on any background.
     """
     val = [row for row in rows if row["split"] == "val"]
     figure = go.Figure()
@@ -34,7 +34,7 @@ def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: in
         points = {
             "x": [row["epoch"] + 1 for row in val],
             "y": [None if value is None or np.isnan(value) else value for value in values],
-            "visible": True if number < LINES else "legendonly",
+            "visible": True if number < VISIBLE_CLASSES else "legendonly",
             "legendgroup": str(number),
             "name": escape(name),
         }
@@ -47,23 +47,23 @@ def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: in
             hovertemplate="%{y:.1%} in epoch %{x}",
         )
     if kept is not None:
-        figure.add_vline(x=kept, line={"color": GRAY, "dash": "dot"}, annotation_text="kept")
+        figure.add_vline(x=kept, line={"color": GRAY, "dash": "dot"}, annotation_text="saved")
     figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 12)))
     figure.update_yaxes(title_text="IoU", tickformat=".0%", range=[-0.02, 1.02])
-    return drawn(figure, height=400)
+    return to_json(figure, height=400)
 
 
 def pixel_confusion(confusion: Counts, classes: Sequence[str]) -> str:
-    """Rows: what the pixels are; columns: what they were taken for; figures and color: per cent of the row."""
+    """Confusion matrix of pixels (K, K): rows true class, columns predicted class, in per cent of the row."""
     shown = most_confused(confusion)
     counts = confusion[np.ix_(shown, shown)]
     of_row = counts / np.maximum(confusion.sum(axis=1)[shown, None], 1)
     of_all = counts / confusion.sum()
     written = np.array([[_per_cent(value) for value in row] for row in of_row], dtype=object)
-    hover = "%{z:.2%} of %{y} taken for %{x}<br>%{customdata:.3%} of all pixels"
+    hover = "%{z:.2%} of %{y} predicted as %{x}<br>%{customdata:.3%} of all pixels"
     return matrix(of_row, of_all.round(6), [classes[i] for i in shown], written, hover)
 
 
 def _per_cent(share: float) -> str:
-    """'93.1', '<0.1'; nothing where there is nothing."""
+    """'93.1', '<0.1'; empty for 0."""
     return "" if share == 0 else "<0.1" if share < 0.0005 else f"{100 * share:.1f}"

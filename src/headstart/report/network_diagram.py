@@ -1,4 +1,4 @@
-"""The network as a drawing: stages as blocks whose height is their resolution, and the head layer by layer."""
+"""Architecture diagram as SVG: backbone stages as blocks, their height by resolution, and the head layer by layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headstart.report.svg import COLUMN, GAP, LINE, TALLEST, TOP, arrow, box, im
 
 
 def drawing(network: Mapping[str, Any]) -> Markup:
-    """An SVG of what `architecture.json` holds; every name in it is escaped."""
+    """The SVG of `architecture.json`; all names are escaped."""
     parts, width, below = _backbone(network)
     if "sides" in network:
         more, right, height = decoder(network, below)
@@ -28,7 +28,7 @@ def drawing(network: Mapping[str, Any]) -> Markup:
 
 
 def _backbone(network: Mapping[str, Any]) -> tuple[list[str], float, float]:
-    """The image and the stages, how wide they are together, and how far down their words go."""
+    """SVG parts of the input and the stages, their width, and the bottom of their text."""
     columns = [image_slab(network["input"]), *(_stage(stage, network["input"]) for stage in network["backbone"])]
     parts: list[str] = []
     for number, column in enumerate(columns):
@@ -55,7 +55,7 @@ def _stage(stage: Mapping[str, Any], image: Sequence[int]) -> dict[str, Any]:
 
 
 def _head(layers: Sequence[Mapping[str, Any]], left: float) -> tuple[list[str], float, float]:
-    """The layers of a head below each other, how far to the right they go, and how far down."""
+    """SVG parts of a head, layer below layer, and their right and bottom edges."""
     if not layers:
         return [], left, 0.0
     parts = [text(left + 100, TOP - 10, "head", True), arrow(left - 10, TOP + TALLEST / 2)]

@@ -1,4 +1,4 @@
-"""The report's figures, as plotly's JSON."""
+"""Plots of a run as plotly JSON: learning curves, confusion matrix, reliability diagram."""
 
 from __future__ import annotations
 
@@ -17,107 +17,124 @@ from headstart.metrics.classification import ClassificationMetrics
 from headstart.runs.folder import best_epoch
 
 BLUE, ORANGE, GRAY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of color blindness
-PANELS = {
+METRIC_TITLES = {
     "loss": "loss",
     "miou": "mean IoU",
     "accuracy": "accuracy",
-    "spread": "spread",
-    "likeness": "likeness of views",
+    "feature_std": "feature std",
+    "view_similarity": "view similarity",
     "knn": "kNN accuracy",
     "lr": "learning rate",
 }
-"""What is drawn over the epochs where it is there, from left to right; the last is always there."""
-MANY = 25
-"""Classes beyond which the confusion matrix shows its figures on hover only."""
-MOST = 100
+"""Metrics of `metrics.csv` that have a subplot where they occur, from left to right; the last always occurs."""
+MAX_CELLS_WITH_NUMBERS = 25
+"""Classes beyond which the confusion matrix shows its numbers on hover only."""
+MAX_CLASSES = 100
 """Classes that the confusion matrix has at the most: its size grows with the square."""
 
 
-def curves(rows: Sequence[Row], epochs: int, kept: str) -> str:
-    """Figures over the epochs, as many as there are; the best epochs are marked, the kept one filled."""
-    panels = [name for name in PANELS if any(name in row for row in rows)]
-    names = [PANELS[name] for name in panels]
-    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=names, horizontal_spacing=0.24 / len(panels))
+def curves(rows: Sequence[Row], epochs: int, monitor: str) -> str:
+    """Learning curves: a subplot per metric, stars at the best epochs, filled where ``monitor`` selects by it.
+
+    ``rows`` are those of `metrics.csv`, ``epochs`` those planned, ``monitor`` is the recipe's `checkpoint.monitor`.
+    """
+    metrics = [name for name in METRIC_TITLES if any(name in row for row in rows)]
+    figure = make_subplots(
+        rows=1,
+        cols=len(metrics),
+        subplot_titles=[METRIC_TITLES[name] for name in metrics],
+        horizontal_spacing=0.24 / len(metrics),
+    )
     for split, color in (("train", GRAY), ("val", BLUE)):
-        part = [row for row in rows if row["split"] == split]
-        x = [row["epoch"] + 1 for row in part]
-        name = "training" if split == "train" else "validation"
-        style = {"mode": "lines+markers", "marker": {"size": 4}, "name": name, "legendgroup": split}
-        for column, metric in enumerate(panels, 1):
-            if any(metric in row for row in part):
-                figure.add_scatter(
-                    x=x,
-                    y=[row.get(metric) for row in part],
-                    line={"color": ORANGE if metric == "lr" else color},
-                    showlegend=column == 1,
-                    row=1,
-                    col=column,
-                    **style,
-                )
-    val = {row["epoch"]: row for row in rows if row["split"] == "val"}
-    starred = ("loss", "miou") if "miou" in panels else ("loss", "accuracy")
-    for column, metric in enumerate(panels, 1):
-        best = best_epoch(rows, metric) if metric in starred and kept != "last" else None
-        if best is not None:
-            filled = kept == f"val_{metric}"
-            symbol = "star" if filled else "star-open"
-            figure.add_scatter(
-                x=[best + 1],
-                y=[val[best][metric]],
-                mode="markers",
-                marker={"symbol": symbol, "size": 14, "color": ORANGE},
-                name=f"best by {PANELS[metric]}{' (kept)' if filled else ''}: epoch {best + 1}",
-                row=1,
-                col=column,
-            )
+        _add_curves(figure, metrics, [row for row in rows if row["split"] == split], split, color)
+    if monitor != "last":
+        _add_best_epochs(figure, metrics, rows, monitor)
     figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 6)))
-    for column, metric in enumerate(panels, 1):
+    for column, metric in enumerate(metrics, 1):
         if metric in ("miou", "accuracy", "knn"):
             figure.update_yaxes(tickformat=".0%", col=column)
-    figure.update_yaxes(rangemode="tozero", tickformat="~e", col=len(panels))
-    return drawn(figure, height=340)
+    figure.update_yaxes(rangemode="tozero", tickformat="~e", col=len(metrics))
+    return to_json(figure, height=340)
 
 
-def confusion(measures: ClassificationMetrics) -> str:
-    """Rows: what it is; columns: what it was taken for; color: the share of the row.
+def _add_curves(figure: go.Figure, metrics: Sequence[str], rows: Sequence[Row], split: str, color: str) -> None:
+    """A line per metric of one split."""
+    name = "training" if split == "train" else "validation"
+    style = {"mode": "lines+markers", "marker": {"size": 4}, "name": name, "legendgroup": split}
+    for column, metric in enumerate(metrics, 1):
+        if any(metric in row for row in rows):
+            figure.add_scatter(
+                x=[row["epoch"] + 1 for row in rows],
+                y=[row.get(metric) for row in rows],
+                line={"color": ORANGE if metric == "lr" else color},
+                showlegend=column == 1,
+                row=1,
+                col=column,
+                **style,
+            )
 
-    Of more than `MOST` classes, those that are confused most.
+
+def _add_best_epochs(figure: go.Figure, metrics: Sequence[str], rows: Sequence[Row], monitor: str) -> None:
+    """A star at the best validation epoch by loss, and by mean IoU or accuracy."""
+    val = {row["epoch"]: row for row in rows if row["split"] == "val"}
+    for metric in ("loss", "miou" if "miou" in metrics else "accuracy"):
+        best = best_epoch(rows, metric) if metric in metrics else None
+        if best is None:
+            continue
+        saved = monitor == f"val_{metric}"
+        figure.add_scatter(
+            x=[best + 1],
+            y=[val[best][metric]],
+            mode="markers",
+            marker={"symbol": "star" if saved else "star-open", "size": 14, "color": ORANGE},
+            name=f"best by {METRIC_TITLES[metric]}{' (saved)' if saved else ''}: epoch {best + 1}",
+            row=1,
+            col=metrics.index(metric) + 1,
+        )
+
+
+def confusion(metrics: ClassificationMetrics) -> str:
+    """Confusion matrix: rows true class, columns predicted class, color the share of the row.
+
+    Of more than `MAX_CLASSES` classes, the most confused ones.
     """
-    counts = np.array(measures.confusion)
+    counts = np.array(metrics.confusion)
     shown = most_confused(counts)
-    names = [measures.per_class[i].name for i in shown]
-    counts, share = counts[np.ix_(shown, shown)], _of_row(counts)[np.ix_(shown, shown)]
-    return matrix(share, counts, names, counts, "%{customdata} of %{y} taken for %{x} (%{z:.1%})")
+    names = [metrics.per_class[i].name for i in shown]
+    counts, share = counts[np.ix_(shown, shown)], _row_shares(counts)[np.ix_(shown, shown)]
+    return matrix(share, counts, names, counts, "%{customdata} of %{y} predicted as %{x} (%{z:.1%})")
 
 
 def most_confused(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of more than `MOST` classes, those that are confused most; ``counts`` is (K, K)."""
-    mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    return np.sort(np.argsort(-mistakes, kind="stable")[:MOST])
+    """Indices of the `MAX_CLASSES` most confused classes, in order; ``counts`` is (K, K)."""
+    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    return np.sort(np.argsort(-errors, kind="stable")[:MAX_CLASSES])
 
 
-def _of_row(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     share: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return share
 
 
-def matrix(share: NDArray[np.float64], more: ArrayLike, names: Sequence[str], figures: ArrayLike, hover: str) -> str:
-    """A confusion matrix: colored by ``share``; ``figures`` stand in the cells of `MANY` classes or fewer.
+def matrix(
+    share: NDArray[np.float64], hover_data: ArrayLike, names: Sequence[str], cells: ArrayLike, hover: str
+) -> str:
+    """A confusion matrix colored by ``share`` (K, K), with ``cells`` written into it unless there are too many classes.
 
-    ``hover`` is shown of a cell under the pointer, ``more`` being its customdata.
+    ``hover`` is the text of a cell under the pointer, ``hover_data`` its customdata.
     """
-    written = [escape(name) for name in names]
-    places = list(range(len(written)))
-    shown = np.asarray(figures) if len(written) <= MANY else np.full(share.shape, "", dtype=object)
+    labels = [escape(name) for name in names]
+    ticks = list(range(len(labels)))
+    text = np.asarray(cells) if len(labels) <= MAX_CELLS_WITH_NUMBERS else np.full(share.shape, "", dtype=object)
     figure = go.Figure(
         go.Heatmap(
             z=share.round(4).tolist(),
-            customdata=np.asarray(more).tolist(),
-            text=shown.tolist(),
+            customdata=np.asarray(hover_data).tolist(),
+            text=text.tolist(),
             texttemplate="%{text}",
             hovertemplate=f"{hover}<extra></extra>",
-            x=written,
-            y=written,
+            x=labels,
+            y=labels,
             colorscale=[[0, "rgba(59,130,196,0.03)"], [1, "rgba(59,130,196,1)"]],
             zmin=0,
             zmax=1,
@@ -126,21 +143,21 @@ def matrix(share: NDArray[np.float64], more: ArrayLike, names: Sequence[str], fi
             ygap=1,
         )
     )
-    axis = {"type": "category", "tickmode": "array", "tickvals": places, "ticktext": written, "showgrid": False}
-    figure.update_xaxes(title_text="taken for", tickangle=-45, **axis)
-    figure.update_yaxes(title={"text": "is", "standoff": 16}, autorange="reversed", **axis)
-    return drawn(figure, height=int(np.clip(140 + 26 * len(written), 320, 900)))
+    axis = {"type": "category", "tickmode": "array", "tickvals": ticks, "ticktext": labels, "showgrid": False}
+    figure.update_xaxes(title_text="predicted class", tickangle=-45, **axis)
+    figure.update_yaxes(title={"text": "true class", "standoff": 16}, autorange="reversed", **axis)
+    return to_json(figure, height=int(np.clip(140 + 26 * len(labels), 320, 900)))
 
 
-def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[np.int64], ArrayLike]]) -> str:
-    """Accuracy against confidence; a well calibrated network lies on the diagonal.
+def reliability(labels: NDArray[np.int64], predictions: Mapping[str, tuple[NDArray[np.int64], ArrayLike]]) -> str:
+    """Reliability diagram, accuracy against confidence; a calibrated network lies on the diagonal.
 
-    A line for each of ``answers``: name -> (rows of ``labels``, their probabilities).
+    A line for each of ``predictions``: name -> (rows of ``labels``, their probabilities (N, C)).
     """
     figure = go.Figure()
     diagonal = {"color": GRAY, "dash": "dot"}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfect", hoverinfo="skip")
-    for (name, (rows, probabilities)), color in zip(answers.items(), (BLUE, ORANGE), strict=False):
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfect calibration", hoverinfo="skip")
+    for (name, (rows, probabilities)), color in zip(predictions.items(), (BLUE, ORANGE), strict=False):
         confidence, accuracy, share = reliability_bins(labels[rows], probabilities)
         figure.add_scatter(
             x=confidence.tolist(),
@@ -150,17 +167,15 @@ def reliability(labels: NDArray[np.int64], answers: Mapping[str, tuple[NDArray[n
             marker={"size": (6 + 30 * np.sqrt(share)).tolist(), "color": color, "opacity": 0.8},
             line={"color": color},
             name=name,
-            hovertemplate="says %{x:.1%}, right in %{y:.1%} (%{customdata:.1%} of the images)<extra></extra>",
+            hovertemplate="confidence %{x:.1%}, accuracy %{y:.1%} (%{customdata:.1%} of the images)<extra></extra>",
         )
-    figure.update_xaxes(
-        title_text="what the network says (probability of its answer)", tickformat=".0%", range=[0, 1.02]
-    )
-    figure.update_yaxes(title_text="how often it is right", tickformat=".0%", range=[0, 1.05])
-    return drawn(figure, height=380)
+    figure.update_xaxes(title_text="confidence (probability of the predicted class)", tickformat=".0%", range=[0, 1.02])
+    figure.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.05])
+    return to_json(figure, height=380)
 
 
-def drawn(figure: go.Figure, height: int) -> str:
-    """The figure as JSON that may stand inside a script element."""
+def to_json(figure: go.Figure, height: int) -> str:
+    """The figure with our layout, as JSON that is safe inside a script element."""
     layout: Mapping[str, Any] = {
         "template": "none",
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -177,5 +192,5 @@ def drawn(figure: go.Figure, height: int) -> str:
 
 
 def as_script(json: str) -> str:
-    """JSON that may stand inside a script element, whatever the names in it."""
+    """JSON escaped for a script element, whatever names it holds."""
     return json.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,12 +1,13 @@
-"""One run folder -> ``report.html``: what came of it, what to think of it, and what to do next."""
+"""The page of a run: run folder -> `report.html`, one self-contained file."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,26 +15,29 @@ from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 from plotly.offline import get_plotlyjs
 
-from headstart.analysis.feature_analysis import read_feature_analysis
 from headstart.analysis.findings import findings
+from headstart.files import Row
 from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
-from headstart.metrics.collapse import diagnose
-from headstart.report import plots as figures
-from headstart.report.embedding_view import map_facts
-from headstart.report.mask_page import mask_context
+from headstart.metrics.collapse import Diagnosis, diagnose
+from headstart.metrics.segmentation import SegmentationMetrics
+from headstart.recipes.recipe import Recipe
+from headstart.report import plots
+from headstart.report.embedding_view import embedding_view
+from headstart.report.mask_page import MaskSection, mask_page
 from headstart.report.network_diagram import drawing
+from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.predictions import StoredPredictions, read_predictions
 from headstart.runs.thumbnails import read_thumbnails
 
-MISTAKES = 24
-"""Pictures of confident mistakes."""
-PAIRS = 10
-"""Lines in the table of confused pairs."""
+MAX_ERRORS = 24
+"""Most confident errors shown."""
+MAX_PAIRS = 10
+"""Rows in the table of confused pairs."""
 RESAMPLES_WHILE_TRAINING = 200
-MOST_CHARACTERS = 7_600_000
-"""The page stays below 8 MB: pictures of masks are made smaller where they would take it further."""
+MAX_CHARACTERS = 7_600_000
+"""The page stays below 8 MB: mask images are scaled down to fit."""
 
 
 def write_report(run: RunFolder) -> Path:
@@ -42,73 +46,153 @@ def write_report(run: RunFolder) -> Path:
     return run.path / "report.html"
 
 
-def rendered(template: str, context: Mapping[str, Any]) -> bytes:
-    """A page from one of our templates; everything in ``context`` is escaped, and plotly stands in the page."""
+def rendered(template: str, context: Mapping[str, object]) -> bytes:
+    """A page from one of our templates; everything in ``context`` is escaped, and plotly is inlined."""
     page = Environment(loader=PackageLoader("headstart.report"), autoescape=True, undefined=StrictUndefined)
     page.filters.update(percent=lambda value: f"{value:.2%}", duration=duration)
     text = page.get_template(template).render(context, plotly=Markup(get_plotlyjs()))
     return text.encode("utf-8", "surrogateescape")
 
 
-def _context(run: RunFolder) -> dict[str, Any]:
-    recipe, data, rows, answers = run.recipe, run.data, run.metrics, read_predictions(run)
-    measures = None
-    drawn: dict[str, Markup] = {}
+class RunPage(TypedDict):
+    """What `run.html.jinja` is rendered with; None where the run has no such thing, or not yet."""
+
+    path: str
+    finished: bool
+    recipe: Recipe
+    recipe_toml: str
+    data: dict[str, Any]
+    """`data.json`."""
+    environment: dict[str, Any]
+    classifier: str
+    """Command that trains a classifier on this run's backbone."""
+    images: dict[str, int]
+    """By split."""
+    majority: float | None
+    """Accuracy of the majority-class baseline."""
+    epochs_done: int
+    seconds: float
+    speed: float
+    """Training images per second, median over the epochs."""
+    last: Row | None
+    """The last validation row of `metrics.csv`."""
+    test: Row | None
+    metrics: ClassificationMetrics | None
+    pairs: list[ConfusedPair]
+    max_classes: int
+    """Classes that the confusion matrix has at the most."""
+    errors: list[ConfidentError]
+    masks: MaskSection | None
+    mask_metrics: SegmentationMetrics | None
+    diagnosis: Diagnosis | None
+    """Of self-supervised training."""
+    findings: list[str]
+    analysis: FeatureAnalysis | None
+    network: dict[str, Any] | None
+    """`architecture.json`."""
+    architecture: Markup | None
+    figures: dict[str, Markup]
+    """Plots as JSON, by the id of their place on the page."""
+
+
+class ConfusedPair(NamedTuple):
+    """Images of one class that were predicted as another."""
+
+    label: str
+    predicted: str
+    images: int
+    share: float
+    """Of the images of the class."""
+
+
+@dataclass(frozen=True)
+class ConfidentError:
+    """A wrong prediction."""
+
+    filename: str
+    label: str
+    predicted: str
+    probability: float
+    """Of the predicted class."""
+    of_label: float
+    """Of the true class."""
+    thumbnail: str | None
+    """Data URL of the thumbnail."""
+
+
+def _context(run: RunFolder) -> RunPage:
+    recipe, data, rows = run.recipe, run.data, run.metrics
     resamples = 1000 if run.finished else RESAMPLES_WHILE_TRAINING
-    if answers is not None:
-        measures = classification_metrics(answers.labels, answers.probabilities, data["classes"], resamples)
-        drawn["confusion"] = Markup(figures.confusion(measures))
-        drawn["reliability"] = Markup(figures.reliability(answers.labels, _confidence(answers)))
-    if rows:
-        drawn["curves"] = Markup(figures.curves(rows, recipe.train.epochs, recipe.checkpoint.monitor))
-    learned, places = read_feature_analysis(run) or (None, [])
-    if learned is not None and places:
-        drawn["map"] = Markup(figures.as_script(json.dumps(map_facts(run, learned, places), separators=(",", ":"))))
-    masks: dict[str, Any] = {
-        "masks": None,
-        "measured": None,
-        "findings": findings(rows, recipe.checkpoint.monitor, learned),
-    }
+    predictions, network = read_predictions(run), run.architecture
+    metrics = None
+    if predictions is not None:
+        metrics = classification_metrics(predictions.labels, predictions.probabilities, data["classes"], resamples)
+    analysis, places = read_feature_analysis(run) or (None, [])
+    figures = _figures(run, predictions, metrics, analysis, places)
+    # A segmentation run has figures, findings and images of its own.
+    masks = None
     if run.palette is not None:
-        room = MOST_CHARACTERS - len(get_plotlyjs()) - sum(map(len, drawn.values()))
-        masks = mask_context(run, run.palette, rows, learned, room, resamples)
-        drawn |= masks.pop("figures")
+        left = MAX_CHARACTERS - len(get_plotlyjs()) - sum(map(len, figures.values()))
+        masks = mask_page(run, run.palette, rows, analysis, left, resamples)
+        figures |= masks.figures
     train = [row for row in rows if row["split"] == "train"]
-    network = run.architecture
-    return masks | {
-        "path": str(run.path),
-        "classifier": classifier_command(run),
-        "recipe": recipe,
-        "recipe_toml": recipe.to_toml(),
-        "data": data,
-        "environment": run.environment,
-        "finished": run.finished,
-        "epochs_done": len(train),
-        "seconds": sum(row["seconds"] for row in rows),
-        "speed": float(np.median([row["images_per_second"] for row in train])) if train else 0.0,
-        "test": next((row for row in rows if row["split"] == "test"), None),
-        "measures": measures,
-        "health": diagnose(rows),
-        "last": next((row for row in reversed(rows) if row["split"] == "val"), None),
-        "images": data.get("images") or {split: sum(counts.values()) for split, counts in data["counts"].items()},
-        "majority": _majority(data["counts"].get("val", {})),
-        "learned": learned,
-        "network": network,
-        "architecture": drawing(network) if network is not None else None,
-        "figures": drawn,
-        "most": figures.MOST,
-        "pairs": confused_pairs(measures) if measures else [],
-        "mistakes": _mistakes(run, answers, data["classes"]) if answers else [],
-    }
+    return RunPage(
+        path=str(run.path),
+        finished=run.finished,
+        recipe=recipe,
+        recipe_toml=recipe.to_toml(),
+        data=data,
+        environment=run.environment,
+        classifier=classifier_command(run),
+        images=data.get("images") or {split: sum(counts.values()) for split, counts in data["counts"].items()},
+        majority=_majority(data["counts"].get("val", {})),
+        epochs_done=len(train),
+        seconds=sum(row["seconds"] for row in rows),
+        speed=float(np.median([row["images_per_second"] for row in train])) if train else 0.0,
+        last=next((row for row in reversed(rows) if row["split"] == "val"), None),
+        test=next((row for row in rows if row["split"] == "test"), None),
+        metrics=metrics,
+        pairs=confused_pairs(metrics) if metrics else [],
+        max_classes=plots.MAX_CLASSES,
+        errors=_confident_errors(run, predictions, data["classes"]) if predictions else [],
+        masks=masks.section if masks else None,
+        mask_metrics=masks.metrics if masks else None,
+        diagnosis=diagnose(rows),
+        findings=masks.findings if masks else findings(rows, recipe.checkpoint.monitor, analysis),
+        analysis=analysis,
+        network=network,
+        architecture=drawing(network) if network is not None else None,
+        figures=figures,
+    )
 
 
-def _confidence(answers: StoredPredictions) -> dict[str, tuple[NDArray[np.int64], ArrayLike]]:
-    """The network's probabilities, and on half of the images those that a temperature fitted on the others gives."""
+def _figures(
+    run: RunFolder,
+    predictions: StoredPredictions | None,
+    metrics: ClassificationMetrics | None,
+    analysis: FeatureAnalysis | None,
+    places: Sequence[Row],
+) -> dict[str, Markup]:
+    """Plots of the run as JSON; ``places`` are the rows of its t-SNE and PCA maps."""
+    figures = {}
+    if predictions is not None and metrics is not None:
+        figures["confusion"] = Markup(plots.confusion(metrics))
+        figures["reliability"] = Markup(plots.reliability(predictions.labels, _scaled(predictions)))
+    if run.metrics:
+        figures["curves"] = Markup(plots.curves(run.metrics, run.recipe.train.epochs, run.recipe.checkpoint.monitor))
+    if analysis is not None and places:
+        view = embedding_view(run, analysis, places)
+        figures["map"] = Markup(plots.as_script(json.dumps(view, separators=(",", ":"))))
+    return figures
+
+
+def _scaled(predictions: StoredPredictions) -> dict[str, tuple[NDArray[np.int64], ArrayLike]]:
+    """Rows and probabilities of the run, and of one half of the images after temperature scaling on the other."""
     lines: dict[str, tuple[NDArray[np.int64], ArrayLike]] = {
-        "this run": (np.arange(len(answers.labels), dtype=np.int64), answers.probabilities)
+        "this run": (np.arange(len(predictions.labels), dtype=np.int64), predictions.probabilities)
     }
-    if len(answers.labels) >= MIN_IMAGES_TO_HALVE:
-        fitted = fit_on_half(answers.labels, answers.probabilities)
+    if len(predictions.labels) >= MIN_IMAGES_TO_HALVE:
+        fitted = fit_on_half(predictions.labels, predictions.probabilities)
         lines[f"with temperature {fitted.value:.2f} (on the half it was not fitted on)"] = (
             fitted.held_out,
             fitted.probabilities,
@@ -123,44 +207,44 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def confused_pairs(measures: ClassificationMetrics) -> list[tuple[str, str, int, float]]:
-    """(the class it is, the class it was taken for, how often, share of the class), most frequent first."""
-    names = [each.name for each in measures.per_class]
+def confused_pairs(metrics: ClassificationMetrics) -> list[ConfusedPair]:
+    """The most frequent pairs of true and predicted class, most images first."""
+    names = [each.name for each in metrics.per_class]
     pairs = [
-        (names[i], names[j], count, count / sum(row))
-        for i, row in enumerate(measures.confusion)
+        ConfusedPair(names[i], names[j], count, count / sum(row))
+        for i, row in enumerate(metrics.confusion)
         for j, count in enumerate(row)
         if i != j and count
     ]
-    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))[:PAIRS]
+    return sorted(pairs, key=lambda pair: (-pair.images, pair.label, pair.predicted))[:MAX_PAIRS]
 
 
-def _mistakes(run: RunFolder, answers: StoredPredictions, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The mistakes that the network was surest of, with their pictures where there are any."""
-    predicted, sure = answers.probabilities.argmax(axis=1), answers.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != answers.labels)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
-    pictures = _pictures(run, worst.tolist())
+def _confident_errors(run: RunFolder, predictions: StoredPredictions, classes: Sequence[str]) -> list[ConfidentError]:
+    """The wrong predictions with the highest confidence, with thumbnails where the run has them."""
+    predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != predictions.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS]
+    thumbnails = _thumbnails(run, worst.tolist())
     return [
-        {
-            "filename": answers.filenames[row],
-            "label": classes[answers.labels[row]],
-            "predicted": classes[predicted[row]],
-            "probability": sure[row],
-            "of_label": answers.probabilities[row, answers.labels[row]],
-            "picture": pictures.get(row),
-        }
+        ConfidentError(
+            filename=predictions.filenames[row],
+            label=classes[predictions.labels[row]],
+            predicted=classes[predicted[row]],
+            probability=confidence[row],
+            of_label=predictions.probabilities[row, predictions.labels[row]],
+            thumbnail=thumbnails.get(row),
+        )
         for row in worst.tolist()
     ]
 
 
-def _pictures(run: RunFolder, rows: Sequence[int]) -> dict[int, str]:
-    """Thumbnails of some rows of predictions.csv, as data URLs."""
+def _thumbnails(run: RunFolder, rows: Sequence[int]) -> dict[int, str]:
+    """Thumbnails of ``rows`` of `predictions.csv`, as data URLs; empty where the run has none."""
     thumbnails = read_thumbnails(run, rows)
     return {row: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for row, jpeg in thumbnails.items()}
 
 
 def _majority(counts: dict[str, int]) -> float | None:
-    """The accuracy of always answering the most frequent class."""
+    """Accuracy of the majority-class baseline."""
     total = sum(counts.values())
     return max(counts.values()) / total if total else None

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
-from headstart.report.plots import BLUE, GRAY, ORANGE, drawn
+from headstart.report.plots import BLUE, GRAY, ORANGE, to_json
 from headstart.report.run_page import duration
 
 PURPLE = "#8a63b8"
@@ -69,7 +69,7 @@ def over_labels(results: Results) -> str:
         ticktext=[f"{n:,}" for n in labels],
     )
     figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
-    return drawn(figure, height=460)
+    return to_json(figure, height=460)
 
 
 def over_time(results: Results, fraction: float) -> str:
@@ -108,7 +108,7 @@ def over_time(results: Results, fraction: float) -> str:
         ticktext=NAMES,
     )
     figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
-    return drawn(figure, height=400)
+    return to_json(figure, height=400)
 
 
 def pareto(lines: Sequence[Result]) -> list[Result]:

@@ -1,4 +1,4 @@
-"""What the drawing of a network is put together of, in SVG; every word in it is escaped."""
+"""SVG elements of the architecture diagrams: blocks, boxes, text, arrows; all text is escaped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LINE = 16
 
 
 def image_slab(shape: Sequence[int], name: str = "image") -> dict[str, Any]:
-    """The slab of an image, or of the mask that comes out, (channels, height, width)."""
+    """The block of the input image or the output mask, (channels, height, width)."""
     words = [name, " × ".join(map(str, shape))]
     return {"side": 1.0, "channels": shape[0], "class": "image", "text": words}
 
 
 def slab(middle: float, column: Mapping[str, Any], top: float = TOP) -> list[str]:
-    """A block seen from an angle: as tall as its resolution, as wide as the logarithm of its channels, and its words.
+    """A block in perspective, its height by resolution, its width by the logarithm of its channels, and its text.
 
     ``column`` has its ``side`` (1 for the image's), ``channels``, ``class`` and ``text``, a list of lines.
     """
@@ -47,7 +47,7 @@ def _round(points: str) -> str:
 
 
 def box(left: float, top: float, width: float, height: float, lines: Sequence[str], learns: bool) -> list[str]:
-    """A layer: a rectangle with lines of text in it."""
+    """A layer: a rectangle with lines of text."""
     kind, first = "learns" if learns else "plain", top + height / 2 + 4 - (len(lines) - 1) * LINE / 2
     rectangle = f'<rect class="layer {kind}" x="{left:.1f}" y="{top:.1f}" width="{width}" height="{height}" rx="5"/>'
     return [rectangle, *(text(left + width / 2, first + i * LINE, line) for i, line in enumerate(lines))]
@@ -59,12 +59,12 @@ def text(x: float, y: float, words: str, strong: bool = False, anchor: str = "")
 
 
 def arrow(x: float, y: float) -> str:
-    """A short one, to the right."""
+    """A short arrow to the right."""
     return f'<path class="arrow" d="M{x:.1f} {y:.1f}h14m-5 -4l5 4l-5 4"/>'
 
 
 def path(points: Sequence[tuple[float, float]], head: bool = True) -> str:
-    """Straight lines from point to point, all of them level or upright, with an arrow's head at the last."""
+    """Horizontal and vertical lines from point to point, with an arrowhead at the last."""
     (x, y), (end_x, end_y) = points[-2:]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     if not head:

@@ -231,8 +231,8 @@ def classifier_command(run: RunFolder) -> str:
 def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
     """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
 
-    ``metric`` may be a recipe's `checkpoint.monitor`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last epoch
-    there is.
+    ``metric`` may be a recipe's `checkpoint.monitor`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last
+    epoch.
     """
     if metric == "last":
         return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)

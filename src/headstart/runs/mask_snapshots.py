@@ -77,7 +77,7 @@ def read_mask(file: Path) -> Pixels:
     picture = read_image(file)
     if picture.mode not in ("P", "L"):
         raise HeadstartError(
-            f"{file}: expected a mask of class indices, found a picture of mode {picture.mode}", "remove the file"
+            f"{file}: expected a mask of class indices, found an image ({picture.mode})", "remove the file"
         )
     return np.array(picture, np.uint8)
 
@@ -88,7 +88,7 @@ def read_image(file: Path) -> Image.Image:
         with Image.open(file) as picture:
             picture.load()
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise HeadstartError(f"{file}: expected a picture, found a damaged file ({error})", "remove the file") from None
+        raise HeadstartError(f"{file}: expected an image, found a damaged file ({error})", "remove the file") from None
     return picture
 
 

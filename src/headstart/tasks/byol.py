@@ -86,36 +86,39 @@ class Byol(Task):
         return _output(self.backbone(batch.images))
 
     def evaluate(self, batch: Batch) -> ModelOutput:
-        losses, (features, other, projection) = self._compare(batch)
+        losses, (features, features2, projection) = self._compare(batch)
         self.metrics["loss"].update(losses)
         self.metrics["feature_std"].update(projection)
-        self.metrics["view_similarity"].update(features, other)
+        self.metrics["view_similarity"].update(features, features2)
         return _output(features)
 
     def after_step(self, progress: float) -> None:
-        """Update the target network: its parameters become tau times themselves plus 1 - tau times the online ones."""
-        follow = get_ema_multi_avg_fn(ema_decay(self.config, progress))  # type: ignore[no-untyped-call]
+        """EMA update of the target network: tau times its parameters plus 1 - tau times the online ones."""
+        update = get_ema_multi_avg_fn(ema_decay(self.config, progress))  # type: ignore[no-untyped-call]
         for target, online in ((self.target_backbone, self.backbone), (self.target_projector, self.projector)):
-            follow(list(target.parameters()), list(online.parameters()), None)
+            update(list(target.parameters()), list(online.parameters()), None)
 
     def _compare(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """The loss of each image (B,), 0 to 8; the features of both views, and the projection of the first.
+        """Loss of each image, (B,), 0 to 8; features of both views, (B, F), and the projection of the first, (B, P).
 
-        Paper, equation 2: 2 - 2 cos of prediction and target, for either view, added up.
+        Paper, equation 2: 2 - 2 cos(prediction of one view, target projection of the other), summed over both views.
         """
-        one, two = batch.images, batch.images2
-        assert two is not None, "the loop gives two views to a task with num_views = 2"
-        features, other = self.backbone(one), self.backbone(two)
+        view, view2 = batch.images, batch.images2
+        assert view2 is not None, "the loop gives two views to a task with num_views = 2"
+        features, features2 = self.backbone(view), self.backbone(view2)
         projection = self.projector(features)
-        predicted, predicted_too = self.predictor(projection), self.predictor(self.projector(other))
+        prediction, prediction2 = self.predictor(projection), self.predictor(self.projector(features2))
         with torch.no_grad():
-            aim, aim_too = (self.target_projector(self.target_backbone(view)) for view in (one, two))
-        losses = 4 - 2 * (_cosine(predicted, aim_too) + _cosine(predicted_too, aim))
-        return losses, (features, other, projection)
+            target, target2 = (self.target_projector(self.target_backbone(each)) for each in (view, view2))
+        losses = 4 - 2 * (_cosine(prediction, target2) + _cosine(prediction2, target))
+        return losses, (features, features2, projection)
 
 
 def ema_decay(config: recipes.Byol, progress: float) -> float:
-    """EMA decay tau at ``progress``, 0 to 1, of the training: 1 - (1 - tau_0) (cos(pi progress) + 1) / 2 (paper, section 3.3)."""
+    """EMA decay tau at ``progress``, 0 to 1, of the training (paper, section 3.3).
+
+    With the cosine schedule 1 - (1 - tau_0) (cos(pi progress) + 1) / 2.
+    """
     if config.decay_schedule == "constant":
         return config.ema_decay
     return 1 - (1 - config.ema_decay) * (math.cos(math.pi * progress) + 1) / 2

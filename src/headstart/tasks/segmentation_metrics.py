@@ -24,7 +24,7 @@ def confusion_matrices(masks: Tensor, predicted: Tensor, classes: int) -> Tensor
     ``masks`` is uint8 (B, H, W), values of K or more are left out; ``predicted`` is (B, H, W), 0 to K - 1. One
     image at a time, so that its pixels stay in the processor's cache.
     """
-    kind, count = (torch.uint8, _counted_in_pairs) if classes <= PAIRED else (torch.int32, _counted)
+    kind, count = (torch.uint8, _bincount_in_pairs) if classes <= PAIRED else (torch.int32, _bincount)
     left_out = classes * classes
     counts = []
     for mask, answer in zip(masks, predicted.to(kind), strict=True):
@@ -33,12 +33,12 @@ def confusion_matrices(masks: Tensor, predicted: Tensor, classes: int) -> Tensor
     return torch.stack(counts).view(-1, classes, classes)
 
 
-def _counted(numbers: Tensor, bins: int) -> Tensor:
+def _bincount(numbers: Tensor, bins: int) -> Tensor:
     return torch.bincount(numbers, minlength=bins)
 
 
-def _counted_in_pairs(numbers: Tensor, bins: int) -> Tensor:
-    """As `_counted`, of bytes, but two neighbors at a time: a histogram's cost grows with its entries, not with their range."""
+def _bincount_in_pairs(numbers: Tensor, bins: int) -> Tensor:
+    """As `_bincount`, of bytes, but two neighbors at a time: a histogram costs by its entries, not its range."""
     if len(numbers) % 2:
         numbers = F.pad(numbers, (0, 1), value=bins - 1)  # the last bin holds ignored pixels
     pairs = torch.bincount(numbers.view(torch.int16), minlength=256 * bins).view(bins, 256)[:, :bins]

@@ -1,8 +1,8 @@
-"""A network as it is drawn: its stages with their shapes and parameters, read off a pass through it."""
+"""Architecture of a network, for its diagram: stages with shapes and parameters, recorded in a forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -15,27 +15,25 @@ from torchmetrics import MetricCollection
 from headstart.tasks.task import Task
 from headstart.training.decoder_layers import DEPTHWISE, Layer, decoder_layers
 
-UNSEEN = ("Norm", "ReLU", "SiLU", "GELU", "Sigmoid", "Identity", "Dropout", "DropPath")
-"""Parts of a kind's name that the backbone's drawing leaves out: they come with every convolution."""
+NOT_DRAWN = ("Norm", "ReLU", "SiLU", "GELU", "Sigmoid", "Identity", "Dropout", "DropPath")
+"""Parts of a kind's name that the backbone's diagram leaves out: they come with every convolution."""
 
 
-class Note(NamedTuple):
-    """A module was run."""
+class ModuleCall(NamedTuple):
+    """One call of a module in a forward pass."""
 
     module: nn.Module
     shape: tuple[int, ...]
     """Of its output, without the batch."""
-    place: int
-    """Where in memory the output lies."""
 
 
 @torch.inference_mode()
 def architecture(task: Task, side: int) -> dict[str, Any]:
-    """The network of ``task`` for images of ``side`` pixels, as plain values for `architecture.json`.
+    """Describe the network of ``task`` for images of ``side`` pixels, as plain values for `architecture.json`.
 
-    ``backbone`` is a list of stages: layers in a row whose outputs have the same height and width. ``head`` is every
-    layer on top of it. What a pass does not run through (the classifier of a backbone) is not there. Of a task with
-    a decoder, see `decoder_layers`; a stage then has as ``maps`` the numbers of the maps that are taken behind it.
+    ``backbone`` is a list of stages: consecutive layers whose outputs have the same height and width. ``head`` is every
+    layer on top of it. Modules that a forward pass does not run (the backbone's classifier) are left out. For a task
+    with a decoder see `decoder_layers`; a stage then has as ``maps`` the numbers of the feature maps taken from it.
     """
     images = torch.zeros(1, 3, side, side, device=next(task.parameters()).device)
     training = task.training
@@ -54,31 +52,33 @@ def architecture(task: Task, side: int) -> dict[str, Any]:
 def _with_head(task: Task, images: Tensor) -> dict[str, Any]:
     parts = [part for _, part in task.named_children() if not isinstance(part, MetricCollection)]
     of_backbone = set(_units(task.backbone))
-    with _noted(unit for part in parts for unit in _units(part)) as notes:
+    with _record_calls(unit for part in parts for unit in _units(part)) as calls:
         task.predict(images)
-    backbone = [_layer(note) for note in notes if note.module in of_backbone]
-    head = [_layer(note) for note in notes if note.module not in of_backbone]
+    backbone = [_layer(call) for call in calls if call.module in of_backbone]
+    head = [_layer(call) for call in calls if call.module not in of_backbone]
     return {"backbone": list(_stages(backbone)), "head": head}
 
 
 def _with_decoder(task: Any, images: Tensor) -> dict[str, Any]:
-    """Backbone, decoder and, where there is one, the auxiliary classifier are run."""
-    with _noted(_units(task.backbone)) as notes:
+    """Stages, and the layers of the decoder with its auxiliary classifier, if any."""
+    # 1. The backbone: a stage ends behind each tapped map, and where the maps get more channels.
+    with _record_calls(_units(task.backbone)) as calls:
         maps = task.encode(images)
-    backbone, last = [_layer(note) for note in notes], {note.module: i for i, note in enumerate(notes)}
-    ends = {max(last.get(unit, -1) for unit in _units(part)) for part in _widening(task.backbone)}
-    for number, each in enumerate(maps):
-        end = max((i for i, note in enumerate(notes) if note.place == each.data_ptr()), default=len(notes) - 1)
+    backbone, last = [_layer(call) for call in calls], {call.module: i for i, call in enumerate(calls)}
+    ends = {_end_of(part, last) for part in _widening(task.backbone)}
+    for number, place in enumerate(task.taps.places):
+        end = _end_of_map(task.backbone, place, last)
         drawn_before = [layer for layer in backbone[: end + 1] if _is_drawn(layer)]
         (drawn_before or backbone)[-1].setdefault("maps", []).append(number)
         ends.add(end)
+    # 2. The decoder.
     extent = (images.shape[-2], images.shape[-1])
     leaves = [module for module in task.decoder.modules() if not list(module.children())]
-    with _noted(leaves) as notes:
+    with _record_calls(leaves) as calls:
         logits = task.decoder(maps, extent)
         if getattr(task.decoder, "aux_classifier", None) is not None:
             task.decoder.auxiliary(maps, extent)
-    drawn = decoder_layers(task.decoder, {note.module: _layer(note) for note in notes})
+    drawn = decoder_layers(task.decoder, {call.module: _layer(call) for call in calls})
     shape = list(logits.shape[1:])
     if drawn["head"][-1]["shape"] != shape:
         drawn["head"].append({"kind": "bilinear upsampling", "shape": shape, "parameters": 0})
@@ -86,24 +86,40 @@ def _with_decoder(task: Any, images: Tensor) -> dict[str, Any]:
 
 
 @contextmanager
-def _noted(units: Iterable[nn.Module]) -> Iterator[list[Note]]:
-    """What is run of some modules, in its order."""
-    notes: list[Note] = []
+def _record_calls(units: Iterable[nn.Module]) -> Iterator[list[ModuleCall]]:
+    """Record the calls of some modules, in order."""
+    calls: list[ModuleCall] = []
 
-    def note(module: nn.Module, _: Any, output: Any) -> None:
+    def record(module: nn.Module, _: Any, output: Any) -> None:
         if isinstance(output, Tensor):
-            notes.append(Note(module, tuple(output.shape[1:]), output.data_ptr()))
+            calls.append(ModuleCall(module, tuple(output.shape[1:])))
 
-    hooks = [unit.register_forward_hook(note) for unit in units]
+    hooks = [unit.register_forward_hook(record) for unit in units]
     try:
-        yield notes
+        yield calls
     finally:
         for hook in hooks:
             hook.remove()
 
 
+def _end_of(part: nn.Module, last: Mapping[nn.Module, int]) -> int:
+    """Position of the last call within a part of the backbone; ``last`` has that of each module."""
+    return max(last.get(unit, -1) for unit in _units(part))
+
+
+def _end_of_map(backbone: Any, place: int, last: Mapping[nn.Module, int]) -> int:
+    """Position of the last call that a map needs: the end of its module in timm's ``feature_info``.
+
+    The last map needs all that was run: its normalization, and fc6 and fc7 of VGG, come behind its module.
+    """
+    info = backbone.feature_info
+    if place == len(info) - 1:
+        return max(last.values())
+    return _end_of(backbone.get_submodule(info[place]["module"]), last)
+
+
 def _widening(backbone: nn.Module) -> list[nn.Module]:
-    """The parts of a backbone of timm behind which its maps have more channels: a dilated one has them at one size."""
+    """Parts of a timm backbone behind which its maps have more channels: dilated ones are all of one size."""
     info = list(getattr(backbone, "feature_info", ()))
     pairs = zip(info, [*info[1:], {"num_chs": 0}], strict=True)
     names = [one["module"] for one, other in pairs if one["num_chs"] != other["num_chs"]]
@@ -111,7 +127,7 @@ def _widening(backbone: nn.Module) -> list[nn.Module]:
 
 
 def _units(module: nn.Module) -> Iterator[nn.Module]:
-    """What is drawn as one thing: containers are opened, blocks are not."""
+    """Modules that are drawn as one: containers are opened, blocks are not."""
     opened = type(module).__name__.endswith("Stage") or isinstance(module, nn.Sequential | nn.ModuleList | ConvMlp)
     inside = list(module.children())
     if inside and (opened or not _is_block(module)):
@@ -122,13 +138,13 @@ def _units(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _is_block(module: nn.Module) -> bool:
-    """Whether a module with others inside is a building block: networks of timm are not, nor are their poolings."""
+    """Whether a module with others inside is a building block: timm's networks are not, its poolings are."""
     return "Pool" in type(module).__name__ or not hasattr(module, "forward_features")
 
 
-def _layer(note: Note) -> Layer:
-    parameters = sum(parameter.numel() for parameter in note.module.parameters())
-    return {"kind": _kind(note.module), "shape": list(note.shape), "parameters": parameters}
+def _layer(call: ModuleCall) -> Layer:
+    parameters = sum(parameter.numel() for parameter in call.module.parameters())
+    return {"kind": _kind(call.module), "shape": list(call.shape), "parameters": parameters}
 
 
 def _kind(module: nn.Module) -> str:
@@ -149,14 +165,14 @@ def _first(size: Any) -> int:
 
 
 def _is_drawn(layer: Layer) -> bool:
-    """Whether a backbone's drawing tells of a layer: not of what comes with every convolution."""
-    return not any(part in layer["kind"] for part in UNSEEN)
+    """Whether a layer is in the backbone's diagram: not if it comes with every convolution."""
+    return not any(part in layer["kind"] for part in NOT_DRAWN)
 
 
 def _stages(layers: list[Layer], ends: Collection[int] = ()) -> Iterator[dict[str, Any]]:
-    """Layers in a row with the same height and width (or number of tokens), like ones counted together.
+    """Group consecutive layers with the same height and width (or number of tokens); count equal ones together.
 
-    A stage ends behind the layers at ``ends``, too.
+    A stage also ends behind the layers at ``ends``.
     """
     numbered = enumerate(layers)
     groups = groupby(numbered, key=lambda each: (sum(end < each[0] for end in ends), _extent(each[1]["shape"])))

@@ -1,4 +1,4 @@
-"""A decoder as it is drawn: its layers in a row, where they part in branches, and what stands beside the row."""
+"""Layers of a decoder, for its diagram: a row from the last map to the classes, parallel branches, side branches."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from headstart.models.decoders import AnyDecoder, DeepLabV3, DeepLabV3Plus
 Layer = dict[str, Any]
 """``kind`` in words, output ``shape`` without the batch, ``parameters``."""
 WITHIN = ("Norm", "ReLU")
-"""Parts of a kind's name that are drawn as a part of the layer before."""
+"""Parts of a kind's name that are merged into the layer before."""
 DEPTHWISE = "depthwise "
 
 
 def decoder_layers(decoder: AnyDecoder, layers: Mapping[nn.Module, Layer]) -> dict[str, Any]:
-    """``head``, the way of the backbone's last map to the classes, and ``sides``: what works on another of its maps.
+    """``head``, the layers from the backbone's last map to the classes, and ``sides``, branches on its other maps.
 
-    ``layers`` are the leaves of ``decoder`` that a pass ran through. A layer of ``head`` with ``branches`` stands for
-    rows of layers beside each other, whose outputs are stacked. A side has its ``name``, the number of its ``map``
-    (`headstart.models.segmentation.Taps`), its ``layers``, and as ``joins`` the place in ``head`` of the layer that its
-    output is stacked on; None where it ends by itself.
+    ``layers`` are the leaf modules of ``decoder`` that a forward pass runs. A layer of ``head`` with ``branches``
+    stands for parallel rows of layers, whose outputs are concatenated. A side has its ``name``, the number of its
+    ``map`` (`headstart.models.segmentation.Taps`), its ``layers``, and as ``joins`` the position in ``head`` of the
+    layer that its output is concatenated before; None for an auxiliary classifier.
     """
     if isinstance(decoder, DeepLabV3Plus):
         before, after = (
@@ -41,7 +41,7 @@ def decoder_layers(decoder: AnyDecoder, layers: Mapping[nn.Module, Layer]) -> di
 
 
 def _row(module: nn.Module, layers: Mapping[nn.Module, Layer]) -> Iterator[Layer]:
-    """The layers of a part, one after the other."""
+    """The layers of a part, in order."""
     if isinstance(module, ASPP):
         rows = [list(_merged(_leaves(branch, layers))) for branch in module.convs]
         yield {"kind": "ASPP", "branches": rows}
@@ -59,7 +59,7 @@ def _leaves(module: nn.Module, layers: Mapping[nn.Module, Layer]) -> Iterator[La
 
 
 def _merged(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """Normalization and ReLU go with the convolution before; one of each channel and one across make a separable."""
+    """Merge normalization and ReLU into the convolution before, and depthwise with pointwise convolution."""
     last: Layer | None = None
     for layer in layers:
         if last is not None and any(part in layer["kind"] for part in WITHIN):

@@ -1,8 +1,8 @@
-"""A frozen backbone run once: what it makes of every image is kept, so that a head is trained in seconds."""
+"""Feature cache: a frozen backbone is run once over all images, so that a head is trained in seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,108 +26,147 @@ LARGEST_HALF = torch.finfo(torch.float16).max
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """What the backbone makes of M of the images of an index."""
+    """Backbone outputs (`Task.encode`) for M of the N images of an index."""
 
     parts: tuple[Tensor, ...]
-    """(M, D) each, or maps (M, D, h, w): these as float16 in the machine's memory, whatever trains on them."""
+    """Features, float32 (M, D) each, on `device`; or feature maps, float16 (M, D, h, w) each, in main memory."""
     masks: Tensor | None
-    """uint8 (M, side, side): what lies under random views, where the task learns from masks."""
+    """uint8 (M, side, side): the masks of augmented images; None for plain images, and without masks."""
     place: NDArray[np.int64]
-    """(N,): where each image of the index stands in the parts."""
+    """(N,): position of each image in `parts`; -1 for an image that was not run."""
     device: torch.device
-    """Where it is wanted."""
+    """Device of the training."""
 
     def of(self, rows: Rows) -> tuple[Tensor, ...]:
-        """float32 (B, ...) each."""
+        """Outputs for the images at ``rows``, float32 (B, ...) each, on `device`."""
         places = self.place[rows]
-        assert (places >= 0).all(), "images that are neither trained on nor looked at were not run"
+        assert (places >= 0).all(), "the backbone was run for all images that are trained on, validated or tested"
         return tuple(part[places].to(self.device).float() for part in self.parts)
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """What the backbone makes of all images that are trained on or looked at (`Task.encode`)."""
+    """Backbone outputs for all images that are trained on, validated or tested."""
 
     val: CachedFeatures
-    """Of the images as validation sees them."""
+    """Of the images without augmentation."""
     augmented: tuple[CachedFeatures, ...]
-    """Of random views of the training images, one after the other taken for an epoch."""
+    """Of `probe.views` augmentations of the training images, which take turns over the epochs."""
 
     def training(self, rows: Rows, epoch: int) -> tuple[Tensor, ...]:
-        """What the head is trained on in an epoch, (B, ...) each."""
-        return (self.augmented[epoch % len(self.augmented)] if self.augmented else self.val).of(rows)
+        """Outputs that the head is trained on in an epoch, float32 (B, ...) each."""
+        return self._of_epoch(epoch).of(rows)
 
     def training_masks(self, rows: Rows, epoch: int, pixels: Pixels) -> Tensor:
-        """The masks under them, uint8 (B, H, W): of the views, or of the images as they are."""
-        view = self.augmented[epoch % len(self.augmented)] if self.augmented else self.val
+        """Masks that go with `training`, uint8 (B, H, W): augmented too, or those of ``pixels``."""
+        view = self._of_epoch(epoch)
         masks = pixels.masks(rows) if view.masks is None else view.masks[view.place[rows]]
         return masks.to(view.device)
 
     def validation(self, rows: Rows) -> tuple[Tensor, ...]:
-        """What is looked at, (B, ...) each."""
+        """Outputs without augmentation, float32 (B, ...) each."""
         return self.val.of(rows)
+
+    def _of_epoch(self, epoch: int) -> CachedFeatures:
+        return self.augmented[epoch % len(self.augmented)] if self.augmented else self.val
 
 
 @torch.inference_mode()
 def cache_features(
     task: Task, pixels: Pixels, train_rows: Rows, recipe: Recipe, autocast: AbstractContextManager[None]
 ) -> FeatureCache:
-    """Run the backbone of ``task``, in eval mode, over all images and over ``recipe.probe.views`` views of some.
+    """Run the backbone of ``task``, in eval mode, over all images, and over `probe.views` augmentations of some.
 
-    ``train_rows`` are the training images that are used. Raises HeadstartError when memory has no room for the maps.
+    ``train_rows`` are the training images that are used. Raises HeadstartError when the maps do not fit into memory.
     """
-    device, with_masks = next(task.parameters()).device, task.target == "mask"
-    side = recipe.train_size(recipe.train.epochs - 1)
     task.eval()
-
-    def run(rows: Rows, chance: Sequence[int | str] = ()) -> CachedFeatures:
-        kept: list[Tensor] = []
-        for number, some in enumerate(batches(np.arange(len(rows)), recipe.val.batch_size)):
-            mask = None
-            if chance:
-                images = images_at(pixels, rows[some], recipe.data, with_masks, device)
-                drawn = sample_params(
-                    recipe.augment, len(some), torch.Generator().manual_seed(seed_of(*chance, number))
-                )
-                view, mask = images.view(recipe.augment, side, drawn), images.mask(side, drawn)
-            else:  # all of one size, so that their maps are too
-                view = eval_transform(pixels.batch(rows[some]).to(device), recipe.augment)
-            seen = [*map(_to_storage_dtype, task.encode(view)), *(() if mask is None else (mask.cpu(),))]
-            kept = kept or _allocate(seen, len(rows))
-            for part, of_some in zip(kept, seen, strict=True):
-                part[some] = of_some
-        masks = kept.pop() if with_masks and chance else None
-        place = np.full(len(pixels), -1)
-        place[rows] = np.arange(len(rows))
-        return CachedFeatures(tuple(part.to(device) if part.ndim == 2 else part for part in kept), masks, place, device)
-
-    looked_at = [row for row, split in enumerate(pixels.index.splits) if split in ("val", "test")]
+    held_out = [row for row, split in enumerate(pixels.index.splits) if split in ("val", "test")]
+    rows = np.union1d(train_rows, np.array(held_out, dtype=np.int64))
     with autocast:
-        plain = run(np.union1d(train_rows, np.array(looked_at, dtype=np.int64)))
-        views = tuple(run(train_rows, ("probe", recipe.seed, number)) for number in range(recipe.probe.views))
-    return FeatureCache(plain, views)
+        val = _cache_plain(task, pixels, rows, recipe)
+        augmented = tuple(
+            _cache_augmented(task, pixels, train_rows, recipe, number) for number in range(recipe.probe.views)
+        )
+    return FeatureCache(val, augmented)
+
+
+def _cache_plain(task: Task, pixels: Pixels, rows: Rows, recipe: Recipe) -> CachedFeatures:
+    """Backbone outputs for the images at ``rows`` without augmentation."""
+    device, parts = next(task.parameters()).device, _Storage(len(rows))
+    for places in batches(np.arange(len(rows)), recipe.val.batch_size):
+        images = pixels.batch(rows[places]).to(device)  # all of one size, so that their maps are too
+        parts.put(places, map(_to_storage_dtype, task.encode(eval_transform(images, recipe.augment))))
+    return CachedFeatures(parts.on(device), None, _place_of(rows, pixels), device)
+
+
+def _cache_augmented(task: Task, pixels: Pixels, rows: Rows, recipe: Recipe, number: int) -> CachedFeatures:
+    """Backbone outputs for the ``number``-th augmentation of the images at ``rows``, and its masks."""
+    device, side = next(task.parameters()).device, recipe.train_size(recipe.train.epochs - 1)
+    masks = torch.zeros(len(rows), side, side, dtype=torch.uint8) if task.needs_masks else None
+    parts = _Storage(len(rows), reserved=0 if masks is None else masks.nbytes)
+    for step, places in enumerate(batches(np.arange(len(rows)), recipe.val.batch_size)):
+        images = images_at(pixels, rows[places], recipe.data, task.needs_masks, device)
+        generator = torch.Generator().manual_seed(seed_of("probe", recipe.seed, number, step))
+        params = sample_params(recipe.augment, len(places), generator)
+        parts.put(places, map(_to_storage_dtype, task.encode(images.view(recipe.augment, side, params))))
+        under = images.mask(side, params)
+        if masks is not None and under is not None:
+            masks[places] = under.cpu()
+    return CachedFeatures(parts.on(device), masks, _place_of(rows, pixels), device)
+
+
+class _Storage:
+    """Tensors for ``count`` images in main memory, allocated when the first batch shows their shapes.
+
+    ``reserved`` bytes of the memory are for something else.
+    """
+
+    def __init__(self, count: int, reserved: int = 0) -> None:
+        self.count, self.reserved = count, reserved
+        self.tensors: list[Tensor] = []
+
+    def put(self, places: Rows, parts: Iterable[Tensor]) -> None:
+        """Store a batch: (B, ...) each, at the positions ``places``."""
+        batch = list(parts)
+        self.tensors = self.tensors or _allocate(batch, self.count, self.reserved)
+        for tensor, part in zip(self.tensors, batch, strict=True):
+            tensor[places] = part
+
+    def on(self, device: torch.device) -> tuple[Tensor, ...]:
+        """The tensors: features on ``device``; maps, which are large, stay in main memory."""
+        return tuple(tensor.to(device) if tensor.ndim == 2 else tensor for tensor in self.tensors)
+
+
+def _place_of(rows: Rows, pixels: Pixels) -> NDArray[np.int64]:
+    """(N,): the position in ``rows`` of each image, -1 for the others."""
+    place = np.full(len(pixels), -1)
+    place[rows] = np.arange(len(rows))
+    return place
 
 
 def _to_storage_dtype(part: Tensor) -> Tensor:
-    """Features as they are; maps, which are large, by half: 11 bits of each number, finer than a mask can tell."""
+    """Features as float32; maps, which are large, as float16: its 11 bits are finer than a mask's classes need."""
     return part.float().cpu() if part.ndim == 2 else part.clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu()
 
 
-def _allocate(seen: Sequence[Tensor], count: int) -> list[Tensor]:
-    """Room for as much as was seen of a first batch, for ``count`` images."""
-    needed = count * sum(part[0].numel() * part.element_size() for part in seen)
+def _allocate(batch: Sequence[Tensor], count: int, reserved: int) -> list[Tensor]:
+    """Zeros for ``count`` images, shaped like the parts of a first ``batch``.
+
+    Raises HeadstartError when they and ``reserved`` bytes would take more than 80 % of the available memory.
+    """
+    needed = reserved + count * sum(part[0].numel() * part.element_size() for part in batch)
     free = _available_memory()
     if free is not None and needed > 0.8 * free:
         raise HeadstartError(
-            f"probe.cache_features: expected room in memory for the maps of {count:,} images ({needed / 2**30:.1f} GiB), found"
-            f" {free / 2**30:.1f} GiB available",
+            f"probe.cache_features: expected room in memory for the maps of {count:,} images"
+            f" ({needed / 2**30:.1f} GiB), found {free / 2**30:.1f} GiB available",
             "probe.cache_features=false, which runs the backbone in every step",
         )
-    return [torch.zeros(count, *part.shape[1:], dtype=part.dtype) for part in seen]
+    return [torch.zeros(count, *part.shape[1:], dtype=part.dtype) for part in batch]
 
 
 def _available_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None where the system does not say so."""
+    """Bytes of memory available without swapping; None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:

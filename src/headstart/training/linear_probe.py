@@ -1,4 +1,4 @@
-"""A linear probe: multinomial logistic regression on what a frozen backbone sees, its L2 strength chosen honestly."""
+"""Linear probe: multinomial logistic regression on frozen features, its L2 strength chosen by cross-validation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from headstart.training.state import TrainState
 Floats = NDArray[np.floating[Any]]
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""The inverse L2 strengths C that are tried, on features of unit variance."""
+"""Candidates for the inverse L2 strength C, on features of unit variance."""
 FOLDS = 3
-"""Parts of the training images, each held out once, that the choice is judged by."""
+"""Cross-validation folds of the training images."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,19 @@ class Probe:
     strength: float
     """The chosen C of scikit-learn, one over the L2 strength."""
     tried: dict[float, float]
-    """C -> accuracy on held-out training images; empty where a class has too few to hold any out."""
+    """C -> cross-validated accuracy on the training images; empty if a class has fewer images than folds."""
 
 
 def solve(features: Floats, labels: NDArray[np.int64], classes: int, seed: int = 0) -> Probe:
-    """Fit a probe to features (N, D) and labels (N,): C is chosen on held-out folds, then all are used."""
+    """Fit a probe to features, float (N, D), and labels, (N,): choose C by cross-validation, then fit on all images.
+
+    A class without images gets a bias of -1e9.
+    """
     scaler = StandardScaler().fit(features)
     x = scaler.transform(features)
-    # Threads wait for each other longer than the small products last: two took 6 times as long as one for (3068, 1280).
+    # One thread: the products are so small that two threads took 6 times as long as one for (3068, 1280).
     with threadpool_limits(1):
-        tried = _tried(x, labels, seed)
+        tried = _cross_validate(x, labels, seed)
         strength = max(tried, key=lambda c: (tried[c], -c)) if tried else 1e-2
         model = _fit(x, labels, strength)
     weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -1e9)
@@ -63,7 +66,10 @@ def solve(features: Floats, labels: NDArray[np.int64], classes: int, seed: int =
 
 
 def solve_head(training: TrainState) -> None:
-    """Put the solved probe into the head of ``training``, whose backbone is frozen, and write down what was chosen."""
+    """Solve the probe on cached features, load it into the head, and write `probe.json`.
+
+    Raises HeadstartError without a feature cache.
+    """
     began, task, rows = time.perf_counter(), training.task, training.train_rows
     if training.feature_cache is None:
         raise HeadstartError(
@@ -76,28 +82,30 @@ def solve_head(training: TrainState) -> None:
         last.weight.copy_(torch.from_numpy(probe.weight))
         last.bias.copy_(torch.from_numpy(probe.bias))
         task.eval()
-        for some in batches(rows, 512):  # the figures of the training images
-            seen = training.feature_cache.validation(some)
-            task(Batch(EMPTY_IMAGES, training.labels[some].to(seen[0].device), features=seen))
+        for some in batches(rows, 512):  # metrics of the training images
+            cached = training.feature_cache.validation(some)
+            task(Batch(EMPTY_IMAGES, training.labels[some].to(cached[0].device), features=cached))
     if training.fabric.is_global_zero:
         seconds = round(time.perf_counter() - began, 3)
         tried = {f"{c:g}": round(accuracy, 4) for c, accuracy in probe.tried.items()}
         training.run.write_json("probe.json", {"C": probe.strength, "held_out_accuracy": tried, "seconds": seconds})
 
 
-def _tried(x: Floats, labels: NDArray[np.int64], seed: int) -> dict[float, float]:
-    """Mean accuracy of each strength on folds held out of the training images; none where a class has too few."""
+def _cross_validate(x: Floats, labels: NDArray[np.int64], seed: int) -> dict[float, float]:
+    """Mean accuracy of each strength over the folds; empty if a class has fewer images than folds."""
     count = np.bincount(labels)
     if count[count > 0].min() < FOLDS:
         return {}
     folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, labels))
     return {
-        c: float(np.mean([_fit(x[fit], labels[fit], c).score(x[judged], labels[judged]) for fit, judged in folds]))
+        c: float(
+            np.mean([_fit(x[fit], labels[fit], c).score(x[held_out], labels[held_out]) for fit, held_out in folds])
+        )
         for c in STRENGTHS
     }
 
 
 def _fit(x: Floats, labels: NDArray[np.int64], strength: float) -> LogisticRegression:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not be solved to the last digit
+        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties converge slowly
         return LogisticRegression(C=strength, max_iter=100).fit(x, labels)

@@ -144,7 +144,7 @@ def _training_row(training: TrainState) -> Row:
 
 
 def _evaluate_best(training: TrainState) -> list[Row]:
-    """After the last epoch: evaluate the best weights on the test split, if there is one, and let recorders use them."""
+    """After the last epoch: evaluate the best weights on the test split, if any, and let recorders use them."""
     has_test = bool(training.pixels.index.positions("test"))
     if has_test or any(recorder.needs_best_weights for recorder in training.recorders):
         training.fabric.barrier()  # the first rank has written them

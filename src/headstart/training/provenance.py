@@ -20,7 +20,7 @@ def describe_data(pixels: Pixels) -> dict[str, Any]:
     """Description of the images, for `data.json`: identifies them, and names the network's outputs.
 
     ``counts`` are images per class (with masks, images in which it occurs). With masks also ``palette``, and by split
-    ``shares``, the share of each class in the pixels that are not ignored, and ``ignored``, the share of those that are.
+    ``shares``, the share of each class in the pixels that are not ignored, and ``ignored``, the share of the others.
     """
     index = pixels.index
     splits = [split for split in ("train", "val", "test") if split in index.splits]

@@ -41,12 +41,12 @@ class Recorder:
     """Whether `at_end` uses the best weights; they are then loaded into the task before."""
 
     def check(self, config: Analysis, index: Index) -> None:
-        """Raise HeadstartError if ``config`` asks for what ``index`` does not hold. Called before images are decoded."""
+        """Raise HeadstartError if ``config`` names what ``index`` does not hold. Called before images are decoded."""
 
     def at_start(self, training: TrainState) -> None:
         """Called once in the new run folder, before the first step, on the first rank."""
 
-    def at_epoch(self, training: TrainState, validation: ModelOutput) -> Row:
+    def at_epoch(self, training: TrainState, validation: ModelOutput) -> Row:  # noqa: ARG002
         """Called after each validation, on every rank; returns columns for the validation row of `metrics.csv`."""
         return {}
 

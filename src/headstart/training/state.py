@@ -41,7 +41,7 @@ class TrainState:
     """What is written beside metrics and weights."""
     progress: Progress = field(default_factory=Progress)
     excluded: int | None = None
-    """Training images dropped as (near-)duplicates of held-out images of `data.exclude_overlap_with`; None without it."""
+    """Training images dropped as (near-)duplicates of held-out ones of `data.exclude_overlap_with`; None without it."""
     feature_cache: FeatureCache | None = None
     """Cached outputs of a frozen backbone; None if it is run in every step."""
 

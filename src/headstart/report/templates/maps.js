@@ -1,4 +1,4 @@
-// Maps over epochs: one point per image, moved by the slider, named by the search, shown as a picture under the pointer.
+// t-SNE and PCA over the epochs: a point per image, a slider, a search, and the image under the pointer.
 (() => {
   const place = document.getElementById("map");
   if (!place) return;
@@ -27,7 +27,7 @@
     hoverinfo: "none", visible: find("map-" + splits[s]).checked,
   }));
   const reach = () => {
-    // One frame for all epochs of a kind, so that nothing jumps when the slider moves.
+    // The same axes for all epochs of a projection, so that nothing jumps when the slider moves.
     const all = facts.places[state.kind];
     return [0, 1].map((axis) => {
       let low = Infinity, high = -Infinity;
@@ -45,10 +45,10 @@
   };
   const say = () => {
     const variance = facts.variance[state.epoch];
-    const shown = state.kind === "pca" ? "PCA: the two axes show " + Math.round(100 * variance) + " % of the variance of this epoch"
-      : "t-SNE: near means alike; distances between far groups mean little";
+    const shown = state.kind === "pca" ? "PCA: the two axes explain " + Math.round(100 * variance) + " % of the variance of this epoch"
+      : "t-SNE: neighbors are similar; distances between clusters mean little";
     find("map-epoch").textContent = "epoch " + facts.epochs[state.epoch];
-    find("map-says").textContent = shown + (facts.left_out ? "; a sample, " + facts.left_out + " images are left out" : "") + ".";
+    find("map-says").textContent = shown + (facts.left_out ? "; a sample: " + facts.left_out + " images are not shown" : "") + ".";
   };
   const restyle = () => {
     const traces = data();

@@ -1,6 +1,6 @@
-// Masks over their images: the epoch slider, the opacity slider, larger pictures, and a class's name under the pointer.
+// Masks over their images: the epoch slider, the opacity slider, image size, and the class under the pointer.
 for (const section of document.querySelectorAll("section.masks")) {
-  // An image is in the page once; the panels beside it show it again under their masks.
+  // Each image is embedded once; the other panels show a copy under their masks.
   for (const panels of section.querySelectorAll(".panels")) {
     const photo = panels.querySelector(".photo");
     for (const stack of panels.querySelectorAll(".truth, .prediction, .difference")) {
@@ -31,12 +31,12 @@ if (epochs) {
   const numbers = epochs.dataset.epochs.split(" ");
   epochs.addEventListener("input", () => {
     const epoch = numbers[epochs.value];
-    document.getElementById("mask-epoch").textContent = "epoch " + epoch + (epoch === epochs.dataset.kept ? " (kept)" : "");
+    document.getElementById("mask-epoch").textContent = "epoch " + epoch + (epoch === epochs.dataset.kept ? " (saved)" : "");
     for (const each of document.querySelectorAll("#chosen [data-epoch]")) each.hidden = each.dataset.epoch !== epoch;
   });
 }
 
-// Under the pointer: the captions say which class the mask has there.
+// The captions name the class under the pointer.
 (() => {
   const place = document.getElementById("mask-names");
   if (!place) return;
@@ -53,25 +53,25 @@ if (epochs) {
     }
     return read.get(picture);
   };
-  const named = (picture, x, y) => {
+  const classAt = (picture, x, y) => {
     const { data, width, height } = pixels(picture);
     const at = 4 * (Math.min(height - 1, Math.floor(y * height)) * width + Math.min(width - 1, Math.floor(x * width)));
     return names["#" + [0, 1, 2].map((i) => data[at + i].toString(16).padStart(2, "0")).join("")] ?? "no class";
   };
   for (const panels of document.querySelectorAll(".panels")) {
-    const captions = ["truth", "prediction"].map((kind) => [kind, panels.querySelector("." + kind)]);
+    const captions = [["ground truth", "truth"], ["prediction", "prediction"]].map(([name, kind]) => [name, panels.querySelector("." + kind)]);
     panels.addEventListener("pointermove", (event) => {
       const stack = event.target.closest(".stack");
       if (!stack) return;
       const box = stack.getBoundingClientRect();
       const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
-      for (const [kind, shown] of captions) {
+      for (const [name, shown] of captions) {
         const picture = [...shown.querySelectorAll(".over")].find((each) => !each.hidden);
-        shown.nextElementSibling.textContent = picture ? kind + ": " + named(picture, Math.max(0, x), Math.max(0, y)) : kind;
+        shown.nextElementSibling.textContent = picture ? name + ": " + classAt(picture, Math.max(0, x), Math.max(0, y)) : name;
       }
     });
     panels.addEventListener("pointerleave", () => {
-      for (const [kind, shown] of captions) shown.nextElementSibling.textContent = kind;
+      for (const [name, shown] of captions) shown.nextElementSibling.textContent = name;
     });
   }
 })();

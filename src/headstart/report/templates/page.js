@@ -1,11 +1,11 @@
-// Figures: drawn from the JSON beside them, in the page's own ink, narrow screens included.
+// Plots: drawn from the JSON beside them, in the page's text color, also on narrow screens.
 const narrow = () => window.innerWidth < 720;
 const ink = () => getComputedStyle(document.body).getPropertyValue("--ink").trim();
 for (const place of document.querySelectorAll(".figure")) {
   const { data, layout } = JSON.parse(document.getElementById(place.id + "-json").textContent);
   layout.font.color = ink();
   if (place.id === "curves" && narrow()) {
-    // Graphs side by side become graphs on top of each other.
+    // Subplots in a row become subplots in a column.
     const count = layout.annotations.length, pitch = 1.08 / count;
     layout.annotations.forEach((title, i) => {
       const n = i ? String(i + 1) : "";
@@ -24,7 +24,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const place of document.querySelectorAll(".figure")) Plotly.relayout(place, { "font.color": ink() });
 });
 
-// Tables: a click on a heading sorts by it, a second click the other way round.
+// Tables: a click on a heading sorts by it, a second click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
