@@ -135,7 +135,7 @@ def test_table_json_and_report_say_the_same(carried_out: StudyRunner) -> None:
     table = pd.read_csv(plan.out / "table.csv")
     assert len(table) == 6
     for _, line in table.iterrows():
-        trials = study.at(line["setting"], line["fraction"])
+        trials = study.at(line["setting"], line["label_fraction"])
         assert line["accuracy"] == pytest.approx(
             np.mean([trial.correct.mean() for trial in trials if trial.correct is not None])
         )
