@@ -28,8 +28,13 @@ from headstart.studies.time_estimate import estimate
 
 Masked = Callable[..., recipes.Recipe]
 BYOL = {
-    "data.image_size": 48, "augment.sizes": [32], "train.epochs": 1, "train.batch_size": 6, "byol.hidden_dim": 16, "byol.projection_dim": 8
-}  # fmt: skip
+    "data.image_size": 48,
+    "augment.sizes": [32],
+    "train.epochs": 1,
+    "train.batch_size": 6,
+    "byol.hidden_dim": 16,
+    "byol.projection_dim": 8,
+}
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from headstart.errors import HeadstartError
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-FORMAT_VERSION: Literal[1] = 1
-"""Of `study.json`: raised when an older headstart could not read it, or this one an older file."""
+FORMAT: Literal[2] = 2
+"""Version of `study.json`, its ``format``. Format 1, of headstart before 0.1.0, had none."""
 
 
 def _bits(value: object) -> Bools:
@@ -128,7 +128,7 @@ class Excluded(StudyModel):
 class Study(StudyModel):
     """The grid of trials, with the results of those that are done or have failed; the others are pending."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format: Literal[2] = FORMAT
     data: str
     """The dataset's folder."""
     classes: Annotated[int, Field(gt=1)]
@@ -224,9 +224,9 @@ def _require_format(path: Path, content: bytes) -> None:
         fields = json.loads(content)
     except ValueError:
         return
-    found = fields.get("format_version") if isinstance(fields, dict) else None
-    if found != FORMAT_VERSION:
+    found = fields.get("format", 1) if isinstance(fields, dict) else None
+    if found != FORMAT:
         raise HeadstartError(
-            f"{path}: expected format_version {FORMAT_VERSION}, found {found or 'none'} (a study of another headstart)",
-            "choose another --out, or move the folder away and start again: headstart study DATA",
+            f"{path}: expected a study of format {FORMAT}, found format {found}, of another version of headstart",
+            "move the folder away, and headstart study DATA",
         )

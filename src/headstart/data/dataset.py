@@ -82,10 +82,13 @@ class Dataset:
 
     def pixels_without_masks(self, data: Data, progress: Progress | None = None) -> Pixels:
         """The decoded images, with the splits of the data's own target: to find overlaps with its held-out images."""
-        key = _key(data, "without masks")
+        plain = data.model_copy(update={"validate_on": "val"})
+        index = self.index(plain, self.target(plain))
+        if not index.masks:
+            return self.pixels(plain, "label", progress)
+        key = _key(plain, "without masks")
         if key not in self._pixels:
-            plain = data.model_copy(update={"validate_on": "val"})
-            self._pixels[key] = decode(without_masks(self.index(plain, self.target(plain))), plain, progress)
+            self._pixels[key] = decode(without_masks(index), plain, progress)
         return self._pixels[key]
 
 
