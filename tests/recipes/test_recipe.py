@@ -142,7 +142,7 @@ def test_views_that_cannot_be_made_are_refused() -> None:
         ),
         ({"second_augment.sizes": [32]}, r"second_augment\.sizes: expected none"),
         ({"second_augment.solarise": 0.1}, r"unknown field second_augment\.solarise; did you mean solarize"),
-        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; did you mean decay"),
+        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; did you mean ema_decay"),
     ):
         with pytest.raises(hs.HeadstartError, match=words):
             recipes.load("byol-quick", changes)
