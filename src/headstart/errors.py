@@ -16,7 +16,8 @@ class HeadstartError(Exception):
     def __init__(self, message: str, hint: str) -> None:
         self.message = " ".join(message.split())
         self.hint = " ".join(hint.split())
-        super().__init__(f"{self.message}. Next: {self.hint}")
+        end = "" if self.message.endswith("?") else "."
+        super().__init__(f"{self.message}{end} Next: {self.hint}")
 
 
 def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:

@@ -162,7 +162,7 @@ from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes.recipe import Data
 os.getpid = lambda: 7  # as in containers, where all processes may have one number
-settings = Data(size=32)
+settings = Data(image_size=32)
 index = training_index(sys.argv[1], settings)
 print("ready", flush=True)
 for cache in sys.stdin:

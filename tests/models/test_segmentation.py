@@ -150,5 +150,5 @@ def test_every_parameter_that_is_trained_has_a_gradient(decoder: str) -> None:
 
 def test_a_network_that_gives_no_maps_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headstart.models.segmentation.build", lambda *_: nn.Linear(1, 1))
-    with pytest.raises(hs.HeadstartError, match="linear: expected a network that gives maps"):
+    with pytest.raises(hs.HeadstartError, match="linear: expected a network with feature maps"):
         build_segmenter("linear", Decoder(), 2)

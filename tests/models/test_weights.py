@@ -146,10 +146,10 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         hs.HeadstartError, match="expected none, imagenet, imagenet-lite, a run folder or a weights file"
     ):
         filled(RESNET, "imagnet")
-    with pytest.raises(hs.HeadstartError, match="found a folder that is no run"):
+    with pytest.raises(hs.HeadstartError, match="found a folder that is not a run"):
         filled(RESNET, tmp_path)
     (tmp_path / "recipe.toml").touch()
-    with pytest.raises(hs.HeadstartError, match="found a run whose first epoch has not ended"):
+    with pytest.raises(hs.HeadstartError, match="found a run without a finished epoch"):
         filled(RESNET, tmp_path)
     with pytest.raises(hs.HeadstartError, match=r"expected backbone\.name tf_efficientnet_lite0"):
         filled(RESNET, "imagenet-lite")

@@ -100,7 +100,7 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
     assert [recipe.train_size(epoch) for epoch in range(7)] == [32, 32, 48, 48, 64, 64, 64]
     short = recipes.override(recipe, {"train.epochs": 2})
     assert [short.train_size(epoch) for epoch in range(2)] == [48, 64], "the last epoch is at the last size"
-    with pytest.raises(hs.HeadstartError, match=r"views\.sizes: expected none above data\.size"):
+    with pytest.raises(hs.HeadstartError, match=r"augment\.sizes: expected none above data\.image_size"):
         recipes.load("quick", {"data.image_size": 32, "augment.sizes": [48]})
 
 
@@ -109,7 +109,8 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
     [
         (
             {"train": 5},
-            "field train: expected a table of fields (epochs, batch, same_steps, label_smoothing, precision), found 5",
+            "field train: expected a table of fields (epochs, batch_size, fixed_steps, label_smoothing, precision),"
+            " found 5",
         ),
         ({"expect": "0.9"}, "field expect: expected a table of fields (metric, value, source), found '0.9'"),
         ({"expect.metric": "val_accuracy"}, "field expect.value: expected a value, found nothing"),
@@ -133,15 +134,15 @@ def test_what_was_expected_is_said_in_plain_words(override: dict[str, object], s
 def test_views_that_cannot_be_made_are_refused() -> None:
     for changes, words in (
         ({"augment.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
-        ({"augment.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the least and the greatest"),
-        ({"augment.zoom": [2.0, 1.0]}, "zoom: expected the least and the greatest"),
+        ({"augment.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the minimum, then the maximum"),
+        ({"augment.zoom": [2.0, 1.0]}, "zoom: expected the minimum, then the maximum"),
         (
             {"augment.blur": 0.5, "augment.blur_kernel": 63, "data.image_size": 31},
-            r"views\.blur_kernel: expected less than 62",
+            r"augment\.blur_kernel: expected less than 62",
         ),
-        ({"second_augment.sizes": [32]}, r"second_views\.sizes: expected none"),
-        ({"second_augment.solarize": 0.1}, r"unknown field second_views\.solarize; did you mean solarize"),
-        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; did you mean decay"),
+        ({"second_augment.sizes": [32]}, r"second_augment\.sizes: expected none"),
+        ({"second_augment.solarise": 0.1}, r"unknown field second_augment\.solarise; did you mean solarize"),
+        ({"byol.decoy": 0.1}, r"unknown field byol\.decoy; did you mean ema_decay"),
     ):
         with pytest.raises(hs.HeadstartError, match=words):
             recipes.load("byol-quick", changes)
@@ -153,7 +154,10 @@ def test_the_report_s_byol_is_what_it_states() -> None:
     assert (recipe.byol.projection_dim, recipe.byol.hidden_dim, recipe.byol.ema_decay) == (256, 4096, 0.99)
     assert (recipe.train.batch_size, recipe.optimizer.name, recipe.optimizer.lr) == (100, "adam", 1e-4)
     assert (recipe.data.image_size, recipe.data.resize, recipe.augment.crop) == (128, "crop", 1.0)
-    views, told = recipe.augment, ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "flip", "blur")
+    views, told = (
+        recipe.augment,
+        ("jitter", "brightness", "contrast", "saturation", "hue", "grayscale", "hflip", "blur"),
+    )
     assert [getattr(views, name) for name in told] == [0.3, 0.8, 0.8, 0.2, 0.0, 0.2, 0.5, 0.2]
     assert (views.blur_kernel, views.blur_sigma) == (3, (1.0, 2.0))
 

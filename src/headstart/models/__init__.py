@@ -1,1 +1,1 @@
-"""Networks: backbones and where their numbers come from, and heads."""
+"""Networks: backbones and their weights, heads, segmentation decoders, losses."""

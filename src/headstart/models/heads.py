@@ -1,4 +1,4 @@
-"""What sits on a backbone."""
+"""Heads: classifiers and projection MLPs on the features of a backbone."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from torch import nn
 from headstart.recipes.recipe import Head
 
 
-def make_head(features: int, classes: int, settings: Head) -> nn.Sequential:
-    """float (B, features) -> logits (B, classes).
+def make_head(features: int, classes: int, config: Head) -> nn.Sequential:
+    """Build a classification head: float (B, features) -> logits (B, classes).
 
-    With hidden layers each is linear, ReLU, dropout (torch's own initialization); the report's head has two. Without,
-    it is dropout and one linear layer that begins near zero, so that the first steps do not shake the backbone.
+    Each hidden layer is linear, ReLU, dropout (PyTorch's default initialization). Without hidden layers the head is
+    dropout and one linear layer initialized near zero, so that the first steps do not disturb a pretrained backbone.
     """
     layers: list[nn.Module] = []
     width = features
-    for hidden in settings.hidden:
-        layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
+    for hidden in config.hidden:
+        layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(config.dropout)]
         width = hidden
     last = nn.Linear(width, classes)
-    if not settings.hidden:
-        layers += [nn.Dropout(settings.dropout)]
+    if not config.hidden:
+        layers += [nn.Dropout(config.dropout)]
         nn.init.normal_(last.weight, std=0.01)
         nn.init.zeros_(last.bias)
     return nn.Sequential(*layers, last)
 
 
 def make_mlp(features: int, hidden: int, out: int) -> nn.Sequential:
-    """float (B, features) -> (B, out): linear, batch norm, ReLU, linear; BYOL's projector and predictor."""
+    """Build BYOL's projector or predictor, float (B, features) -> (B, out): linear, batch norm, ReLU, linear."""
     return nn.Sequential(nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out))
 
 
 def width_into(head: nn.Sequential) -> int:
-    """How many features the last layer of a head takes."""
+    """Input dimension of a head's last layer."""
     last = head[-1]
     assert isinstance(last, nn.Linear)
     return last.in_features

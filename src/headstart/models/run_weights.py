@@ -1,4 +1,4 @@
-"""The weights of a run: `weights/best.safetensors` and `weights/last.safetensors`, written and read."""
+"""Weights of a run, `weights/best.safetensors` and `weights/last.safetensors`: writer and reader."""
 
 from __future__ import annotations
 

