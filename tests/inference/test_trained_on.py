@@ -59,7 +59,7 @@ def test_a_study_tells_in_its_table_page_and_terminal(
     assert 0 < facts["left_out"] <= 4  # those that the pool's own validation split does not hold
     (noted,) = read_study(out / "study.json").excluded
     assert noted.model_dump() == {"folder": str(pool), "images": facts["left_out"], "of": known}
-    said = f"Left out of pre-training: {facts['left_out']} of {known} training images of {pool}"
+    said = f"Excluded from pre-training: {facts['left_out']} of {known} training images of {pool}"
     assert said in capsys.readouterr().out
     assert said in (out / "report.html").read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
