@@ -1,4 +1,4 @@
-"""Real images for the tests: unpacked once per session, copied where a test wants to change them."""
+"""Photographs for the tests: cut or unpacked once per session, copied where a test wants to change them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,32 @@ from headstart.palette import IGNORE_INDEX, Palette
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.mask_snapshots import write_image, write_mask
+from pictures import MADE
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
+SHARED = Path(os.environ.get("HEADSTART_SHARED") or ROOT.parent / "shared" / "data")
+"""Data sets too large for the project, as tar files; nothing is missing where they are missing."""
+HAVE_SHARED = all((SHARED / f"{name}.tar").is_file() for name in MADE)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test runs on pictures from `pictures.py`; those marked ``real_too`` on the data of ``../shared`` as well.
+
+    Tests marked ``shared`` run on that alone.
+    """
+    if "data_source" not in metafunc.fixturenames:
+        return
+    marked = {mark.name for mark in metafunc.definition.iter_markers()}
+    sources = [] if "shared" in marked else [pytest.param("made", id=pytest.HIDDEN_PARAM)]
+    if "shared" in marked or ("real_too" in marked and HAVE_SHARED):
+        sources.append(pytest.param("shared", marks=pytest.mark.shared))
+    metafunc.parametrize("data_source", sources, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "page" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,27 +61,41 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of one of the real data sets (``clothing``, ``objects50``, ...); skips where there is none."""
-    unpacked: dict[str, Path] = {}
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """The folder of a data set, ``("made", "clothing")`` or ``("shared", "clothing")``; made or unpacked once."""
+    folders: dict[tuple[str, str], Path] = {}
 
-    def folder(name: str) -> Path:
-        tar = SHARED / f"{name}.tar"
-        if not tar.is_file():
-            pytest.skip(f"{tar} is on development machines and in CI only")
-        if name not in unpacked:
-            target = tmp_path_factory.mktemp(name)
-            with tarfile.open(tar) as archive:
-                archive.extractall(target, filter="data")
-            inside = list(target.iterdir())
-            unpacked[name] = inside[0] if len(inside) == 1 and inside[0].is_dir() else target
-        return unpacked[name]
+    def folder(source: str, name: str) -> Path:
+        if (source, name) not in folders:
+            target = tmp_path_factory.mktemp(source) / name
+            if source == "made":
+                MADE[name](target)
+            else:
+                with tarfile.open(SHARED / f"{name}.tar") as archive:
+                    archive.extractall(target.parent, filter="data")
+            folders[source, name] = target
+        return folders[source, name]
 
     return folder
 
 
+@pytest.fixture(scope="session")
+def data_source(request: pytest.FixtureRequest) -> str:
+    """``made`` or ``shared``: where `shared_data` comes from."""
+    source: str = request.param
+    if source == "shared" and not HAVE_SHARED:
+        pytest.skip(f"{SHARED} is on development machines and in CI only")
+    return source
+
+
+@pytest.fixture(scope="session")
+def shared_data(data_source: str, data_folder: Callable[[str, str], Path]) -> Callable[[str], Path]:
+    """The folder of one of the data sets (``clothing``, ``aerial``, ...), to read and not to change."""
+    return lambda name: data_folder(data_source, name)
+
+
 def copy_photos(source: Path, target: Path) -> Path:
-    """Sixty photographs of three kinds of clothing, in a folder per class."""
+    """Sixty photographs of three kinds, in a folder per class."""
     wanted = {"dress": 20, "hat": 20, "shoes": 20}
     with (source / "train.csv").open(encoding="utf-8") as table:
         for row in csv.DictReader(table):
@@ -72,13 +109,13 @@ def copy_photos(source: Path, target: Path) -> Path:
 
 @pytest.fixture
 def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
-    """Sixty real photographs of three kinds of clothing, in a folder per class, for a test to change."""
+    """Sixty photographs of three kinds, in a folder per class, for a test to change."""
     return copy_photos(shared_data("clothing"), tmp_path / "photos")
 
 
 @pytest.fixture
 def tiles(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
-    """Eighteen real aerial images with masks, 300 pixels a side, in train/ and val/; links."""
+    """Eighteen images with masks, 300 pixels a side, in train/ and val/; links."""
     source, target = shared_data("aerial"), tmp_path / "tiles"
     for split, count in (("train", 12), ("val", 6)):
         (target / split).mkdir(parents=True)

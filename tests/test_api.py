@@ -24,6 +24,7 @@ def test_the_public_surface_is_what_the_package_says() -> None:
     assert callable(hs.study)
 
 
+@pytest.mark.slow
 def test_a_run_goes_to_a_folder_of_its_own(
     photos: Path, small: Callable[..., recipes.Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,6 +58,7 @@ class Reader(io.StringIO):
         return super().write(text)
 
 
+@pytest.mark.slow
 def test_the_report_is_rewritten_while_training(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +70,7 @@ def test_the_report_is_rewritten_while_training(
     assert "epochs done" not in run.report().read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_table_of_epochs_and_the_time_left(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:

@@ -44,6 +44,7 @@ def edit(run: RunFolder, epoch: int, change: Callable[[np.ndarray], np.ndarray])
     save_file(tensors, file, metadata={"seconds": "0"})
 
 
+@pytest.mark.slow
 def test_features_of_the_chosen_epochs_are_stored_for_validation_and_a_sample(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
@@ -79,6 +80,7 @@ def test_stored_features_are_what_the_last_layer_works_on(run: RunFolder) -> Non
     np.testing.assert_allclose(p / p.sum(axis=1, keepdims=True), stored.probabilities, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_stored_features(run: RunFolder) -> None:
     hs.Run(run.path).map()
     learned, _ = read_feature_analysis(run) or pytest.fail("nothing was written")
@@ -105,6 +107,7 @@ def test_training_maps_at_its_end_and_the_report_shows_it(run: RunFolder) -> Non
     assert 'id="map-slider"' in hs.Run(run.path).report().read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_map_takes_other_parameters_without_training(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +170,7 @@ def test_features_that_are_no_numbers_are_named(run: RunFolder) -> None:
         hs.Run(run.path).map()
 
 
+@pytest.mark.slow
 def test_features_that_are_constant_are_named_and_the_others_mapped(run: RunFolder) -> None:
     edit(run, 1, np.zeros_like)
     learned = hs.Run(run.path).map()

@@ -39,6 +39,7 @@ def headstart(*words: str) -> int | str | None:
     return left.value.code
 
 
+@pytest.mark.slow
 def test_it_checks_studies_and_predicts_with_the_commands_that_it_shows(
     solar_cells: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

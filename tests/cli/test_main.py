@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -12,47 +11,16 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections import namedtuple
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import headstart as hs
-from headstart.cli.main import main
+from command import headstart, refused
 
 SMALL = ["data.image_size=32", "augment.sizes=[24,32]", "train.epochs=3", "train.batch_size=12"]
 SMALL += ["backbone.name=resnet10t", "backbone.weights=none"]
-
-
-Done = namedtuple("Done", "returncode stdout stderr")
-
-
-def headstart(*words: object, cwd: Path | None = None) -> Done:
-    """Run the command line in this process, as the console script does."""
-    out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
-    os.chdir(cwd or before)
-    try:
-        with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["headstart", *map(str, words)])
-            patch.setenv("COLUMNS", "200")
-            with pytest.raises(SystemExit) as left:
-                main()
-    finally:
-        os.chdir(before)
-    return Done(left.value.code, out.getvalue(), err.getvalue())
-
-
-def refused(*words: object, cwd: Path | None = None) -> str:
-    """The one line that a command says when it exits with status 2."""
-    done = headstart(*words, cwd=cwd)
-    assert done.returncode == 2, done.stdout + done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error ")
-    assert " Next: " in lines[0]
-    return lines[0]
 
 
 def test_help_does_not_import_torch() -> None:
@@ -72,6 +40,8 @@ def test_importing_headstart_does_not_import_torch() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.real_too
+@pytest.mark.slow
 def test_fit_report_predict_and_evaluate(photos: Path, tmp_path: Path) -> None:
     """The whole way, with the files that each command leaves."""
     done = headstart("fit", "quick", "photos", *SMALL, cwd=tmp_path)
@@ -161,6 +131,7 @@ def test_predict_says_which_rows_of_a_list_name_no_file(trained: tuple[Path, Pat
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_prints_the_command_that_resumes(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["fit", "quick", str(photos), *SMALL, "train.epochs=400", "--out", str(run)]
@@ -272,6 +243,7 @@ class TestBadInput:
         Image.new("1", (20_000, 20_000)).save(photos / "hat" / "bomb.png")
         assert "bomb.png: expected an image, found a file that is too large" in self.refused_fit(photos)
 
+    @pytest.mark.slow
     def test_unreadable_files_are_left_out_when_the_recipe_says_so(self, photos: Path, tmp_path: Path) -> None:
         (photos / "hat" / "text.png").write_text("no picture")
         done = headstart(
@@ -335,6 +307,7 @@ class TestBadInput:
         assert "found no such folder" in refused("fit", "--resume", tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk needs root on Linux")
 def test_a_full_disk_stops_the_run_and_spares_what_was_written(photos: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"

@@ -17,6 +17,7 @@ from headstart.comparison.summary import Results, table_rows
 from headstart.console.tables import study_table
 from headstart.report.study_page import study_page
 from headstart.report.study_plots import over_labels, over_time
+from pages import visible
 
 MadeStudy = Callable[..., Study]
 
@@ -49,7 +50,7 @@ def test_columns_have_its_name_and_none_are_of_answers(results: Results) -> None
 
 def test_sentences_figures_and_page_say_mean_iou(results: Results) -> None:
     page = study_page(results, "runs/study").decode()
-    text = " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
+    text = visible(page)
     said = [headline(results), *findings(results), over_labels(results), over_time(results, 1.0), text]
     for each in said:
         assert not re.search(r"accura|are right|\bhead\b|ECE|kNN|answering", each), each

@@ -13,6 +13,8 @@ from PIL import Image
 
 from headstart.data.decode import Unreadable, read, resize_to_square, upright_size
 
+pytestmark = pytest.mark.real_too
+
 TORN = {"missing", "empty", "not an image", "truncated", "too large"}
 
 

@@ -14,6 +14,8 @@ from headstart.data.splits import training_index
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
+pytestmark = pytest.mark.real_too
+
 
 @pytest.mark.parametrize("place", ["train/{c}/{n}.jpg", "train_50/{c}_{n}.jpg"])
 def test_a_train_folder_alone_is_a_split_and_not_a_class(place: str, photos: Path, tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ for cache in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_processes_that_decode_the_same_at_once_do_not_disturb_each_other(photos: Path, tmp_path: Path) -> None:
     settings = Data(image_size=32)
     expected = int(decode(training_index(str(photos), settings), settings).batch(range(60)).long().sum())

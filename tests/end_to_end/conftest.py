@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
+
+from pages import Opening
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -19,8 +21,6 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-
-Opening = Callable[[Path, int], AbstractContextManager[Page]]
 
 
 @pytest.fixture(scope="module")

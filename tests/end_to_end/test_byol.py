@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import html
-import io
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import headstart as hs
-from headstart.cli.main import main
+from command import headstart
 from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes import recipe as recipes
@@ -28,33 +25,19 @@ from headstart.tasks import task_named
 from headstart.training.loop import train
 from headstart.training.setup import resume, start
 from headstart.transforms.augment import eval_transform
+from pages import visible
+
+pytestmark = pytest.mark.slow
 
 Small = Callable[..., recipes.Recipe]
-Done = namedtuple("Done", "returncode stdout stderr")
 SMALL = ["data.image_size=32", "train.epochs=2", "train.batch_size=12", "backbone.name=resnet10t"]
 BYOL = [*SMALL, "byol.hidden_dim=64", "byol.projection_dim=16"]
-
-
-def headstart(*words: object) -> Done:
-    """Run the command line in this process, as the console script does."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["headstart", *map(str, words)])
-        patch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as left:
-            main()
-    return Done(left.value.code, out.getvalue(), err.getvalue())
 
 
 def finish(run: Path, data: Path, recipe: recipes.Recipe) -> RunFolder:
     for _ in train(start(recipe, str(data), run)):
         pass
     return RunFolder.open(run)
-
-
-def visible(run: Path) -> str:
-    page = re.sub(r"<(script|style).*?</\1>", " ", (run / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path: Path) -> None:
@@ -88,7 +71,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
     assert not (run / "predictions.csv").exists()
     assert folder.data["images"] == {"train": 48, "val": 12}
     assert hs.Run(run).accuracy is None
-    page = visible(run)
+    page = visible((run / "report.html").read_text(encoding="utf-8"))
     assert use in html.unescape(page)
     assert "48 train, 12 val" in page
     mapped = headstart("map", run)
@@ -120,7 +103,7 @@ def test_a_flat_folder_has_no_neighbors_and_a_report(photos: Path, tmp_path: Pat
     assert run.data["images"] == {"train": 48, "val": 12}
     assert (run.classes, {row["label"] for row in run.feature_images}) == ([], {""})
     assert not any("knn" in row for row in run.metrics)
-    assert "48 train, 12 val" in visible(run.path)
+    assert "48 train, 12 val" in visible((run.path / "report.html").read_text(encoding="utf-8"))
     mapped = headstart("map", run.path)
     assert mapped.returncode == 0, mapped.stderr
     assert '"no label"' in (run.path / "report.html").read_text(encoding="utf-8")

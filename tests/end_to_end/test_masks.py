@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +15,15 @@ from safetensors.numpy import load_file
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 import headstart as hs
-from headstart.cli.main import main
+from command import headstart
 from headstart.data.masks.codec import read_mask
 from headstart.recipes import recipe as recipes
 from headstart.report.run_page import write_report
 from headstart.runs.folder import RunFolder
 from headstart.training.loop import train
 from headstart.training.setup import resume, start
+
+pytestmark = [pytest.mark.slow, pytest.mark.real_too]
 
 SMALL = {
     "task": "segment",
@@ -71,30 +72,12 @@ def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder.open(folder)
 
 
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def headstart(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """The command line in this process: (exit status, standard output, standard error)."""
-
-    def typed(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return int(left.value.code or 0), *capsys.readouterr()
-
-    return typed
-
-
 def truths(run: RunFolder, pairs: Path, split: str = "val") -> list[NDArray[np.uint8]]:
     assert run.palette is not None
     return [read_mask(file, run.palette) for file in sorted((pairs / split).glob("*_mask.png"))]
 
 
-def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(
-    run: RunFolder, pairs: Path, tmp_path: Path, headstart: Typed
-) -> None:
+def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(run: RunFolder, pairs: Path, tmp_path: Path) -> None:
     """One confusion matrix per image: as fit wrote it, and of the masks that predict writes (scikit-learn's)."""
     kept = load_file(run.path / "confusion.safetensors")["confusion"]
     classes = len(run.classes)
@@ -159,9 +142,7 @@ def test_the_report_of_a_run_on_masks_shows_its_figures(run: RunFolder) -> None:
     assert 'id="mask-slider"' in page
 
 
-def test_a_class_that_is_in_validation_alone_is_named_when_training_begins(
-    pairs: Path, tmp_path: Path, headstart: Typed
-) -> None:
+def test_a_class_that_is_in_validation_alone_is_named_when_training_begins(pairs: Path, tmp_path: Path) -> None:
     data = tmp_path / "pairs"
     shutil.copytree(pairs, data)
     (data / "class_dict.csv").write_text((data / "class_dict.csv").read_text() + "moor,128,64,0\n")
@@ -176,7 +157,7 @@ def test_a_class_that_is_in_validation_alone_is_named_when_training_begins(
 
 
 def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_colors(
-    shared_data: Callable[[str], Path], tmp_path: Path, headstart: Typed
+    shared_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     data = shared_data("deepglobe_sample")
     (tmp_path / "small.toml").write_text(small(train__epochs=1, analysis__masks=[]).to_toml())
@@ -252,9 +233,7 @@ def test_a_run_on_masks_is_used_from_python(run: RunFolder, pairs: Path, tmp_pat
     assert measures.miou.low <= measures.miou.value <= measures.miou.high
 
 
-def test_what_cannot_be_done_with_masks_is_said_in_one_line(
-    run: RunFolder, pairs: Path, tmp_path: Path, headstart: Typed
-) -> None:
+def test_what_cannot_be_done_with_masks_is_said_in_one_line(run: RunFolder, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     images = (pairs / "val" / "*_sat.jpg", tmp_path / "text.png")
     status, _, err = headstart("predict", run.path, *images, "--out", tmp_path / "o")
@@ -285,7 +264,7 @@ def test_other_pairs_are_judged_by_the_names_of_their_classes(run: RunFolder, pa
         hs.Run(run.path).evaluate(other)
 
 
-def test_pairs_that_were_trained_on_are_left_out(run: RunFolder, pairs: Path, tmp_path: Path, headstart: Typed) -> None:
+def test_pairs_that_were_trained_on_are_left_out(run: RunFolder, pairs: Path, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     shutil.copy(pairs / "class_dict.csv", mixed)

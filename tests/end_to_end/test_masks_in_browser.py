@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from playwright.sync_api import Locator, Page
 
 from headstart.report.run_page import write_report
 from headstart.runs.folder import RunFolder
+from pages import Opening
 
-Opening = Callable[[Path, int], AbstractContextManager[Page]]
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ from playwright.sync_api import Page
 
 from headstart.report.run_page import write_report
 from headstart.runs.folder import RunFolder
-
-Opening = Callable[[Path, int], AbstractContextManager[Page]]
+from pages import Opening
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

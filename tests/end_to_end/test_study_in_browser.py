@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from playwright.sync_api import Page
 
 from headstart.comparison.study import Study
 from headstart.report.study_page import write_study_page
-
-Opening = Callable[[Path, int], AbstractContextManager[Page]]
+from pages import Opening
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 STUDIES = {

@@ -17,6 +17,8 @@ from headstart.metrics.classification import ClassificationMetrics
 from headstart.metrics.segmentation import SegmentationMetrics
 from headstart.recipes import recipe as recipes
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "data.image_size": 32,
     "augment.sizes": [],

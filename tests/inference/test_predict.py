@@ -23,6 +23,7 @@ from headstart.training.loop import train
 from headstart.training.setup import start
 
 
+@pytest.mark.real_too
 def test_predict_evaluate_and_fit_say_the_same_of_the_same_images(trained: tuple[Path, Path]) -> None:
     path, photos = trained
     run = RunFolder.open(path)

@@ -152,6 +152,7 @@ def test_a_mask_has_its_image_s_name() -> None:
     assert mask_names([Path(name) for name in names], Path("o")) == [Path(f"o/{n}_mask.png") for n in names.values()]
 
 
+@pytest.mark.real_too
 def test_masks_in_a_folder_are_not_taken_for_images(shared_data: Callable[[str], Path]) -> None:
     aerial, camvid = shared_data("aerial") / "val", shared_data("camvid") / "val"
     assert find_rasters([aerial]) == sorted(aerial.glob("*_sat.jpg"))

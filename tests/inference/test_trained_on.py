@@ -34,6 +34,7 @@ def pool(photos: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_study_tells_in_its_table_page_and_terminal(
     photos: Path,
     pool: Path,
@@ -67,6 +68,7 @@ def test_a_study_tells_in_its_table_page_and_terminal(
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_fit_tells_too(photos: Path, pool: Path, tmp_path: Path, unlabeled: Small) -> None:
     said = io.StringIO()
     recipe = unlabeled(train__epochs=1, data__exclude_overlap_with=str(photos))

@@ -76,6 +76,7 @@ OFF = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_with_its_augmentations_off_is_called_trivial(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
     """The mistake of one of the six reports."""
     for name, changes, kind in (("off", OFF, "trivial"), ("on", {}, "healthy")):
@@ -89,6 +90,7 @@ def test_a_run_with_its_augmentations_off_is_called_trivial(photos: Path, tmp_pa
         assert "augment.crop=0.2" in page or kind == "healthy"
 
 
+@pytest.mark.slow
 def test_a_network_without_its_predictor_collapses_and_is_stopped(
     photos: Path, tmp_path: Path, unlabeled: Small
 ) -> None:

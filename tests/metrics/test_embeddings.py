@@ -51,6 +51,7 @@ def test_pca_has_one_basis_for_all_epochs(epochs: list[Floats]) -> None:
     np.testing.assert_allclose(np.abs(layouts[2]), np.abs(centered[2] @ basis.T), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_tsne_keeps_neighbors_no_worse_than_an_independent_fit(epochs: list[Floats]) -> None:
     layouts = tsne(epochs)
     for features, layout in zip(epochs, layouts, strict=True):
@@ -58,6 +59,7 @@ def test_tsne_keeps_neighbors_no_worse_than_an_independent_fit(epochs: list[Floa
         assert kept(features, layout) > kept(features, alone) - 0.02
 
 
+@pytest.mark.slow
 def test_tsne_epochs_can_be_compared(epochs: list[Floats]) -> None:
     """Points stay nearer to where they were than in maps that were made apart."""
 
@@ -69,11 +71,13 @@ def test_tsne_epochs_can_be_compared(epochs: list[Floats]) -> None:
     assert moved(second, first) < 0.8 * moved(apart, first)
 
 
+@pytest.mark.slow
 def test_tsne_gives_the_same_map_for_the_same_random_state(epochs: list[Floats]) -> None:
     one, two = (tsne([epochs[2][:300]], random_state=5)[0] for _ in range(2))
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_perplexity_beyond_what_the_points_allow_is_refused(epochs: list[Floats]) -> None:
     few = epochs[2][:91]
     assert most_perplexity(91) == 30

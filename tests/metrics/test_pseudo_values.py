@@ -15,6 +15,8 @@ from sklearn.metrics import confusion_matrix, jaccard_score
 from headstart.comparison.intervals import average, difference
 from headstart.metrics.pseudo_values import pseudo_values
 
+pytestmark = pytest.mark.real_too
+
 Ints = NDArray[np.int64]
 
 

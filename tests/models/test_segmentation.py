@@ -37,6 +37,7 @@ def test_deeplabv3_on_resnet50_gives_torchvision_s_logits() -> None:
     torch.testing.assert_close(decoder.auxiliary(maps, (64, 96)), expected["aux"], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_fcn32s_sees_what_vgg16_of_torchvision_sees() -> None:
     """At 224 pixels the middle of fc7's map is what the classifier sees: there the 7x7 of fc6 is not padded."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from headstart.report.run_page import confused_pairs, duration, write_report
 from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
+from pages import assert_loads_nothing, visible
 
 HOSTILE = "<script>alert('x')</script>\"&é"
 
@@ -38,11 +38,6 @@ def run(trained: tuple[Path, Path], tmp_path: Path) -> RunFolder:
 
 def text(run: RunFolder) -> str:
     return write_report(run).read_text(encoding="utf-8")
-
-
-def visible(page: str) -> str:
-    """What a reader sees: no scripts, no styles, no tags, one space between words."""
-    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
 
 
 def test_the_headline_is_the_kept_epoch_s_accuracy(run: RunFolder) -> None:
@@ -70,10 +65,7 @@ assert "torch" not in sys.modules
 
 
 def test_nothing_is_loaded_from_elsewhere(run: RunFolder) -> None:
-    page = re.sub(r"<script>.*?</script>", "", text(run), flags=re.DOTALL)
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']+""", page)
-    assert "url(" not in page
-    assert "@import" not in page
+    assert_loads_nothing(text(run))
 
 
 def test_hostile_names_stay_text(run: RunFolder) -> None:
@@ -143,6 +135,7 @@ def test_findings_and_the_measures_of_each_epoch_are_on_the_page(run: RunFolder)
     assert all(sentence in page for sentence in said)
 
 
+@pytest.mark.slow
 def test_a_run_of_twelve_hundred_classes_is_mapped_and_drawn(run: RunFolder) -> None:
     """Classes are cheap to invent: the three that there are, and others that no image is of."""
     data = run.data
@@ -162,6 +155,7 @@ def test_a_run_of_twelve_hundred_classes_is_mapped_and_drawn(run: RunFolder) -> 
     assert len(set(colors(1200))) > 1000
 
 
+@pytest.mark.slow
 def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run: RunFolder) -> None:
     """As many as are drawn at the most; of more, a sample is."""
     learned, rows = read_feature_analysis(run) or pytest.fail("nothing was learned")

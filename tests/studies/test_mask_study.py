@@ -26,6 +26,8 @@ from headstart.studies.request import make_plan
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
 
+pytestmark = pytest.mark.slow
+
 Masked = Callable[..., recipes.Recipe]
 BYOL = {
     "data.image_size": 48,

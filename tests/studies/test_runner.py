@@ -29,6 +29,8 @@ from headstart.studies.plan import Plan, default_fractions
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate, fit_budget, read_budget
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[..., recipes.Recipe]
 
 

@@ -65,6 +65,7 @@ def run(few_pairs: Path, masked: Masked, tmp_path_factory: pytest.TempPathFactor
     return trained(masked(), few_pairs, tmp_path_factory.mktemp("masks") / "run")
 
 
+@pytest.mark.real_too
 def test_a_run_s_figures_are_those_of_its_predictions(run: hs.Run, few_pairs: Path) -> None:
     """The kept weights asked again about the validation pairs, and judged by scikit-learn."""
     recipe = run.folder.recipe
@@ -97,6 +98,7 @@ def test_the_kept_epoch_is_that_of_the_highest_mean_iou(run: hs.Run) -> None:
     assert [name for name in header if name.startswith("iou_")] == [f"iou_{name}" for name in run.classes]
 
 
+@pytest.mark.slow
 def test_a_run_on_masks_is_stopped_and_resumed_to_the_same_weights(
     few_pairs: Path, masked: Masked, tmp_path: Path
 ) -> None:
@@ -148,6 +150,7 @@ def test_a_frozen_backbone_stays_as_it_is_and_the_decoder_learns(masked: Masked,
     assert all(name.startswith("decoder.") for name in changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["fcn32s", "deeplabv3", "deeplabv3plus"])
 def test_every_decoder_learns_where_the_light_is(masked: Masked, decoder: str) -> None:
     """Two halves, one of them bright, and an ignored stripe: after a few steps nearly all pixels are right."""
@@ -194,6 +197,7 @@ def test_validation_s_loss_is_the_plain_cross_entropy_of_the_pixels_that_count(m
     assert float(task.metrics["loss"].compute()) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.real_too
 def test_balanced_weights_are_of_the_images_that_are_trained_on(few_pairs: Path, masked: Masked) -> None:
     recipe = masked(loss__class_weights="balanced")
     pixels = decode(training_index(str(few_pairs), recipe.data, "mask"), recipe.data)

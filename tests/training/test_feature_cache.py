@@ -182,6 +182,8 @@ def quiet(recipe: recipes.Recipe, photos: Path, out: Path) -> hs.Run:
 LOGISTIC: dict[str, Any] = STILL | {"probe__method": "logistic", "train__epochs": 1}
 
 
+@pytest.mark.real_too
+@pytest.mark.slow
 def test_a_logistic_probe_is_a_run_like_any_other(photos: Path, tmp_path: Path, small: Small) -> None:
     run = quiet(small(**LOGISTIC), photos, tmp_path / "run")
     assert run.finished

@@ -35,6 +35,7 @@ def finish(training: TrainState) -> RunFolder:
     return training.run
 
 
+@pytest.mark.slow
 def test_it_ends_at_the_same_weights_and_figures(
     small_tiles: Path, tmp_path: Path, masked: Masked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,7 +46,7 @@ def test_it_ends_at_the_same_weights_and_figures(
 
     anew, by_half = ended("anew", once=False), ended("half", once=True)
     monkeypatch.setattr(frozen, "_to_storage_dtype", lambda part: part.float().cpu())
-    for run, exact in ((ended("full", once=True), 1e-6), (by_half, 1e-4)):
+    for run, exact in ((ended("full", once=True), 1e-6), (by_half, 2e-4)):
         weights, theirs = load_file(run.last), load_file(anew.last)
         assert weights.keys() == theirs.keys()
         for name, weight in weights.items():

@@ -64,6 +64,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Pa
         assert all(torch.equal(best[key], kept[key]) for key in best)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_does_not(photos: Path, tmp_path: Path, small: Small) -> None:
     one, two, other = (finish(tmp_path / str(i), photos, small(seed=s)) for i, s in enumerate((0, 0, 1)))
     assert same(one.last, two.last)
@@ -78,6 +79,7 @@ def stopped_after(events: int, run: Path, photos: Path, recipe: recipes.Recipe) 
     loop.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [1, 3, 4, 5, 9])
 def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(
     events: int, photos: Path, tmp_path: Path, small: Small
@@ -166,6 +168,7 @@ for n, event in enumerate(train(training), 1):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to know which file is being written")
 @pytest.mark.parametrize("moment", [*KILLED_AT, *INSIDE_A_SAVE])
 def test_killed_and_resumed_it_ends_at_the_same_weights(
@@ -187,6 +190,7 @@ def test_killed_and_resumed_it_ends_at_the_same_weights(
     assert again.finished
 
 
+@pytest.mark.slow
 def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, tmp_path: Path, small: Small) -> None:
     """It goes on from the trained weights, not from the pretrained ones."""
     first = finish(tmp_path / "first", photos, small())
@@ -200,6 +204,7 @@ def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, 
     assert RunFolder.open(tmp_path / "second").finished
 
 
+@pytest.mark.slow
 def test_a_run_from_pretrained_weights_that_is_resumed_ends_as_one_that_was_not(
     photos: Path, tmp_path: Path, small: Small
 ) -> None:
@@ -264,6 +269,7 @@ def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_pat
     assert any(not torch.equal(head[key], training.task.state_dict()[key]) for key in head if "weight" in key)
 
 
+@pytest.mark.slow
 def test_model_a_is_what_the_report_describes(photos: Path, tmp_path: Path) -> None:
     """Model A against the same thing written by hand with torchvision and torch: equal weights after three steps."""
     recipe = recipes.load(

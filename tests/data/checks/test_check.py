@@ -43,6 +43,7 @@ def split(photos: Path, tmp_path: Path) -> Path:
     return tmp_path / "split"
 
 
+@pytest.mark.real_too
 def test_sound_data_is_clean(split: Path) -> None:
     health = check(split)
     assert (health.status, health.usable, health.split) == (0, True, "given")
@@ -220,6 +221,7 @@ def test_it_survives_a_trip_through_json(split: Path) -> None:
     assert (told["status"], told["counts"]["val"]["hat"]) == (0, 5)
 
 
+@pytest.mark.real_too
 def test_hashes_are_imagehash_s(shared_data: Callable[[str], Path]) -> None:
     files = sorted((shared_data("clothing") / "val").iterdir())[:100]
     pictures = [Image.open(file).convert("RGB") for file in files]

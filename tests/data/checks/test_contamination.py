@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from headstart.data.checks.contamination import overlapping_rows
@@ -22,6 +23,7 @@ def decoded(folder: Path) -> Pixels:
     return decode(make_val_split(scan(folder), 0.2), SETTINGS)
 
 
+@pytest.mark.real_too
 def test_copies_and_look_alikes_of_held_out_images_are_found_and_nothing_else(photos: Path, tmp_path: Path) -> None:
     held_out = decode(training_index(str(photos), SETTINGS), SETTINGS)
     val = held_out.index.positions("val")

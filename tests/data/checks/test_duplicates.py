@@ -38,10 +38,12 @@ def film(picture: Image.Image, frames: int) -> NDArray[np.uint8]:
     return np.clip(gray(picture).astype(int) + noise, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.real_too
 def test_different_photographs_are_not_alike(pictures: list[Image.Image]) -> None:
     assert near_duplicates(np.stack([gray(each) for each in pictures])) == []
 
 
+@pytest.mark.real_too
 def test_copies_are_found_wherever_they_stand(pictures: list[Image.Image]) -> None:
     """Two hundred pictures and a darker copy of each: pairs across all blocks of the distance table."""
     thumbs = np.stack([gray(each) for each in pictures])
@@ -50,6 +52,7 @@ def test_copies_are_found_wherever_they_stand(pictures: list[Image.Image]) -> No
     assert found == {(row, row + len(thumbs)) for row in range(len(thumbs))}
 
 
+@pytest.mark.real_too
 @pytest.mark.parametrize("frames", [20, 190, 1000])
 def test_a_film_is_one_set_however_much_of_the_data_it_is(frames: int, pictures: list[Image.Image]) -> None:
     others = np.stack([gray(each) for each in pictures[1:]])
@@ -57,6 +60,7 @@ def test_a_film_is_one_set_however_much_of_the_data_it_is(frames: int, pictures:
     assert found == [list(range(len(others), len(others) + frames))]
 
 
+@pytest.mark.slow
 def test_a_frame_that_all_pictures_share_is_left_out_of_the_comparison() -> None:
     """Different solar cells have near hashes and correlate by 0.99, for each shows the same grid of contacts.
 

@@ -1,0 +1,26 @@
+"""HTML pages as a reader sees them, and what they would load."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+Opening = Callable[[Path, int], AbstractContextManager[Page]]
+"""What the fixture `watched` gives: open a file once so many figures are drawn."""
+
+
+def visible(page: str) -> str:
+    """The words of a page, with one space between them."""
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
+
+
+def assert_loads_nothing(page: str) -> None:
+    """All that a page shows lies within it."""
+    text = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']+""", text)
+    assert "url(" not in text
+    assert "@import" not in text
