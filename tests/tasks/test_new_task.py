@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+import headstart as hs
 from headstart.models.backbones import build, features_of
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
@@ -93,3 +94,13 @@ def test_a_new_task_is_trained_stopped_resumed_and_used_without_a_change_elsewhe
     assert not (path / "masks").exists()
     tuned = start(small(backbone__weights=str(path)), str(photos), tmp_path / "tuned")
     assert tuned.run.environment["weights"]["source"] == f"run {path}"
+
+
+def test_a_metric_that_a_task_does_not_have_is_not_monitored(
+    photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS, "rotation", Rotation)
+    recipe = small(task="rotation", train__epochs=1, augment__sizes=[], checkpoint__monitor="val_accuracy")
+    with pytest.raises(hs.HeadstartError, match=r"checkpoint\.monitor: expected a metric of the task rotation, found"):
+        for _ in train(start(recipe, str(photos), tmp_path / "run")):
+            pass

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from headstart.data.sampling import seed_of, step_rows
+from headstart.errors import HeadstartError
 from headstart.files import Row
 from headstart.models.run_weights import read_weights
 from headstart.training.batches import training_batch
@@ -160,7 +161,13 @@ def _update_best(training: TrainState, val_row: Row) -> bool:
     progress, monitor = training.progress, training.recipe.checkpoint.monitor
     if monitor == "last":
         return True
-    value, best = val_row[monitor.removeprefix("val_")], progress.best
+    name = monitor.removeprefix("val_")
+    if name not in val_row:
+        raise HeadstartError(
+            f"checkpoint.monitor: expected a metric of the task {training.recipe.task}, found {monitor}",
+            "checkpoint.monitor=val_loss",
+        )
+    value, best = val_row[name], progress.best
     if best is not None and not (value < best if monitor == "val_loss" else value > best):
         return False
     progress.best = value
