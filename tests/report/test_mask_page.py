@@ -204,7 +204,9 @@ def test_hostile_names_stay_text(run: RunFolder) -> None:
     for folder in ("truth", "best", "images"):
         for file in (run.path / "masks" / folder).glob("0084_sat*"):
             file.rename(file.with_stem("<b onclick=alert(1)>"))
-    looked = [row | {"filename": row["filename"].replace("0084_sat", "<b onclick=alert(1)>")} for row in run.feature_images]
+    looked = [
+        row | {"filename": row["filename"].replace("0084_sat", "<b onclick=alert(1)>")} for row in run.feature_images
+    ]
     run.write_table("features/images.csv", looked)
     page = text(run)
     assert "<script>alert" not in page
