@@ -7,7 +7,7 @@ them, so that `check` starts at once and a report is made without torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,8 +18,6 @@ from headstart.console.progress import progress_bar, run_study_with_progress, ru
 from headstart.data.checks.check import CheckResult
 from headstart.data.checks.check import check as check_dataset
 from headstart.data.parallel import Progress
-from headstart.data.requirements import classes_missing_from_train
-from headstart.environment import cache_folder
 from headstart.files import Row, free_name
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
@@ -146,10 +144,7 @@ class Run:
     def predict_table(
         self, table: PathLike, *, folder: PathLike, unfinished: bool = False, progress: Progress | None = None
     ) -> tuple[list[Row], Predictions]:
-        """Predict the classes of the files listed in a CSV file, and fill in its column ``label``.
-
-        The column ``filename`` holds paths relative to ``folder``. Returns the rows of the table and the predictions.
-        """
+        """Fill in the column ``label`` of a CSV file, whose ``filename`` is relative to ``folder``: rows, predictions."""
         from headstart.inference.model import load_model
         from headstart.inference.predict import predict_table
 
@@ -179,12 +174,7 @@ class Run:
         return write_masks(model, files, out=Path(out), overlay=overlay, flip=flip, progress=progress)
 
     def evaluate(
-        self,
-        data: PathLike,
-        *,
-        split: str | None = None,
-        unfinished: bool = False,
-        progress: Progress | None = None,
+        self, data: PathLike, *, split: str | None = None, unfinished: bool = False, progress: Progress | None = None
     ) -> Evaluation | MaskEvaluation:
         """Evaluate on a folder of labeled images, or of image and mask pairs.
 
@@ -299,11 +289,13 @@ def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = 
 
 def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
     """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
+    from headstart.training.data_warnings import data_warnings
+
     console = console or Console(stderr=True)
     with progress_bar(console, "decode images") as progress:
         state = prepare(progress)
     run = Run(state.run.path)
-    for warning in _warnings(state):
+    for warning in data_warnings(state):
         console.print(warning, highlight=False, markup=False, soft_wrap=True)
     run_with_progress(state, console, run.report)
     if state.fabric.is_global_zero:
@@ -313,25 +305,3 @@ def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -
         run.report()
     state.fabric.barrier()
     return run
-
-
-def _warnings(state: TrainState) -> Iterator[str]:
-    """What the user should know about the data before the first step."""
-    if state.pixels.streaming:
-        yield (
-            f"Not enough space for decoded images in {cache_folder()}: images are decoded again for every batch, which"
-            " is slower."
-        )
-    if state.excluded is not None:
-        total, held_out = state.excluded + len(state.train_rows), state.recipe.data.exclude_overlap_with
-        yield (
-            f"{state.excluded:,} of {total:,} training images dropped as (near-)duplicates of held-out images of"
-            f" {held_out}."
-        )
-    missing = [f'"{name}"' for name in classes_missing_from_train(state.pixels, state.train_rows)]
-    if missing:
-        subject = f"Class {missing[0]} is" if len(missing) == 1 else f"Classes {', '.join(missing)} are"
-        yield (
-            f"{subject} in validation but not in training: {'its' if len(missing) == 1 else 'their'} IoU will be 0."
-            f" Next: headstart check {state.pixels.index.root}"
-        )
