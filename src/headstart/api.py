@@ -83,9 +83,8 @@ class Run:
 
     def _best(self, metric: str) -> float | None:
         """A validation metric at the epoch whose weights are kept (`checkpoint.monitor`)."""
-        rows = self.metrics
-        best = best_epoch(rows, self.folder.recipe.checkpoint.monitor)
-        return next((row.get(metric) for row in rows if row["split"] == "val" and row["epoch"] == best), None)
+        best = best_epoch(self.metrics, self.folder.recipe.checkpoint.monitor)
+        return next((row.get(metric) for row in self.metrics if (row["split"], row["epoch"]) == ("val", best)), None)
 
     @property
     def finished(self) -> bool:
@@ -134,7 +133,7 @@ class Run:
         from headstart.inference.predict import find_images, predict
         from headstart.inference.segment import find_rasters, predict_masks
 
-        paths = _as_list(images)
+        paths = [images] if isinstance(images, str | os.PathLike) else list(images)
         if self.folder.palette is not None:
             files = find_rasters(paths)
             return predict_masks(load_model(self.folder, unfinished=unfinished), files, flip=flip, progress=progress)
@@ -144,7 +143,7 @@ class Run:
     def predict_table(
         self, table: PathLike, *, folder: PathLike, unfinished: bool = False, progress: Progress | None = None
     ) -> tuple[list[Row], Predictions]:
-        """Fill in the column ``label`` of a CSV file, whose ``filename`` is relative to ``folder``: rows, predictions."""
+        """Predict ``label`` for each ``filename`` (relative to ``folder``) of a CSV file: (rows, predictions)."""
         from headstart.inference.model import load_model
         from headstart.inference.predict import predict_table
 
@@ -169,7 +168,7 @@ class Run:
         from headstart.inference.model import load_model
         from headstart.inference.segment import find_rasters, write_masks
 
-        files = find_rasters(_as_list(images))
+        files = find_rasters([images] if isinstance(images, str | os.PathLike) else images)
         model = load_model(self.folder, unfinished=unfinished)
         return write_masks(model, files, out=Path(out), overlay=overlay, flip=flip, progress=progress)
 
@@ -185,10 +184,6 @@ class Run:
         from headstart.inference.evaluate import evaluate
 
         return evaluate(self.folder, data, split=split, unfinished=unfinished, progress=progress)
-
-
-def _as_list(images: PathLike | Iterable[PathLike]) -> list[PathLike]:
-    return [images] if isinstance(images, str | os.PathLike) else list(images)
 
 
 def check(
@@ -229,8 +224,7 @@ def resume(run: PathLike, data: PathLike | None = None, *, console: Console | No
     """Continue a run that was stopped; ``data`` is where its images are now, if they have moved."""
     from headstart.training.setup import resume as resume_training
 
-    moved = None if data is None else os.fspath(data)
-    return _train(lambda progress: resume_training(Path(run), moved, progress), console)
+    return _train(lambda progress: resume_training(Path(run), data and os.fspath(data), progress), console)
 
 
 def study(
@@ -250,14 +244,13 @@ def study(
     budget: str | None = None,
     console: Console | None = None,
 ) -> DataFrame:
-    """Measure what each kind of pre-training gains on the images of ``data``: one table row per setting and fraction.
+    """Measure what each kind of pre-training gains on ``data``: one table row per setting and fraction.
 
     ``settings`` are letters A to G; ``labels`` are label fractions (default: those of 0.05, 0.1, 0.25, 0.5 and 1 that
     leave every class an image). ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with
     masks to `segment-quick` and `byol-tiles`; such a study has a column ``miou`` in the place of ``accuracy``. The
     study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, the study continues. ``budget``
-    ("30m") chooses the epochs to fit. Failed trials are missing from the table.
-    Raises HeadstartError for what the caller can fix.
+    ("30m") chooses the epochs to fit. Raises HeadstartError for what the caller can fix.
     """
     import pandas as pd
 
