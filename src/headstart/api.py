@@ -191,9 +191,8 @@ def check(
 ) -> CheckResult:
     """Check a dataset: layout, splits, class balance, broken files, duplicates, leakage.
 
-    ``group`` is a regular expression for an image's source (patient, video) in its path: such images belong on one
-    side of a split. ``val_fraction`` is that of the validation split made where there is none. Raises HeadstartError
-    if the layout is not recognized.
+    ``group`` is a regular expression for an image's source (patient, video) in its path; ``val_fraction`` is that of
+    the validation split made where there is none. Raises HeadstartError if the layout is not recognized.
     """
     return check_dataset(os.fspath(data), group, val_fraction, progress)
 
@@ -224,7 +223,8 @@ def resume(run: PathLike, data: PathLike | None = None, *, console: Console | No
     """Continue a run that was stopped; ``data`` is where its images are now, if they have moved."""
     from headstart.training.setup import resume as resume_training
 
-    return _train(lambda progress: resume_training(Path(run), data and os.fspath(data), progress), console)
+    moved = None if data is None else os.fspath(data)
+    return _train(lambda progress: resume_training(Path(run), moved, progress), console)
 
 
 def study(
