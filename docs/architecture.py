@@ -33,7 +33,7 @@ A study is many runs and one table. A command of the command line is one call of
 
 - **Recipe.** Values only: no logic, no inheritance, no import paths. Any field is overridden as `train.epochs=5`.
 - **Index.** One table of images: path, split, and label or mask. A validation split is made when the data has none:
-  stratified, the same for the same files in any order, with groups and near-duplicates on one side.
+  stratified, the same for the same files in any order, with the images of a group on one side.
 - **Task.** An `nn.Module` whose `forward(batch)` is the loss. One conformance test runs over all tasks.
 - **Training loop.** One for every task. What comes when is a function of (seed, epoch, step, rank), so a run that is
   stopped and resumed ends at the same weights, bit for bit on the CPU.
