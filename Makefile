@@ -4,6 +4,8 @@ PYTHON_MINIMUM ?= python3.11
 BIN := .venv/bin
 # Coverage by sys.monitoring costs next to nothing, from Python 3.12 on; before, coverage's C tracer does it.
 CORE = $$($(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')")
+# A process per core, and a thread in each: threads of one test would wait for those of the other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 # Benchmarks that need no arguments; `make bench` says how to run the others.
 BENCHMARKS := benchmarks/help_time.py benchmarks/iou.py benchmarks/maps.py
 
@@ -40,10 +42,10 @@ typecheck: setup ## mypy, strict
 	$(BIN)/mypy
 
 test: lint typecheck ## every check: lint, typecheck, all tests, coverage (at least 90 %)
-	COVERAGE_CORE=$(CORE) $(BIN)/pytest --cov --cov-report=term:skip-covered
+	COVERAGE_CORE=$(CORE) $(PYTEST) --cov --cov-report=term:skip-covered
 
 test-fast: setup ## the tests that need neither minutes, nor a browser, nor shared data
-	$(BIN)/pytest -m "not slow and not browser and not shared"
+	$(PYTEST) -m "not slow and not browser and not shared"
 
 # The tests' own tools come in the versions of constraints.txt. torch is several gigabytes here as well.
 TOOLS := pytest|pytest-cov|hypothesis|imagehash|playwright|byol-pytorch|efficientnet-lite-pytorch
