@@ -82,7 +82,7 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str]
 @pytest.fixture(scope="session")
 def data_source(request: pytest.FixtureRequest) -> str:
     """``made`` or ``shared``: where `shared_data` comes from."""
-    source: str = request.param
+    source: str = getattr(request, "param", "made")  # without: asked for while a test runs
     if source == "shared" and not HAVE_SHARED:
         pytest.skip(f"{SHARED} is on development machines and in CI only")
     return source
