@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,8 +15,9 @@ Opening = Callable[[Path, int], AbstractContextManager[Page]]
 
 
 def visible(page: str) -> str:
-    """The words of a page, with one space between them."""
-    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)).split())
+    """The words of a page, with one space between them and entities resolved."""
+    text = re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL))
+    return " ".join(html.unescape(text).split())
 
 
 def assert_loads_nothing(page: str) -> None:

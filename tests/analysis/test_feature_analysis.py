@@ -141,7 +141,7 @@ def test_a_run_without_features_says_which_command_makes_them(
     [
         (["--perplexity", "25"], "perplexity: expected at most 19.7 for 60 images (split all), found 25"),
         (["--perplexity", "4", "--split", "val"], "expected at most 3.7 for 12 images (split val), found 4"),
-        (["--epochs", "7"], "expected features of epoch 1, 2, 3, found 7 asked for"),
+        (["--epochs", "7"], "expected features of epoch 1, 2, 3, found 7 requested"),
         (["--epochs", "one"], "expected numbers such as 1,50,100, found one"),
     ],
 )
@@ -188,7 +188,7 @@ def test_features_that_are_constant_are_named_and_the_others_mapped(run: RunFold
 
 def test_a_damaged_file_is_named(run: RunFolder) -> None:
     (run.path / "analysis" / "feature_analysis.json").write_bytes(b"{ half")
-    with pytest.raises(hs.HeadstartError, match=r"learned\.json.*found a damaged file"):
+    with pytest.raises(hs.HeadstartError, match=r"feature_analysis\.json.*found a damaged file"):
         hs.Run(run.path).report()
     (run.path / "features" / "epoch-0001.safetensors").write_bytes(b"{ half")
     with pytest.raises(hs.HeadstartError, match=r"epoch-0001.*found a damaged file"):

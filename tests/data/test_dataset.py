@@ -22,7 +22,7 @@ def test_its_indexes_are_those_of_the_folder(photos: Path, small_tiles: Path) ->
     for folder, data, target in (
         (photos, SMALL, "label"),
         (photos, SMALL, "none"),
-        (photos, Data(image_size=32, group_regex=r"(\d)\."), "label"),
+        (photos, Data(image_size=32, group_regex=r"(\d\d)\."), "label"),
         (small_tiles, Data(image_size=32, resize="keep"), "mask"),
         (small_tiles, SMALL, "none"),
     ):

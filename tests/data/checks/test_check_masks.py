@@ -173,5 +173,5 @@ def test_what_is_told_in_a_terminal(pairs: Path) -> None:
     answer = CliRunner().invoke(app, ["check", str(pairs)], env={"COLUMNS": "120"})
     assert answer.exit_code == 0
     assert "layout   train, val: pairs in images and masks" in answer.stdout
-    for cell in ("train pixels (images)", "45.00% (2)", "left out", "1.04%"):
+    for cell in ("train pixels (images)", "45.00% (2)", "ignored", "1.04%"):
         assert cell in answer.stdout, cell
