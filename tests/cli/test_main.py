@@ -52,7 +52,7 @@ def test_fit_report_predict_and_evaluate(photos: Path, tmp_path: Path) -> None:
     report = run / "report.html"
     report.unlink()
     assert headstart("report", run).returncode == 0
-    assert "validation images are right" in report.read_text(encoding="utf-8")
+    assert "validation images</strong>" in report.read_text(encoding="utf-8")
     out = tmp_path / "labels.csv"
     done = headstart("predict", run, photos, "--out", out)
     assert done.returncode == 0, done.stderr
@@ -262,7 +262,7 @@ class TestBadInput:
             ("optimizer.name=lion", "field optimizer.name: expected 'adam', 'adamw' or 'sgd', found 'lion'"),
             (
                 "backbone.name=resnet19",
-                "backbone.name resnet19: expected a model that timm knows, found none; did you mean resnet1",
+                "backbone.name resnet19: expected a timm model, found no such name; did you mean resnet1",
             ),
             ("backbone.weights=nowhere.pt", "backbone.weights nowhere.pt: expected none, imagenet"),
             ("task=clasify", "task: expected byol, classify, segment, found clasify"),

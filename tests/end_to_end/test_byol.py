@@ -46,7 +46,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
     done = headstart("fit", "byol-quick", photos, *BYOL, "--out", run)
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"epoch 2/2  train loss \d\.\d{4}  val loss \d\.\d{4} feature_std 0\.\d{3} view_similarity .* knn ", done.stderr
+        r"epoch 2/2  train loss \d\.\d{4}  val loss \d\.\d{4} feature std 0\.\d{3} view similarity .* knn ", done.stderr
     )
     scale = '"augment.mean=[0.485,0.456,0.406]" "augment.std=[0.229,0.224,0.225]"'  # not that of quick's weights
     use = f"headstart fit quick LABELED_DATA backbone.name=resnet10t backbone.weights={run} {scale}"
@@ -134,7 +134,7 @@ for n, event in enumerate(train(training), 1):
 
 def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
     """The target network and the moving average included."""
-    recipe = unlabeled(second_views={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
+    recipe = unlabeled(second_augment={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
     whole = finish(tmp_path / "whole", photos, recipe)
     arguments = [str(photos), str(tmp_path / "killed"), repr(recipe.model_dump(exclude_none=True))]
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
@@ -178,8 +178,8 @@ def test_views_of_a_step_differ_and_those_of_validation_stay(photos: Path, tmp_p
         pass
     assert len(trained) == 8
     for batch in (*trained, *validated):
-        assert batch.second.shape == batch.images.shape
-        assert not torch.equal(batch.second, batch.images)
+        assert batch.images2.shape == batch.images.shape
+        assert not torch.equal(batch.images2, batch.images)
     first, second = validated
     assert torch.equal(first.images2, second.images2)
     assert torch.equal(first.images, second.images)

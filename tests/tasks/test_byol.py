@@ -258,7 +258,7 @@ def test_likeness_compares_an_image_with_itself_and_with_others() -> None:
 
 
 def test_a_frozen_backbone_is_refused(unlabeled: Small) -> None:
-    with pytest.raises(hs.HeadstartError, match=r"backbone\.train: expected true"):
+    with pytest.raises(hs.HeadstartError, match=r"backbone\.freeze: expected false"):
         Byol.build(unlabeled(backbone__freeze=True), [])
 
 

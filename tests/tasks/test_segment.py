@@ -228,8 +228,8 @@ def test_features_are_the_mean_of_the_backbone_s_last_map(masked: Masked) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"probe__method": "logistic", "backbone__freeze": True, "train__epochs": 1}, "probe.method: expected steps"),
-        ({"backbone__name": "nonsense"}, "backbone.name nonsense: expected a model that timm knows"),
+        ({"probe__method": "logistic", "backbone__freeze": True, "train__epochs": 1}, "probe.method: expected sgd"),
+        ({"backbone__name": "nonsense"}, "backbone.name nonsense: expected a timm model"),
     ],
 )
 def test_what_cannot_be_built_is_refused(masked: Masked, changes: dict[str, Any], message: str) -> None:
@@ -248,7 +248,7 @@ def test_a_network_of_one_image_size_is_refused_before_the_first_epoch(
 
 
 def test_an_auxiliary_classifier_without_deeplabv3_is_refused(masked: Masked) -> None:
-    with pytest.raises(hs.HeadstartError, match=r"auxiliary: expected 0 with .* deeplabv3plus"):
+    with pytest.raises(hs.HeadstartError, match=r"aux_weight: expected 0 with .* deeplabv3plus"):
         masked(decoder__aux_weight=0.4)
 
 
