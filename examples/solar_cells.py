@@ -83,7 +83,7 @@ for row in run.predict(images).rows(probabilities=True):
 # Accuracy with its 95 % bootstrap interval. Images that the run was trained on are left out.
 
 # %%
-accuracy = run.evaluate(photos).accuracy
+accuracy = run.evaluate(photos).metrics.accuracy
 print(f"evaluate: accuracy {accuracy.value:.1%} (95 % CI {accuracy.low:.1%} to {accuracy.high:.1%})")
 
 # %%
