@@ -79,7 +79,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
     for words in (("predict", run, photos), ("evaluate", run, photos)):
         refused = headstart(*words)
         assert refused.returncode == 2
-        assert "expected a run that answers with classes, found the task byol" in refused.stderr
+        assert "expected a run that predicts classes, found the self-supervised task byol" in refused.stderr
         assert use in refused.stderr
     tuned = headstart("fit", "quick", photos, *SMALL, "augment.sizes=[]", f"backbone.weights={run}", "--out", second)
     assert tuned.returncode == 0, tuned.stderr
