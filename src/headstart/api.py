@@ -133,11 +133,10 @@ class Run:
         from headstart.inference.predict import find_images, predict
         from headstart.inference.segment import find_rasters, predict_masks
 
-        paths = [images] if isinstance(images, str | os.PathLike) else list(images)
         if self.folder.palette is not None:
-            files = find_rasters(paths)
+            files = find_rasters(images)
             return predict_masks(load_model(self.folder, unfinished=unfinished), files, flip=flip, progress=progress)
-        files = find_images(paths)
+        files = find_images(images)
         return predict(load_model(self.folder, unfinished=unfinished), files, progress=progress)
 
     def predict_table(
@@ -168,7 +167,7 @@ class Run:
         from headstart.inference.model import load_model
         from headstart.inference.segment import find_rasters, write_masks
 
-        files = find_rasters([images] if isinstance(images, str | os.PathLike) else images)
+        files = find_rasters(images)
         model = load_model(self.folder, unfinished=unfinished)
         return write_masks(model, files, out=Path(out), overlay=overlay, flip=flip, progress=progress)
 

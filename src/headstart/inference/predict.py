@@ -87,13 +87,18 @@ def predict_table(
     return filled, replace(predictions, unreadable=(*predictions.unreadable, *unnamed))
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def as_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """One path or several, as a list."""
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+
+
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Expand folders, glob patterns (``photos/*.jpg``) and file names into image files, in natural order.
 
     Raises HeadstartError for a path without images.
     """
     files: list[Path] = []
-    for each in paths:
+    for each in as_list(paths):
         path = Path(each)
         if path.is_dir():
             found = [path / name for name in sorted(images_below(path), key=natural_key)]

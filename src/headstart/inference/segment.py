@@ -19,7 +19,7 @@ from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 from headstart.inference.mask_writer import Bands, mask_names, write_mask
 from headstart.inference.model import Model
-from headstart.inference.predict import find_images
+from headstart.inference.predict import as_list, find_images
 from headstart.inference.raster import RasterImage, open_raster, raster_size
 from headstart.inference.tiling import PredictFn, Tiling, flip_tta, predict_tiled
 from headstart.palette import Palette
@@ -50,13 +50,13 @@ class WriteResult:
     """(file, reason)."""
 
 
-def find_rasters(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_rasters(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Expand folders, glob patterns and file names into image files, without the masks beside them in a folder.
 
     Raises HeadstartError for a path without images.
     """
     files: list[Path] = []
-    for path in paths:
+    for path in as_list(paths):
         found, pairs = find_images([path]), None
         if Path(path).is_dir():
             pairs = find_pairs([file.relative_to(path).as_posix() for file in found])
