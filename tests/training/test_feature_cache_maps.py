@@ -37,17 +37,19 @@ def finish(training: TrainState) -> RunFolder:
 
 
 @pytest.mark.slow
+@pytest.mark.real_too
 def test_it_ends_at_the_same_weights_and_figures(
-    small_tiles: Path, tmp_path: Path, masked: Masked, monkeypatch: pytest.MonkeyPatch
+    small_tiles: Path, tmp_path: Path, masked: Masked, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """Kept in full to rounding, and by half as nearly as a figure can tell."""
+    """Equal to rounding in full precision; in half to 1e-4 on the aerial set, on the pictures made here to 2e-4."""
+    half_bound = 1e-4 if request.node.get_closest_marker("shared") else 2e-4
 
     def ended(name: str, once: bool) -> RunFolder:
         return finish(start(masked(**STILL, probe__cache_features=once), str(small_tiles), tmp_path / name))
 
     anew, by_half = ended("anew", once=False), ended("half", once=True)
     monkeypatch.setattr(frozen, "_to_storage_dtype", lambda part: part.float().cpu())
-    for run, exact in ((ended("full", once=True), 1e-6), (by_half, 2e-4)):
+    for run, exact in ((ended("full", once=True), 1e-6), (by_half, half_bound)):
         weights, theirs = load_file(run.last), load_file(anew.last)
         assert weights.keys() == theirs.keys()
         for name, weight in weights.items():
