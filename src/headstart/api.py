@@ -17,6 +17,7 @@ from rich.console import Console
 from headstart.console.progress import progress_bar, run_study_with_progress, run_with_progress
 from headstart.data.checks.check import CheckResult
 from headstart.data.checks.check import check as check_dataset
+from headstart.data.layouts import Choice, Layout
 from headstart.data.parallel import Progress
 from headstart.files import Row, free_name
 from headstart.recipes import recipe as recipes
@@ -186,14 +187,21 @@ class Run:
 
 
 def check(
-    data: PathLike, *, group: str | None = None, val_fraction: float = 0.2, progress: Progress | None = None
+    data: PathLike,
+    *,
+    group: str | None = None,
+    val_fraction: float = 0.2,
+    layout: Layout = "auto",
+    columns: str | None = None,
+    progress: Progress | None = None,
 ) -> CheckResult:
     """Check a dataset: layout, splits, class balance, broken files, duplicates, leakage.
 
     ``group`` is a regular expression for an image's source (patient, video) in its path; ``val_fraction`` is that of
-    the validation split made where there is none. Raises HeadstartError if the layout is not recognized.
+    the validation split made where there is none; ``layout`` and ``columns`` say how to read the folder, as
+    ``data.layout`` and ``data.columns`` of a recipe. Raises HeadstartError if the layout is not recognized.
     """
-    return check_dataset(os.fspath(data), group, val_fraction, progress)
+    return check_dataset(os.fspath(data), group, val_fraction, progress, Choice(layout, columns))
 
 
 def fit(

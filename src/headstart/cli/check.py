@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from headstart.cli.arguments import ERR, OUT, Data, print_json
 from headstart.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from headstart.data.layouts import Layout
 
 
 def check(
@@ -19,6 +22,17 @@ def check(
             help="Regular expression for an image's source (patient, video) in its path; a source in two splits is"
             " leakage."
         ),
+    ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="How to read the folder where it could be read in two ways: auto, table, pairs (images with masks),"
+            " folders (one per class), names (hat_1.jpg) or none (no labels). In a recipe: data.layout."
+        ),
+    ] = "auto",
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Which columns of a table are what, as file=id,label=breed. In a recipe: data.columns."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -32,7 +46,7 @@ def check(
 
     try:
         with progress_bar(ERR, "decode images") as progress:
-            result = api.check(data, group=group, progress=progress)
+            result = api.check(data, group=group, layout=cast("Layout", layout), columns=columns, progress=progress)
     except HeadstartError as error:
         if as_json:
             print_json({"status": 2, "message": error.message, "hint": error.hint})

@@ -1,168 +1,284 @@
-"""CSV layouts: tables with the columns ``filename,label`` and optionally ``split``, ``group`` and ``id``."""
+"""Tables of labels: which of the CSV files below a folder list its images, and what they say."""
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
-from headstart.data.index import SPLIT_OF, Entry, split_named, splits_named
+from headstart.data.columns import Columns, find_columns, parse_columns, split_of_cell
+from headstart.data.csv_files import CsvFile, read_csv, without_header
+from headstart.data.index import Entry, Note, split_named, splits_named
+from headstart.data.locate import Locator
+from headstart.data.reading import Reading
+from headstart.data.tree import Tree
 from headstart.errors import HeadstartError
+from headstart.runs.predictions import is_predictions_table
 
-CsvRow = tuple[int, dict[str, str]]
-"""(line number in the file, cells by column)"""
-
-COLUMNS = ("filename", "label", "split", "group")
-"""Recognized columns, in any case and with spaces around them."""
-SEPARATORS = {";": "semicolons", "\t": "tabs"}
-"""Separators that some programs write instead of commas."""
-
-
-def read_rows(file: Path) -> tuple[list[str], list[CsvRow]]:
-    """Header and rows of a CSV file (UTF-8, with or without a byte order mark), without blank lines."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text)
-            header = reader.fieldnames = _normalize_header(reader.fieldnames or [])
-            rows = [(reader.line_num, {k: v or "" for k, v in row.items() if k is not None}) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise HeadstartError(
-            f"{file}: expected a CSV file in UTF-8, found: {error}", "headstart check --help"
-        ) from None
-    return header, rows
+MAX_TABLES = 50
+"""Tables that are looked into, the least deep ones first: a table per image holds something else than labels."""
+FORMS = re.compile(r"(sample|example)?[ _-]*submission|predictions?\b", re.IGNORECASE)
+"""Tables to be filled in, and tables that a model filled in."""
+NO_LABEL = frozenset(["nan", "null", "none", "n/a", "na", "?", "-"])
+"""Cells that stand for a missing label in some programs, and may be a class in others."""
 
 
-def _normalize_header(header: Sequence[str]) -> list[str]:
-    """``Filename, Label`` -> filename, label; other columns stay as they are."""
-    plain = [name.strip().casefold() for name in header]
-    return [p if p in COLUMNS and p not in header else name for name, p in zip(header, plain, strict=True)]
+@dataclass(frozen=True)
+class Table:
+    """A table that lists images below the folder."""
+
+    path: str
+    """Relative to the root."""
+    content: CsvFile
+    columns: Columns
+
+    @property
+    def labeled(self) -> bool:
+        """Whether it tells labels or masks."""
+        return bool(self.columns.label or self.columns.one_hot or self.columns.mask)
 
 
-def require_column(file: Path, header: list[str], column: str) -> None:
-    """Raise HeadstartError, naming a wrong separator, where ``header`` lacks a column."""
-    if column in header:
-        return
-    found = ", ".join(header) or "an empty file"
-    for separator, name in SEPARATORS.items():
-        if column in _split_cells(header, separator):
-            raise HeadstartError(
-                f"{file}: expected columns separated by commas, found {found} (separated by {name})",
-                f"save {file.name} with commas: filename,label",
-            )
-    raise HeadstartError(
-        f"{file}: expected a column {column}, found {found}",
-        f"name the columns on the first line of {file.name}: filename,label",
+@dataclass(frozen=True)
+class Tables:
+    """The tables below a folder."""
+
+    labeled: tuple[Table, ...]
+    unlabeled: tuple[Table, ...]
+    """They list images without labels: a test set to predict."""
+    unused: dict[str, str]
+    """Table -> why it is not read."""
+    unclear: tuple[HeadstartError, ...] = ()
+    """What is wrong with tables that may have been meant: raised where nothing else tells the labels."""
+
+
+def find_tables(tree: Tree, columns: str | None = None, only: str | None = None) -> Tables:
+    """Look into the tables of a folder, or into ``only`` one, a path relative to the root.
+
+    ``columns`` is as `recipe.Data.columns`. Raises HeadstartError for a table of several labels per image, of real
+    numbers, and for one whose given columns are not there.
+    """
+    locator, given = Locator(tree.root, tree.images), parse_columns(columns)
+    paths = [only] if only else sorted(tree.tables, key=lambda path: (path.count("/"), path))
+    unused = dict.fromkeys(paths[MAX_TABLES:], "one of many tables")
+    tables: list[Table] = []
+    unclear: list[HeadstartError] = []
+    for path in paths[:MAX_TABLES]:
+        if only is None and (why := _form(PurePosixPath(path).stem)):
+            unused[path] = why
+            continue
+        try:
+            found = _read(tree.root / path, path, locator, given)
+        except HeadstartError as error:
+            if only or given:
+                raise
+            unclear.append(error)
+            unused[path] = error.message
+            continue
+        if isinstance(found, Table):
+            tables.append(found)
+        else:
+            unused[path] = found
+            unclear += _meant(tree.root / path, found)
+    return Tables(
+        tuple(table for table in tables if table.labeled),
+        tuple(table for table in tables if not table.labeled),
+        unused,
+        tuple(unclear),
     )
 
 
-def _split_cells(header: Iterable[str], separators: str) -> set[str]:
-    return {name.strip().casefold() for cell in header for name in re.split(f"[{separators}]", cell)}
+def read_tables(root: Path, tables: Tables, tree: Tree) -> Reading:
+    """The reading of labeled tables. Files that are listed but missing are among its problems.
 
-
-def csv_tables(path: Path) -> list[Path]:
-    """CSV files that list the images of ``path``.
-
-    That is the file itself, or the files in the folder that have a column ``filename`` or ``label`` or are named
-    ``labels.csv``, and beside such a ``train.csv`` its ``val.csv``. Other files (``train_log.csv``, ``classes.csv``)
-    are left alone.
+    Raises HeadstartError for a repeated file, an empty filename or label, and an unknown split.
     """
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".csv" else []
-    described = {file: columns for file, columns in _candidates(path).items() if _describes_images(file, columns)}
-    split_of = splits_named(file.stem for file in described)
-    return sorted({*described, *(split_tables(path) if any(split_of.values()) else ())})
-
-
-def split_tables(path: Path) -> list[Path]:
-    """CSV files in a folder that are named after a split, whatever their columns."""
-    return [file for file in _candidates(path) if split_named(file.stem)] if path.is_dir() else []
-
-
-def files_to_predict(folder: Path) -> set[str]:
-    """Files, relative to ``folder``, that its unlabeled test CSV files list."""
-    named = ((file, row) for file in _unlabeled_test_files(_csv_files(folder)) for _, row in read_rows(file)[1])
-    return {path for file, row in named if (path := _locate(folder, file, row.get("filename", "").strip()))}
-
-
-def _candidates(folder: Path) -> dict[Path, set[str]]:
-    """CSV files that may list labeled images, with their columns: all but unlabeled test files."""
-    files = _csv_files(folder)
-    return {file: columns for file, columns in files.items() if file not in _unlabeled_test_files(files)}
-
-
-def _unlabeled_test_files(files: Mapping[Path, set[str]]) -> list[Path]:
-    split_of = splits_named(file.stem for file in files)
-    return [file for file, columns in files.items() if split_of[file.stem] == "test" and "label" not in columns]
-
-
-def _csv_files(folder: Path) -> dict[Path, set[str]]:
-    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() == ".csv" and file.is_file()]
-    return {file: _columns(file) for file in files if not file.name.startswith(".")}
-
-
-def _describes_images(file: Path, columns: set[str]) -> bool:
-    stem = file.stem.casefold()
-    # A column label in classes.csv or class_dict.csv names classes, not the labels of images.
-    return "filename" in columns or stem in ("label", "labels") or ("label" in columns and not stem.startswith("class"))
-
-
-def _columns(file: Path) -> set[str]:
-    """Columns of a CSV file, whatever the separator; none if it cannot be read, as it may be unrelated."""
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
-            return _split_cells(next(csv.reader(text), []), "".join(SEPARATORS))
-    except (OSError, csv.Error):
-        return set()
-
-
-def read_tables(root: Path, tables: list[Path]) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Entries of all tables, and (kind, file) problems: files that are listed but missing.
-
-    Raises HeadstartError for a missing column, a duplicate row, an empty filename or label, or an unknown split.
-    """
+    locator = Locator(root, tree.images)
     entries: list[Entry] = []
     problems: list[tuple[str, str]] = []
-    first_row: dict[str, str] = {}
-    split_of = splits_named(table.stem for table in tables)
-    for table in tables:
-        header, rows = read_rows(table)
-        require_column(table, header, "filename")
-        require_column(table, header, "label")
-        for line, row in rows:
-            where = f"{table} line {line}"
-            name, label = row["filename"].strip(), row["label"].strip()
-            if not name or not label:
-                raise HeadstartError(f"{where}: expected a filename and a label, found {row}", f"fix {table}")
-            split = _split_of(row, split_of[table.stem] or "", where, table)
-            path = _locate(root, table, name)
-            if path is None:
-                problems.append(("missing", f"{name} (listed in {table.name} line {line})"))
+    first_row: dict[str, tuple[Table, int]] = {}
+    split_of = _splits(tables.labeled)
+    rows = 0
+    for table in tables.labeled:
+        _require_whole_rows(table.content)
+        for line, row in table.content.rows:
+            rows += 1
+            entry, problem = _entry(table, line, row, split_of[table.path], locator)
+            if entry is None:
+                problems.append(problem)
                 continue
-            if path in first_row:
-                raise HeadstartError(
-                    f"{where}: expected each file once, found {name} again (first: {first_row[path]})",
-                    f"fix {table}",
-                )
-            first_row[path] = f"{table.name} line {line}"
-            entries.append(Entry(path, label, split, row.get("group", "").strip()))
+            if entry.path in first_row:
+                raise _again(table, line, entry.path, *first_row[entry.path])
+            first_row[entry.path] = table, line
+            entries.append(entry)
     if not entries and not problems:
-        raise HeadstartError(f"{tables[0]}: expected rows of images, found none", "headstart check --help")
-    return entries, problems
+        raise HeadstartError(
+            f"{tables.labeled[0].content.file}: expected rows of images, found none", "headstart check --help"
+        )
+    names = ", ".join(table.path for table in tables.labeled)
+    return Reading(
+        "pairs" if all(table.columns.mask for table in tables.labeled) else "table",
+        f"CSV ({names})",
+        tuple(_with_folder_splits(entries)),
+        f"{len(entries):,} of {rows:,} rows of {names} name one of {len(tree.images):,} images",
+        tuple(_notes(tables.labeled, entries)),
+        tuple(problems),
+        tuple(table.path for table in tables.labeled),
+        tables.unused | _listed_for_prediction(tables, locator, set(first_row)),
+    )
 
 
-def _split_of(row: dict[str, str], default: str, where: str, table: Path) -> str:
-    given = row.get("split", "").strip()
-    if given and given.lower() not in SPLIT_OF:
-        raise HeadstartError(f"{where}: expected a split (train, val or test), found {given}", f"fix {table}")
-    return SPLIT_OF[given.lower()] if given else default
+def _form(stem: str) -> str:
+    if not FORMS.match(stem):
+        return ""
+    return "predictions, not labels" if stem.casefold().startswith("pred") else "a form for predictions, not labels"
 
 
-def _locate(root: Path, table: Path, name: str) -> str | None:
-    """Path of a listed file relative to ``root``: beside the table, in a folder of the table's name, or in images/."""
-    folders = ["", table.stem, "images"]
-    for folder in folders:
-        path = Path(folder, name)
-        if (root / path).is_file():
-            return path.as_posix()
-    return None
+def _read(file: Path, path: str, locator: Locator, given: dict[str, str]) -> Table | str:
+    """The table in a file, or why it lists no labels of images."""
+    content = read_csv(file)
+    if is_predictions_table(content.header):
+        return "predictions, not labels"
+
+    def names_image(cell: str) -> bool:
+        return bool(cell.strip()) and bool(locator.find(cell, path))
+
+    if not given and any(map(names_image, content.header)):
+        content = without_header(content)
+    columns = find_columns(content, names_image, given)
+    return "its columns name no image here" if columns is None else Table(path, content, columns)
+
+
+def _meant(file: Path, why: str) -> list[HeadstartError]:
+    """The error of a table that is called as if it listed the labels, though it names no image."""
+    stem = file.stem.casefold()
+    if why.startswith("its columns") and (split_named(stem) or stem in ("label", "labels", "annotations", "metadata")):
+        header = ", ".join(read_csv(file).header) or "an empty file"
+        return [
+            HeadstartError(
+                f"{file}: expected a column that names images, found {header}: none of its cells is an image below"
+                f" {file.parent}",
+                "--columns file=NAME,label=NAME, or put the images beside the table",
+            )
+        ]
+    return []
+
+
+def _entry(
+    table: Table, line: int, row: dict[str, str], split: str, locator: Locator
+) -> tuple[Entry | None, tuple[str, str]]:
+    """The image of one row, or its problem."""
+    columns, where = table.columns, f"{table.content.file} line {line}"
+    name, label = row[columns.file].strip(), columns.label_of(row)
+    if not name or label == "":
+        raise HeadstartError(f"{where}: expected a filename and a label, found {row}", f"fix {table.content.file}")
+    if columns.split is not None:
+        cell = row[columns.split]
+        own = split_of_cell(columns.split, cell)
+        if own is None:
+            raise HeadstartError(
+                f"{where}: expected a split (train, val or test), found {cell.strip()}", f"fix {table.content.file}"
+            )
+        split = own or split
+    mask = None
+    if columns.mask is not None:
+        mask = next(iter(locator.find(row[columns.mask], table.path)), "")
+    found = locator.find(name, table.path)
+    if len(found) != 1:
+        kind = "missing" if not found else "ambiguous"
+        more = f", which may be {' or '.join(found[:2])}" if found else ""
+        return None, (kind, f"{name} (listed in {table.path} line {line}{more})")
+    group = row[columns.group].strip() if columns.group else ""
+    return Entry(found[0], None if mask is not None else label, split, group, mask), ("", "")
+
+
+def _again(table: Table, line: int, path: str, first: Table, first_line: int) -> HeadstartError:
+    hint = f"fix {table.content.file}"
+    if first is not table:
+        hint = f"to read one of the tables alone: headstart check {first.content.file}"
+    return HeadstartError(
+        f"{table.content.file} line {line}: expected each file once, found {path} again (first: {first.path} line"
+        f" {first_line})",
+        hint,
+    )
+
+
+def _require_whole_rows(content: CsvFile) -> None:
+    if content.overflow:
+        raise HeadstartError(
+            f"{content.file} line {content.overflow[0]}: expected {len(content.header)} cells"
+            f" ({', '.join(content.header)}), found more ({len(content.overflow)} such rows): a label with a comma?",
+            f'put labels with a comma in quotes in {content.file.name}: "hat, red"',
+        )
+
+
+def _splits(tables: Sequence[Table]) -> dict[str, str]:
+    """Table -> the split that it, or the folder it lies in, is named after; "" for none."""
+    by_stem = splits_named(PurePosixPath(table.path).stem for table in tables)
+    by_folder = splits_named(folder for table in tables for folder in PurePosixPath(table.path).parts[:-1])
+    found = {}
+    for table in tables:
+        path = PurePosixPath(table.path)
+        own = [by_stem[path.stem], *(by_folder[folder] for folder in path.parts[:-1])]
+        found[table.path] = next((split for split in own if split), "")
+    # One table called train.csv may list all images.
+    return found if len(tables) > 1 or "train" not in found.values() else dict.fromkeys(found, "train")
+
+
+def _with_folder_splits(entries: list[Entry]) -> list[Entry]:
+    """Splits by the folders of the images, where the tables tell none and all folders are named after splits."""
+    if any(entry.split for entry in entries):
+        return entries
+    tops = {entry.path.split("/")[0] for entry in entries if "/" in entry.path}
+    split_of = splits_named(tops)
+    if len({*split_of.values()}) < 2 or None in split_of.values() or any("/" not in entry.path for entry in entries):
+        return entries
+    return [entry._replace(split=split_of[entry.path.split("/")[0]] or "") for entry in entries]
+
+
+def _notes(tables: Sequence[Table], entries: Sequence[Entry]) -> list[Note]:
+    notes = []
+    for table in tables:
+        columns = table.columns
+        parts = [f"images from column {columns.file}"]
+        parts += [f"labels from column {columns.label}"] if columns.label else []
+        parts += [f"labels from {len(columns.one_hot)} columns of 0 and 1"] if columns.one_hot else []
+        parts += [f"masks from column {columns.mask}"] if columns.mask else []
+        parts += [f"splits from column {columns.split}"] if columns.split else []
+        parts += [f"groups from column {columns.group}"] if columns.group else []
+        parts += [f"saved with {table.content.dialect}"] if table.content.dialect else []
+        usual = (columns.file, columns.label, columns.mask) == ("filename", "label", None)
+        if not usual or columns.group or table.content.dialect:
+            message = f"{table.path}: {', '.join(parts)}"
+            notes.append(Note("table", "note", message, (table.path,), "others: --columns file=NAME,label=NAME"))
+    missing = [entry for entry in entries if (entry.label or "").casefold() in NO_LABEL]
+    if missing:
+        message = f'{len(missing)} images with the label "{missing[0].label}": read as a class of that name'
+        files = tuple(entry.path for entry in missing)
+        notes.append(Note("no label?", "warning", message, files, "delete their rows if they have no label"))
+    return notes
+
+
+def _listed_for_prediction(tables: Tables, locator: Locator, used: set[str]) -> dict[str, str]:
+    """Images that a table without labels lists, and that table."""
+    unused = {}
+    for table in tables.unlabeled:
+        unused[table.path] = "lists images without labels"
+        for _, row in table.content.rows:
+            found = locator.find(row[table.columns.file], table.path)
+            unused |= {path: f"listed without a label in {table.path}" for path in found if path not in used}
+    return unused
+
+
+def of_one_class_each(reading: Reading, other: Reading) -> bool:
+    """Whether two readings tell the same classes apart, under whatever names."""
+    label_of = {entry.path: entry.label for entry in other.entries}
+    pairs = {(entry.label, label_of.get(entry.path)) for entry in reading.entries if entry.path in label_of}
+    return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
+
+
+def only_labels(tables: Tables, named: bool) -> Tables:
+    """The labeled tables, with ``named`` only those whose label's column has a usual name; the others unused."""
+    kept = tuple(t for t in tables.labeled if not named or t.columns.label_is_named or t.columns.mask)
+    left = {t.path: "no column of a usual name for labels" for t in tables.labeled if t not in kept}
+    return replace(tables, labeled=kept, unused=tables.unused | left)

@@ -9,7 +9,7 @@ import os
 from typing import Any, Literal
 
 from headstart.data.index import Index, group_by
-from headstart.data.layouts import scan
+from headstart.data.layouts import Choice, scan
 from headstart.data.pairs import without_masks
 from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels, decode
@@ -34,7 +34,7 @@ class Dataset:
         self.root = os.fspath(root)
         """The folder (or CSV file), as the user named it."""
         self._opened: dict[str, Dataset] = {self.root: self}
-        self._scanned: Index | None = None
+        self._scanned: dict[Choice, Index] = {}
         self._indexes: dict[tuple[str, str], Index] = {}
         self._pixels: dict[tuple[str, str], Pixels] = {}
 
@@ -52,15 +52,16 @@ class Dataset:
             self._opened[root] = other
         return self._opened[root]
 
-    def scan(self, group_regex: str | None = None) -> Index:
+    def scan(self, data: Data) -> Index:
         """All images as the folder lists them (`layouts.scan`). Raises HeadstartError for an unclear layout."""
-        if self._scanned is None:
-            self._scanned = scan(self.root)
-        return group_by(self._scanned, group_regex)
+        choice = Choice(data.layout, data.columns)
+        if choice not in self._scanned:
+            self._scanned[choice] = scan(self.root, choice=choice)
+        return group_by(self._scanned[choice], data.group_regex)
 
     def target(self, data: Data) -> Literal["label", "mask"]:
         """What the folder labels its images with."""
-        return "mask" if self.scan(data.group_regex).masks else "label"
+        return "mask" if self.scan(data).masks else "label"
 
     def index(self, data: Data, target: Target = "label") -> Index:
         """The index to train on (`splits.training_index`), with a holdout for `data.validate_on=train`.
@@ -69,7 +70,7 @@ class Dataset:
         """
         key = _key(data, target)
         if key not in self._indexes:
-            index = to_training_index(self.scan(data.group_regex), self.root, data, target)
+            index = to_training_index(self.scan(data), self.root, data, target)
             self._indexes[key] = holdout_from_train(index, data.val_fraction) if data.validate_on == "train" else index
         return self._indexes[key]
 

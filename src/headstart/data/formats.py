@@ -21,34 +21,11 @@ COMMON_SUFFIXES = frozenset(
 """Taken for images without a look inside: their content is checked when they are decoded."""
 OTHER_SUFFIXES = frozenset(
     [
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".md",
-        ".rst",
-        ".html",
-        ".htm",
-        ".py",
-        ".ipynb",
-        ".log",
-        ".ini",
-        ".cfg",
-        ".zip",
-        ".gz",
-        ".tar",
-        ".pt",
-        ".pth",
-        ".safetensors",
-        ".mat",
+        ".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".md", ".rst", ".html", ".htm",
+        ".py", ".ipynb", ".log", ".ini", ".cfg", ".zip", ".gz", ".tar", ".pt", ".pth", ".safetensors", ".mat",
         ".parquet",
     ]
-)
+)  # fmt: skip
 """Taken for other files without a look inside."""
 NEEDS = {".heic": "heif", ".heif": "heif", ".avif": "heif", ".dcm": "medical", ".dicom": "medical", ".npy": "medical"}
 """Suffix -> extra of headstart that reads such files."""

@@ -6,26 +6,34 @@ shifts the label numbers of the others.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from headstart.errors import HeadstartError
 from headstart.palette import Palette
 
-IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"]
-)
 SPLIT_OF = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
+    "train": "train", "training": "train", "trainset": "train",
+    "val": "val", "valid": "val", "validation": "val", "valset": "val", "dev": "val",
+    "test": "test", "testing": "test", "testset": "test",
 }  # fmt: skip
 UNLABELED = -1
+
+
+class Note(NamedTuple):
+    """Something about how a folder was read that its owner should know."""
+
+    kind: str
+    severity: Literal["error", "warning", "note"]
+    """``error``: training refuses the dataset."""
+    message: str
+    files: tuple[str, ...] = ()
+    """Relative to the root."""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,12 @@ class Index:
     """Mask of each image, relative to `root`, or ""; an empty tuple for datasets without masks."""
     palette: Palette | None = None
     """Classes of the masks and their encoding; `classes` are those that are not ignored."""
+    sources: tuple[str, ...] = ()
+    """Files besides images and masks that were read: tables, lists of a split."""
+    unused: tuple[tuple[str, str], ...] = ()
+    """(file, or folder with a slash at its end; why) of all else below `root`: nothing is ignored in silence."""
+    notes: tuple[Note, ...] = ()
+    """What `check` says about the reading; training refuses a dataset with an error among them."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -92,6 +106,8 @@ class Entry(NamedTuple):
     """`train`, `val` or `test`; "" where the layout does not say."""
     group: str = ""
     """Source of the image; "" where unknown."""
+    mask: str | None = None
+    """Its mask, "" without one; None in a dataset without masks."""
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int | str]], str]:
@@ -121,6 +137,7 @@ def make_index(
         splits=tuple(row.split for row in rows),
         groups=tuple(group_of(row.path, row.group) for row in rows),
         problems=tuple(problems),
+        masks=tuple(row.mask or "" for row in rows) if any(row.mask is not None for row in rows) else (),
     )
 
 
@@ -152,24 +169,6 @@ def _group_function(expression: str | None) -> Callable[[str, str], str]:
     return group_of
 
 
-def is_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
-
-
-def images_below(folder: Path) -> list[str]:
-    """Paths of all images below ``folder``, relative to it, with forward slashes; links to folders are followed."""
-    found = []
-    for current, subfolders, names in os.walk(folder, followlinks=True):
-        # A link to a folder above this one would be an endless loop.
-        here = os.path.realpath(current) + os.sep
-        above = [name for name in subfolders if here.startswith(os.path.realpath(Path(current, name)) + os.sep)]
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in above]
-        inside = Path(current).relative_to(folder).as_posix()
-        prefix = "" if inside == "." else f"{inside}/"
-        found += [prefix + name for name in names if is_image(name)]
-    return found
-
-
 def split_named(name: str) -> str | None:
     """The split that a folder or table is named after (``valid``, ``Train``, ``train_50``), or None."""
     split, suffix = _parse_split(name)
@@ -193,7 +192,7 @@ def splits_named(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def _parse_split(name: str) -> tuple[str | None, str]:
-    """``train_50`` -> (train, 50); (None, "") for names that do not begin with a split."""
-    match = re.match(r"([a-z]+)(?:[_-](\w+))?$", name.lower())
-    split = SPLIT_OF.get(match.group(1)) if match else None
-    return (split, match.group(2) or "") if match and split else (None, "")
+    """``train_50`` -> (train, 50), ``val2017`` -> (val, 2017); (None, "") for names that do not begin with a split."""
+    words = re.findall(r"[^\W\d_]+|\d+", name.lower())
+    split = SPLIT_OF.get(words[0]) if words else None
+    return (split, "_".join(words[1:])) if split else (None, "")

@@ -1,126 +1,230 @@
-"""Detect the layout of a folder and list its images as an Index. A layout that is not understood is an error."""
+"""Read a folder: every reading that its files allow is made, the clear one is taken, and doubt is an error.
+
+A reading is a table of labels, images with masks, a folder per class, or names that begin with a class. All files
+below the folder are used, or listed with the reason why they are not (`Index.unused`).
+"""
 
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
-from headstart.data.csv_index import csv_tables, read_tables, split_tables
-from headstart.data.index import Entry, Index, images_below, make_index, splits_named
-from headstart.data.pairs import find_pairs, pairs_index
+from headstart.data.csv_index import Tables, find_tables, of_one_class_each, only_labels, read_tables
+from headstart.data.folders import case_variants, read_folders
+from headstart.data.index import Entry, Index, Note, make_index, natural_key, split_named, splits_named
+from headstart.data.masks.likeness import looks_like_mask
+from headstart.data.masks.palette_files import palette_file
+from headstart.data.pairs import Pairs, find_pairs, masks_among, pair_problems, pair_splits
+from headstart.data.reading import Reading
+from headstart.data.split_lists import with_listed_splits
+from headstart.data.tree import Tree, describe_files, walk
 from headstart.errors import HeadstartError
 
-LAYOUTS = "headstart check --help"
-"""The hint of errors about layouts."""
+HELP = "headstart check --help"
+TEST_IMAGE = "test image without a label: headstart predict"
+Layout = Literal["auto", "table", "pairs", "folders", "names", "none"]
 
 
-def scan(root: str | os.PathLike[str], group: str | None = None) -> Index:
-    """Detect the layout of ``root`` and list its images. Makes no split and requires no labels.
+@dataclass(frozen=True)
+class Choice:
+    """What the user says about a folder (`recipe.Data`): how to read it, and which column of a table is what."""
+
+    layout: Layout = "auto"
+    columns: str | None = None
+
+
+def scan(root: str | os.PathLike[str], group: str | None = None, choice: Choice | None = None) -> Index:
+    """List the images of ``root`` with their labels or masks. Makes no split and requires no labels.
 
     ``root`` is a folder or a CSV file; ``group`` is a regular expression as `recipe.Data.group_regex`. Raises
-    HeadstartError for a missing or empty folder, for mixed layouts, and for a malformed CSV.
+    HeadstartError for a missing or empty folder, for one that may be read in two ways, and for a malformed table.
     """
-    path = Path(root)
+    path, choice = Path(root), choice or Choice()
     if not path.exists():
         raise HeadstartError(f"{path}: expected a folder of images, found no such folder", f"ls {path.parent}")
-    # CSV files come first, then pairs of images and masks, then folders and file names.
-    if tables := csv_tables(path):
-        return _from_tables(path if path.is_dir() else path.parent, tables, group)
+    if choice.layout not in get_args(Layout):
+        raise HeadstartError(f"--layout {choice.layout}: expected one of {', '.join(get_args(Layout))}", HELP)
+    only = None
     if not path.is_dir():
-        raise HeadstartError(f"{path}: expected a folder of images or a CSV file, found another file", LAYOUTS)
-    images = images_below(path)
-    if pairs := find_pairs(images):
-        return pairs_index(path, pairs, group)
-    layout, entries = _from_folders(path, images)
-    if len({entry.label for entry in entries} - {None}) < 2 and (tables := split_tables(path)):
-        return _from_tables(path, tables, group)  # without classes in the folders, train.csv must hold the labels
-    if not entries:
-        raise HeadstartError(f"{path}: expected images, found none ({_describe_files(path)})", LAYOUTS)
-    return make_index(path, layout, entries, group)
+        if path.suffix.lower() not in (".csv", ".tsv"):
+            raise HeadstartError(f"{path}: expected a folder of images or a CSV file, found another file", HELP)
+        path, only = path.parent, path.name
+    tree = walk(path)
+    tables = find_tables(tree, choice.columns, only)
+    reading = _chosen(tree, tables, choice, only)
+    if not reading.entries and not reading.problems:
+        raise HeadstartError(f"{path}: expected images, found none ({describe_files(tree)})", HELP)
+    index = make_index(path, reading.layout, reading.entries, group, reading.problems)
+    index = replace(index, notes=reading.notes, sources=tuple(sorted(reading.sources)))
+    return replace(index, unused=tuple(_unused(tree, tables, reading, index)))
 
 
-def _from_tables(folder: Path, tables: list[Path], group: str | None) -> Index:
-    entries, problems = read_tables(folder, tables)
-    return make_index(folder, f"CSV ({', '.join(table.name for table in tables)})", entries, group, problems)
+def _chosen(tree: Tree, tables: Tables, choice: Choice, only: str | None) -> Reading:
+    """The reading that was asked for, or the one that is clear."""
+    if only or choice.layout == "table" or choice.columns:
+        if not tables.labeled:
+            raise _no_table(tree, tables, only)
+        return read_tables(tree.root, tables, tree)
+    if choice.layout == "pairs":
+        pairs = find_pairs(tree.images) or find_pairs(tree.images, _likeness(tree))
+        if pairs is None:
+            raise HeadstartError(
+                f"{tree.root}: expected images with masks (--layout pairs), found no names that pair up",
+                "name each mask after its image: masks/7.png for images/7.jpg",
+            )
+        return _pairs_reading(tree, pairs)
+    if choice.layout != "auto":
+        masks = masks_among(tree.images, _likeness(tree)) if choice.layout != "none" else frozenset()
+        reading = read_folders(replace(tree, images=[path for path in tree.images if path not in masks]), choice.layout)
+        return replace(reading, unused={**reading.unused, **dict.fromkeys(masks, "a mask")})
+    if not tree.images:
+        return Reading("none", "", ())
+    pairs = find_pairs(tree.images, _likeness(tree))
+    if pairs is not None:
+        return _pairs_or_table(tree, _pairs_reading(tree, pairs), tables)
+    return _folders_or_table(tree, tables)
 
 
-def _from_folders(root: Path, images: list[str]) -> tuple[str, list[Entry]]:
-    """Layout and entries by the top-level folders: splits, classes, or none."""
-    # Top-level folder -> its images, relative to it.
-    images_in: dict[str, list[str]] = {}
-    for image in images:
-        top, _, rest = image.rpartition("/") if "/" not in image else image.partition("/")
-        images_in.setdefault(top, []).append(rest)
-    loose = images_in.pop("", [])
-    if not images_in:
-        return _from_files(loose, "", "")
-    if loose:
-        folders = f"folders of images (such as {min(images_in)}/)"
-        raise _mixed(root, f"{len(loose)} images (such as {loose[0]})", folders)
-    # The folders are classes unless all are named after splits.
-    split_of = splits_named(images_in)
-    if None in split_of.values():
-        return _from_class_folders(root, images_in, split_of)
-    if "train" not in split_of.values():
-        if len(images_in) == 1:
-            return "folder per class", [Entry(f"{c}/{i}", c) for c, inside in images_in.items() for i in inside]
-        raise HeadstartError(f"{root}: expected a train folder, found only {', '.join(sorted(images_in))}", LAYOUTS)
-    # Within the splits there must be one layout.
-    parts = [_from_split(root, name, str(split_of[name]), images_in[name]) for name in sorted(images_in)]
-    layouts = {layout for layout, entries in parts if entries}
-    if len(layouts) > 1:
-        raise _mixed(root, *sorted(layouts))
-    return f"{', '.join(sorted(images_in))}: {layouts.pop()}", [entry for _, entries in parts for entry in entries]
+def _pairs_or_table(tree: Tree, pairs: Reading, tables: Tables) -> Reading:
+    named = only_labels(tables, named=True)
+    if named.labeled:
+        table = read_tables(tree.root, named, tree)
+        if table.name == "pairs":
+            return table
+        raise _two_readings(tree, pairs, table)
+    masks = {entry.mask for entry in pairs.entries} | {*pairs.sources} | {*pairs.unused}
+    try:
+        other = read_folders(replace(tree, images=[path for path in tree.images if path not in masks]))
+    except HeadstartError:
+        return pairs
+    if len({entry.label for entry in other.entries} - {None}) < 2:
+        return pairs
+    note = Note("two readings", "note", f"{other.evidence} as well", (), f"to train on those: --layout {other.name}")
+    return replace(pairs, notes=(*pairs.notes, note))
 
 
-def _from_class_folders(
-    root: Path, images_in: dict[str, list[str]], split_of: dict[str, str | None]
-) -> tuple[str, list[Entry]]:
-    """A folder per class, perhaps with train/ and val/ folders inside. ``split_of``: of the top-level folders."""
-    # (class, image relative to its folder, first folder inside)
-    rows = [(c, i, i.rpartition("/")[0].partition("/")[0]) for c, inside in images_in.items() for i in inside]
-    split_within = splits_named({folder for _, _, folder in rows})
-    found = set(split_within.values())
-    if {"train", "val"} <= found and None in found:
-        stray = next(f"{c}/{image}" for c, image, folder in rows if split_within[folder] is None)
-        raise _mixed(root, "folders per class with splits inside", f"images in none of these (such as {stray})")
-    if None not in found and "train" in found:
-        entries = [Entry(f"{c}/{image}", c, str(split_within[folder])) for c, image, folder in rows]
-        return "folder per class, splits inside", entries
-    # One folder named after a split may be a class; two, or one with folders inside, are splits beside something else.
-    named = sorted(name for name, split in split_of.items() if split)
-    if len({split_of[name] for name in named}) > 1 or any("/" in image for name in named for image in images_in[name]):
-        stray = min(name for name, split in split_of.items() if split is None)
-        what = f"the split folder{'s' if len(named) > 1 else ''} {', '.join(named)}"
-        raise _mixed(root, what, f"the folder {stray}/")
-    return "folder per class", [Entry(f"{c}/{image}", c) for c, image, _ in rows]
+def _folders_or_table(tree: Tree, tables: Tables) -> Reading:
+    """By a table of labels, if there is one that folders do not contradict; else by folders and names."""
+    try:
+        folders, refusal = read_folders(tree), None
+    except HeadstartError as error:
+        folders, refusal = Reading("none", "", ()), error
+    # Beside class folders, a table counts only if it says which column is the label.
+    tables = only_labels(tables, named=folders.labeled)
+    if not tables.labeled:
+        if not folders.labeled and tables.unclear:
+            raise tables.unclear[0]
+        if refusal:
+            raise refusal
+        if not folders.labeled and (missing := _without_labels(tables)):
+            raise missing
+        return folders
+    for unclear in tables.unclear:  # val.csv beside train.csv is meant as well
+        if split_named(Path(unclear.message.partition(":")[0]).stem):
+            raise unclear
+    table = read_tables(tree.root, tables, tree)
+    if folders.name == "folders" and not of_one_class_each(table, folders):
+        raise _two_readings(tree, table, folders)
+    if folders.labeled and 2 * len(table.entries) < len(folders.entries):
+        raise _two_readings(tree, table, folders)
+    classes = {entry.label or "" for entry in table.entries}
+    return replace(table, notes=(*table.notes, *case_variants(classes)))
 
 
-def _from_split(root: Path, folder: str, split: str, images: list[str]) -> tuple[str, list[Entry]]:
-    nested = [image for image in images if "/" in image]
-    if not nested:
-        return _from_files(images, f"{folder}/", split)
-    if len(nested) < len(images):
-        flat = next(image for image in images if "/" not in image)
-        raise _mixed(root / folder, f"images (such as {flat})", f"class folders (such as {nested[0].split('/')[0]}/)")
-    return "folder per class", [Entry(f"{folder}/{image}", image.partition("/")[0], split) for image in nested]
+def _likeness(tree: Tree) -> Callable[[str], bool | None]:
+    return lambda path: looks_like_mask(tree.root / path)
 
 
-def _from_files(names: list[str], prefix: str, split: str) -> tuple[str, list[Entry]]:
-    """``{class}_{id}.ext`` if all names are of this form, with more than one class or a split; else unlabeled."""
-    matches = [re.match(r"(.+)_\d+\.\w+$", name) for name in names]
-    classes = [match.group(1) for match in matches if match]
-    if len(classes) == len(names) and (len(set(classes)) > 1 or split):
-        return "{class}_{id} names", [Entry(prefix + n, c, split) for n, c in zip(names, classes, strict=True)]
-    return "flat folder, no labels", [Entry(prefix + name, None, split) for name in names]
+def _pairs_reading(tree: Tree, pairs: Pairs) -> Reading:
+    """Entries with masks. Images outside the folders of images and masks are a mixture, unless of a test split."""
+    split_of, split_folders = pair_splits([*pairs.mask_of, *pairs.images_elsewhere])
+    elsewhere = [path for path in pairs.images_elsewhere if split_of[path] != "test"]
+    if elsewhere:
+        raise HeadstartError(
+            f"{tree.root}: expected one layout, found two mixed: {pairs.layout} and images elsewhere"
+            f" (such as {elsewhere[0]})",
+            "move them elsewhere, or say how to read the folder: --layout pairs, folders, names or none",
+        )
+    combined = _combined(tree, pairs)
+    entries = [Entry(path, None, split_of[path], "", combined.get(path, mask)) for path, mask in pairs.mask_of.items()]
+    lists: list[str] = []
+    unlisted: list[str] = []
+    if not any(entry.split for entry in entries):
+        entries, lists, unlisted = with_listed_splits(tree, entries)
+    layout = f"{', '.join(split_folders)}: {pairs.layout}" if split_folders else pairs.layout
+    unused = dict(pairs.unused) | dict.fromkeys(unlisted, f"in none of the lists ({', '.join(lists)})")
+    unused |= dict.fromkeys(pairs.images_elsewhere, "test image without a mask: headstart predict")
+    masks_left = {pairs.mask_of[path] for path in unlisted} - {""}
+    unused |= dict.fromkeys(masks_left, f"in none of the lists ({', '.join(lists)})")
+    return Reading(
+        "pairs",
+        layout,
+        tuple(entries),
+        pairs.evidence,
+        pairs.notes,
+        tuple(pair_problems(entries, pairs.unpaired_masks)),
+        (*lists, *(mask for some in pairs.parts.values() for _, mask in some)),
+        unused,
+    )
 
 
-def _mixed(folder: Path, one: str, other: str) -> HeadstartError:
-    return HeadstartError(f"{folder}: expected one layout, found two mixed: {one} and {other}", LAYOUTS)
+def _combined(tree: Tree, pairs: Pairs) -> Mapping[str, str]:
+    """Image -> the mask that its several masks make together, in the cache."""
+    if not pairs.parts:
+        return {}
+    from headstart.data.masks.combined import combine_masks
+
+    parts = {image: [(label, tree.root / mask) for label, mask in some] for image, some in pairs.parts.items()}
+    return {image: str(mask) for image, mask in combine_masks(parts).items()}
 
 
-def _describe_files(root: Path) -> str:
-    count = Counter(file.suffix.lower() or "no suffix" for file in root.rglob("*") if file.is_file())
-    return ", ".join(f"{n} {suffix} files" for suffix, n in count.most_common(3)) or "the folder is empty"
+def _no_table(tree: Tree, tables: Tables, only: str | None) -> HeadstartError:
+    if tables.unclear:
+        return tables.unclear[0]
+    if missing := _without_labels(tables):
+        return missing
+    found = f"{only}: {tables.unused[only]}" if only and only in tables.unused else "no table that lists its images"
+    return HeadstartError(f"{tree.root}: expected a table of labels, found {found}", HELP)
+
+
+def _without_labels(tables: Tables) -> HeadstartError | None:
+    """The error of a table that lists the images but no labels, unless it is one of a test set."""
+    table = next((t for t in tables.unlabeled if split_named(Path(t.path).stem) != "test"), None)
+    if table is None:
+        return None
+    header = [name for name in table.content.header if name != table.columns.file]
+    return HeadstartError(
+        f"{table.content.file}: expected a column label beside {table.columns.file}, found"
+        f" {', '.join(header) or 'no other column'}",
+        f"--columns label={header[0]}"
+        if header
+        else f"name the columns on the first line of {table.content.file.name}",
+    )
+
+
+def _two_readings(tree: Tree, one: Reading, other: Reading) -> HeadstartError:
+    return HeadstartError(
+        f"{tree.root}: expected one way to read it, found two: {one.layout} ({one.evidence}) and {other.layout}"
+        f" ({other.evidence})",
+        f"headstart check {tree.root} --layout {one.name}, or --layout {other.name} (data.layout in a recipe)",
+    )
+
+
+def _unused(tree: Tree, tables: Tables, reading: Reading, index: Index) -> list[tuple[str, str]]:
+    """All files that the index does not use, with the reason; files of the system last."""
+    masks = [index.root / mask for mask in index.masks if mask]
+    named = palette_file(index.root, masks) if masks else None
+    used = {*index.paths, *index.masks, *index.sources}
+    used |= {os.path.relpath(named, index.root).replace(os.sep, "/")} if named else set()
+    listed = {path for kind, path in index.problems}
+    reasons = tables.unused | tree.others | dict(reading.unused)
+    image_reason = "in no row of the table" if reading.name == "table" else "not part of the layout"
+    split_of = splits_named({path.split("/")[0] for path in tree.images})
+    tests = {path for path in tree.images if split_of[path.split("/")[0]] == "test"}
+    files = {path: TEST_IMAGE if path in tests else image_reason for path in tree.images}
+    files |= dict.fromkeys((*tree.tables, *tree.others), "")
+    unused = [(p, reasons.get(p) or default) for p, default in files.items() if p not in used and p not in listed]
+    return [*sorted(unused, key=lambda each: natural_key(each[0])), *sorted(tree.system.items())]

@@ -1,21 +1,36 @@
-"""Layouts of image and mask pairs: by file names in one folder, or in folders of images and of masks."""
+"""Pairs of images and masks, in any two folders or side by side, and the splits that their folders tell."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
-from headstart.data.index import Entry, Index, make_index, natural_key, splits_named
+from headstart.data.index import Entry, Index, Note, natural_key, splits_named
+from headstart.data.masks.likeness import share_like_masks
 from headstart.data.masks.palette_files import read_palette
-from headstart.errors import HeadstartError
+from headstart.data.pair_matching import Match, Named, by_order, match
+from headstart.data.pair_names import (
+    OTHER_WORDS,
+    SURE_MASK_WORDS,
+    class_of_ending,
+    is_image_word,
+    is_mask_word,
+    mask_ending,
+    plain_endings,
+    split_word,
+    words_of,
+)
 
-IMAGE_FOLDERS = frozenset(["images", "image", "imgs", "img"])
-MASK_FOLDERS = frozenset(["masks", "mask", "labels", "label", "annotations", "annotation"])
 NO_MASK, NO_IMAGE = "image without mask", "mask without image"
 """Kinds of problems of an index of pairs."""
+MAX_FOLDERS = 40
+"""With more folders of images than this, none is opened to see whether it holds masks."""
+MIN_LIKE_MASKS = 0.75
+LABEL_STUDIO = re.compile(r"(task-\d+)-annotation-.*-tag-(.+?)-\d+$")
+Likeness = Callable[[str], bool | None]
+"""Path -> whether the image looks like a mask (`looks_like_mask`)."""
 
 
 @dataclass(frozen=True)
@@ -30,35 +45,244 @@ class Pairs:
     """Masks without an image."""
     images_elsewhere: tuple[str, ...] = ()
     """Images outside the folders of images and masks."""
+    parts: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Image -> (class, mask) of each of its masks, where images have several."""
+    unused: Mapping[str, str] = field(default_factory=dict)
+    """Other drawings of the same masks -> what they are."""
+    evidence: str = ""
+    notes: tuple[Note, ...] = ()
 
 
-def find_pairs(paths: Sequence[str]) -> Pairs | None:
-    """Detect pairs among ``paths``, image files relative to a folder; None if the layout is another."""
-    return _pairs_in_folders(paths) or _pairs_by_name(paths)
+def find_pairs(paths: Sequence[str], likeness: Likeness | None = None) -> Pairs | None:
+    """Detect pairs among ``paths``, image files relative to a folder; None if the layout is another.
 
-
-def pairs_index(root: Path, pairs: Pairs, group: str | None) -> Index:
-    """An index of pairs, still without classes (see `with_classes`). Unpaired files are among its problems.
-
-    Images of a validation or test split that has no masks at all are for `headstart predict`, and no problem. Raises
-    HeadstartError for images outside the folders of images and masks, unless they are of a test split.
+    With ``likeness`` the files are opened where names could mislead: a class called mask is no folder of masks, and
+    folders of other names may hold them.
     """
-    split_of, split_folders = _splits([*pairs.mask_of, *pairs.images_elsewhere])
-    elsewhere = [path for path in pairs.images_elsewhere if split_of[path] != "test"]
-    if elsewhere:
-        raise HeadstartError(
-            f"{root}: expected one layout, found two mixed: {pairs.layout} and images elsewhere"
-            f" (such as {elsewhere[0]})",
-            "headstart check --help",
-        )
-    layout = f"{', '.join(split_folders)}: {pairs.layout}" if split_folders else pairs.layout
-    index = make_index(root, layout, [Entry(path, None, split_of[path]) for path in pairs.mask_of], group)
-    index = replace(index, masks=tuple(pairs.mask_of[path] for path in index.paths))
-    for_prediction = set(rows_without_masks(index))
-    no_mask = [index.paths[row] for row, mask in enumerate(index.masks) if not mask and row not in for_prediction]
-    no_image = sorted(pairs.unpaired_masks, key=natural_key)
-    problems = [*((NO_MASK, path) for path in no_mask), *((NO_IMAGE, path) for path in no_image)]
-    return replace(index, problems=tuple(problems))
+    ordered = sorted(paths, key=natural_key)
+    return _in_folders(ordered, likeness) or _by_name(ordered, likeness)
+
+
+def masks_among(paths: Sequence[str], likeness: Likeness | None = None) -> frozenset[str]:
+    """Those of ``paths`` that are masks of others."""
+    pairs = find_pairs(paths, likeness)
+    return frozenset(paths) - {*pairs.mask_of, *pairs.images_elsewhere} if pairs else frozenset()
+
+
+def _in_folders(paths: Sequence[str], likeness: Likeness | None) -> Pairs | None:
+    """Masks in folders of their own: ``images/13.jpg`` and ``masks/13.png``, with splits outside or inside."""
+    others = {path: "another drawing of the annotation" for path in paths if _is_other(path)}
+    kept = [path for path in paths if path not in others]
+    masks = _mask_folders(kept, likeness)
+    if not masks:
+        return None
+    depths = {folder.count("/") for folder in masks}
+    mask_paths = [path for path in kept if _folder(path) in masks]
+    images = [path for path in kept if _folder(path) not in masks]
+    if not images:
+        return None
+    named = [_named(path, depths, masks, "sat") for path in images]
+    found = match(named, [_named(path, depths, masks, "mask") for path in mask_paths])
+    label_studio = found is None and _label_studio(images, mask_paths)
+    if label_studio:
+        return label_studio
+    # images/ beside masks/ are meant as pairs though no name agrees: what is wrong with them will be said.
+    if found is None and not _named_images_and_masks(images, masks):
+        return None
+    in_image_folders = {_folder(path) for path in (found.masks_of if found else ())}
+    elsewhere = [
+        p for p in images if _folder(p) not in in_image_folders and not any(map(is_image_word, p.split("/")[:-1]))
+    ]
+    folders = sorted({_pair_folder(p) for p in images if p not in elsewhere}) + sorted(
+        {_pair_folder(p) for p in mask_paths}
+    )
+    layout = f"pairs in {' and '.join(dict.fromkeys(folders))}"
+    return _pairs(layout, [p for p in images if p not in elsewhere], mask_paths, found, elsewhere, others)
+
+
+def _by_name(paths: Sequence[str], likeness: Likeness | None) -> Pairs | None:
+    """``13_mask.png`` beside ``13_sat.jpg`` or ``13.jpg``, if at least half of the masks have an image."""
+    stems = {path: PurePosixPath(path).stem for path in paths}
+    before = {path: cut[0] for path in paths if (cut := mask_ending(stems[path]))}
+    images = [path for path in paths if path not in before]
+    # A mask's stem before its mask word must be that of an image of its folder, perhaps with _sat.
+    own = {(_folder(path), _without_sat(stems[path])) for path in images}
+    masks = [path for path in before if (_folder(path), before[path]) in own]
+    if 2 * len(masks) < max(1, len(before)) or (likeness and not _look_like_masks(masks, likeness)):
+        return None
+    masks_of: dict[str, dict[str, str]] = {}
+    first: dict[tuple[str, str], str] = {}
+    for path in sorted(images, key=lambda path: (not stems[path].endswith("_sat"), natural_key(path))):
+        first.setdefault((_folder(path), _without_sat(stems[path])), path)
+    for path in masks:
+        image = first[_folder(path), before[path]]
+        ending = stems[path].removeprefix(before[path])
+        if masks_of.setdefault(image, {}).setdefault(ending, path) != path:
+            masks_of[image][f"{ending}{PurePosixPath(path).suffix}"] = path
+    return _pairs("pairs by name", images, [*before], Match(masks_of, "names with a mask's ending", 1), [], {})
+
+
+def _pairs(
+    layout: str,
+    images: Sequence[str],
+    masks: Sequence[str],
+    found: Match | None,
+    elsewhere: Sequence[str],
+    others: Mapping[str, str],
+) -> Pairs:
+    masks_of = dict(found.masks_of) if found else {}
+    mask_of, parts, unused, used = dict.fromkeys(images, ""), {}, dict(others), set()
+    several = any(len(plain_endings([*some])) > 1 for some in masks_of.values())
+    for image, some in masks_of.items():
+        plain = plain_endings([*some])
+        used |= {*some.values()}
+        unused |= {some[ending]: "another drawing of the annotation" for ending in some if ending not in plain}
+        mask_of[image] = some[plain[0]] if plain else ""
+        if several:
+            parts[image] = tuple((class_of_ending(ending), some[ending]) for ending in plain)
+    unpaired = tuple(path for path in masks if path not in used)
+    matched = sum(map(bool, mask_of.values()))
+    by = found.by if found else "no agreement of names"
+    evidence = f"{matched:,} of {len(images):,} images have a mask, by {by}"
+    notes = []
+    if several:
+        classes = sorted({label for some in parts.values() for label, _ in some} - {""})
+        what = f"a class each ({', '.join(classes[:5])})" if classes else "of one class together"
+        notes.append(Note("several masks", "note", f"Images have several masks: read as {what}"))
+    elif found and found.dropped:
+        example = next(iter(masks_of))
+        message = f"Pairs by {by}: {example} and {mask_of[example]}"
+        notes.append(Note("pairs", "note", message))
+    return Pairs(layout, mask_of, unpaired, tuple(elsewhere), parts, unused, evidence, tuple(notes))
+
+
+def _label_studio(images: Sequence[str], masks: Sequence[str]) -> Pairs | None:
+    """Label Studio's brush export: ``task-7-annotation-1-by-1-tag-road-0.png``, a file per task and class.
+
+    The files tell the number of the task, not the image: tasks and images are taken in order if there are as many.
+    """
+    found = {path: LABEL_STUDIO.match(PurePosixPath(path).stem) for path in masks}
+    if not all(found.values()):
+        return None
+    task_of = {path: (each.group(1), each.group(2)) for path, each in found.items() if each}
+    image_of = by_order(images, sorted({task for task, _ in task_of.values()}))
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for path, (task, label) in task_of.items():
+        if task in image_of:
+            parts.setdefault(image_of[task], []).append((label, path))
+    if not parts:
+        return None
+    example, some = next(iter(parts.items()))
+    message = f"Masks of Label Studio name tasks, not images: taken in order ({example} and {some[0][1]})"
+    return Pairs(
+        "pairs of Label Studio (a mask per class)",
+        {image: parts[image][0][1] if image in parts else "" for image in images},
+        (),
+        parts={image: tuple(some) for image, some in parts.items()},
+        evidence=f"{len(parts)} tasks for {len(images)} images, by order",
+        notes=(Note("by order", "warning", message, (), "compare some by eye, or name the masks after the images"),),
+    )
+
+
+def _mask_folders(paths: Sequence[str], likeness: Likeness | None) -> set[str]:
+    """Folders (whole paths) that hold masks: called so and looking so, or looking so unlike the folders beside them."""
+    files: dict[str, list[str]] = {}
+    for path in paths:
+        files.setdefault(_folder(path), []).append(path)
+    named = {folder for folder in files if any(map(is_mask_word, folder.split("/")))}
+    images = [path for folder, some in files.items() if folder not in named for path in some]
+    if likeness is None:
+        return named
+    sure = bool(images) and _named_images_and_masks(images, named)
+    named = {
+        folder
+        for folder in named
+        if (sure and any(not SURE_MASK_WORDS.isdisjoint(words_of(f)) for f in folder.split("/")))
+        or share_like_masks(files[folder], likeness) >= MIN_LIKE_MASKS
+    }
+    if named or not 1 < len(files) <= MAX_FOLDERS:
+        return named
+    flat = {folder for folder in files if share_like_masks(files[folder], likeness) >= MIN_LIKE_MASKS}
+    photographs = [path for folder, some in files.items() if folder not in flat for path in some]
+    return flat if photographs and _all_matched(photographs, [p for f in flat for p in files[f]], flat) else set()
+
+
+def _all_matched(images: Sequence[str], masks: Sequence[str], folders: set[str]) -> bool:
+    """Whether nearly all masks have an image and the reverse: asked of folders whose names tell nothing."""
+    depths = {folder.count("/") for folder in folders}
+    found = match(
+        [_named(p, depths, folders, "sat") for p in images], [_named(p, depths, folders, "mask") for p in masks]
+    )
+    return found is not None and min(found.masks / len(masks), len(found.masks_of) / len(images)) >= 0.8
+
+
+def _look_like_masks(masks: Sequence[str], likeness: Likeness) -> bool:
+    return bool(masks) and share_like_masks(masks, likeness) >= MIN_LIKE_MASKS
+
+
+def _is_other(path: str) -> bool:
+    """Whether a folder above says: another drawing of the annotation (SegmentationObject, masks_human)."""
+    return any(is_mask_word(f) and not OTHER_WORDS.isdisjoint(words_of(f)) for f in path.split("/")[:-1])
+
+
+def _named_images_and_masks(images: Sequence[str], masks: Iterable[str]) -> bool:
+    """Whether a folder called images (or img, ...) and one called masks (or mask) stand side by side."""
+    beside = {
+        (*folders[:at],)
+        for p in images
+        for folders in [p.split("/")[:-1]]
+        for at, f in enumerate(folders)
+        if is_image_word(f)
+    }
+    return any(
+        (*folders[:at],) in beside and words_of(f) and words_of(f)[0] in SURE_MASK_WORDS
+        for folder in masks
+        for folders in [folder.split("/")]
+        for at, f in enumerate(folders)
+    )
+
+
+def _named(path: str, depths: set[int], masks: set[str], ending: str) -> Named:
+    """What must agree between an image and its mask: all folders but those of images and of masks, and the stem."""
+    *folders, name = path.split("/")
+    told = [at for at, f in enumerate(folders) if is_image_word(f) or is_mask_word(f)]
+    if not told and folders and len(folders) - 1 in depths:
+        told = [len(folders) - 1]
+    elif not told and folders:
+        told = [0] if any(is_mask_word(folder.split("/")[0]) for folder in masks) else []
+    rest = tuple(f.casefold() for at, f in enumerate(folders) if at not in told)
+    stem = re.sub(f"[_-]{ending}$", "", PurePosixPath(name).stem, flags=re.IGNORECASE)
+    return Named(path, rest, stem)
+
+
+def _pair_folder(path: str) -> str:
+    """The folder of images or of masks that a file lies in: the one of such a name, else the innermost."""
+    folders = path.split("/")[:-1]
+    return next((f for f in folders if is_image_word(f) or is_mask_word(f)), folders[-1] if folders else ".")
+
+
+def _without_sat(stem: str) -> str:
+    return re.sub(r"[_-]sat$", "", stem, flags=re.IGNORECASE)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def pair_splits(paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Path -> split, by its outermost folder that is named after one; and the names of these folders."""
+    folders = {path: path.split("/")[:-1] for path in paths}
+    names = {folder for some in folders.values() for folder in some}
+    split_of = splits_named(names)
+    # imagesTr, ISIC2018_Training_Input: a split among the words of a folder of images.
+    within = {name: split_word(name) for name in names if is_image_word(name) or is_mask_word(name)}
+    if len({split for split in within.values() if split}) > 1:
+        split_of |= {name: split for name, split in within.items() if split and not split_of[name]}
+    found = {path: next((each for each in some if split_of[each]), "") for path, some in folders.items()}
+    return (
+        {path: split_of.get(folder) or "" for path, folder in found.items()},
+        sorted({folder for folder in found.values() if folder}),
+    )
 
 
 def rows_without_masks(index: Index) -> list[int]:
@@ -71,6 +295,13 @@ def rows_without_masks(index: Index) -> list[int]:
     return found
 
 
+def pair_problems(entries: Sequence[Entry], unpaired: Sequence[str]) -> list[tuple[str, str]]:
+    """Images without a mask, unless their whole split waits for prediction, and masks without an image."""
+    waiting = {s for s in ("val", "test") if not any(entry.mask for entry in entries if entry.split == s)}
+    no_mask = sorted((e.path for e in entries if not e.mask and e.split not in waiting), key=natural_key)
+    return [*((NO_MASK, path) for path in no_mask), *((NO_IMAGE, path) for path in sorted(unpaired, key=natural_key))]
+
+
 def with_classes(index: Index, ignore: Iterable[str] = ()) -> Index:
     """An index of pairs with the palette of its masks. Raises HeadstartError as `read_palette` does."""
     palette = read_palette(index.root, [index.root / mask for mask in index.masks if mask], ignore)
@@ -81,103 +312,3 @@ def without_masks(index: Index) -> Index:
     """The images of an index of pairs, without masks and classes."""
     kept = tuple(problem for problem in index.problems if problem[0] not in (NO_MASK, NO_IMAGE))
     return replace(index, masks=(), palette=None, classes=() if index.masks else index.classes, problems=kept)
-
-
-class _Classified(NamedTuple):
-    """A file in a folder of images or of masks."""
-
-    path: str
-    is_mask: bool
-    above: tuple[str, ...]
-    """The folders above the folder of images or masks."""
-    folder: str
-    """The folder of images or masks itself."""
-    key: tuple[str, ...]
-    """All other folders of the path and the stem: equal for an image and its mask."""
-
-
-def _pairs_in_folders(paths: Sequence[str]) -> Pairs | None:
-    """``images/13.jpg`` and ``masks/13.png``, with train/ and val/ outside or inside these folders.
-
-    ``images`` beside ``masks`` is such a layout by name. Other names (``imgs`` and ``labels``) are one only if at
-    least one image has a mask of its stem: they may as well be classes.
-    """
-    files, elsewhere = _classify(paths)
-    # Join by stem. Of two files with one stem, the second has no partner.
-    images: dict[tuple[str, ...], str] = {}
-    masks: dict[tuple[str, ...], str] = {}
-    second_images: list[str] = []
-    unpaired: list[str] = []
-    for file in files:
-        if file.is_mask and masks.setdefault(file.key, file.path) != file.path:
-            unpaired.append(file.path)
-        elif not file.is_mask and images.setdefault(file.key, file.path) != file.path:
-            second_images.append(file.path)
-    mask_of = {path: masks.pop(key, "") for key, path in images.items()}
-    if not any(mask_of.values()) and not _named_images_and_masks(files):
-        return None
-    unpaired += masks.values()
-    folders = dict.fromkeys(file.folder for file in files)
-    layout = f"pairs in {' and '.join(folders)}"
-    return Pairs(layout, mask_of | dict.fromkeys(second_images, ""), tuple(unpaired), tuple(elsewhere))
-
-
-def _classify(paths: Sequence[str]) -> tuple[list[_Classified], list[str]]:
-    """The files in folders of images and of masks, by the outermost such folder; and the paths of all others."""
-    files: list[_Classified] = []
-    elsewhere: list[str] = []
-    for path in sorted(paths, key=natural_key):
-        *folders, name = path.split("/")
-        at = next((i for i, each in enumerate(folders) if each.casefold() in IMAGE_FOLDERS | MASK_FOLDERS), None)
-        if at is None:
-            elsewhere.append(path)
-            continue
-        is_mask = folders[at].casefold() in MASK_FOLDERS
-        stem = _stem_without("mask" if is_mask else "sat", name)
-        key = (*folders[:at], "", *folders[at + 1 :], stem)  # "": images/train/1 is not train/images/1
-        files.append(_Classified(path, is_mask, tuple(folders[:at]), folders[at], key))
-    return files, elsewhere
-
-
-def _named_images_and_masks(files: Sequence[_Classified]) -> bool:
-    """Whether a folder called images (or img, ...) and one called masks (or mask) stand side by side."""
-    image_parents = {file.above for file in files if not file.is_mask}
-    mask_parents = {file.above for file in files if file.folder.casefold() in ("mask", "masks")}
-    return bool(image_parents & mask_parents)
-
-
-def _pairs_by_name(paths: Sequence[str]) -> Pairs | None:
-    """``13_mask.png`` beside ``13_sat.jpg`` or ``13.jpg``, if at least half of the masks have an image."""
-    # Classify by name: masks by folder and stem, all others are images.
-    masks: dict[tuple[str, str], str] = {}
-    unpaired, images = [], []
-    for path in sorted(paths, key=natural_key):
-        file = PurePosixPath(path)
-        stem = _stem_without("mask", file.name)
-        if stem == file.stem:
-            images.append(path)
-        elif masks.setdefault((str(file.parent), stem), path) != path:
-            unpaired.append(path)
-    # Join by stem, 13_sat.jpg before 13.jpg.
-    count = len(masks)
-    mask_of = {}
-    for path in sorted(images, key=lambda path: (not PurePosixPath(path).stem.endswith("_sat"), natural_key(path))):
-        file = PurePosixPath(path)
-        mask_of[path] = masks.pop((str(file.parent), _stem_without("sat", file.name)), "")
-    if 2 * sum(map(bool, mask_of.values())) < max(1, count):
-        return None
-    return Pairs("pairs by name", mask_of, (*unpaired, *masks.values()))
-
-
-def _stem_without(ending: str, name: str) -> str:
-    """``0013_mask.png`` -> 0013"""
-    return re.sub(f"[_-]{ending}$", "", PurePosixPath(name).stem, flags=re.IGNORECASE)
-
-
-def _splits(paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Path -> split, by its outermost folder that is named after one; and the names of these folders."""
-    folders = {path: path.split("/")[:-1] for path in paths}
-    split_of_folder = splits_named({folder for some in folders.values() for folder in some})
-    found = {path: next((each for each in some if split_of_folder[each]), "") for path, some in folders.items()}
-    split_of = {path: split_of_folder.get(folder) or "" for path, folder in found.items()}
-    return split_of, sorted({folder for folder in found.values() if folder})

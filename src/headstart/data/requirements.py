@@ -37,6 +37,13 @@ def require_no_problems(index: Index, root: str) -> None:
         )
 
 
+def require_no_errors(index: Index, root: str) -> None:
+    """Raise HeadstartError for what the reader of the folder calls an error: a class folder without images."""
+    for note in index.notes:
+        if note.severity == "error":
+            raise HeadstartError(f"{index.root}: {note.message}", note.fix or f"headstart check {root}")
+
+
 def require_labels(index: Index, root: str) -> None:
     """Raise HeadstartError unless every image has a class, and there are at least two."""
     if index.masks:

@@ -9,10 +9,11 @@ from hashlib import blake2b
 from typing import Literal
 
 from headstart.data.index import UNLABELED, Index
-from headstart.data.layouts import scan
+from headstart.data.layouts import Choice, scan
 from headstart.data.pairs import without_masks
 from headstart.data.requirements import (
     require_labels,
+    require_no_errors,
     require_no_problems,
     require_trained_classes,
     require_two_each,
@@ -97,7 +98,7 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
 
     Raises HeadstartError, naming the class or file, for a dataset that cannot be trained on.
     """
-    return to_training_index(scan(root, data.group_regex), root, data, target)
+    return to_training_index(scan(root, data.group_regex, Choice(data.layout, data.columns)), root, data, target)
 
 
 def to_training_index(index: Index, root: str, data: Data, target: Literal["label", "mask", "none"]) -> Index:
@@ -106,6 +107,8 @@ def to_training_index(index: Index, root: str, data: Data, target: Literal["labe
     if target == "label":
         require_labels(index, root)
     require_no_problems(index, root)
+    if target != "none":
+        require_no_errors(index, root)
     if not index.positions("val"):
         if target == "label":
             require_two_each(index, root)
@@ -127,4 +130,4 @@ def to_training_index(index: Index, root: str, data: Data, target: Literal["labe
 
 def detect_target(root: str, data: Data) -> Literal["label", "mask"]:
     """Whether the dataset has labels or masks, by its layout."""
-    return "mask" if scan(root, data.group_regex).masks else "label"
+    return "mask" if scan(root, data.group_regex, Choice(data.layout, data.columns)).masks else "label"

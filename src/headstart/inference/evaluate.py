@@ -103,7 +103,7 @@ def evaluate(
 
 def _labeled_index(model: Model, run: RunFolder, data: Dataset) -> Index:
     """The labeled images of ``data``, all of classes that the run has."""
-    index = data.scan(model.recipe.data.group_regex)
+    index = data.scan(model.recipe.data)
     if UNLABELED in index.labels:
         raise HeadstartError(
             f"{data}: expected labeled images, found {index.layout}", f"headstart predict {run.path} {data}"

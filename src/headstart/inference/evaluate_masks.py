@@ -28,7 +28,7 @@ from headstart.transforms.batch import Images, images_at
 
 def labeled_pairs(model: Model, run: RunFolder, data: Dataset) -> Index:
     """The images of ``data`` that have a mask, with the classes that a file there names, else the run's classes."""
-    index = data.scan(model.recipe.data.group_regex)
+    index = data.scan(model.recipe.data)
     if not index.masks:
         raise HeadstartError(
             f"{data}: expected images with masks, found {index.layout}",

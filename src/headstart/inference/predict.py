@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.csv_index import read_rows, require_column
-from headstart.data.index import images_below, natural_key
+from headstart.data.csv_files import read_rows, require_column
+from headstart.data.index import natural_key
 from headstart.data.parallel import Progress
 from headstart.data.pixels import stream
+from headstart.data.tree import images_below
 from headstart.errors import HeadstartError
 from headstart.files import Row
 from headstart.inference.model import Model

@@ -42,6 +42,11 @@ class Data(Part):
     """Fraction of the training labels to use, stratified by class."""
     validate_on: Literal["val", "train"] = "val"
     """Validate on the validation images, or on a holdout of the training images (for hyper-parameter selection)."""
+    layout: Literal["auto", "table", "pairs", "folders", "names", "none"] = "auto"
+    """How to read the folder where it could be read in two ways: a table of labels, images with masks, a folder per
+    class, names such as hat_1.jpg, or images without labels."""
+    columns: str | None = None
+    """Which columns of a table are what: `file=id,label=breed`, also `mask`, `split` and `group`."""
     exclude_overlap_with: str | None = None
     """A dataset whose held-out images, and near duplicates of them, are removed from the training images."""
 

@@ -17,6 +17,11 @@ from headstart.runs.folder import RunFolder
 NAME = "predictions.csv"
 
 
+def is_predictions_table(header: Sequence[str]) -> bool:
+    """Whether a CSV file with this header was written by headstart: by `predict`, or into a run folder."""
+    return list(header[:3]) in (["filename", "label", "confidence"], ["filename", "label", "predicted"])
+
+
 @dataclass(frozen=True)
 class StoredPredictions:
     """Predictions for N validation images at the best epoch."""

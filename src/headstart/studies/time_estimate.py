@@ -125,7 +125,7 @@ class TimeEstimator:
         """Images per epoch of a pre-training."""
         if data == self.plan.data:
             return self.train
-        index = self.dataset.open(data).scan(recipe.data.group_regex)
+        index = self.dataset.open(data).scan(recipe.data)
         return len(index.positions("train")) or round(len(index) * (1 - recipe.data.val_fraction))
 
     def _area(self, recipe: Recipe) -> float:

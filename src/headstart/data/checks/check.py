@@ -18,7 +18,7 @@ from headstart.data.checks.image_info import Failures, ImageInfos, read_image_in
 from headstart.data.checks.issues import SPLITS, Issue
 from headstart.data.checks.mask_info import MaskInfos, pixel_counts_of, read_mask_infos, rows_by_class
 from headstart.data.index import UNLABELED, Index
-from headstart.data.layouts import scan
+from headstart.data.layouts import Choice, scan
 from headstart.data.masks.palette_files import palette_file, palette_template
 from headstart.data.pairs import rows_without_masks, with_classes
 from headstart.data.parallel import Progress
@@ -71,7 +71,11 @@ class CheckResult:
 
 
 def check(
-    root: str | os.PathLike[str], group: str | None = None, val_fraction: float = 0.2, progress: Progress | None = None
+    root: str | os.PathLike[str],
+    group: str | None = None,
+    val_fraction: float = 0.2,
+    progress: Progress | None = None,
+    choice: Choice | None = None,
 ) -> CheckResult:
     """Check the dataset in ``root``: decode every file once and list the issues.
 
@@ -79,7 +83,7 @@ def check(
     would make with ``val_fraction`` is checked. Raises HeadstartError when the layout is not understood.
     """
     # The table that training would use, with a validation split and the classes of the masks.
-    index = scan(root, group)
+    index = scan(root, group, choice)
     for_prediction = [index.paths[row] for row in rows_without_masks(index)]
     index = with_classes(index.drop(rows_without_masks(index))) if index.masks else index
     if not index.positions("val") and (index.masks or UNLABELED not in index.labels):
@@ -162,9 +166,8 @@ def _image_issues(
     near = [sorted(row for number in numbers for row in identical[number]) for numbers in similar]
     yield from issues.check_duplicates(index, near, exact=False)
     yield from issues.check_images(index, images)
-    if not index.masks:
-        yield from issues.check_unlisted_images(index)
-    yield from issues.check_unused_files(index)
+    yield from issues.check_notes(index)
+    yield from issues.check_unused(index)
 
 
 def _mask_issues(

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Literal
 
 from headstart.data.checks.image_info import Failures, ImageInfos
-from headstart.data.csv_index import files_to_predict
-from headstart.data.index import UNLABELED, Index, images_below, is_image, natural_key, split_named
+from headstart.data.formats import is_image_file
+from headstart.data.index import UNLABELED, Index
 
 Severity = Literal["error", "warning", "note"]
 SPLITS = ("train", "val", "test")
@@ -222,34 +221,51 @@ def check_images(index: Index, images: ImageInfos) -> Iterator[Issue]:
     yield from note("EXIF rotation", rotated, "rotated upright by their EXIF orientation")
 
 
-def check_unlisted_images(index: Index) -> Iterator[Issue]:
-    """Images that no row of a CSV lists, except those of a test split, which are for `headstart predict`."""
-    used = {Path(index.root, path).absolute() for path in index.paths}
-    unused = (name for name in images_below(index.root) if Path(index.root, name).absolute() not in used)
-    left = sorted(unused, key=natural_key)
-    test = files_to_predict(index.root) if left else set()
-    left = [name for name in left if name not in test and "test" not in map(split_named, name.split("/")[:-1])]
-    if left:
-        message = f"{count(len(left), 'image')} listed in no row of the CSV: not used"
-        yield Issue("unlisted", "warning", message, tuple(left), "add rows for them, or move them elsewhere")
+def check_notes(index: Index) -> Iterator[Issue]:
+    """What the reader of the folder has to say: where labels come from, folders without images, names alike."""
+    for note in index.notes:
+        yield Issue(note.kind, note.severity, note.message, note.files, note.fix)
 
 
-def check_unused_files(index: Index) -> Iterator[Issue]:
-    """Files in other formats beside the images: HEIC and the like."""
-    folders = {path.rpartition("/")[0] for path in index.paths}
-    used, left = {*index.paths, *index.masks}, []
-    for folder in sorted(folders):
-        with os.scandir(index.root / folder) as entries:
-            names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
-        paths = [f"{folder}/{name}".lstrip("/") for name in sorted(names) if not is_image(name)]
-        left += [path for path in paths if path not in used]
-    known = (".csv", ".md", *(("classes.txt",) if index.masks else ()))
-    left = [name for name in left if not name.lower().endswith(known)]
-    if left:
-        suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in left)  # noqa: PTH122
-        kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in suffixes.most_common(3))
-        message = f"{count(len(left), 'file')} beside the images not used ({kinds})"
-        yield Issue("unused files", "note", message, tuple(left), "convert images in other formats to JPEG or PNG")
+WAITING = ("predict", "without a label", "another drawing", "in none of the lists")
+"""Words of the reasons for images that are left out on purpose."""
+
+
+def check_unused(index: Index) -> Iterator[Issue]:
+    """Every file and folder below the root that is not read, by why it is not."""
+    system = [path for path, why in index.unused if why.endswith(("of the system", "headstart check", "of headstart"))]
+    left = [(path, why) for path, why in index.unused if path not in set(system)]
+    images = [(path, why) for path, why in left if is_image_file(index.root / path)]
+    waiting = {path for path, why in images if any(word in why for word in WAITING)}
+    yield from _unused(
+        "unlisted", "warning", "image", [each for each in images if each[0] not in waiting], UNLISTED_FIX
+    )
+    yield from _unused("waiting", "note", "image", [each for each in images if each[0] in waiting], "")
+    others = [each for each in left if each not in images]
+    unreadable = [each for each in others if each[1].startswith(("needs", "not a regular", "link"))]
+    fix = "install what reads them, or convert them to PNG"
+    yield from _unused("not readable", "warning", "file", unreadable, fix)
+    tables = [each for each in others if each[0].lower().endswith((".csv", ".tsv"))]
+    yield from _unused("tables", "note", "table", tables, "one of them has the labels? headstart check TABLE")
+    rest = [each for each in others if each not in unreadable and each not in tables]
+    yield from _unused("unused files", "note", "file", rest, "convert images in other formats to JPEG or PNG")
+    if system:
+        message = f"{count(len(system), 'file')} and folders of the system, of headstart or hidden: not read"
+        yield Issue("system files", "note", message, tuple(system))
+
+
+UNLISTED_FIX = "add rows or folders for them, or move them elsewhere"
+
+
+def _unused(kind: str, severity: Severity, noun: str, files: Sequence[tuple[str, str]], fix: str) -> Iterator[Issue]:
+    if not files:
+        return
+    reasons = Counter(why for _, why in files if why)
+    suffixes = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path, _ in files)  # noqa: PTH122
+    listed = reasons.most_common(3) or suffixes.most_common(3)
+    found = ", ".join(f"{number:,} {what}" if number > 1 or not reasons else what for what, number in listed)
+    message = f"{count(len(files), noun)} not used ({found})"
+    yield Issue(kind, severity, message, tuple(path for path, _ in files), fix)
 
 
 def _in_two_splits(index: Index, sets: Iterable[Sequence[int]]) -> Iterator[tuple[str, str, list[list[int]]]]:

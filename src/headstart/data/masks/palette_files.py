@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.csv_index import read_rows
+from headstart.data.csv_files import read_rows
 from headstart.data.index import split_named
 from headstart.data.masks.codec import MAX_CLASSES, colors_of, hexadecimal
 from headstart.data.masks.color_stats import MaskColorStats, collect_color_stats

@@ -1,0 +1,62 @@
+"""Whether files look like masks: a few flat colors, unlike any photograph. Told from a sample of their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.decode import Unreadable, with_image
+
+SAMPLED = 4
+"""Files looked at per folder."""
+MAX_SIDE = 512
+"""Larger images are looked at in a cut-out of this side from their middle."""
+FEW_COLORS = 64
+"""An image of at most so many colors, in large flat areas, looks like a mask."""
+FLAT, DOMINANT = 0.9, 0.97
+"""Least share of pixels that equal their neighbors, and (for blurred masks) of the 16 most common coarse colors."""
+
+
+def looks_like_mask(file: Path) -> bool | None:
+    """Whether an image file looks like a mask; None if it cannot be read."""
+    try:
+        return with_image(file, _looks_flat)
+    except Unreadable:
+        return None
+
+
+def sample(paths: Sequence[str]) -> list[str]:
+    """A few of the paths, spread over all."""
+    return [paths[round(at * (len(paths) - 1) / max(1, SAMPLED - 1))] for at in range(min(SAMPLED, len(paths)))]
+
+
+def share_like_masks(paths: Sequence[str], likeness: Callable[[str], bool | None]) -> float:
+    """Share of a sample of ``paths`` that look like masks; 1 where none can be read, so that their use says why."""
+    found = [like for path in sample(paths) if (like := likeness(path)) is not None]
+    return sum(found) / len(found) if found else 1.0
+
+
+def _looks_flat(image: Image.Image, _: bytes) -> bool:
+    width, height = image.size
+    left, top = max(0, (width - MAX_SIDE) // 2), max(0, (height - MAX_SIDE) // 2)
+    cut = image.crop((left, top, min(width, left + MAX_SIDE), min(height, top + MAX_SIDE)))
+    if cut.mode in ("I", "F") or cut.mode.startswith("I;"):  # numbers: many of them are no classes
+        values = np.asarray(cut)[..., None].astype(np.float64)
+    else:
+        # With a palette its numbers count, with transparency the colors under it.
+        values = np.asarray(cut if cut.mode in ("L", "P", "1") else cut.convert("RGBA"))
+        values = values.reshape(*values.shape[:2], -1).astype(np.float64)
+    across = (np.diff(values, axis=1) == 0).all(axis=-1).mean() if values.shape[1] > 1 else 1.0
+    down = (np.diff(values, axis=0) == 0).all(axis=-1).mean() if values.shape[0] > 1 else 1.0
+    flat = min(across, down)
+    if flat >= FLAT / 2 and len(np.unique(values.reshape(-1, values.shape[-1]), axis=0)) <= FEW_COLORS:
+        return bool(flat >= FLAT / 1.5)
+    # JPEG blurs colors by a few levels, smooth resizing at the edges: coarse colors are few all the same.
+    near_across = (abs(np.diff(values, axis=1)) <= 8).all(axis=-1).mean() if values.shape[1] > 1 else 1.0
+    coarse = (values.astype(np.int64) + 16) // 32
+    counts = np.unique(coarse.reshape(-1, values.shape[-1]), axis=0, return_counts=True)[1]
+    dominant = np.sort(counts)[::-1][:16].sum() / counts.sum()
+    return bool(near_across >= FLAT and dominant >= DOMINANT and flat >= FLAT / 1.5)

@@ -1,0 +1,109 @@
+"""All files below a folder in one walk: images, tables, others, and what operating systems leave behind."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headstart.data.formats import extra_for, is_image_file
+
+TABLE_SUFFIXES = frozenset([".csv", ".tsv"])
+SYSTEM_FOLDERS = re.compile(
+    r"\.|\$|__MACOSX$|__pycache__$|@eaDir$|@Recycle$|#recycle$|#snapshot$|@tmp$"
+    r"|System Volume Information$|lost\+found$",
+    re.IGNORECASE,
+)
+"""Folders of file systems, editors and storage boxes: hidden ones, trash, thumbnails."""
+SYSTEM_FILES = re.compile(r"\.|Thumbs\.db|ehthumbs.*\.db|desktop\.ini$|Icon\r$|~\$", re.IGNORECASE)
+FOUND = re.compile(r"(class_dict|classes)\.found\.(csv|txt)$")
+"""Written by `headstart check`, for the user to name the classes of masks."""
+UNREAD_IMAGES = {
+    ".svg", ".eps", ".ai", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".xcf", ".jxl", ".exr",
+    ".hdr", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".nii", ".mhd", ".nrrd", ".czi", ".lif", ".svs", ".ndpi",
+}  # fmt: skip
+"""Drawings, raw photographs, films and volumes: pictures that headstart does not read."""
+RUN_FILES, STUDY_FILES = {"recipe.toml", "environment.json", "data.json"}, {"study.json"}
+"""What marks a run folder and a study folder of headstart."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files below a folder, relative to it and with forward slashes."""
+
+    root: Path
+    images: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    """CSV and TSV files."""
+    others: dict[str, str] = field(default_factory=dict)
+    """File that is none of these -> why it is not read, "" for ordinary files in other formats."""
+    system: dict[str, str] = field(default_factory=dict)
+    """Files and folders (with a slash at the end) that are not entered -> what they are."""
+    folders: list[str] = field(default_factory=list)
+    """Folders that are entered, without the root."""
+
+
+def walk(root: Path) -> Tree:
+    """List the files below ``root``; links to folders are followed, but not back to a folder above."""
+    tree = Tree(root)
+    for current, subfolders, names in os.walk(root, followlinks=True):
+        inside = os.path.relpath(current, root).replace(os.sep, "/")
+        prefix = "" if inside == "." else f"{inside}/"
+        if prefix and (kind := _own_folder(names)):
+            tree.system[prefix] = kind
+            subfolders.clear()
+            continue
+        if prefix:
+            tree.folders.append(inside)
+        here = os.path.realpath(current) + os.sep
+        entered = []
+        for name in sorted(subfolders):
+            if SYSTEM_FOLDERS.match(name):
+                tree.system[f"{prefix}{name}/"] = "folder of the system"
+            elif here.startswith(os.path.realpath(Path(current, name)) + os.sep):
+                tree.system[f"{prefix}{name}/"] = "link to a folder above"
+            else:
+                entered.append(name)
+        subfolders[:] = entered
+        for name in names:
+            _add(tree, Path(current, name), prefix + name, name)
+    return tree
+
+
+def images_below(folder: Path) -> list[str]:
+    """Paths of all images below ``folder``, relative to it, with forward slashes."""
+    return walk(folder).images
+
+
+def describe_files(tree: Tree) -> str:
+    """``3 .txt files, 1 .zip files``, for errors about a folder without images."""
+    count = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in (*tree.others, *tree.tables))  # noqa: PTH122
+    return ", ".join(f"{n} {suffix} files" for suffix, n in count.most_common(3)) or "the folder is empty"
+
+
+def _own_folder(names: Iterable[str]) -> str | None:
+    found = set(names)
+    if found >= RUN_FILES:
+        return "run folder of headstart"
+    return "study folder of headstart" if found >= STUDY_FILES else None
+
+
+def _add(tree: Tree, file: Path, path: str, name: str) -> None:
+    """Sort one file into ``tree``."""
+    if SYSTEM_FILES.match(name):
+        tree.system[path] = "file of the system"
+    elif FOUND.match(name):
+        tree.system[path] = "written by headstart check"
+    elif not file.is_file():  # a FIFO, a socket, a link to nothing: opening it could wait for ever
+        tree.others[path] = "link to a file that is not there" if file.is_symlink() else "not a regular file"
+    elif os.path.splitext(name)[1].lower() in TABLE_SUFFIXES:  # noqa: PTH122
+        tree.tables.append(path)
+    elif is_image_file(file):
+        tree.images.append(path)
+    else:
+        extra, suffix = extra_for(file), os.path.splitext(name)[1].lower()  # noqa: PTH122
+        needs = f"needs pip install 'headstart[{extra}]'" if extra else ""
+        tree.others[path] = needs or ("needs converting to PNG" if suffix in UNREAD_IMAGES else "")
