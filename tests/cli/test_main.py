@@ -209,7 +209,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("header", "row", "said"),
         [
-            ("filename,class", "", "expected a column label, found filename, class"),
+            ("filename,size", "", "expected a column label beside filename, found size"),
             ("filename,label", "hat/nothing.jpg,hat", "found missing: hat/nothing.jpg"),
             ("filename,label", "{first},hat", "expected each file once"),
         ],

@@ -62,4 +62,4 @@ def test_a_folder_is_opened_once_from_wherever(photos: Path, small_tiles: Path) 
     assert open_dataset(dataset) is dataset
     assert str(open_dataset(str(photos))) == str(photos)
     with pytest.raises(hs.HeadstartError, match="expected a folder of images, found no such folder"):
-        dataset.open("/nowhere").scan()
+        dataset.open("/nowhere").scan(Data())

@@ -14,9 +14,10 @@ from rich.console import Console
 from headstart.console.progress import run_study_with_progress
 from headstart.data import dataset as datasets
 from headstart.data import layouts
-from headstart.data.index import Index, images_below
+from headstart.data.index import Index
 from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels, decode
+from headstart.data.tree import Tree, walk
 from headstart.recipes import recipe as recipes
 from headstart.studies.plan import Plan
 
@@ -28,11 +29,11 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     """Folder -> how many times its files were listed."""
     count: Counter[Path] = Counter()
 
-    def counted(folder: Path) -> list[str]:
+    def counted(folder: Path) -> Tree:
         count[folder] += 1
-        return images_below(folder)
+        return walk(folder)
 
-    monkeypatch.setattr(layouts, "images_below", counted)
+    monkeypatch.setattr(layouts, "walk", counted)
     return count
 
 

@@ -26,6 +26,8 @@ PART = re.compile(
 """Folders that hold a part of one set: images_part_1, images_002."""
 CLASS_IN_NAME = re.compile(r"([^\W\d_].*?)(?:[_.\- ]+\(?|\()\d+\)?$")
 """hat_1, hat-001, hat.7, hat (3): a class that begins with a letter, a separator and a number."""
+CLASS_IN_SPLIT = re.compile(r"(.+?)(?:[_.\- ]+\(?|\()\d+\)?$")
+"""The same in train/ and val/, where a class may be a number: 7_12."""
 CAMERA = {
     "img", "image", "images", "dsc", "dscn", "dscf", "dcim", "p", "pxl", "mvimg", "vid", "video", "imgp", "pict", "pic",
     "picture", "photo", "foto", "screenshot", "screen", "scan", "scanned", "frame", "frames", "wp", "gopr", "gp", "dji",
@@ -33,7 +35,7 @@ CAMERA = {
     "signal", "mmexport", "received", "fb",
 }  # fmt: skip
 """First words of names that cameras and programs give: no classes."""
-NO_SPLIT_LABELS = "no labels in this split: headstart predict"
+NO_SPLIT_LABELS = "in a split without labels: for headstart predict"
 
 
 def read_folders(tree: Tree, only: LayoutName | None = None) -> Reading:
@@ -176,19 +178,19 @@ def _from_class_folders(root: Path, images_in: dict[str, list[str]], split_of: d
 
 def _from_files(names: list[str], prefix: str, split: str) -> Part:
     """``{class}_{id}.ext`` if all names are of this form, with more than one class or a split; else unlabeled."""
-    classes = _classes_of(names)
+    classes = _classes_of(names, CLASS_IN_SPLIT if split else CLASS_IN_NAME)
     if classes and (len(set(classes)) > 1 or split):
         entries = [Entry(prefix + name, label, split) for name, label in zip(names, classes, strict=True)]
         return "names", "{class}_{id} names", entries, {}
     return "none", "flat folder, no labels", [Entry(prefix + name, None, split) for name in names], {}
 
 
-def _classes_of(names: Sequence[str]) -> list[str]:
+def _classes_of(names: Sequence[str], pattern: re.Pattern[str] = CLASS_IN_NAME) -> list[str]:
     """The class of each file name; empty unless all names begin with one, and most classes have several files."""
-    matches = [CLASS_IN_NAME.match(os.path.splitext(name)[0]) for name in names]  # noqa: PTH122
+    matches = [pattern.match(os.path.splitext(name)[0]) for name in names]  # noqa: PTH122
     classes = [match.group(1).strip() for match in matches if match]
     words = (re.findall(r"[^\W\d_]+", name) for name in set(classes))
-    of_camera = any(word[0].casefold() in CAMERA for word in words)
+    of_camera = any(word and word[0].casefold() in CAMERA for word in words)
     few = 2 * len(set(classes)) <= len(names) or len(set(classes)) == 1
     return classes if len(classes) == len(names) and few and not of_camera else []
 

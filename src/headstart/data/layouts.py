@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from headstart.data.annotations import read_coco, unread_annotations
 from headstart.data.csv_index import Tables, find_tables, of_one_class_each, only_labels, read_tables
 from headstart.data.folders import case_variants, read_folders
 from headstart.data.index import Entry, Index, Note, make_index, natural_key, split_named, splits_named
@@ -24,7 +25,7 @@ from headstart.data.tree import Tree, describe_files, walk
 from headstart.errors import HeadstartError
 
 HELP = "headstart check --help"
-TEST_IMAGE = "test image without a label: headstart predict"
+TEST_IMAGE = "in a test folder, without a label: for headstart predict"
 Layout = Literal["auto", "table", "pairs", "folders", "names", "none"]
 
 
@@ -114,14 +115,20 @@ def _folders_or_table(tree: Tree, tables: Tables) -> Reading:
         folders, refusal = Reading("none", "", ()), error
     # Beside class folders, a table counts only if it says which column is the label.
     tables = only_labels(tables, named=folders.labeled)
-    if not tables.labeled:
-        if not folders.labeled and tables.unclear:
-            raise tables.unclear[0]
-        if refusal:
-            raise refusal
-        if not folders.labeled and (missing := _without_labels(tables)):
-            raise missing
+    if tables.labeled:
+        return _table_beside_folders(tree, tables, folders)
+    if folders.labeled:
         return folders
+    # Nothing tells the labels: what was meant to is wrong, or in another file.
+    if tables.unclear or refusal:
+        raise tables.unclear[0] if tables.unclear else refusal or AssertionError
+    if missing := _without_labels(tables):
+        raise missing
+    return read_coco(tree) or replace(folders, notes=(*folders.notes, *unread_annotations(tree)))
+
+
+def _table_beside_folders(tree: Tree, tables: Tables, folders: Reading) -> Reading:
+    """The reading of the tables, unless the folders tell other classes, or many more images."""
     for unclear in tables.unclear:  # val.csv beside train.csv is meant as well
         if split_named(Path(unclear.message.partition(":")[0]).stem):
             raise unclear
@@ -156,7 +163,7 @@ def _pairs_reading(tree: Tree, pairs: Pairs) -> Reading:
         entries, lists, unlisted = with_listed_splits(tree, entries)
     layout = f"{', '.join(split_folders)}: {pairs.layout}" if split_folders else pairs.layout
     unused = dict(pairs.unused) | dict.fromkeys(unlisted, f"in none of the lists ({', '.join(lists)})")
-    unused |= dict.fromkeys(pairs.images_elsewhere, "test image without a mask: headstart predict")
+    unused |= dict.fromkeys(pairs.images_elsewhere, "in a test folder, without a mask: for headstart predict")
     masks_left = {pairs.mask_of[path] for path in unlisted} - {""}
     unused |= dict.fromkeys(masks_left, f"in none of the lists ({', '.join(lists)})")
     return Reading(

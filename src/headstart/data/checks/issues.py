@@ -262,9 +262,9 @@ def _unused(kind: str, severity: Severity, noun: str, files: Sequence[tuple[str,
         return
     reasons = Counter(why for _, why in files if why)
     suffixes = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path, _ in files)  # noqa: PTH122
-    listed = reasons.most_common(3) or suffixes.most_common(3)
-    found = ", ".join(f"{number:,} {what}" if number > 1 or not reasons else what for what, number in listed)
-    message = f"{count(len(files), noun)} not used ({found})"
+    why = ", ".join(f"{what} ({number:,})" if len(reasons) > 1 else what for what, number in reasons.most_common(3))
+    kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in suffixes.most_common(3))
+    message = f"{count(len(files), noun)} not used: {why or kinds}"
     yield Issue(kind, severity, message, tuple(path for path, _ in files), fix)
 
 

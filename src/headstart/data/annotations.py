@@ -1,0 +1,98 @@
+"""Annotations in other files than images and tables: polygons of COCO are read, the others are named."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from headstart.data.index import Entry, Note, splits_named
+from headstart.data.reading import Reading
+from headstart.data.tree import Tree
+
+MAX_BYTES = 2**29
+MAX_FILES = 20
+HEAD = 4096
+"""Bytes of a JSON file in which a key of COCO's format stands."""
+COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+KINDS = {".xml": "Pascal VOC boxes", ".txt": "YOLO labels", ".json": "JSON annotations"}
+MIN_NAMED = 0.5
+"""Least share of the images that have a file of their name, for these files to be annotations."""
+
+
+def read_coco(tree: Tree) -> Reading | None:
+    """Images with masks from COCO's JSON files; None without polygons or run-length masks in them.
+
+    Raises HeadstartError where pycocotools is not installed.
+    """
+    files = [path for path in tree.others if path.lower().endswith(".json")][:MAX_FILES]
+    found = [path for path in files if _has_polygons(tree.root / path)]
+    if not found:
+        return None
+    from headstart.data.masks.coco import coco_masks
+
+    mask_of = coco_masks(tree.root, [tree.root / path for path in found], tree.images)
+    split_of = splits_named({path.split("/")[0] for path in tree.images if "/" in path})
+    splits = {path: split_of.get(path.split("/")[0]) or "" for path in mask_of}
+    entries = [Entry(path, None, splits[path], "", str(mask)) for path, mask in mask_of.items()]
+    names = ", ".join(PurePosixPath(path).name for path in found)
+    return Reading(
+        "pairs",
+        f"COCO polygons ({names})",
+        tuple(entries),
+        f"{len(entries):,} of {len(tree.images):,} images are in {names}",
+        sources=tuple(found),
+        unused=dict.fromkeys(tree.images, f"not in {names}"),
+    )
+
+
+def unread_annotations(tree: Tree) -> list[Note]:
+    """A warning about files that bear the names of the images: boxes and keypoints that headstart does not read."""
+    stems = {_stem(path) for path in tree.images}
+    if not stems:
+        return []
+    by_kind = Counter(_suffix(path) for path in {_stem(p): p for p in tree.others if _stem(p) in stems}.values())
+    notes = []
+    for suffix, number in by_kind.items():
+        if number >= MIN_NAMED * len(stems) and suffix in KINDS:
+            message = f"{number:,} {suffix} files with the names of images are not read ({KINDS[suffix]}?)"
+            files = tuple(path for path in tree.others if _suffix(path) == suffix and _stem(path) in stems)
+            fix = "headstart trains on a class or a mask per image: folders of classes, a table, or masks as PNG"
+            notes.append(Note("annotations not read", "warning", message, files, fix))
+    coco = [path for path in tree.others if path.lower().endswith(".json") and _is_coco(tree.root / path)]
+    if coco:
+        message = f"{len(coco)} COCO files without polygons are not read ({', '.join(coco[:3])})"
+        fix = "headstart reads polygons (segmentation) as masks, no boxes"
+        notes.append(Note("annotations not read", "warning", message, tuple(coco), fix))
+    return notes
+
+
+def _stem(path: str) -> str:
+    """``ann/7.jpg.json`` -> 7"""
+    return PurePosixPath(path).name.split(".")[0]
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122
+
+
+def _is_coco(file: Path) -> bool:
+    try:
+        with file.open("rb") as content:
+            head = content.read(HEAD)
+        return file.stat().st_size <= MAX_BYTES and any(
+            k in head for k in (b'"images"', b'"annotations"', b'"categories"')
+        )
+    except OSError:
+        return False
+
+
+def _has_polygons(file: Path) -> bool:
+    if not _is_coco(file):
+        return False
+    try:
+        content = json.loads(file.read_bytes())
+        return any(each.get("segmentation") for each in content["annotations"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
