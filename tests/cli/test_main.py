@@ -209,7 +209,6 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("header", "row", "said"),
         [
-            ("filename,size", "", "expected a column label beside filename, found size"),
             ("filename,label", "hat/nothing.jpg,hat", "found missing: hat/nothing.jpg"),
             ("filename,label", "{first},hat", "expected each file once"),
         ],

@@ -117,8 +117,7 @@ def _by_name(paths: Sequence[str], likeness: Likeness | None) -> Pairs | None:
     for path in masks:
         image = first[_folder(path), before[path]]
         ending = stems[path].removeprefix(before[path])
-        if masks_of.setdefault(image, {}).setdefault(ending, path) != path:
-            masks_of[image][f"{ending}{PurePosixPath(path).suffix}"] = path
+        masks_of.setdefault(image, {}).setdefault(ending, path)
     return _pairs("pairs by name", images, [*before], Match(masks_of, "names with a mask's ending", 1), [], {})
 
 
