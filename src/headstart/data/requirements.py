@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
 from headstart.data.decode import Unreadable, upright_size
 from headstart.data.index import UNLABELED, Index
 from headstart.data.masks.mask_file import read_mask_file

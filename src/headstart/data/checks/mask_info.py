@@ -29,8 +29,12 @@ class MaskInfo:
     """Pixels whose color is only near that of their class."""
     outside: ColorCounts
     """Pixels whose color or number is no class's."""
-    turn: Turn = Turn()
+    turn: Turn
     """How the mask is turned to lie on its upright image."""
+    hidden: int = 0
+    """Transparent pixels, read as background."""
+    black: int = 0
+    """Beside transparent pixels, visible ones that are read as the same class."""
 
 
 MaskInfos = Mapping[int, MaskInfo]
@@ -54,7 +58,8 @@ def read_mask_infos(index: Index, progress: Progress | None = None) -> tuple[Mas
             return error
         height, width = mask.classes.shape
         counts = np.bincount(mask.classes.ravel(), minlength=256).tolist()
-        return MaskInfo((width, height), (*counts[:names], counts[IGNORE_INDEX]), mask.near, mask.outside, turn)
+        pixels = (*counts[:names], counts[IGNORE_INDEX])
+        return MaskInfo((width, height), pixels, mask.near, mask.outside, turn, mask.hidden, mask.black)
 
     infos, failures = {}, {}
     for row, result in map_ordered(len(index), read_one, progress):

@@ -59,7 +59,8 @@ def palette_file(root: Path, masks: Sequence[Path]) -> Path | None:
     above = [top.parent] if split_named(top.name) else []
     beside = list(dict.fromkeys(mask.parent for mask in masks))
     over = [folder.parent for folder in beside if folder.absolute() != top and top in folder.absolute().parents]
-    folders = list(dict.fromkeys((root, *beside, *over, *above)))
+    drawn = [folder for folder in beside if top not in (folder.absolute(), *folder.absolute().parents)]  # in the cache
+    folders = list(dict.fromkeys((*drawn, root, *beside, *over, *above)))
     for folder in folders:
         for name in (COLORS, NAMES):
             if (folder / name).is_file():
@@ -122,7 +123,10 @@ def _text(file: Path) -> str:
 
 def _parse_table(file: Path, text: str, own: bool) -> ClassList:
     separator = max(",;\t", key=(text.splitlines() or [""])[0].count)
-    rows = [(n, [cell.strip() for cell in row]) for n, row in enumerate(csv.reader(text.splitlines(), delimiter=separator), 1)]
+    rows = [
+        (n, [cell.strip() for cell in row])
+        for n, row in enumerate(csv.reader(text.splitlines(), delimiter=separator), 1)
+    ]
     rows = [(n, row) for n, row in rows if any(row)]
     header = rows[0][1] if rows else []
     if len(header) == 4 and all(cell.isdecimal() for cell in header[1:]):  # no header: sky,0,0,255
@@ -183,7 +187,7 @@ def _number(file: Path, line: int, name: str, cell: str) -> int:
 
 
 def _parse_lines(file: Path, text: str, own: bool) -> ClassList:
-    """``sky`` per line, ``0: sky``, CVAT's ``sky:0,0,255::`` or CamVid's ``0 0 255 Sky``; comments of CVAT are left out."""
+    """``sky`` per line, ``0: sky``, CVAT's ``sky:0,0,255::`` or CamVid's ``0 0 255 Sky``; without CVAT's comments."""
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not own or file.name.casefold() != NAMES:
         lines = [line for line in lines if line and not line.startswith("#")]
@@ -193,7 +197,8 @@ def _parse_lines(file: Path, text: str, own: bool) -> ClassList:
         "cvat": r"(?P<name>.+?):\s*(?P<rgb>\d+\s*,\s*\d+\s*,\s*\d+)\s*(?::.*)?",
         "camvid": r"(?P<rgb>\d+\s+\d+\s+\d+)\s+(?P<name>.*\D.*)",
         "color": r"(?P<name>.*\D.*?)[\s,:]+(?P<rgb>\d+[\s,]+\d+[\s,]+\d+)",
-        "numbered": r"(?P<number>\d+)\s*[\s:,;=]\s*(?P<name>.*\D.*)",
+        "numbered": r"(?P<number>\d+)\s*[:;=]\s*(?P<name>.+)",
+        "numbered by space": r"(?P<number>\d+)[\s,]+(?P<name>.*\D.*)",
     }
     for form, pattern in forms.items():
         found = [re.fullmatch(pattern, line) for line in lines]
@@ -201,10 +206,10 @@ def _parse_lines(file: Path, text: str, own: bool) -> ClassList:
             continue
         matches = [match for match in found if match]
         names = tuple(match["name"].strip() for match in matches)
-        if form == "numbered":
+        if form.startswith("numbered"):
             values = tuple(int(match["number"]) for match in matches)
             return ClassList(names, (), values if max(values) < 256 else (), own)
-        colors = [_color(file, n, name, [match["rgb"]]) for n, (name, match) in enumerate(zip(names, matches, strict=True), 1)]
+        colors = [_color(file, n, names[n - 1], [match["rgb"]]) for n, match in enumerate(matches, 1)]
         return ClassList(names, tuple(colors), (), own)
     return ClassList(tuple(lines), own=own)
 
@@ -226,26 +231,33 @@ def _from_json(content: Any) -> ClassList | None:
         for key in ("labels", "classes", "categories"):
             if key in content:
                 return _from_json(content[key])
-    if not content:
+    if not content or not isinstance(content, Mapping | list):
         return None
-    if isinstance(content, Sequence) and all(isinstance(each, str) for each in content):
+    return _from_map(content) if isinstance(content, Mapping) else _from_list(content)
+
+
+def _from_list(content: Sequence[Any]) -> ClassList:
+    """``["sky", "road"]``, Supervisely's ``[{"title", "color"}]`` or ``[{"id", "name"}]``."""
+    if all(isinstance(each, str) for each in content):
         return ClassList(tuple(content), own=False)
-    if isinstance(content, Sequence):
-        names = [str(each.get("title") or each["name"]) for each in content]
-        colors = [parse_color(str(each["color"])) for each in content if "color" in each and "id" not in each]
-        if colors and all(colors) and len(colors) == len(names):
-            return _with_background(names, [color for color in colors if color])
-        return ClassList(tuple(names), (), tuple(int(each["id"]) for each in content), own=False)
+    names = [str(each.get("title") or each["name"]) for each in content]
+    colors = [parse_color(str(each["color"])) for each in content if "color" in each and "name" not in each]
+    if colors and all(colors) and len(colors) == len(names):
+        return _with_background(names, [color for color in colors if color])
+    return ClassList(tuple(names), (), tuple(int(each["id"]) for each in content), own=False)
+
+
+def _from_map(content: Mapping[str, Any]) -> ClassList | None:
+    """``{"sky": 0}``, ``{"0": "sky"}`` or ``{"sky": [0, 0, 255]}``."""
     if all(isinstance(value, list) and len(value) == 3 for value in content.values()):
         found = [parse_color(" ".join(map(str, value))) for value in content.values()]
         return _with_background(list(content), [color for color in found if color]) if all(found) else None
     if all(str(key).isdecimal() and isinstance(value, str) for key, value in content.items()):
         content = {name: int(number) for number, name in content.items()}
     numbers = {str(name): value for name, value in content.items() if isinstance(value, int)}  # not nnU-Net's regions
-    if any(not 0 <= value < 256 for value in numbers.values()):
-        return None
     order = sorted(numbers, key=lambda name: numbers[name])
-    return ClassList(tuple(order), (), tuple(numbers[name] for name in order), own=False)
+    values = tuple(numbers[name] for name in order)
+    return ClassList(tuple(order), (), values, own=False) if all(0 <= value < 256 for value in values) else None
 
 
 def _with_background(names: Sequence[str], colors: Sequence[Color]) -> ClassList:

@@ -61,6 +61,10 @@ class Mask:
     """Pixels assigned to the class with the nearest color."""
     outside: ColorCounts
     """Pixels of no class."""
+    hidden: int = 0
+    """Transparent pixels, read as background."""
+    black: int = 0
+    """Beside transparent pixels, visible ones that are read as the same class."""
 
 
 def read_mask(file: Path, palette: Palette, orientation: int = 1) -> NDArray[np.uint8]:
@@ -75,7 +79,8 @@ def examine_mask(file: Path, palette: Palette, orientation: int = 1) -> Mask:
     """
     mask = with_transparency(read_mask_file(file), palette.transparency)
     found = _read_numbers(mask, palette) if palette.kind == "number" else _read_colors(mask, palette)
-    return found if orientation == 1 else replace(found, classes=turned(found.classes, orientation))
+    classes = turned(found.classes, orientation) if orientation != 1 else found.classes
+    return replace(found, classes=classes, hidden=mask.hidden, black=mask.black)
 
 
 def is_corner(colors: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from headstart.palette import Transparency
 
 MAX_CODES = 1 << 16
 """Different colors that are counted at most: blurred masks have tens of thousands, photographs more."""
+Plane = TypeVar("Plane", np.uint8, np.int32)
 COMMON = 0.01
 """Share of the pixels from which on an opacity is a level of its own, not that of soft edges."""
 
@@ -50,8 +51,9 @@ class MaskColorStats:
         self.transparency: Transparency = transparency
         """How the masks' transparency was read, as `Palette.transparency`."""
         self.modes: set[Literal["L", "P", "RGB"]] = set()
-        self.numbers: Counter[int] | None = Counter()
-        """Number -> pixels; None once a file is in colors, or two files show the same number in different colors."""
+        self._numbers: Counter[int] | None = Counter()
+        self.tables_agree = True
+        """Whether no two files show the same number in different colors."""
         self.codes: Counter[int] = Counter()
         """Color -> pixels; no further colors are added beyond `MAX_CODES`."""
         self.solid: Counter[int] = Counter()
@@ -69,11 +71,9 @@ class MaskColorStats:
         """Add the statistics of one more file."""
         self.modes.add(file.mode)
         self.lossy |= file.lossy
-        if file.numbers is None or any(self.code_of.get(number, code) != code for number, code in file.code_of.items()):
-            self.numbers = None
-        elif self.numbers is not None:
-            self.numbers += file.numbers
-            self.code_of |= file.code_of
+        self.tables_agree &= all(self.code_of.get(number, code) == code for number, code in file.code_of.items())
+        self._numbers = None if file.numbers is None or self._numbers is None else self._numbers + file.numbers
+        self.code_of |= file.code_of
         colors = colors_of(np.fromiter(file.codes, np.int32, len(file.codes)))
         counts = np.fromiter(file.codes.values(), np.int64, len(file.codes))
         bright = colors >= 128
@@ -85,6 +85,15 @@ class MaskColorStats:
         if len(self.codes) <= MAX_CODES:  # beyond, it does not matter which others there are
             self.codes += file.codes
             self.solid += file.solid
+
+    @property
+    def numbers(self) -> Counter[int] | None:
+        """Number -> pixels; None for masks of colors: of color files, or of indices whose colors are what agrees.
+
+        Where two files show the same number in different colors, whichever there are fewer of means the classes.
+        """
+        by_number = self._numbers is not None and (self.tables_agree or len(self._numbers) < len(self.codes))
+        return self._numbers if by_number else None
 
     @property
     def mode(self) -> Literal["L", "P", "RGB"]:
@@ -166,11 +175,12 @@ def _count(numbers: NDArray[np.uint8]) -> Counter[int]:
     return Counter({number: count for number, count in enumerate(pixels) if count})
 
 
-def _solid(plane: NDArray[np.uint8] | NDArray[np.int32]) -> NDArray[np.uint8] | NDArray[np.int32]:
+def _solid(plane: NDArray[Plane]) -> NDArray[Plane]:
     """The values, (N,), at the places where 2 x 2 pixels are equal."""
     here = plane[:-1, :-1]
     equal = (here == plane[1:, :-1]) & (here == plane[:-1, 1:]) & (here == plane[1:, 1:])
-    return here[equal]
+    values: NDArray[Plane] = here[equal]
+    return values
 
 
 def _count_codes(codes: NDArray[np.int32]) -> Counter[int]:

@@ -37,6 +37,10 @@ class MaskFile:
     """BLAKE2b-128 of the file's bytes, in hexadecimal."""
     lossy: bool
     """Whether the format changes numbers and colors (JPEG)."""
+    hidden: int = 0
+    """Transparent pixels that were read as background (see `with_transparency`)."""
+    black: int = 0
+    """In a mask with transparent pixels, visible ones that are of number 0 or black too."""
 
 
 def read_mask_file(file: Path) -> MaskFile:
@@ -49,7 +53,9 @@ def _bands(image: Image.Image, content: bytes) -> MaskFile:
     found = unsupported_depth(image, content)
     if found and not (deep and "bands" not in found):
         raise Unreadable(f"of {found}", "expected a mask of one band of numbers, or of red, green and blue of 8 bits")
-    plain = MaskFile(np.empty((0, 0), np.uint8), None, None, MODES.get(image.mode, "RGB"), digest(content), _is_lossy(image, content))
+    plain = MaskFile(
+        np.empty((0, 0), np.uint8), None, None, MODES.get(image.mode, "RGB"), digest(content), _is_lossy(image, content)
+    )
     if deep:
         return replace(plain, bands=_whole_numbers(np.asarray(image)), mode="L")
     if image.mode in ("1", "L"):
@@ -147,7 +153,10 @@ def with_transparency(mask: MaskFile, transparency: Transparency) -> MaskFile:
     if transparency == "dropped" or mask.alpha is None or mask.alpha.all():
         return replace(mask, alpha=None)
     visible = visible_pixels(mask.alpha)
-    return replace(mask, bands=mask.bands * (visible if mask.bands.ndim == 2 else visible[..., None]), alpha=None)
+    painted = mask.bands if mask.bands.ndim == 2 else mask.bands.max(axis=2)
+    hidden, black = int((~visible).sum()), int((visible & (painted == 0)).sum())
+    bands = mask.bands * (visible if mask.bands.ndim == 2 else visible[..., None])
+    return replace(mask, bands=bands, alpha=None, hidden=hidden, black=black if hidden else 0)
 
 
 def numbers_of(mask: MaskFile) -> NDArray[np.uint8] | None:
@@ -177,5 +186,3 @@ def colors_of(codes: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def hexadecimal(code: int) -> str:
     return f"#{code:06x}"
-
-

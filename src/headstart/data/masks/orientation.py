@@ -32,7 +32,7 @@ class Turn(NamedTuple):
 
 def turn_of(image: Path, mask: Path) -> Turn:
     """The turn of ``mask``, from the headers of both files."""
-    (stored, own), (image_stored, tag) = _header(mask), _header(image)
+    (stored, own), (image_stored, tag) = stored_orientation(mask), stored_orientation(image)
     upright = _turned_size(image_stored, tag)
     if own != 1:
         # A tag that was copied into a mask drawn on the displayed picture: it fits only as it is.
@@ -57,8 +57,8 @@ def _turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return (size[1], size[0]) if orientation >= 5 else size
 
 
-def _header(file: Path) -> tuple[tuple[int, int], int]:
-    """Height and width as stored, and the EXIF orientation; (0, 0) and 1 for an unreadable file."""
+def stored_orientation(file: Path) -> tuple[tuple[int, int], int]:
+    """Height and width of an image or mask as stored, and its EXIF orientation; (0, 0) and 1 for an unreadable file."""
     if file.suffix.lower() == ".npy":
         return numpy_size(file), 1
     upright = upright_size(file)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from headstart.data.masks.class_lists import COLORS, NAMES, ClassList, palette_file, read_class_list
 from headstart.data.masks.codec import MAX_CLASSES
 from headstart.data.masks.color_stats import MaskColorStats, collect_color_stats
-from headstart.data.masks.mask_file import colors_of
 from headstart.data.masks.unnamed import (
     MAX_UNNAMED_CLASSES,
     PEAK_DISTANCE,
     display_colors,
     find_peaks,
     is_separate,
+    smallest_distance,
     unnamed_palette,
     without_ignored,
 )
@@ -96,31 +97,42 @@ def _matching_classes(palette: Palette, word: str) -> set[int]:
 
 def _named_palette(root: Path, file: Path, listed: ClassList, masks: Sequence[Path]) -> Palette:
     """The palette of listed classes: in their colors, or in numbers."""
-    names = listed.names
-    sampled = masks[:MASKS_SAMPLED] if len(names) > 2 else masks
+    sampled = masks[:MASKS_SAMPLED] if len(listed.names) > 2 else masks
     stats = collect_color_stats(sampled)
     if listed.colors and not (stats.numbers and _are_row_numbers(listed, stats)):
-        gray = all(red == green == blue for red, green, blue in listed.colors)
-        mode = "RGB" if stats.mode == "L" and not gray else stats.mode
-        values = tuple(range(len(names)))
-        return Palette(names, listed.colors, values, "color", mode=mode, transparency=stats.transparency)
-    if stats.numbers is None:
-        return unnamed_palette(root, collect_color_stats(masks))
+        return _listed_colors(root, file, listed, stats)
     values = _listed_values(listed, stats)
-    if not {*values, IGNORE_INDEX} >= stats.numbers.keys():  # does it fit otherwise? All masks tell
+    if not _covers(values, stats):  # does it fit otherwise? All masks tell
         stats = stats if len(sampled) == len(masks) else collect_color_stats(masks)
-        values = _fitting_values(file, listed, stats)
-    soft = bool(stats.numbers) and not {*values, IGNORE_INDEX} >= stats.numbers.keys() and _is_soft(values, stats)
-    if stats.lossy and not soft and not _survive_jpeg(values, stats):
-        raise HeadstartError(
-            f"{root}: expected masks whose numbers JPEG does not change, found those of {file.name}"
-            f" ({min(values)} to {max(values)}) in JPEG files",
-            "save the masks as PNG from their originals",
-        )
+        values = _fitting_values(listed, stats)
+    if stats.numbers is None:
+        return unnamed_palette(root, stats)
+    soft = not _covers(values, stats) and _is_soft(values, stats)
+    if stats.lossy and not soft and not (_far_apart(values) and _covers(values, stats)):
+        raise _blurred(root, file, f"numbers ({min(values)} to {max(values)})")
+    names = listed.names
     if not listed.own:
         names, values = _with_unlisted(names, values, stats)
     colors = listed.colors if len(listed.colors) == len(names) else display_colors(values, stats)
     return Palette(names, colors, values, "number", 0, stats.mode, stats.transparency, soft)
+
+
+def _listed_colors(root: Path, file: Path, listed: ClassList, stats: MaskColorStats) -> Palette:
+    codes = [red << 16 | green << 8 | blue for red, green, blue in listed.colors]
+    if stats.lossy and smallest_distance(codes) < PEAK_DISTANCE and not set(codes) >= stats.codes.keys():
+        raise _blurred(root, file, "colors")
+    gray = all(red == green == blue for red, green, blue in listed.colors)
+    mode = "RGB" if stats.mode == "L" and not gray else stats.mode
+    values = tuple(range(len(listed.names)))
+    return Palette(listed.names, listed.colors, values, "color", mode=mode, transparency=stats.transparency)
+
+
+def _blurred(root: Path, file: Path, what: str) -> HeadstartError:
+    return HeadstartError(
+        f"{root}: expected masks in the {what} of {file.name}, found JPEG files, which"
+        " mix such near ones at every edge",
+        "save the masks as PNG from their originals",
+    )
 
 
 def _are_row_numbers(listed: ClassList, stats: MaskColorStats) -> bool:
@@ -131,7 +143,8 @@ def _are_row_numbers(listed: ClassList, stats: MaskColorStats) -> bool:
 
 
 def _listed_values(listed: ClassList, stats: MaskColorStats) -> tuple[int, ...]:
-    return listed.values or _values(len(listed.names), stats)
+    plain = listed.values in ((), tuple(range(len(listed.names))))
+    return _values(len(listed.names), stats) if plain else listed.values
 
 
 def _values(count: int, stats: MaskColorStats) -> tuple[int, ...]:
@@ -140,7 +153,17 @@ def _values(count: int, stats: MaskColorStats) -> tuple[int, ...]:
     return (0, 255) if count == 2 and 255 in numbers and numbers <= {0, 255} else tuple(range(count))
 
 
-def _fitting_values(file: Path, listed: ClassList, stats: MaskColorStats) -> tuple[int, ...]:
+def _covers(values: Sequence[int], stats: MaskColorStats) -> bool:
+    """Whether masks of numbers hold none but these, and 255."""
+    return stats.numbers is not None and {*values, IGNORE_INDEX} >= stats.numbers.keys()
+
+
+def _far_apart(values: Sequence[int]) -> bool:
+    """Whether JPEG leaves numbers apart."""
+    return all(b - a >= PEAK_DISTANCE for a, b in pairwise(sorted(values)))
+
+
+def _fitting_values(listed: ClassList, stats: MaskColorStats) -> tuple[int, ...]:
     """Numbers of the listed classes in masks that hold others: as many, spread over the gray levels, in order.
 
     The numbers as listed where that does not fit either: `check` counts the others.
@@ -149,17 +172,9 @@ def _fitting_values(file: Path, listed: ClassList, stats: MaskColorStats) -> tup
     sharp = without_ignored(list(stats.numbers or ()))
     peaks = [code & 255 for code in find_peaks(stats) if code % 0x10101 == 0]
     for found in (sharp, without_ignored(peaks)):
-        steps = [b - a for a, b in zip(found, found[1:], strict=False)]
-        if len(found) == len(listed.names) > 1 and min(steps) >= PEAK_DISTANCE and found[0] == 0:
+        if len(found) == len(listed.names) > 1 and _far_apart(found) and found[0] == 0:
             return tuple(found)
     return as_listed
-
-
-def _survive_jpeg(values: Sequence[int], stats: MaskColorStats) -> bool:
-    """Whether JPEG left the numbers of the classes as they were."""
-    order = sorted(values)
-    far_apart = all(b - a >= PEAK_DISTANCE for a, b in zip(order, order[1:], strict=False))
-    return far_apart and {*values, IGNORE_INDEX} >= (stats.numbers or Counter()).keys()
 
 
 def _is_soft(values: Sequence[int], stats: MaskColorStats) -> bool:

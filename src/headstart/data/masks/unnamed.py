@@ -37,7 +37,8 @@ def unnamed_palette(root: Path, stats: MaskColorStats) -> Palette:
     Raises HeadstartError for masks of too many numbers or colors, and for blurred ones that cannot be read for sure.
     """
     peaks = find_peaks(stats)
-    many = len(stats.codes) > MAX_UNNAMED_CLASSES
+    indexed = stats.mode == "P" and stats.numbers is not None
+    many = len(stats.numbers if indexed and stats.numbers else stats.codes) > MAX_UNNAMED_CLASSES
     if len(stats.codes) == 1 or not (stats.lossy or many or _has_soft_edges(stats, peaks)):
         return _sharp(stats)
     if not peaks or not is_separate(stats, peaks):
@@ -73,17 +74,24 @@ def is_separate(stats: MaskColorStats, peaks: Sequence[int]) -> bool:
     if not 2 <= len(peaks) <= MAX_UNNAMED_CLASSES:
         return False
     colors = colors_of(np.array(peaks, np.int32))
-    distances = abs(colors[:, None] - colors[None]).max(axis=2) + 255 * np.eye(len(peaks), dtype=int)
-    if distances.min() < PEAK_DISTANCE:
+    distance = smallest_distance(peaks)
+    if distance < PEAK_DISTANCE:
         return False
     codes = np.fromiter(stats.codes, np.int32, len(stats.codes))
     pixels = np.fromiter(stats.codes.values(), np.int64, len(stats.codes))
     if is_corner(colors).all() or (len(peaks) == 2 and all(code % 0x10101 == 0 for code in peaks)):
         # Thresholded at half; but most pixels must be in no doubt.
-        near = abs(colors_of(codes)[:, None] - colors[None]).max(axis=2).min(axis=1) <= distances.min() / 4
+        near = abs(colors_of(codes)[:, None] - colors[None]).max(axis=2).min(axis=1) <= distance / 4
     else:
         near = nearest_class(colors_of(codes), _palette_of(peaks)) != IGNORE_INDEX
     return bool(pixels[near].sum() >= MIN_NEAR * pixels.sum())
+
+
+def smallest_distance(codes: Sequence[int]) -> int:
+    """Smallest distance of two colors in their most different channel; 255 for fewer than two."""
+    colors = colors_of(np.array(codes, np.int32))
+    distances = abs(colors[:, None] - colors[None]).max(axis=2) + 255 * np.eye(len(codes), dtype=int)
+    return int(distances.min(initial=255))
 
 
 def without_ignored(values: Sequence[int]) -> list[int]:
@@ -92,7 +100,7 @@ def without_ignored(values: Sequence[int]) -> list[int]:
     others = [number for number in numbers if number != IGNORE_INDEX]
     step = IGNORE_INDEX / max(1, len(numbers) - 1)
     spread = all(abs(number - position * step) <= 1 for position, number in enumerate(numbers))
-    return numbers if spread and len(numbers) <= 9 or not others else others
+    return numbers if (spread and len(numbers) <= 9) or not others else others
 
 
 def number_palette(values: Sequence[int], stats: MaskColorStats, soft: bool = False) -> Palette:
@@ -141,17 +149,15 @@ def _colors(codes: Sequence[int]) -> tuple[Color, ...]:
 
 def _refused(root: Path, stats: MaskColorStats) -> HeadstartError:
     kind = "colors" if stats.numbers is None else "numbers"
-    numbers = stats.numbers or {}
+    numbers = list(stats.numbers or ())
     listed = f"name the classes in {root / 'class_dict.csv'} (name,r,g,b)"
-    if not stats.lossy and numbers and sorted(numbers) == list(range(min(numbers), max(numbers) + 1)):
+    if not stats.lossy and numbers:
         kind = f"numbers ({min(numbers)} to {max(numbers)}: instance numbers?)"
-        listed = f"save class numbers instead of instance numbers, or name the classes in {root / 'classes.txt'}"
+        listed = f"save class numbers, not a number for each object; or {listed} or {root / 'classes.txt'}"
     elif stats.lossy:
         kind += " (blurred by JPEG)"
-        listed = f"save the masks as PNG from their originals, or {listed}"
-        listed += f" or {root / 'classes.txt'}" * (stats.numbers is not None)
-    elif stats.numbers is not None:
-        listed += f" or {root / 'classes.txt'}"
+        too_near = smallest_distance(find_peaks(stats)) < PEAK_DISTANCE
+        listed = "save the masks as PNG from their originals" + f", or {listed}" * (not too_near)
     few = "a few colors or numbers"
     return HeadstartError(f"{root}: expected masks of {few}, found at least {len(stats.codes)} {kind}", listed)
 
