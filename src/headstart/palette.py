@@ -18,6 +18,7 @@ IGNORE_INDEX = 255
 
 Color = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
+Transparency = Literal["background", "class", "dropped"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Palette:
     """Number of ignored classes at the end of `names`."""
     mode: Literal["L", "P", "RGB"] | None = None
     """Pillow's mode of the mask files; None: L for numbers, RGB for colors."""
+    transparency: Transparency = "background"
+    """How mask files are read that have an opacity: transparent pixels are number 0 or black, whatever color they hide;
+    the opacity itself is the class's number; or it says nothing."""
+    soft: bool = False
+    """Whether a number between those of two classes is a soft edge, and counts as the nearer one."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,4 +69,6 @@ class Palette:
             kind=content["kind"],
             ignored=content["ignored"],
             mode=content.get("mode"),
+            transparency=content.get("transparency", "background"),
+            soft=content.get("soft", False),
         )

@@ -8,14 +8,12 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from headstart.data.index import Entry, Note, splits_named
+from headstart.data.masks.coco import coco_masks, is_coco
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
 
 MAX_BYTES = 2**29
 MAX_FILES = 20
-HEAD = 4096
-"""Bytes of a JSON file in which a key of COCO's format stands."""
-COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 KINDS = {".xml": "Pascal VOC boxes", ".txt": "YOLO labels", ".json": "JSON annotations"}
 MIN_NAMED = 0.5
 """Least share of the images that have a file of their name, for these files to be annotations."""
@@ -30,8 +28,6 @@ def read_coco(tree: Tree) -> Reading | None:
     found = [path for path in files if _has_polygons(tree.root / path)]
     if not found:
         return None
-    from headstart.data.masks.coco import coco_masks
-
     mask_of = coco_masks(tree.root, [tree.root / path for path in found], tree.images)
     split_of = splits_named({path.split("/")[0] for path in tree.images if "/" in path})
     splits = {path: split_of.get(path.split("/")[0]) or "" for path in mask_of}
@@ -60,7 +56,7 @@ def unread_annotations(tree: Tree) -> list[Note]:
             files = tuple(path for path in tree.others if _suffix(path) == suffix and _stem(path) in stems)
             fix = "headstart trains on a class or a mask per image: folders of classes, a table, or masks as PNG"
             notes.append(Note("annotations not read", "warning", message, files, fix))
-    coco = [path for path in tree.others if path.lower().endswith(".json") and _is_coco(tree.root / path)]
+    coco = [path for path in tree.others if path.lower().endswith(".json") and is_coco(tree.root / path)]
     if coco:
         message = f"{len(coco)} COCO files without polygons are not read ({', '.join(coco[:3])})"
         fix = "headstart reads polygons (segmentation) as masks, no boxes"
@@ -77,22 +73,11 @@ def _suffix(path: str) -> str:
     return os.path.splitext(path)[1].lower()  # noqa: PTH122
 
 
-def _is_coco(file: Path) -> bool:
-    try:
-        with file.open("rb") as content:
-            head = content.read(HEAD)
-        return file.stat().st_size <= MAX_BYTES and any(
-            k in head for k in (b'"images"', b'"annotations"', b'"categories"')
-        )
-    except OSError:
-        return False
-
-
 def _has_polygons(file: Path) -> bool:
-    if not _is_coco(file):
-        return False
     try:
+        if not is_coco(file) or file.stat().st_size > MAX_BYTES:
+            return False
         content = json.loads(file.read_bytes())
         return any(each.get("segmentation") for each in content["annotations"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False

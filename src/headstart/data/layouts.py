@@ -16,6 +16,7 @@ from headstart.data.annotations import read_coco, unread_annotations
 from headstart.data.csv_index import Tables, find_tables, of_one_class_each, only_labels, read_tables
 from headstart.data.folders import case_variants, read_folders
 from headstart.data.index import Entry, Index, Note, make_index, natural_key, split_named, splits_named
+from headstart.data.masks.combined import combine_masks
 from headstart.data.masks.likeness import looks_like_mask
 from headstart.data.masks.palette_files import palette_file
 from headstart.data.pairs import Pairs, find_pairs, masks_among, pair_problems, pair_splits
@@ -182,9 +183,10 @@ def _combined(tree: Tree, pairs: Pairs) -> Mapping[str, str]:
     """Image -> the mask that its several masks make together, in the cache."""
     if not pairs.parts:
         return {}
-    from headstart.data.masks.combined import combine_masks
-
-    parts = {image: [(label, tree.root / mask) for label, mask in some] for image, some in pairs.parts.items()}
+    parts = {
+        image: [(label or "foreground", tree.root / mask) for label, mask in some]
+        for image, some in pairs.parts.items()
+    }
     return {image: str(mask) for image, mask in combine_masks(parts).items()}
 
 

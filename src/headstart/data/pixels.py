@@ -118,7 +118,7 @@ def decode(index: Index, config: Data, progress: Progress | None = None) -> Pixe
     unreadable = {int(row): (index.paths[int(row)], reason) for row, reason in metadata["unreadable"].items()}
     masks = None
     if index.palette is not None and index.masks:
-        masks = decode_masks([index.root / mask for mask in index.masks], index.palette, sizes, progress)
+        masks = decode_masks([index.root / mask for mask in index.masks], files, index.palette, sizes, progress)
         unreadable = {row: (index.masks[row], reason) for row, reason in masks.unreadable.items()} | unreadable
     kept = np.array([row for row in range(len(files)) if row not in unreadable], dtype=np.int64)
     skipped = tuple(unreadable[row] for row in sorted(unreadable))

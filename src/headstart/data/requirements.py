@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from headstart.data.decode import Unreadable, upright_size, with_image
+from headstart.data.decode import Unreadable, upright_size
 from headstart.data.index import UNLABELED, Index
-from headstart.data.masks.codec import require_mask
+from headstart.data.masks.mask_file import read_mask_file
+from headstart.data.masks.orientation import turn_of
 from headstart.data.pairs import rows_without_masks, with_classes
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
@@ -89,10 +89,11 @@ def with_masks(index: Index, data: Data, root: str) -> Index:
 
 def _require_sizes(index: Index, data: Data, root: str) -> None:
     """Raise HeadstartError for a mask that differs in size from its image, and an image smaller than the window."""
-    both = [index.root / path for path in (*index.paths, *index.masks)]
+    both, masks = ([index.root / path for path in paths] for paths in (index.paths, index.masks))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         sizes = list(threads.map(upright_size, both))
-    for row, (one, other) in enumerate(zip(sizes[: len(index)], sizes[len(index) :], strict=True)):
+        turns = list(threads.map(turn_of, both, masks))
+    for row, (one, other) in enumerate(zip(sizes, (turn.size for turn in turns), strict=True)):
         if one != other and all(one) and all(other):
             raise HeadstartError(
                 f"{both[row]}: expected an image and a mask of one size, found {one[1]} x {one[0]} pixels, and"
@@ -150,16 +151,11 @@ def _require_readable(index: Index, root: str) -> None:
     """Raise HeadstartError for the first unreadable mask."""
     for mask in index.masks:
         try:
-            with_image(index.root / mask, _read)
+            read_mask_file(index.root / mask)
         except Unreadable as error:
             raise HeadstartError(
                 f"{index.root / mask}: expected a mask, found a file that is {error}", f"headstart check {root}"
             ) from None
-
-
-def _read(image: Image.Image, content: bytes) -> None:
-    require_mask(image, content)
-    image.load()
 
 
 def require_trained_classes(index: Index, root: str) -> None:

@@ -12,6 +12,7 @@ from headstart.data.checks.image_info import Failures
 from headstart.data.decode import Unreadable
 from headstart.data.index import Index
 from headstart.data.masks.codec import ColorCounts, examine_mask
+from headstart.data.masks.orientation import Turn, turn_of
 from headstart.data.parallel import Progress, map_ordered
 from headstart.palette import IGNORE_INDEX
 
@@ -28,6 +29,12 @@ class MaskInfo:
     """Pixels whose color is only near that of their class."""
     outside: ColorCounts
     """Pixels whose color or number is no class's."""
+    turn: Turn
+    """How the mask is turned to lie on its upright image."""
+    hidden: int = 0
+    """Transparent pixels, read as background."""
+    black: int = 0
+    """Beside transparent pixels, visible ones that are read as the same class."""
 
 
 MaskInfos = Mapping[int, MaskInfo]
@@ -45,12 +52,14 @@ def read_mask_infos(index: Index, progress: Progress | None = None) -> tuple[Mas
         if not index.masks[row]:
             return None
         try:
-            mask = examine_mask(index.root / index.masks[row], palette)
+            turn = turn_of(index.root / index.paths[row], index.root / index.masks[row])
+            mask = examine_mask(index.root / index.masks[row], palette, turn.orientation)
         except Unreadable as error:
             return error
         height, width = mask.classes.shape
         counts = np.bincount(mask.classes.ravel(), minlength=256).tolist()
-        return MaskInfo((width, height), (*counts[:names], counts[IGNORE_INDEX]), mask.near, mask.outside)
+        pixels = (*counts[:names], counts[IGNORE_INDEX])
+        return MaskInfo((width, height), pixels, mask.near, mask.outside, turn, mask.hidden, mask.black)
 
     infos, failures = {}, {}
     for row, result in map_ordered(len(index), read_one, progress):

@@ -18,6 +18,12 @@ from headstart.data.checks.issues import (
     made_split,
     no_validation_images,
 )
+from headstart.data.checks.mask_doubts import (
+    check_instances,
+    check_listed_classes,
+    check_transparency,
+    check_turns,
+)
 from headstart.data.checks.mask_info import MaskInfo, MaskInfos, pixel_counts_of, rows_by_class
 from headstart.data.index import Index
 from headstart.data.masks.codec import ColorCounts
@@ -61,11 +67,14 @@ def check_mask_files(index: Index, failures: Failures) -> Iterator[Issue]:
         rows = [row for row, failure in failures.items() if failure[0] == kind]
         message = f"{count(len(rows), 'mask')}: {kind} ({failures[rows[0]][1]})"
         fix = "replace or delete them, or skip these pairs in training: data.skip_unreadable=true"
+        if "above 255" in kind:
+            fix = "save class numbers, not a number for each object: of one class, numpy's (mask > 0).astype('uint8')"
         yield Issue(kind, "error", message, tuple(index.masks[row] for row in rows), fix)
 
 
 def check_mask_sizes(index: Index, images: ImageInfos, masks: MaskInfos) -> Iterator[Issue]:
-    """Masks that differ in size from their image."""
+    """Masks that differ in size from their image, and those that an EXIF orientation turns."""
+    yield from check_turns(index, masks)
     differ = [row for row in masks if row in images and masks[row].size != _upright(images[row])]
     if differ:
         (width, height), (w, h) = _upright(images[differ[0]]), masks[differ[0]].size
@@ -83,7 +92,9 @@ def _upright(image: ImageInfo) -> tuple[int, int]:
 
 
 def check_mask_colors(index: Index, masks: MaskInfos) -> Iterator[Issue]:
-    """Colors or numbers outside the palette, and colors blurred by lossy compression."""
+    """Colors or numbers outside the palette, soft edges, colors blurred by lossy compression, and transparency."""
+    yield from check_transparency(index, masks)
+    soft = index.palette is not None and index.palette.soft
     noun = "colors" if index.palette and index.palette.kind == "color" else "numbers"
     rows, pixels = _pixels(masks, lambda mask: mask.outside)
     if rows:
@@ -93,12 +104,26 @@ def check_mask_colors(index: Index, masks: MaskInfos) -> Iterator[Issue]:
         severity: Severity = "error" if unusable else "warning"
         message = f"{pixels} in {noun} of no class {_most_common(masks, rows)}: ignored in training and metrics"
         files = tuple(index.masks[row] for row in rows)
-        yield Issue("outside the palette", severity, message, files, "add them to the classes, or correct the masks")
+        fix = (
+            "save masks as PNG, resized by nearest neighbor"
+            if soft
+            else "add them to the classes, or correct the masks"
+        )
+        yield Issue("outside the palette", severity, message, files, fix)
     rows, pixels = _pixels(masks, lambda mask: mask.near)
     if rows:
         listed = _most_common(masks, rows, near=True)
-        message = f"{pixels} in {noun} near a class's (JPEG?): read as that class {listed}"
-        yield Issue("blurred", "note", message, tuple(index.masks[row] for row in rows), "save masks as PNG")
+        files = tuple(index.masks[row] for row in rows)
+        if soft and index.palette is not None:
+            low, high = min(index.palette.values), max(index.palette.values)
+            what = (
+                f"split at {(low + high + 1) // 2}" if len(index.palette.values) == 2 else "read as the nearest class"
+            )
+            message = f"{pixels} between the numbers of classes (resized, or JPEG?): {what} {listed}"
+            yield Issue("soft edges", "note", message, files, "save masks as PNG, resized by nearest neighbor")
+        else:
+            message = f"{pixels} in {noun} near a class's (JPEG?): read as that class {listed}"
+            yield Issue("blurred", "note", message, files, "save masks as PNG")
 
 
 def _pixels(masks: MaskInfos, of: Callable[[MaskInfo], ColorCounts]) -> tuple[list[int], str]:
@@ -180,9 +205,15 @@ def check_class_names(index: Index) -> Iterator[Issue]:
     if palette is None or not palette.names:
         return
     if palette.kind == "number" and palette.values == (0, 255):
-        message = f"Masks hold 0 and 255 only: read as two classes, {' and '.join(palette.names)}"
+        only = ", and soft edges" if palette.soft else " only"
+        message = f"Masks hold 0 and 255{only}: read as two classes, {' and '.join(palette.names)}"
         yield Issue("binary masks", "note", message, (), "with other numbers beside them, 255 would be ignored")
-    if palette_file(index.root, [index.root / mask for mask in index.masks if mask]) is None:
+    masks = [index.root / mask for mask in index.masks if mask]
+    file = palette_file(index.root, masks)
+    if file is not None:
+        yield from check_listed_classes(palette, file)
+    else:
+        yield from check_instances(index)
         names = ", ".join(palette.names[:8]) + ", ..." * (len(palette.names) > 8)
         message = f"{count(len(palette.names), 'class')} in the masks without a name: {names}"
         fix = f"name them in {index.root / palette_template(palette)[0]}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.decode import Unreadable, digest, unsupported_depth, with_image
+from headstart.data.decode import Unreadable
+from headstart.data.masks.mask_file import (
+    MaskFile,
+    codes_of,
+    colors_of,
+    hexadecimal,
+    numbers_of,
+    read_mask_file,
+    with_transparency,
+)
+from headstart.data.masks.orientation import turned
 from headstart.palette import IGNORE_INDEX, Color, Palette
 
 MAX_COLOR_DISTANCE = 32
@@ -51,52 +61,26 @@ class Mask:
     """Pixels assigned to the class with the nearest color."""
     outside: ColorCounts
     """Pixels of no class."""
+    hidden: int = 0
+    """Transparent pixels, read as background."""
+    black: int = 0
+    """Beside transparent pixels, visible ones that are read as the same class."""
 
 
-def read_mask(file: Path, palette: Palette) -> NDArray[np.uint8]:
+def read_mask(file: Path, palette: Palette, orientation: int = 1) -> NDArray[np.uint8]:
     """Decode a mask file to uint8 (H, W), as `Mask.classes`. Raises Unreadable, and nothing else."""
-    return examine_mask(file, palette).classes
+    return examine_mask(file, palette, orientation).classes
 
 
-def examine_mask(file: Path, palette: Palette) -> Mask:
-    """Decode a mask file and count the colors outside its palette. Raises Unreadable, and nothing else."""
-    read = _read_numbers if palette.kind == "number" else _read_colors
-    return with_image(file, lambda image, content: read(image, content, palette))
+def examine_mask(file: Path, palette: Palette, orientation: int = 1) -> Mask:
+    """Decode a mask file and count the colors outside its palette. Raises Unreadable, and nothing else.
 
-
-def require_mask(image: Image.Image, content: bytes) -> None:
-    """Raise Unreadable for an image that cannot be a mask: more than 8 bits, or more than three bands."""
-    if found := unsupported_depth(image, content):
-        raise Unreadable(f"of {found}", "expected a mask of 8 bits: numbers, or red, green and blue")
-
-
-def numbers_of(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Palette indices or gray levels, uint8 (H, W); None for a mask in colors."""
-    if image.mode == "1":
-        return np.asarray(image.convert("L"))
-    if image.mode in ("L", "P"):
-        return np.asarray(image)
-    if image.mode in ("LA", "La", "PA"):
-        return np.asarray(image.getchannel(0))
-    rgb = np.asarray(image.convert("RGB"))
-    gray = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
-    return np.ascontiguousarray(rgb[..., 0]) if gray else None
-
-
-def codes_of(image: Image.Image) -> NDArray[np.int32]:
-    """Color codes, int32 (H, W): red * 65536 + green * 256 + blue."""
-    rgb = np.asarray(image.convert("RGB")).astype(np.int32)
-    codes: NDArray[np.int32] = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
-    return codes
-
-
-def colors_of(codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Color codes int32 (N,) -> red, green, blue, (N, 3)."""
-    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
-
-
-def hexadecimal(code: int) -> str:
-    return f"#{code:06x}"
+    ``orientation``: the EXIF orientation to turn it by, as `turn_of` finds.
+    """
+    mask = with_transparency(read_mask_file(file), palette.transparency)
+    found = _read_numbers(mask, palette) if palette.kind == "number" else _read_colors(mask, palette)
+    classes = turned(found.classes, orientation) if orientation != 1 else found.classes
+    return replace(found, classes=classes, hidden=mask.hidden, black=mask.black)
 
 
 def is_corner(colors: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -105,32 +89,55 @@ def is_corner(colors: NDArray[np.int32]) -> NDArray[np.bool_]:
     return corner
 
 
-def _read_numbers(image: Image.Image, content: bytes, palette: Palette) -> Mask:
-    require_mask(image, content)
-    numbers = numbers_of(image)
+def _read_numbers(mask: MaskFile, palette: Palette) -> Mask:
+    numbers = numbers_of(mask)
     if numbers is None:
-        raise Unreadable("not a mask of numbers", f"it has colors, mode {image.mode}")
+        raise Unreadable("not a mask of numbers", "it has colors")
+    table = class_of_number(palette)
+    pixels = np.bincount(numbers.ravel(), minlength=256)
+    pixels[[*palette.values, IGNORE_INDEX]] = 0  # 255 is "ignore" by convention
+    outside = table == IGNORE_INDEX
+    near, of_none = (_number_counts(np.where(those, pixels, 0)) for those in (~outside, outside))
+    return Mask(table[numbers], mask.content, near, of_none)
+
+
+def _number_counts(pixels: NDArray[np.int64]) -> ColorCounts:
+    most_common = np.argsort(-pixels, kind="stable")[:LISTED_COLORS].tolist()
+    return ColorCounts(int(pixels.sum()), {str(n): int(pixels[n]) for n in most_common if pixels[n]})
+
+
+@lru_cache(maxsize=2)
+def class_of_number(palette: Palette) -> NDArray[np.uint8]:
+    """Lookup table of 256 numbers: the class, or `IGNORE_INDEX`.
+
+    With `Palette.soft`, numbers between two classes count as the nearer one: of two classes in all, from half on as
+    the higher one; of more, only up to a third of the way, as a soft edge crosses the numbers of classes between.
+    """
     table = np.full(256, IGNORE_INDEX, np.uint8)
-    table[list(palette.values)] = range(len(palette.values))
-    counts = np.bincount(numbers.ravel(), minlength=256)
-    counts[[*palette.values, IGNORE_INDEX]] = 0  # 255 is "ignore" by convention
-    unknown = {str(value): int(counts[value]) for value in np.argsort(-counts)[:LISTED_COLORS] if counts[value]}
-    return Mask(table[numbers], digest(content), ColorCounts(), ColorCounts(int(counts.sum()), unknown))
+    values = np.array(palette.values)
+    if palette.soft and len(values):
+        away = abs(np.arange(256)[:, None] - values)
+        first, second = np.sort(away, axis=1)[:, :2].T if len(values) > 1 else (away[:, 0], away[:, 0])
+        limit = second if len(values) <= 2 else second / 2
+        table = np.where(first <= limit, away.shape[1] - 1 - away[:, ::-1].argmin(axis=1), table).astype(np.uint8)
+    table[list(palette.values)] = range(len(values))
+    if IGNORE_INDEX not in palette.values:
+        table[IGNORE_INDEX] = IGNORE_INDEX
+    return table
 
 
-def _read_colors(image: Image.Image, content: bytes, palette: Palette) -> Mask:
-    require_mask(image, content)
-    codes = codes_of(image)
+def _read_colors(mask: MaskFile, palette: Palette) -> Mask:
+    codes = codes_of(mask)
     classes = _class_of_code(palette)[codes]
     unknown = classes == UNKNOWN_COLOR
     if not unknown.any():
-        return Mask(classes, digest(content), ColorCounts(), ColorCounts())
+        return Mask(classes, mask.content, ColorCounts(), ColorCounts())
     found, position, counts = np.unique(codes[unknown], return_inverse=True, return_counts=True)
     nearest = nearest_class(colors_of(found), palette)
     classes[unknown] = nearest[position]
     outside = nearest == IGNORE_INDEX
     near, of_none = (_color_counts(found[those], counts[those]) for those in (~outside, outside))
-    return Mask(classes, digest(content), near, of_none)
+    return Mask(classes, mask.content, near, of_none)
 
 
 def _color_counts(codes: NDArray[np.int32], counts: NDArray[np.int64]) -> ColorCounts:

@@ -6,18 +6,31 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from headstart.data.decode import Unreadable, with_image
-from headstart.data.masks.codec import MAX_CLASSES, codes_of, colors_of, numbers_of, require_mask
+from headstart.data.decode import Unreadable
+from headstart.data.masks.codec import MAX_CLASSES
+from headstart.data.masks.mask_file import (
+    MaskFile,
+    codes_of,
+    colors_of,
+    numbers_of,
+    read_mask_file,
+    visible_pixels,
+    with_transparency,
+)
+from headstart.palette import Transparency
 
-MODES: dict[str, Literal["L", "P"]] = {"P": "P", "PA": "P", "L": "L", "LA": "L", "La": "L", "1": "L"}
-LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
+MAX_CODES = 1 << 16
+"""Different colors that are counted at most: blurred masks have tens of thousands, photographs more."""
+Plane = TypeVar("Plane", np.uint8, np.int32)
+COMMON = 0.01
+"""Share of the pixels from which on an opacity is a level of its own, not that of soft edges."""
 
 
 class _FileStats(NamedTuple):
@@ -26,6 +39,7 @@ class _FileStats(NamedTuple):
     mode: Literal["L", "P", "RGB"]
     numbers: Counter[int] | None
     codes: Counter[int]
+    solid: Counter[int]
     code_of: dict[int, int]
     lossy: bool
 
@@ -33,12 +47,17 @@ class _FileStats(NamedTuple):
 class MaskColorStats:
     """Color statistics of all masks together. Colors are codes: red * 65536 + green * 256 + blue."""
 
-    def __init__(self) -> None:
+    def __init__(self, transparency: Transparency = "background") -> None:
+        self.transparency: Transparency = transparency
+        """How the masks' transparency was read, as `Palette.transparency`."""
         self.modes: set[Literal["L", "P", "RGB"]] = set()
-        self.numbers: Counter[int] | None = Counter()
-        """Number -> pixels; None once a file is in colors, or two files show the same number in different colors."""
+        self._numbers: Counter[int] | None = Counter()
+        self.tables_agree = True
+        """Whether no two files show the same number in different colors."""
         self.codes: Counter[int] = Counter()
-        """Color -> pixels; no further colors are added beyond `MAX_CLASSES`."""
+        """Color -> pixels; no further colors are added beyond `MAX_CODES`."""
+        self.solid: Counter[int] = Counter()
+        """Color -> places where it fills 2 x 2 pixels: none for a color that is only in soft edges, or noise."""
         self.code_of: dict[int, int] = {}
         """Number -> its color."""
         self.corners: Counter[int] = Counter()
@@ -52,11 +71,9 @@ class MaskColorStats:
         """Add the statistics of one more file."""
         self.modes.add(file.mode)
         self.lossy |= file.lossy
-        if file.numbers is None or any(self.code_of.get(number, code) != code for number, code in file.code_of.items()):
-            self.numbers = None
-        elif self.numbers is not None:
-            self.numbers += file.numbers
-            self.code_of |= file.code_of
+        self.tables_agree &= all(self.code_of.get(number, code) == code for number, code in file.code_of.items())
+        self._numbers = None if file.numbers is None or self._numbers is None else self._numbers + file.numbers
+        self.code_of |= file.code_of
         colors = colors_of(np.fromiter(file.codes, np.int32, len(file.codes)))
         counts = np.fromiter(file.codes.values(), np.int64, len(file.codes))
         bright = colors >= 128
@@ -65,8 +82,18 @@ class MaskColorStats:
         for corner in pixels.nonzero()[0].tolist():
             code = 0xFF0000 * (corner >> 2) + 0xFF00 * (corner >> 1 & 1) + 0xFF * (corner & 1)
             self.corners[code] += int(pixels[corner])
-        if len(self.codes) <= MAX_CLASSES:  # beyond, it does not matter which others there are
+        if len(self.codes) <= MAX_CODES:  # beyond, it does not matter which others there are
             self.codes += file.codes
+            self.solid += file.solid
+
+    @property
+    def numbers(self) -> Counter[int] | None:
+        """Number -> pixels; None for masks of colors: of color files, or of indices whose colors are what agrees.
+
+        Where two files show the same number in different colors, whichever there are fewer of means the classes.
+        """
+        by_number = self._numbers is not None and (self.tables_agree or len(self._numbers) < len(self.codes))
+        return self._numbers if by_number else None
 
     @property
     def mode(self) -> Literal["L", "P", "RGB"]:
@@ -74,44 +101,93 @@ class MaskColorStats:
         return "RGB" if "RGB" in self.modes else "P" if "P" in self.modes else "L"
 
 
+class _Opacity(NamedTuple):
+    """What a mask file with an opacity paints."""
+
+    colors: frozenset[int]
+    """Colors of its visible pixels; of many, some."""
+    pixels: NDArray[np.int64]
+    """(256,): pixels of each opacity."""
+
+
 def collect_color_stats(masks: Sequence[Path]) -> MaskColorStats:
     """Read masks and add up their color statistics. Unreadable files are skipped: their use raises the error."""
+    stats, opacities = _collect(masks, "background")
+    found = _transparency(opacities)
+    return stats if found == "background" else _collect(masks, found)[0]
 
-    def read_one(file: Path) -> _FileStats | None:
-        try:
-            return with_image(file, _file_stats)
-        except Unreadable:
-            return None
 
-    stats = MaskColorStats()
+def _collect(masks: Sequence[Path], transparency: Transparency) -> tuple[MaskColorStats, list[_Opacity]]:
+    stats, opacities = MaskColorStats(transparency), []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for file_stats in threads.map(read_one, masks):
-            if file_stats is not None:
-                stats.add(file_stats)
-    return stats
+        for found in threads.map(partial(_examine, transparency=transparency), masks):
+            if found is not None:
+                stats.add(found[0])
+                opacities += [found[1]] if found[1] else []
+    return stats, opacities
 
 
-def _file_stats(image: Image.Image, content: bytes) -> _FileStats:
-    require_mask(image, content)
-    numbers, lossy = numbers_of(image), image.format in LOSSY
+def _examine(file: Path, transparency: Transparency) -> tuple[_FileStats, _Opacity | None] | None:
+    try:
+        mask = read_mask_file(file)
+    except Unreadable:
+        return None
+    opacity = None
+    if mask.alpha is not None:
+        colors = np.unique(codes_of(mask)[visible_pixels(mask.alpha)])[: MAX_CLASSES + 1]
+        opacity = _Opacity(frozenset(colors.tolist()), np.bincount(mask.alpha.ravel(), minlength=256))
+    return _file_stats(with_transparency(mask, transparency)), opacity
+
+
+def _transparency(opacities: Sequence[_Opacity]) -> Transparency:
+    """How a dataset uses the opacity of its masks, from all files that have one."""
+    if not opacities:
+        return "background"
+    colors = frozenset[int]().union(*(each.colors for each in opacities))
+    pixels: NDArray[np.int64] = np.sum([each.pixels for each in opacities], axis=0)
+    if not pixels[1:].any():
+        return "dropped"  # all transparent: a band that was never filled
+    levels = int((pixels >= COMMON * pixels.sum()).sum())
+    one_color = len(colors) == 1 and np.count_nonzero(pixels) > 1
+    return "class" if one_color and (levels > 2 or colors == {0}) else "background"
+
+
+def _file_stats(mask: MaskFile) -> _FileStats:
+    numbers = numbers_of(mask)
     if numbers is None:
-        return _FileStats("RGB", None, _count_codes(codes_of(image)), {}, lossy)
+        codes = codes_of(mask)
+        return _FileStats("RGB", None, _count_codes(codes), _count_codes(_solid(codes)), {}, mask.lossy)
+    table = np.arange(0, 0x1000000, 0x10101) if mask.table is None else mask.table
+
+    def by_code(counted: Counter[int]) -> Counter[int]:
+        counts: Counter[int] = Counter()
+        for number, pixels in counted.items():
+            counts[int(table[number])] += pixels
+        return counts
+
+    counts, solid = _count(numbers), _count(_solid(numbers))
+    code_of = {number: int(table[number]) for number in counts}
+    return _FileStats(mask.mode, counts, by_code(counts), by_code(solid), code_of, mask.lossy)
+
+
+def _count(numbers: NDArray[np.uint8]) -> Counter[int]:
     pixels = np.bincount(numbers.ravel(), minlength=256).tolist()
-    counts = Counter({number: count for number, count in enumerate(pixels) if count})
-    colors = list(range(0, 0x1000000, 0x10101))
-    if image.mode == "P":
-        table = np.array(image.getpalette("RGB") or (), np.int32).reshape(-1, 3) @ np.array([65536, 256, 1])
-        colors[: len(table)] = table.tolist()
-    code_of = {number: colors[number] for number in counts}
-    codes: Counter[int] = Counter()
-    for number, count in counts.items():
-        codes[code_of[number]] += count
-    return _FileStats(MODES.get(image.mode, "RGB"), counts, codes, code_of, lossy)
+    return Counter({number: count for number, count in enumerate(pixels) if count})
+
+
+def _solid(plane: NDArray[Plane]) -> NDArray[Plane]:
+    """The values, (N,), at the places where 2 x 2 pixels are equal."""
+    here = plane[:-1, :-1]
+    equal = (here == plane[1:, :-1]) & (here == plane[:-1, 1:]) & (here == plane[1:, 1:])
+    values: NDArray[Plane] = here[equal]
+    return values
 
 
 def _count_codes(codes: NDArray[np.int32]) -> Counter[int]:
     """Color code -> pixels. Masks are runs of equal pixels: sorting only the first of each run is much faster."""
     flat = codes.ravel()
+    if not len(flat):
+        return Counter()
     first = np.flatnonzero(np.diff(flat, prepend=flat[0] - 1))
     found, position = np.unique(flat[first], return_inverse=True)
     counts = np.bincount(position, np.diff(first, append=len(flat)))

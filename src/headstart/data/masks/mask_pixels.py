@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from headstart.data.decode import Unreadable
 from headstart.data.masks.codec import examine_mask, read_mask
+from headstart.data.masks.orientation import turn_of
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
 from headstart.palette import IGNORE_INDEX, Palette
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key: increased when decoding the same file would give another mask."""
 
 
@@ -42,28 +43,33 @@ class MaskTable:
 
 
 def decode_masks(
-    files: Sequence[Path], palette: Palette, sizes: NDArray[np.int64], progress: Progress | None = None
+    files: Sequence[Path],
+    images: Sequence[Path],
+    palette: Palette,
+    sizes: NDArray[np.int64],
+    progress: Progress | None = None,
 ) -> MaskTable:
     """Decode every mask, or open the table of an earlier run. ``sizes`` (N, 2): height and width of each image.
 
-    A mask that differs in size from its image counts as unreadable.
+    A mask is turned as `turn_of` finds for it and its image; if it still differs in size, it counts as unreadable.
     """
     shape = (len(files), *(int(side) for side in sizes.max(axis=0)))
-    path = cache_path(files, f"masks {VERSION} {json.dumps(palette.to_json())} {sizes.tolist()}")
+    path = cache_path([*files, *images], f"masks {VERSION} {json.dumps(palette.to_json())} {sizes.tolist()}")
     metadata, table = read_metadata(path, files), open_table(path, shape)
+    pairs = tuple(zip(images, files, strict=True))
     if metadata is None or table is None:
-        metadata, table = make_table(path, shape, lambda table: _fill(files, palette, sizes, table, progress))
+        metadata, table = make_table(path, shape, lambda table: _fill(pairs, palette, sizes, table, progress))
     return MaskTable(
         contents=tuple(metadata["contents"]),
         pixel_counts=np.array(metadata["pixel_counts"], dtype=np.int64),
         outside=np.array(metadata["outside"], dtype=np.int64),
         unreadable={int(row): reason for row, reason in metadata["unreadable"].items()},
-        read=_from_files(files, palette, shape) if table is None else table.__getitem__,
+        read=_from_files(pairs, palette, shape) if table is None else table.__getitem__,
     )
 
 
 def _fill(
-    files: Sequence[Path],
+    pairs: Sequence[tuple[Path, Path]],
     palette: Palette,
     sizes: NDArray[np.int64],
     table: NDArray[np.uint8] | None,
@@ -73,7 +79,7 @@ def _fill(
 
     def read_one(row: int) -> tuple[str, list[int], int, str | None]:
         try:
-            mask = examine_mask(files[row], palette)
+            mask = examine_mask(pairs[row][1], palette, turn_of(*pairs[row]).orientation)
         except Unreadable as error:
             return "", [0] * (names + 1), 0, str(error)
         height, width = mask.classes.shape
@@ -86,7 +92,7 @@ def _fill(
         return mask.content, [*counts[:names], counts[IGNORE_INDEX]], mask.outside.pixels, None
 
     metadata: CacheMetadata = {"contents": [], "pixel_counts": [], "outside": [], "unreadable": {}}
-    for row, (content, pixel_counts, outside, failure) in map_ordered(len(files), read_one, progress):
+    for row, (content, pixel_counts, outside, failure) in map_ordered(len(pairs), read_one, progress):
         metadata["contents"].append(content)
         metadata["pixel_counts"].append(pixel_counts)
         metadata["outside"].append(outside)
@@ -103,9 +109,9 @@ def _pad_to(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def _from_files(
-    files: Sequence[Path], palette: Palette, shape: tuple[int, ...]
+    pairs: Sequence[tuple[Path, Path]], palette: Palette, shape: tuple[int, ...]
 ) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
     def read_one(row: int) -> NDArray[np.uint8]:
-        return _pad_to(read_mask(files[row], palette), *shape[1:])
+        return _pad_to(read_mask(pairs[row][1], palette, turn_of(*pairs[row]).orientation), *shape[1:])
 
     return lambda rows: np.stack([read_one(row) for row in rows.tolist()])

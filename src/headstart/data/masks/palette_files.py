@@ -1,58 +1,54 @@
-"""Palettes of masks: read from class_dict.csv or classes.txt, or inferred from the colors in the masks."""
+"""Palettes of masks: read from a file that names the classes, or inferred from the colors in the masks."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
-from headstart.data.csv_files import read_rows
-from headstart.data.index import split_named
-from headstart.data.masks.codec import MAX_CLASSES, colors_of, hexadecimal
+from headstart.data.masks.class_lists import COLORS, NAMES, ClassList, palette_file, read_class_list
+from headstart.data.masks.codec import MAX_CLASSES
 from headstart.data.masks.color_stats import MaskColorStats, collect_color_stats
+from headstart.data.masks.unnamed import (
+    MAX_UNNAMED_CLASSES,
+    PEAK_DISTANCE,
+    display_colors,
+    find_peaks,
+    is_separate,
+    smallest_distance,
+    unnamed_palette,
+    without_ignored,
+)
 from headstart.errors import HeadstartError, did_you_mean
-from headstart.palette import IGNORE_INDEX, Color, Palette
+from headstart.palette import IGNORE_INDEX, Palette
 
-COLORS, NAMES = "class_dict.csv", "classes.txt"
-"""Files that name the classes: with colors (name,r,g,b), or one name per line for the numbers 0, 1, 2, ..."""
+__all__ = ["COLORS", "NAMES", "palette_file", "palette_template", "read_palette", "with_ignored"]
+
 IGNORED_NAMES = frozenset(["unknown", "unlabelled", "unlabeled", "void", "ignore", "ignored"])
 """Class names that are ignored by convention. Background is a class like any other."""
 MASKS_SAMPLED = 8
 """Masks read where a file names the classes: enough to tell numbers from colors."""
-MAX_UNNAMED_CLASSES = 40
-"""More colors or numbers than this without a file that names them are blurred colors, or no masks."""
 
 
 def read_palette(root: Path, masks: Sequence[Path], ignore: Iterable[str] = ()) -> Palette:
     """Read the palette of ``masks``, ignoring the classes in ``ignore`` (names or numbers) and `IGNORED_NAMES`.
 
-    From class_dict.csv or classes.txt in ``root`` or beside the masks. Without such a file the classes are the colors
-    or numbers in the masks, and every mask is read; unreadable ones are skipped. Raises HeadstartError for a malformed
-    file of classes, and for masks of so many colors that they need one.
+    From the file that `palette_file` finds. Without one the classes are the colors or numbers in the masks, and every
+    mask is read; unreadable ones are skipped. Raises HeadstartError for a malformed file of classes, for masks of so
+    many colors that they need one, and for blurred masks that cannot be read for sure.
     """
     file = palette_file(root, masks)
-    names, colors = _read(file) if file is not None else ((), ())
-    stats = collect_color_stats(masks[:MASKS_SAMPLED] if len(names) > 2 else masks)
-    if colors:
-        palette = _from_colors(names, colors, stats)
-    elif names and stats.numbers is not None:
-        palette = _from_names(names, stats)
+    listed = read_class_list(file) if file is not None else None
+    if file is None or listed is None:
+        palette = unnamed_palette(root, collect_color_stats(masks))
     else:
-        palette = _from_stats(root, collect_color_stats(masks))
+        palette = _named_palette(root, file, listed, masks)
     if len(palette.names) > MAX_CLASSES:
         raise HeadstartError(
             f"{root}: expected at most {MAX_CLASSES} classes, found {len(palette.names)}", f"fix {file}"
         )
     return with_ignored(palette, ignore)
-
-
-def palette_file(root: Path, masks: Sequence[Path]) -> Path | None:
-    """The file that names the classes, or None: in ``root``, beside the masks, or beside a ``root`` called train."""
-    above = [root.absolute().parent] if split_named(root.absolute().name) else []
-    folders = dict.fromkeys((root, *(mask.parent for mask in masks), *above))
-    return next((file for folder in folders for name in (COLORS, NAMES) if (file := folder / name).is_file()), None)
 
 
 def palette_template(palette: Palette) -> tuple[str, str]:
@@ -78,6 +74,8 @@ def with_ignored(palette: Palette, ignore: Iterable[str]) -> Palette:
         kind=palette.kind,
         ignored=len(ignored),
         mode=palette.mode,
+        transparency=palette.transparency,
+        soft=palette.soft,
     )
 
 
@@ -97,71 +95,56 @@ def _matching_classes(palette: Palette, word: str) -> set[int]:
     return found
 
 
-def _read(file: Path) -> tuple[tuple[str, ...], tuple[Color, ...]]:
-    """Names of the classes, and their colors; no colors from classes.txt."""
-    names, colors = _read_colors(file) if file.name == COLORS else (_read_names(file), [])
-    _require_unique(file, names)
-    if file.name == COLORS:
-        _require_unique(file, [", ".join(map(str, color)) for color in colors])
-    return tuple(names), tuple(colors)
+def _named_palette(root: Path, file: Path, listed: ClassList, masks: Sequence[Path]) -> Palette:
+    """The palette of listed classes: in their colors, or in numbers."""
+    sampled = masks[:MASKS_SAMPLED] if len(listed.names) > 2 else masks
+    stats = collect_color_stats(sampled)
+    if listed.colors and not (stats.numbers and _are_row_numbers(listed, stats)):
+        return _listed_colors(root, file, listed, stats)
+    values = _listed_values(listed, stats)
+    if not _covers(values, stats):  # does it fit otherwise? All masks tell
+        stats = stats if len(sampled) == len(masks) else collect_color_stats(masks)
+        values = _fitting_values(listed, stats)
+    if stats.numbers is None:
+        return unnamed_palette(root, stats)
+    soft = not _covers(values, stats) and _is_soft(values, stats)
+    if stats.lossy and not soft and not (_far_apart(values) and _covers(values, stats)):
+        raise _blurred(root, file, f"numbers ({min(values)} to {max(values)})")
+    names = listed.names
+    if not listed.own:
+        names, values = _with_unlisted(names, values, stats)
+    colors = listed.colors if len(listed.colors) == len(names) else display_colors(values, stats)
+    return Palette(names, colors, values, "number", 0, stats.mode, stats.transparency, soft)
 
 
-def _read_colors(file: Path) -> tuple[list[str], list[Color]]:
-    header, rows = read_rows(file)
-    column = {name.strip().casefold(): name for name in header}
-    if missing := [name for name in ("name", "r", "g", "b") if name not in column]:
-        raise HeadstartError(
-            f"{file}: expected the columns name,r,g,b, found {', '.join(header) or 'an empty file'}"
-            f" (no {', '.join(missing)})",
-            f"name the columns on the first line of {file.name}",
-        )
-    names: list[str] = []
-    colors: list[Color] = []
-    for line, row in rows:
-        name, cells = row[column["name"]].strip(), [row[column[each]].strip() for each in "rgb"]
-        if not name or not all(cell.isdecimal() and int(cell) < 256 for cell in cells):
-            raise HeadstartError(
-                f"{file} line {line}: expected a name and three numbers from 0 to 255, found"
-                f" {', '.join([name or 'no name', *cells])}",
-                f"fix {file}",
-            )
-        red, green, blue = map(int, cells)
-        names.append(name)
-        colors.append((red, green, blue))
-    return names, colors
-
-
-def _read_names(file: Path) -> list[str]:
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise HeadstartError(f"{file}: expected a name per line in UTF-8, found: {error}", f"fix {file}") from None
-    if not all(lines):
-        raise HeadstartError(f"{file} line {lines.index('') + 1}: expected a name, found nothing", f"fix {file}")
-    return lines
-
-
-def _require_unique(file: Path, values: Sequence[str]) -> None:
-    repeated = [value for value, count in Counter(values).items() if count > 1]
-    if not values or repeated:
-        found = f"{repeated[0]} twice" if repeated else "none"
-        raise HeadstartError(f"{file}: expected distinct classes, found {found}", f"fix {file}")
-
-
-def _from_colors(names: tuple[str, ...], colors: tuple[Color, ...], stats: MaskColorStats) -> Palette:
-    """A palette of listed names and colors. Gray or indexed masks in other colors are read as row numbers instead."""
-    listed = {red << 16 | green << 8 | blue for red, green, blue in colors}
-    values = _values(len(names), stats)
-    if stats.numbers and not listed >= stats.codes.keys() and {*values, IGNORE_INDEX} >= stats.numbers.keys():
-        return Palette(names, colors, values, "number", mode=stats.mode)
-    gray = all(red == green == blue for red, green, blue in colors)
+def _listed_colors(root: Path, file: Path, listed: ClassList, stats: MaskColorStats) -> Palette:
+    codes = [red << 16 | green << 8 | blue for red, green, blue in listed.colors]
+    if stats.lossy and smallest_distance(codes) < PEAK_DISTANCE and not set(codes) >= stats.codes.keys():
+        raise _blurred(root, file, "colors")
+    gray = all(red == green == blue for red, green, blue in listed.colors)
     mode = "RGB" if stats.mode == "L" and not gray else stats.mode
-    return Palette(names, colors, tuple(range(len(names))), "color", mode=mode)
+    values = tuple(range(len(listed.names)))
+    return Palette(listed.names, listed.colors, values, "color", mode=mode, transparency=stats.transparency)
 
 
-def _from_names(names: tuple[str, ...], stats: MaskColorStats) -> Palette:
-    values = _values(len(names), stats)
-    return Palette(names, _display_colors(values, stats), values, "number", mode=stats.mode)
+def _blurred(root: Path, file: Path, what: str) -> HeadstartError:
+    return HeadstartError(
+        f"{root}: expected masks in the {what} of {file.name}, found JPEG files, which"
+        " mix such near ones at every edge",
+        "save the masks as PNG from their originals",
+    )
+
+
+def _are_row_numbers(listed: ClassList, stats: MaskColorStats) -> bool:
+    """Whether gray or indexed masks hold the numbers of the listed rows, in other colors than the listed ones."""
+    codes = {red << 16 | green << 8 | blue for red, green, blue in listed.colors}
+    values = {*_values(len(listed.names), stats), IGNORE_INDEX}
+    return not codes >= stats.codes.keys() and values >= (stats.numbers or Counter()).keys()
+
+
+def _listed_values(listed: ClassList, stats: MaskColorStats) -> tuple[int, ...]:
+    plain = listed.values in ((), tuple(range(len(listed.names))))
+    return _values(len(listed.names), stats) if plain else listed.values
 
 
 def _values(count: int, stats: MaskColorStats) -> tuple[int, ...]:
@@ -170,43 +153,41 @@ def _values(count: int, stats: MaskColorStats) -> tuple[int, ...]:
     return (0, 255) if count == 2 and 255 in numbers and numbers <= {0, 255} else tuple(range(count))
 
 
-def _from_stats(root: Path, stats: MaskColorStats) -> Palette:
-    """A palette of the numbers or colors in the masks, each class named after its number or color."""
-    numbers = stats.numbers
-    blurred = stats.lossy or len(stats.codes) > MAX_UNNAMED_CLASSES
-    if numbers is not None and not blurred:
-        values = sorted(numbers if numbers.keys() <= {0, 255} else numbers.keys() - {IGNORE_INDEX})
-        names = tuple(f"class {value}" for value in values)
-        return Palette(names, _display_colors(values, stats), tuple(values), "number", mode=stats.mode)
-    codes = stats.codes
-    if blurred:
-        if stats.far > 0.05 * stats.corners.total() or len(stats.corners) < 2:
-            kind = "colors" if numbers is None else "numbers"
-            raise HeadstartError(
-                f"{root}: expected masks of a few colors or numbers, found at least {len(codes)} {kind}",
-                f"name the classes in {root / COLORS} (name,r,g,b)" + f" or {root / NAMES}" * (numbers is not None),
-            )
-        total = stats.corners.total()
-        codes = Counter({code: count for code, count in stats.corners.items() if count > 1e-4 * total})
-    order = sorted(codes)
-    names = tuple(hexadecimal(code) for code in order)
-    found = colors_of(np.array(order, np.int32)).tolist()
-    colors = tuple((int(red), int(green), int(blue)) for red, green, blue in found)
-    return Palette(names, colors, tuple(range(len(order))), "color", mode=stats.mode)
+def _covers(values: Sequence[int], stats: MaskColorStats) -> bool:
+    """Whether masks of numbers hold none but these, and 255."""
+    return stats.numbers is not None and {*values, IGNORE_INDEX} >= stats.numbers.keys()
 
 
-def _display_colors(values: Sequence[int], stats: MaskColorStats) -> tuple[Color, ...]:
-    """Display colors of numbers: those of indexed masks, else Pascal VOC's, without its black."""
-    if stats.mode == "P" and all(value in stats.code_of for value in values):
-        found = colors_of(np.array([stats.code_of[value] for value in values], np.int32))
-        return tuple((int(red), int(green), int(blue)) for red, green, blue in found.tolist())
-    return tuple(_voc(position + 1) for position in range(len(values)))
+def _far_apart(values: Sequence[int]) -> bool:
+    """Whether JPEG leaves numbers apart."""
+    return all(b - a >= PEAK_DISTANCE for a, b in pairwise(sorted(values)))
 
 
-def _voc(number: int) -> Color:
-    """Color of a class in the devkit of Pascal VOC (Everingham et al. 2010): its bits in turn to red, green, blue."""
-    channels = [0, 0, 0]
-    for bit in range(8):
-        for channel in range(3):
-            channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
-    return channels[0], channels[1], channels[2]
+def _fitting_values(listed: ClassList, stats: MaskColorStats) -> tuple[int, ...]:
+    """Numbers of the listed classes in masks that hold others: as many, spread over the gray levels, in order.
+
+    The numbers as listed where that does not fit either: `check` counts the others.
+    """
+    as_listed = _listed_values(listed, stats)
+    sharp = without_ignored(list(stats.numbers or ()))
+    peaks = [code & 255 for code in find_peaks(stats) if code % 0x10101 == 0]
+    for found in (sharp, without_ignored(peaks)):
+        if len(found) == len(listed.names) > 1 and _far_apart(found) and found[0] == 0:
+            return tuple(found)
+    return as_listed
+
+
+def _is_soft(values: Sequence[int], stats: MaskColorStats) -> bool:
+    """Whether numbers between those of the classes are soft edges."""
+    codes = sorted(value * 0x10101 for value in values)
+    return stats.mode != "P" and set(codes) >= set(find_peaks(stats)) and is_separate(stats, codes)
+
+
+def _with_unlisted(
+    names: tuple[str, ...], values: tuple[int, ...], stats: MaskColorStats
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Listed classes, and behind them the numbers that the file of another tool leaves out."""
+    others = sorted((stats.numbers or Counter()).keys() - {*values, IGNORE_INDEX})
+    if len(others) + len(names) > MAX_UNNAMED_CLASSES or not others:
+        return names, values
+    return (*names, *(f"class {value}" for value in others)), (*values, *others)

@@ -1,0 +1,190 @@
+"""COCO JSON: polygons and run lengths drawn as masks of numbers, by pycocotools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.masks.cached_masks import BACKGROUND, CachedMasks, cached_masks, files_key
+from headstart.data.parallel import Progress
+from headstart.errors import HeadstartError
+
+MAX_BYTES = 1 << 30
+"""Larger JSON files need more memory than most machines have: about six times their size."""
+MAX_SIDE = 1 << 15
+"""Longest side of an image, in pixels."""
+
+
+class _Shape(NamedTuple):
+    """One annotation."""
+
+    name: str
+    segmentation: Any
+    """Polygons, ``[[x, y, x, y, ...], ...]``, or run lengths, ``{"size": [h, w], "counts": ...}``."""
+
+
+class _Drawing(NamedTuple):
+    """The annotations of one image."""
+
+    size: tuple[int, int]
+    """Height and width."""
+    shapes: list[_Shape]
+
+
+def coco_masks(
+    root: Path, json_files: Sequence[Path], images: Sequence[str], progress: Progress | None = None
+) -> CachedMasks:
+    """Draw the masks of ``images`` (paths relative to ``root``) that COCO JSON files list, in the cache.
+
+    Images that a file lists without annotations are all background; images that no file lists have no mask. Classes
+    are in the order of their ids. Where annotations overlap, the smaller one wins. Raises HeadstartError without
+    pycocotools, for files that are not COCO JSON, that hold boxes only, or that list an image that cannot be told.
+    """
+    _require_pycocotools(json_files)
+    drawings: dict[str, _Drawing] = {}
+    names: dict[str, int] = {}
+    for file in json_files:
+        found, ids = _read(root, file, images)
+        drawings |= found
+        names |= {name: number for name, number in ids.items() if name not in names}
+    if drawings and not any(drawing.shapes for drawing in drawings.values()):
+        raise HeadstartError(
+            f"{json_files[0]}: expected polygons or run lengths (segmentation), found none", "export them as masks"
+        )
+    order = sorted((name for name in names if name.casefold() != BACKGROUND), key=lambda name: (names[name], name))
+    number_of = {name: number for number, name in enumerate(order, 1)}
+    listed = [image for image in images if image in drawings]
+    return cached_masks(files_key(json_files), listed, order, lambda image: _draw(drawings[image], number_of), progress)
+
+
+def is_coco(file: Path) -> bool:
+    """Whether a JSON file begins like COCO's: it names images, annotations or categories in its first 64 kB."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(1 << 16)
+    except OSError:
+        return False
+    keys = sum(key in start for key in (b'"images"', b'"annotations"', b'"categories"'))
+    return start.lstrip().startswith(b"{") and (keys >= 2 or (keys == 1 and b'"file_name"' in start))
+
+
+def _require_pycocotools(json_files: Sequence[Path]) -> None:
+    try:
+        import pycocotools.mask  # noqa: F401
+    except ImportError:
+        raise HeadstartError(
+            f"{json_files[0] if json_files else 'COCO JSON'}: COCO JSON needs pycocotools, found it not installed",
+            "pip install 'headstart[coco]'",
+        ) from None
+
+
+def _read(root: Path, file: Path, images: Sequence[str]) -> tuple[dict[str, _Drawing], dict[str, int]]:
+    """The drawings of the listed images, and the ids of the classes that occur."""
+    content = _load(file)
+    try:
+        names = {int(each["id"]): str(each["name"]) for each in content["categories"]}
+        image_of = _match(root, file, content["images"], images)
+        drawings = {
+            image: _Drawing((int(each["height"]), int(each["width"])), [])
+            for each in content["images"]
+            if (image := image_of.get(str(each["id"]))) is not None
+        }
+        used: dict[str, int] = {}
+        for each in content["annotations"]:
+            image, shape = image_of.get(str(each["image_id"])), each.get("segmentation")
+            number = int(each["category_id"])
+            used.setdefault(names[number], number)
+            if image is not None and shape:
+                drawings[image].shapes.append(_Shape(names[number], shape))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise HeadstartError(
+            f"{file}: expected COCO JSON (images, annotations, categories), found none: {error!r}", f"fix {file}"
+        ) from None
+    for image, drawing in drawings.items():
+        if not all(0 < side <= MAX_SIDE for side in drawing.size):
+            height, width = drawing.size
+            raise HeadstartError(f"{file}: expected an image size, found {width} x {height} of {image}", f"fix {file}")
+    return drawings, used
+
+
+def _load(file: Path) -> Mapping[str, Any]:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise HeadstartError(f"{file}: expected COCO JSON of at most 1 GB, found more", "split it by images")
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise HeadstartError(f"{file}: expected JSON, found: {error}", f"fix {file}") from None
+    if not isinstance(content, Mapping):
+        raise HeadstartError(f"{file}: expected COCO JSON, found a list", f"fix {file}")
+    return content
+
+
+def _match(root: Path, file: Path, listed: Iterable[Mapping[str, Any]], images: Sequence[str]) -> dict[str, str]:
+    """Id of a listed image -> its path among ``images``: the same path, or one that ends in it."""
+    by_name: dict[str, list[str]] = {}
+    for image in images:
+        by_name.setdefault(PurePosixPath(image).name, []).append(image)
+    found = {}
+    for each in listed:
+        wanted = PurePosixPath(str(each["file_name"]).replace("\\", "/").removeprefix("./"))
+        same = by_name.get(wanted.name, [])
+        if len(same) > 1:
+            ending = [image for image in same if f"/{image}".endswith(f"/{wanted}")]
+            same = _nearest_folder(root, file, ending or same)
+        if len(same) > 1:
+            raise HeadstartError(
+                f"{file}: image {wanted}: expected one such file, found {same[0]} and {same[1]}",
+                f"write the path below {root} as file_name",
+            )
+        if same:
+            found[str(each["id"])] = same[0]
+    return found
+
+
+def _nearest_folder(root: Path, file: Path, images: Sequence[str]) -> list[str]:
+    """Of several images of one name, those beside the JSON file, or in a folder that its name names (train2017)."""
+    if len(images) < 2:
+        return list(images)
+    beside = [image for image in images if (root / image).parent == file.parent]
+    words = file.stem.casefold().replace("-", "_").split("_")
+    named = [image for image in images if any(part.casefold() in words for part in PurePosixPath(image).parts[:-1])]
+    below = [image for image in images if file.parent in (root / image).parents and file.parent != root]
+    return beside or named or below or list(images)
+
+
+def _draw(drawing: _Drawing, number_of: Mapping[str, int]) -> tuple[NDArray[np.uint8], int]:
+    """A mask, uint8 (H, W), and its pixels of more than one class. Large annotations first, small ones over them."""
+    from pycocotools import mask as coco
+
+    height, width = drawing.size
+    mask, overlap = np.zeros((height, width), np.uint8), np.zeros((height, width), bool)
+    runs = [(number_of.get(shape.name, 0), _runs(shape.segmentation, height, width)) for shape in drawing.shapes]
+    for number, run in sorted(runs, key=lambda each: -int(coco.area(each[1]))):
+        inside = coco.decode(run).astype(bool)
+        overlap |= inside & (mask != 0) & (mask != number)
+        mask[inside] = number
+    return mask, int(overlap.sum())
+
+
+def _runs(segmentation: Any, height: int, width: int) -> Any:
+    """Polygons or run lengths -> run lengths as pycocotools packs them."""
+    from pycocotools import mask as coco
+
+    try:
+        if isinstance(segmentation, list):
+            polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+            return coco.merge(coco.frPyObjects(polygons, height, width) if polygons else [])
+        if list(segmentation["size"]) != [height, width]:
+            raise ValueError(f"run lengths of size {segmentation['size']} in an image of {[height, width]}")
+        if isinstance(segmentation["counts"], list):
+            return coco.frPyObjects(segmentation, height, width)
+        return {"size": [height, width], "counts": segmentation["counts"].encode()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise HeadstartError(
+            f"COCO JSON: expected polygons or run lengths, found {str(segmentation)[:60]}: {error}", "fix the JSON file"
+        ) from None
