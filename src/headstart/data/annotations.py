@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from headstart.data.index import Entry, Note, splits_named
+from headstart.data.masks.cached_masks import CachedMasks
 from headstart.data.masks.coco import coco_masks, is_coco
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
@@ -28,7 +29,8 @@ def read_coco(tree: Tree) -> Reading | None:
     found = [path for path in files if _has_polygons(tree.root / path)]
     if not found:
         return None
-    mask_of = coco_masks(tree.root, [tree.root / path for path in found], tree.images)
+    drawn = coco_masks(tree.root, [tree.root / path for path in found], tree.images)
+    mask_of = drawn.mask_of
     split_of = splits_named({path.split("/")[0] for path in tree.images if "/" in path})
     splits = {path: split_of.get(path.split("/")[0]) or "" for path in mask_of}
     entries = [Entry(path, None, splits[path], "", str(mask)) for path, mask in mask_of.items()]
@@ -38,9 +40,18 @@ def read_coco(tree: Tree) -> Reading | None:
         f"COCO polygons ({names})",
         tuple(entries),
         f"{len(entries):,} of {len(tree.images):,} images are in {names}",
+        tuple(overlap_notes(drawn)),
         sources=tuple(found),
         unused=dict.fromkeys(tree.images, f"not in {names}"),
     )
+
+
+def overlap_notes(drawn: CachedMasks) -> list[Note]:
+    """A note where annotations of several classes cover the same pixels."""
+    if not drawn.overlaps:
+        return []
+    message = f"{sum(drawn.overlaps.values()):,} pixels of {len(drawn.overlaps):,} images are of several classes"
+    return [Note("overlaps", "note", f"{message}: one of them is taken", tuple(drawn.overlaps))]
 
 
 def unread_annotations(tree: Tree) -> list[Note]:

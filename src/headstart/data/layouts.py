@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from headstart.data.annotations import read_coco, unread_annotations
+from headstart.data.annotations import overlap_notes, read_coco, unread_annotations
 from headstart.data.csv_index import Tables, find_tables, of_one_class_each, only_labels, read_tables
 from headstart.data.folders import case_variants, read_folders
 from headstart.data.index import Entry, Index, Note, make_index, natural_key, split_named, splits_named
@@ -156,7 +156,7 @@ def _pairs_reading(tree: Tree, pairs: Pairs) -> Reading:
             f" (such as {elsewhere[0]})",
             "move them elsewhere, or say how to read the folder: --layout pairs, folders, names or none",
         )
-    combined = _combined(tree, pairs)
+    combined, overlaps = _combined(tree, pairs)
     entries = [Entry(path, None, split_of[path], "", combined.get(path, mask)) for path, mask in pairs.mask_of.items()]
     lists: list[str] = []
     unlisted: list[str] = []
@@ -172,22 +172,23 @@ def _pairs_reading(tree: Tree, pairs: Pairs) -> Reading:
         layout,
         tuple(entries),
         pairs.evidence,
-        pairs.notes,
+        (*pairs.notes, *overlaps),
         tuple(pair_problems(entries, pairs.unpaired_masks)),
         (*lists, *(mask for some in pairs.parts.values() for _, mask in some)),
         unused,
     )
 
 
-def _combined(tree: Tree, pairs: Pairs) -> Mapping[str, str]:
-    """Image -> the mask that its several masks make together, in the cache."""
+def _combined(tree: Tree, pairs: Pairs) -> tuple[Mapping[str, str], list[Note]]:
+    """Image -> the mask that its several masks make together, in the cache; and where they overlap."""
     if not pairs.parts:
-        return {}
+        return {}, []
     parts = {
         image: [(label or "foreground", tree.root / mask) for label, mask in some]
         for image, some in pairs.parts.items()
     }
-    return {image: str(mask) for image, mask in combine_masks(parts).items()}
+    drawn = combine_masks(parts)
+    return {image: str(mask) for image, mask in drawn.mask_of.items()}, overlap_notes(drawn)
 
 
 def _no_table(tree: Tree, tables: Tables, only: str | None) -> HeadstartError:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.index import is_image, split_named
+from headstart.data.formats import COMMON_SUFFIXES
+from headstart.data.index import split_named
 from headstart.errors import HeadstartError
 from headstart.palette import Color
 
@@ -98,7 +99,7 @@ def _holds_classes(file: Path) -> bool:
     except HeadstartError:
         # A list of colors with an error in it is still one: reading it says what is wrong.
         return "class_dict" in file.name.casefold()
-    return not any(is_image(word) for name in found.names for word in name.split())
+    return not any((PurePath(word).suffix.lower() in COMMON_SUFFIXES) for name in found.names for word in name.split())
 
 
 def _parse(file: Path) -> ClassList:
