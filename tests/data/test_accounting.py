@@ -122,7 +122,7 @@ def test_the_reasons_are_the_files_own(tmp_path: Path) -> None:
     for path, content in {
         "hat/1.jpg": PHOTO, "hat/2.jpg": PHOTO, "dress/3.jpg": PHOTO, "dress/4": PHOTO, "dress/5.jpg_large": PHOTO,
         "dress/6.heic": b"\0\0\0\x18ftypheic", "dress/7.svg": b"<svg/>", "notes.md": b"# notes",
-        "size.csv": b"a,b\n1,2\n",
+        "size.csv": b"width,height\n640,480\n",
         ".DS_Store": b"x", "__MACOSX/hat/._1.jpg": b"x", "$RECYCLE.BIN/$R1.jpg": PHOTO,
         "run/recipe.toml": b"", "run/environment.json": b"", "run/data.json": b"", "run/thumb.jpg": PHOTO,
     }.items():  # fmt: skip

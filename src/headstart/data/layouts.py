@@ -97,12 +97,13 @@ def _pairs_or_table(tree: Tree, pairs: Reading, tables: Tables) -> Reading:
         if table.name == "pairs":
             return table
         raise _two_readings(tree, pairs, table)
-    masks = {entry.mask for entry in pairs.entries} | {*pairs.sources} | {*pairs.unused}
+    masks = {entry.mask for entry in pairs.entries} | {*pairs.sources, *pairs.unused} | {p for _, p in pairs.problems}
     try:
         other = read_folders(replace(tree, images=[path for path in tree.images if path not in masks]))
     except HeadstartError:
         return pairs
-    if len({entry.label for entry in other.entries} - {None}) < 2:
+    split_names = other.name == "names" and any(entry.split for entry in other.entries)  # numbers of films and places
+    if split_names or len({entry.label for entry in other.entries} - {None}) < 2:
         return pairs
     note = Note("two readings", "note", f"{other.evidence} as well", (), f"to train on those: --layout {other.name}")
     return replace(pairs, notes=(*pairs.notes, note))
@@ -230,7 +231,9 @@ def _unused(tree: Tree, tables: Tables, reading: Reading, index: Index) -> list[
     used = {*index.paths, *index.masks, *index.sources}
     used |= {os.path.relpath(named, index.root).replace(os.sep, "/")} if named else set()
     listed = {path for kind, path in index.problems}
-    reasons = tables.unused | tree.others | dict(reading.unused)
+    reasons = {table.path: "lists images without labels" for table in tables.unlabeled}
+    reasons |= {table.path: "its labels are not used" for table in tables.labeled}
+    reasons |= tables.unused | tree.others | dict(reading.unused)
     image_reason = "in no row of the table" if reading.name == "table" else "not part of the layout"
     split_of = splits_named({path.split("/")[0] for path in tree.images})
     tests = {path for path in tree.images if split_of[path.split("/")[0]] == "test"}

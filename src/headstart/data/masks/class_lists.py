@@ -99,7 +99,7 @@ def _holds_classes(file: Path) -> bool:
     except HeadstartError:
         # A list of colors with an error in it is still one: reading it says what is wrong.
         return "class_dict" in file.name.casefold()
-    return not any((PurePath(word).suffix.lower() in COMMON_SUFFIXES) for name in found.names for word in name.split())
+    return not any(Path(word).suffix.lower() in COMMON_SUFFIXES for name in found.names for word in name.split())
 
 
 def _parse(file: Path) -> ClassList:
