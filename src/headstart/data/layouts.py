@@ -19,6 +19,7 @@ from headstart.data.index import Entry, Index, Note, make_index, natural_key, sp
 from headstart.data.masks.combined import combine_masks
 from headstart.data.masks.likeness import looks_like_mask
 from headstart.data.masks.palette_files import palette_file
+from headstart.data.pair_names import is_image_word
 from headstart.data.pairs import Pairs, find_pairs, masks_among, pair_problems, pair_splits
 from headstart.data.reading import Reading
 from headstart.data.split_lists import with_listed_splits
@@ -103,7 +104,8 @@ def _pairs_or_table(tree: Tree, pairs: Reading, tables: Tables) -> Reading:
     except HeadstartError:
         return pairs
     split_names = other.name == "names" and any(entry.split for entry in other.entries)  # numbers of films and places
-    if split_names or len({entry.label for entry in other.entries} - {None}) < 2:
+    classes = {entry.label for entry in other.entries if entry.label and not is_image_word(entry.label)}
+    if split_names or len(classes) < 2:
         return pairs
     note = Note("two readings", "note", f"{other.evidence} as well", (), f"to train on those: --layout {other.name}")
     return replace(pairs, notes=(*pairs.notes, note))
