@@ -239,6 +239,7 @@ class TestBadInput:
         (photos / "hat" / "text.png").write_text("no picture")
         assert "text.png: expected an image, found a file that is not an image" in self.refused_fit(photos)
 
+    @pytest.mark.slow
     def test_a_decompression_bomb(self, photos: Path) -> None:
         Image.new("1", (20_000, 20_000)).save(photos / "hat" / "bomb.png")
         assert "bomb.png: expected an image, found a file that is too large" in self.refused_fit(photos)

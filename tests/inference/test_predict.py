@@ -43,6 +43,7 @@ def test_predict_evaluate_and_fit_say_the_same_of_the_same_images(trained: tuple
     assert log_loss(answer.labels, answer.probabilities, labels=[0, 1, 2]) == pytest.approx(best["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_test_split_is_evaluated_with_the_best_weights(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
@@ -116,6 +117,7 @@ def test_an_unknown_class_is_an_error_that_names_it(trained: tuple[Path, Path], 
         hs.Run(path).evaluate(tmp_path / "more")
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_says_so_and_can_be_used_if_asked(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
@@ -173,6 +175,7 @@ def test_gray_palette_and_transparent_images_are_looked_at(trained: tuple[Path, 
     assert not answer.unreadable
 
 
+@pytest.mark.slow
 def test_labels_are_as_they_stood_in_the_training_data(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:

@@ -169,6 +169,7 @@ def test_averaging_over_flips_takes_those_of_the_training(model: Model, chips: l
         predict_masks(never, chips[:1], flip=True)
 
 
+@pytest.mark.slow
 def test_a_geotiff_gives_a_mask_and_an_overlay_in_its_place(
     model: Model, scene: NDArray[np.uint8], tmp_path: Path
 ) -> None:
