@@ -14,8 +14,9 @@ from sklearn.metrics import accuracy_score, log_loss
 
 import headstart as hs
 from headstart.inference.evaluate import evaluate
+from headstart.inference.image_files import find_images
 from headstart.inference.model import load_model
-from headstart.inference.predict import find_images, predict
+from headstart.inference.predict import predict
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
@@ -150,7 +151,7 @@ def test_files_folders_and_patterns_are_found_in_natural_order(photos: Path, tmp
     source = next((photos / "hat").iterdir())
     for name in ("b10.jpg", "b2.jpg", "ä ö.jpg", "notes.txt"):
         shutil.copy(source, tmp_path / name)
-    names = [file.name for file in find_images([tmp_path / "b*.jpg", tmp_path / "ä ö.jpg"])]
+    names = [file.name for file in find_images([tmp_path / "b*.jpg", tmp_path / "ä ö.jpg"]).files]
     assert names == ["b2.jpg", "b10.jpg", "ä ö.jpg"]
     with pytest.raises(hs.HeadstartError, match="expected images, found none"):
         find_images([tmp_path / "*.gif"])

@@ -48,6 +48,16 @@ def write_predictions(
     run.write_table(NAME, rows)
 
 
+def is_predictions_table(header: Sequence[str]) -> bool:
+    """Whether a CSV file with these columns is one of predictions, of `headstart predict` or of a run, not of labels.
+
+    That is ``filename,label,confidence`` or ``filename,label,predicted``, and nothing but ``probability_...`` after.
+    """
+    first, more = [name.strip().casefold() for name in header[:3]], header[3:]
+    known = first in (["filename", "label", "confidence"], ["filename", "label", "predicted"])
+    return known and all(name.strip().casefold().startswith("probability_") for name in more)
+
+
 def read_predictions(run: RunFolder) -> StoredPredictions | None:
     """Read the predictions; None before the first epoch ends. Raises HeadstartError for a damaged file."""
     rows, classes = run.predictions, run.classes

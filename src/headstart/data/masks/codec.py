@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.decode import Unreadable, digest, unsupported_depth, with_image
+from headstart.data.masks.origin import png_mark
 from headstart.palette import IGNORE_INDEX, Color, Palette
 
 MAX_COLOR_DISTANCE = 32
@@ -187,7 +188,7 @@ def mask_bytes(mask: NDArray[np.uint8], palette: Palette) -> bytes:
         painted = palette.colorize(mask)
         image = Image.fromarray(painted if mode == "RGB" else np.ascontiguousarray(painted[..., 0]))
     png = io.BytesIO()
-    image.save(png, "PNG")
+    image.save(png, "PNG", pnginfo=png_mark())
     return png.getvalue()
 
 
