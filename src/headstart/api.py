@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from headstart.console.progress import progress_bar, run_study_with_progress, run_with_progress
+from headstart.console.streams import make_console, spinner
 from headstart.data.checks.check import CheckResult
 from headstart.data.checks.check import check as check_dataset
 from headstart.data.parallel import Progress
@@ -295,7 +296,7 @@ def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -
     """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
     from headstart.training.data_warnings import data_warnings
 
-    console = console or Console(stderr=True)
+    console = console or make_console(stderr=True)
     with progress_bar(console, "decode images") as progress:
         state = prepare(progress)
     run = Run(state.run.path)
@@ -304,7 +305,7 @@ def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -
     run_with_progress(state, console, run.report)
     if state.fabric.is_global_zero:
         if run.finished:
-            with console.status("map features"):
+            with console.status("map features", spinner=spinner(console)):
                 run.map()
         run.report()
     state.fabric.barrier()

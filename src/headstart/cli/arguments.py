@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+from headstart.console.streams import make_console
+
+OUT, ERR = make_console(), make_console(stderr=True)
 
 DATA_HELP = """Images: a folder per class, with or without train/ and val/ folders; files named {class}_{id};
 or a CSV file (or a folder with one) with the columns filename,label. With masks: X_sat.jpg and X_mask.png, or folders

@@ -106,8 +106,8 @@ def _write_labels(
     with progress_bar(ERR, "predict") as progress:
         predicted = run.predict(images, bare_names=names, unfinished=unfinished, progress=progress)
     assert isinstance(predicted, Predictions)
-    rows, header = (make(probabilities, confidence=not names) for make in (predicted.rows, predicted.header))
-    _write_table(files.table(rows, header), len(rows), out)
+    rows = predicted.rows(probabilities, confidence=not names)
+    _write_table(files.table(rows, predicted.header(probabilities, confidence=not names)), len(rows), out)
     return predicted
 
 
