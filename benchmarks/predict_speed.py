@@ -16,7 +16,7 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-from headstart.inference.predict import find_images
+from headstart.inference.image_files import find_images
 
 ALLOWED = "the course allowed 10 for 5,000"
 NETWORKS = {
@@ -34,7 +34,7 @@ def linked(files: list[Path], folder: Path, count: int) -> Path:
 
 
 def main() -> None:
-    files, count = find_images([sys.argv[1]]), int(sys.argv[2]) if len(sys.argv) > 2 else 5000
+    files, count = find_images([sys.argv[1]]).files, int(sys.argv[2]) if len(sys.argv) > 2 else 5000
     with tempfile.TemporaryDirectory() as place:
         folder, environment = Path(place), {**os.environ, "HEADSTART_CACHE": str(Path(place) / "cache")}
         for number, kind in enumerate(("one", "another")):

@@ -65,7 +65,7 @@ def _across(borders: list[int]) -> list[tuple[int, tuple[object, ...]]]:
 
 
 def main() -> None:
-    run, files = Path(sys.argv[1]), find_rasters([sys.argv[2]])
+    run, files = Path(sys.argv[1]), find_rasters([sys.argv[2]]).files
     large, small = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((3, 10_000), (4, 1_200)))
     model = load_model(RunFolder.open(run))
     ask = make_predict_fn(model)

@@ -34,6 +34,7 @@ def test_a_run_goes_to_a_folder_of_its_own(
     assert runs[0].accuracy == runs[1].accuracy
 
 
+@pytest.mark.slow
 def test_overrides_are_laid_over_a_recipe_by_name_or_by_value(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_run_knows_itself(trained: tuple[Path, Path]) -> None:
     assert run.report() == trained[0] / "report.html"
 
 
+@pytest.mark.slow
 def test_fit_works_where_signals_cannot_be_had(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from headstart.console.progress import progress_bar, run_study_with_progress, run_with_progress
+from headstart.console.streams import make_console, spinner
 from headstart.data.checks.check import CheckResult
 from headstart.data.checks.check import check as check_dataset
 from headstart.data.layouts import Choice, Layout
@@ -120,6 +121,7 @@ class Run:
         self,
         images: PathLike | Iterable[PathLike],
         *,
+        bare_names: bool = False,
         flip: bool = False,
         unfinished: bool = False,
         progress: Progress | None = None,
@@ -127,17 +129,19 @@ class Run:
         """Predict classes, or masks if the run's task is segmentation.
 
         ``images`` are files, folders or glob patterns; for segmentation of any size. Unreadable files are skipped and
-        listed in the result. ``flip`` is flip test-time augmentation (segmentation only); ``unfinished`` allows the
+        listed in the result. ``bare_names`` calls the files by their names alone, each of which must then occur once
+        (classification only). ``flip`` is flip test-time augmentation (segmentation only); ``unfinished`` allows the
         best weights so far; ``progress(done, total)`` counts images, or tiles.
         """
+        from headstart.inference.image_files import find_images
         from headstart.inference.model import load_model
-        from headstart.inference.predict import find_images, predict
+        from headstart.inference.predict import predict
         from headstart.inference.segment import find_rasters, predict_masks
 
         if self.folder.palette is not None:
             files = find_rasters(images)
             return predict_masks(load_model(self.folder, unfinished=unfinished), files, flip=flip, progress=progress)
-        files = find_images(images)
+        files = find_images(images).with_bare_names() if bare_names else find_images(images)
         return predict(load_model(self.folder, unfinished=unfinished), files, progress=progress)
 
     def predict_table(
@@ -157,20 +161,29 @@ class Run:
         *,
         overlay: bool = False,
         flip: bool = False,
+        overwrite: bool = False,
         unfinished: bool = False,
         progress: Progress | None = None,
     ) -> WriteResult:
         """Predict masks and write them into the folder ``out``, in the format of the training masks.
 
         ``photo_mask.png`` for ``photo.jpg``; ``overlay`` also writes the image under its mask. A GeoTIFF is read and
-        written a band of rows at a time, so it may be larger than memory.
+        written a band of rows at a time, so it may be larger than memory. Raises HeadstartError, before anything is
+        written, for a folder ``out`` among the images, and unless ``overwrite`` for files there that headstart did not
+        write.
         """
+        from headstart.inference.destination import refuse_among_images
+        from headstart.inference.image_files import as_list
         from headstart.inference.model import load_model
         from headstart.inference.segment import find_rasters, write_masks
 
-        files = find_rasters(images)
+        given = as_list(images)
+        refuse_among_images(Path(out), given, self.folder)
+        files = find_rasters(given)
         model = load_model(self.folder, unfinished=unfinished)
-        return write_masks(model, files, out=Path(out), overlay=overlay, flip=flip, progress=progress)
+        return write_masks(
+            model, files, out=Path(out), overlay=overlay, flip=flip, overwrite=overwrite, progress=progress
+        )
 
     def evaluate(
         self, data: PathLike, *, split: str | None = None, unfinished: bool = False, progress: Progress | None = None
@@ -291,7 +304,7 @@ def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -
     """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
     from headstart.training.data_warnings import data_warnings
 
-    console = console or Console(stderr=True)
+    console = console or make_console(stderr=True)
     with progress_bar(console, "decode images") as progress:
         state = prepare(progress)
     run = Run(state.run.path)
@@ -300,7 +313,7 @@ def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -
     run_with_progress(state, console, run.report)
     if state.fabric.is_global_zero:
         if run.finished:
-            with console.status("map features"):
+            with console.status("map features", spinner=spinner(console)):
                 run.map()
         run.report()
     state.fabric.barrier()

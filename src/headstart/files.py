@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -37,19 +38,33 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         ) from None
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows as CSV bytes (UTF-8); the header is the union of their keys in order of appearance."""
-    header = list(dict.fromkeys(key for row in rows for key in row))
+def encoded(text: str) -> bytes:
+    """UTF-8; file names in another encoding, which Python holds as surrogates, come out as the bytes that they are."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def json_bytes(content: Any) -> bytes:
+    """JSON in UTF-8 with a newline at the end; with escapes where a name is not UTF-8, so that it stays JSON."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    try:
+        return f"{text}\n".encode()
+    except UnicodeEncodeError:
+        return f"{json.dumps(content, indent=2)}\n".encode()
+
+
+def table(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> bytes:
+    """Rows as CSV bytes (UTF-8, see `encoded`); without ``header`` it is the union of their keys, as they appear."""
+    header = list(header) or list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return encoded(text.getvalue())
 
 
 def read_table(path: Path) -> list[Row]:
     """Rows of a CSV file written by `table`: numbers parsed, empty cells dropped."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
 
 

@@ -58,8 +58,10 @@ def test_fit_report_predict_and_evaluate(photos: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with out.open() as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["filename", "label"]
-    assert sorted(row[0] for row in rows[1:]) == sorted(file.name for file in photos.rglob("*.jpg"))
+    assert rows[0] == ["filename", "label", "confidence"]
+    assert sorted(row[0] for row in rows[1:]) == sorted(
+        file.relative_to(photos).as_posix() for file in photos.rglob("*.jpg")
+    )
     assert {row[1] for row in rows[1:]} <= {"dress", "hat", "shoes"}
     done = headstart("evaluate", run, photos, "--json")
     figures = json.loads(done.stdout)
@@ -89,11 +91,17 @@ def test_predict_prints_adds_probabilities_and_exits_1_for_unreadable_files(
     assert done.returncode == 1
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert len(rows) == 20
-    assert list(rows[0]) == ["filename", "label", "probability_dress", "probability_hat", "probability_shoes"]
+    assert list(rows[0]) == [
+        "filename",
+        "label",
+        "confidence",
+        *(f"probability_{name}" for name in ("dress", "hat", "shoes")),
+    ]
     for row in rows:
         shares = {name: float(row[f"probability_{name}"]) for name in ("dress", "hat", "shoes")}
         assert row["label"] == max(shares, key=lambda name: shares[name])
         assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+        assert float(row["confidence"]) == pytest.approx(max(shares.values()), abs=6e-5)
     assert "broken é.png: not an image" in done.stderr
 
 
@@ -238,6 +246,7 @@ class TestBadInput:
         (photos / "hat" / "text.png").write_text("no picture")
         assert "text.png: expected an image, found a file that is not an image" in self.refused_fit(photos)
 
+    @pytest.mark.slow
     def test_a_decompression_bomb(self, photos: Path) -> None:
         Image.new("1", (20_000, 20_000)).save(photos / "hat" / "bomb.png")
         assert "bomb.png: expected an image, found a file that is too large" in self.refused_fit(photos)

@@ -100,6 +100,7 @@ def test_a_label_multiplier_is_significant_only_where_delta_vs_a_is(studies: lis
     assert min(seen.values()) > 0
 
 
+@pytest.mark.slow
 def test_tables_write_not_significant(studies: list[Results]) -> None:
     for results in studies:
         hidden = [each for each in results.lines if each.label_multiplier and not each.multiplier_significant]

@@ -34,6 +34,7 @@ def test_between_two_points_a_straight_line_over_the_logarithm() -> None:
     assert of(0.3).value == pytest.approx(np.sqrt(100 * 250) / 100)
 
 
+@pytest.mark.slow
 def test_a_law_of_log_n_is_recovered_within_its_interval() -> None:
     """A: 0.1 + 0.2 log10(n / 10); the other has with n what A has with 3 n. 120 studies of 3 seeds."""
     random, held, found = np.random.default_rng(0), 0, []

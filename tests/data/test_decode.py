@@ -45,6 +45,7 @@ def test_any_damage_gives_a_picture_or_a_reason(kind: str, photo: Image.Image, t
     assert reasons <= TORN
 
 
+@pytest.mark.slow
 def test_a_hundred_million_pixels_are_read_without_a_warning(tmp_path: Path) -> None:
     """Pillow warns from 89 million pixels on, and refuses at twice as many; so do we, but silently."""
     Image.new("1", (10_000, 10_000)).save(tmp_path / "large.png")

@@ -14,8 +14,9 @@ from sklearn.metrics import accuracy_score, log_loss
 
 import headstart as hs
 from headstart.inference.evaluate import evaluate
+from headstart.inference.image_files import find_images
 from headstart.inference.model import load_model
-from headstart.inference.predict import find_images, predict
+from headstart.inference.predict import predict
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
@@ -43,6 +44,7 @@ def test_predict_evaluate_and_fit_say_the_same_of_the_same_images(trained: tuple
     assert log_loss(answer.labels, answer.probabilities, labels=[0, 1, 2]) == pytest.approx(best["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_test_split_is_evaluated_with_the_best_weights(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
@@ -116,6 +118,7 @@ def test_an_unknown_class_is_an_error_that_names_it(trained: tuple[Path, Path], 
         hs.Run(path).evaluate(tmp_path / "more")
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_says_so_and_can_be_used_if_asked(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
@@ -148,7 +151,7 @@ def test_files_folders_and_patterns_are_found_in_natural_order(photos: Path, tmp
     source = next((photos / "hat").iterdir())
     for name in ("b10.jpg", "b2.jpg", "ä ö.jpg", "notes.txt"):
         shutil.copy(source, tmp_path / name)
-    names = [file.name for file in find_images([tmp_path / "b*.jpg", tmp_path / "ä ö.jpg"])]
+    names = [file.name for file in find_images([tmp_path / "b*.jpg", tmp_path / "ä ö.jpg"]).files]
     assert names == ["b2.jpg", "b10.jpg", "ä ö.jpg"]
     with pytest.raises(hs.HeadstartError, match="expected images, found none"):
         find_images([tmp_path / "*.gif"])
@@ -173,6 +176,7 @@ def test_gray_palette_and_transparent_images_are_looked_at(trained: tuple[Path, 
     assert not answer.unreadable
 
 
+@pytest.mark.slow
 def test_labels_are_as_they_stood_in_the_training_data(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:

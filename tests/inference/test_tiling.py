@@ -79,6 +79,7 @@ def test_whatever_a_network_says_of_each_tile_no_seam_shows(picture: Tensor) -> 
     torch.testing.assert_close(answer.sum(dim=0), torch.ones(300, 300))
 
 
+@pytest.mark.slow
 def test_an_image_that_fits_is_looked_at_as_a_whole(picture: Tensor) -> None:
     ask = smoothing(30)
     assert torch.equal(whole(picture, ask, 320, 64), ask(picture.unsqueeze(0))[0])

@@ -22,6 +22,7 @@ from headstart.recipes.recipe import Backbone, Decoder
 BACKBONES = ["resnet18", "tf_efficientnet_lite0", "convnext_femto", "vit_tiny_patch16_224"]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_deeplabv3_on_resnet50_gives_torchvision_s_logits() -> None:
     """timm's backbone and our decoder, with torchvision's numbers under torchvision's names."""

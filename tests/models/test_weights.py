@@ -213,7 +213,15 @@ def test_a_network_without_weights_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", LITE, "mobilenetv3_small_100", "vit_tiny_patch16_224", "vgg11", "convnext_atto"]
+    "name",
+    [
+        "resnet18",
+        LITE,
+        "mobilenetv3_small_100",
+        "vit_tiny_patch16_224",
+        pytest.param("vgg11", marks=pytest.mark.slow),
+        "convnext_atto",
+    ],
 )
 def test_the_width_of_a_backbone_is_what_it_puts_out(name: str) -> None:
     backbone = build(name).eval()

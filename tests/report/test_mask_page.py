@@ -137,6 +137,7 @@ def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) ->
     assert pictures.epochs == (1, 2, 3)
 
 
+@pytest.mark.slow
 def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
     """Masks and images of noise, which nothing compresses: 5 epochs of 12 images, and 16 images more."""
     palette, chance = Palette.from_json(run.data["palette"]), np.random.default_rng(0)
@@ -177,6 +178,7 @@ def test_a_map_is_in_the_colors_of_the_masks(run: RunFolder) -> None:
     assert "calibration error" not in page
 
 
+@pytest.mark.slow
 def test_it_needs_the_run_folder_alone_and_no_torch(run: RunFolder) -> None:
     program = f"""
 import sys

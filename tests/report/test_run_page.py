@@ -51,6 +51,7 @@ def test_the_headline_is_the_kept_epoch_s_accuracy(run: RunFolder) -> None:
     assert "majority class 33.33%" in page
 
 
+@pytest.mark.slow
 def test_it_needs_the_run_folder_alone_and_no_torch(run: RunFolder) -> None:
     program = f"""
 import sys

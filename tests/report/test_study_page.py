@@ -79,6 +79,7 @@ def test_nothing_is_loaded_from_elsewhere(made_study: MadeStudy, tmp_path: Path)
     assert_loads_nothing(page(made_study(), tmp_path))
 
 
+@pytest.mark.slow
 def test_it_is_made_without_torch(made_study: MadeStudy, tmp_path: Path) -> None:
     page(made_study(), tmp_path)
     program = f"""

@@ -50,6 +50,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[object, ...]]:
     return count
 
 
+@pytest.mark.slow
 def test_a_study_with_tuning_pretraining_and_probes_scans_and_decodes_each_folder_once(
     photos: Path,
     tmp_path: Path,

@@ -69,6 +69,7 @@ class Rotation(Task):
         return losses.view(4, -1).mean(dim=0)
 
 
+@pytest.mark.slow
 def test_a_new_task_is_trained_stopped_resumed_and_used_without_a_change_elsewhere(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def run(few_pairs: Path, masked: Masked, tmp_path_factory: pytest.TempPathFactor
     return trained(masked(), few_pairs, tmp_path_factory.mktemp("masks") / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.real_too
 def test_a_run_s_figures_are_those_of_its_predictions(run: hs.Run, few_pairs: Path) -> None:
     """The kept weights asked again about the validation pairs, and judged by scikit-learn."""
@@ -86,6 +87,7 @@ def test_a_run_s_figures_are_those_of_its_predictions(run: hs.Run, few_pairs: Pa
         assert row.get(f"iou_{name}") == (pytest.approx(expected[number], abs=1e-3) if number in expected else None)
 
 
+@pytest.mark.slow
 def test_the_kept_epoch_is_that_of_the_highest_mean_iou(run: hs.Run) -> None:
     figures = [row["miou"] for row in run.metrics if row["split"] == "val"]
     assert run.folder.recipe.checkpoint.monitor == "val_miou"
@@ -120,6 +122,7 @@ def test_a_run_on_masks_is_stopped_and_resumed_to_the_same_weights(
         }
 
 
+@pytest.mark.slow
 def test_a_backbone_of_a_run_on_masks_begins_a_classification(
     run: hs.Run, photos: Path, small: Masked, tmp_path: Path
 ) -> None:
@@ -237,6 +240,7 @@ def test_what_cannot_be_built_is_refused(masked: Masked, changes: dict[str, Any]
         task_of(masked(**changes))
 
 
+@pytest.mark.slow
 def test_a_network_of_one_image_size_is_refused_before_the_first_epoch(
     few_pairs: Path, masked: Masked, tmp_path: Path
 ) -> None:

@@ -55,7 +55,7 @@ def test_a_frozen_backbone_is_counted_as_such() -> None:
     ("name", "widths"),
     [
         ("tf_efficientnet_lite0", [16, 24, 40, 112, 1280, 1280]),
-        ("vgg16", [64, 128, 256, 512, 512, 512, 4096, 4096]),
+        pytest.param("vgg16", [64, 128, 256, 512, 512, 512, 4096, 4096], marks=pytest.mark.slow),
         ("resnet50", [64, 256, 512, 1024, 2048, 2048]),
     ],
 )
@@ -69,6 +69,7 @@ def test_other_backbones_are_drawn_stage_by_stage(name: str, widths: list[int]) 
     assert len(slabs) == len(widths)
 
 
+@pytest.mark.slow
 def test_fcn32s_has_the_layers_of_its_paper() -> None:
     """Long et al. 2015, section 4: VGG16, fc6 and fc7 as convolutions, a score for each class, one 32x upsampling."""
     network = drawn("fcn32s-vgg16", data__image_size=64)

@@ -38,6 +38,7 @@ def images_run(training: TrainState) -> list[int]:
     return passes
 
 
+@pytest.mark.slow
 def test_heads_on_stored_features_end_at_the_weights_of_heads_on_images(
     photos: Path, tmp_path: Path, small: Small
 ) -> None:
@@ -100,6 +101,7 @@ PROBE = STILL | {"train__epochs": 6, "checkpoint__monitor": "val_loss", "optimiz
 """Four steps and an end are an epoch."""
 
 
+@pytest.mark.slow
 def test_short_epochs_are_held_and_written_down_together_when_it_is_stopped(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_short_epochs_are_held_and_written_down_together_when_it_is_stopped(
     assert len(answers.labels) == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_after", [3, 8, 14, 19, 27])
 def test_killed_while_epochs_are_held_it_ends_at_the_same_weights(
     killed_after: int, photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
@@ -146,7 +149,9 @@ def test_killed_while_epochs_are_held_it_ends_at_the_same_weights(
     assert whole.predictions == again.predictions
 
 
-@pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "fraction", [pytest.param(0.25, marks=pytest.mark.slow), 0.5, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 def test_an_epoch_has_as_many_steps_whatever_the_label_fraction(
     fraction: float, photos: Path, tmp_path: Path, small: Small
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_run_is_complete_and_in_order(photos: Path, tmp_path: Path, small: Sma
     assert not run.checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Path, small: Small) -> None:
     """Weights seen at the end of each epoch, against what lies in weights/best at the end."""
     for metric, sign in (("val_loss", 1), ("val_accuracy", -1)):
@@ -232,6 +233,7 @@ def test_resume_refuses_other_images(photos: Path, tmp_path: Path, small: Small)
         resume(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_resume_finds_images_that_have_moved(photos: Path, tmp_path: Path, small: Small) -> None:
     stopped_after(1, tmp_path / "run", photos, small())
     moved = photos.rename(tmp_path / "elsewhere")
@@ -240,6 +242,7 @@ def test_resume_finds_images_that_have_moved(photos: Path, tmp_path: Path, small
     assert RunFolder.open(tmp_path / "run").finished
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_resumed(photos: Path, tmp_path: Path, small: Small) -> None:
     finish(tmp_path / "run", photos, small(train__epochs=2))
     with pytest.raises(hs.HeadstartError, match="found all 2 epochs done"):

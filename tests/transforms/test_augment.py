@@ -88,6 +88,7 @@ def test_bilinear_rotation_is_torchvision_s(pixels: Tensor) -> None:
         torch.testing.assert_close(rotated[i], theirs, atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4094, 4096])
 def test_the_largest_images_are_read_in_the_right_place(size: int, photos: Path) -> None:
     """More pixels than float32 can number without a gap (2**24)."""

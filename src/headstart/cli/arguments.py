@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+from headstart.console.streams import make_console
+
+OUT, ERR = make_console(), make_console(stderr=True)
 
 DATA_HELP = """Images: a folder per class, with or without train/ and val/ folders; files named {class}_{id};
 or a CSV file (or a folder with one) with the columns filename,label. With masks: X_sat.jpg and X_mask.png, or folders
@@ -26,4 +26,18 @@ Unfinished = Annotated[
 
 
 def print_json(content: object) -> None:
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Print JSON in UTF-8 to standard output, whatever the encoding of the terminal."""
+    from headstart.files import json_bytes
+
+    write_out(json_bytes(content))
+
+
+def write_out(content: bytes) -> None:
+    """Write UTF-8 text to standard output as it is, bytes of file names that are not UTF-8 included."""
+    buffer = getattr(sys.stdout, "buffer", None)  # none where standard output is replaced by a StringIO
+    if buffer is None:
+        sys.stdout.write(content.decode("utf-8", "surrogateescape"))
+        return
+    sys.stdout.flush()
+    buffer.write(content)
+    buffer.flush()

@@ -19,6 +19,7 @@ from headstart.cli.map import map_features
 from headstart.cli.predict import predict
 from headstart.cli.report import report
 from headstart.cli.study import study
+from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
 
 app = typer.Typer(
@@ -78,6 +79,8 @@ def main() -> None:
     OUT.quiet = os.environ.get("RANK", "0") != "0"  # under torchrun only the first process prints
     try:
         app()
+    except BrokenPipeError:
+        reader_has_gone()
     except HeadstartError as error:
         ERR.print(f"[bold red]error[/bold red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from headstart.cli.arguments import ERR, OUT, RunArgument
+from headstart.console.streams import spinner
 from headstart.errors import HeadstartError
 
 
@@ -32,7 +33,7 @@ def map_features(
 
     chosen = [_epoch(text) for text in epochs.split(",")] if epochs else []
     opened = api.Run(run)
-    with ERR.status("map features"):
+    with ERR.status("map features", spinner=spinner(ERR)):
         analysis = opened.map(perplexity=perplexity, epochs=chosen, split=split, seed=seed)
     OUT.print(features_table(analysis))
     for finding in findings(opened.metrics, opened.folder.recipe.checkpoint.monitor, analysis):

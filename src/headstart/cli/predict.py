@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, RunArgument, Unfinished
+from headstart.cli.arguments import ERR, RunArgument, Unfinished, write_out
 from headstart.cli.hints import predict_command
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
     from headstart.api import Run
-
-Unreadable = Sequence[tuple[Path, str]]
-"""(file, reason)."""
+    from headstart.inference.predict import Predictions
+    from headstart.inference.segment import WriteResult
 
 
 def predict(
@@ -31,6 +29,9 @@ def predict(
         typer.Option(help="CSV file to write; for segmentation a folder of masks. [dim]Default: print the CSV[/dim]"),
     ] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Add a probability column per class.")] = False,
+    names: Annotated[
+        bool, typer.Option("--names", help="Write filename,label alone, the names of the files without folders.")
+    ] = False,
     table: Annotated[
         Path | None, typer.Option("--list", help="A CSV file with a column filename: fill in its column label.")
     ] = None,
@@ -38,69 +39,120 @@ def predict(
         bool, typer.Option("--overlay", help="Also write each image under its mask (segmentation only).")
     ] = False,
     flip: Annotated[bool, typer.Option("--flip", help="Flip test-time augmentation (segmentation only).")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files at --out that headstart did not write.")
+    ] = False,
     unfinished: Unfinished = False,
 ) -> None:
-    """Predict labels of new images as a CSV (filename,label), or masks if the run's task is segmentation.
+    """Predict labels of new images as a CSV (filename,label,confidence), or masks if the run's task is segmentation.
 
+    A file is called by its path below the folder IMAGES. Confidence is the probability of the label, 0 to 1.
     [bold]headstart predict RUN photos/ --out masks/[/bold] writes photo_mask.png for photo.jpg.
     Images for segmentation may be of any size, GeoTIFF files too (pip install 'headstart\\[geo]').
 
-    Exit status 1 if some files could not be read: they are listed and skipped.
+    Exit status 1 if some images could not be read: they are listed and skipped.
     """
     from headstart import api
 
     opened = api.Run(run)
-    unreadable: Unreadable
+    done: Predictions | WriteResult
     if opened.folder.palette is not None:
-        if out is None or probabilities or table is not None:
+        if out is None or probabilities or names or table is not None:
             raise HeadstartError(
-                f"predict: expected --out FOLDER and neither --probabilities nor --list ({run} predicts masks)",
+                f"predict: expected --out FOLDER and no --probabilities, --names or --list ({run} predicts masks)",
                 predict_command(run, masks=True),
             )
-        unreadable = _write_masks(opened, images, out, overlay=overlay, flip=flip, unfinished=unfinished)
+        done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
     else:
         if overlay or flip:
             raise HeadstartError(
                 f"predict: expected no --overlay and no --flip, which are for segmentation ({run} predicts labels)",
                 "headstart predict --help",
             )
-        unreadable = _write_labels(opened, images, out, table, probabilities=probabilities, unfinished=unfinished)
-    for file, reason in unreadable:
+        _require_free(opened, images, out, names=names, overwrite=overwrite)
+        if table is not None:
+            if probabilities or names or len(images) != 1 or not Path(images[0]).is_dir():
+                expected = "expected one folder and neither --probabilities nor --names"
+                raise HeadstartError(f"predict --list: {expected}", "headstart predict --help")
+            done = _fill_in(opened, table, images[0], out, unfinished=unfinished)
+        else:
+            done = _write_labels(opened, images, out, probabilities=probabilities, names=names, unfinished=unfinished)
+    _name_others(done.others)
+    for file, reason in done.unreadable:
         ERR.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
-    raise typer.Exit(1 if unreadable else 0)
+    raise typer.Exit(1 if done.unreadable else 0)
+
+
+def _require_free(run: Run, images: list[str], out: Path | None, *, names: bool, overwrite: bool) -> None:
+    """Raise HeadstartError for a CSV file that would replace another, or lie where labels are looked for."""
+    from headstart.inference.destination import refuse_among_images, refuse_foreign_table
+
+    if out is None:
+        return
+    # A table without the column confidence would be taken for labels beside images that were named one by one, too.
+    beside = [Path(image).parent for image in images if not Path(image).is_dir()] if names else []
+    refuse_among_images(out, [*images, *(folder for folder in beside if folder == out.parent)], run.folder)
+    refuse_foreign_table(out, overwrite)
 
 
 def _write_labels(
-    run: Run, images: list[str], out: Path | None, table: Path | None, *, probabilities: bool, unfinished: bool
-) -> Unreadable:
+    run: Run, images: list[str], out: Path | None, *, probabilities: bool, names: bool, unfinished: bool
+) -> Predictions:
     """Write the CSV of labels to ``out``, or to standard output."""
     from headstart import files
     from headstart.console.progress import progress_bar
     from headstart.inference.predict import Predictions
 
-    if table is not None and (probabilities or len(images) != 1 or not Path(images[0]).is_dir()):
-        raise HeadstartError("predict --list: expected one folder and no --probabilities", "headstart predict --help")
     with progress_bar(ERR, "predict") as progress:
-        if table is not None:
-            rows, predictions = run.predict_table(table, folder=images[0], unfinished=unfinished, progress=progress)
-        else:
-            predicted = run.predict(images, unfinished=unfinished, progress=progress)
-            assert isinstance(predicted, Predictions)
-            rows, predictions = predicted.rows(probabilities), predicted
-    content = files.table(rows) if rows else b"filename,label\n"
+        predicted = run.predict(images, bare_names=names, unfinished=unfinished, progress=progress)
+    assert isinstance(predicted, Predictions)
+    rows = predicted.rows(probabilities, confidence=not names)
+    _write_table(files.table(rows, predicted.header(probabilities, confidence=not names)), len(rows), out)
+    return predicted
+
+
+def _fill_in(run: Run, table: Path, folder: str, out: Path | None, *, unfinished: bool) -> Predictions:
+    """Write ``table`` with its column label filled in to ``out``, or to standard output."""
+    from headstart import files
+    from headstart.console.progress import progress_bar
+
+    with progress_bar(ERR, "predict") as progress:
+        rows, predictions = run.predict_table(table, folder=folder, unfinished=unfinished, progress=progress)
+    _write_table(files.table(rows), len(rows), out)
+    return predictions
+
+
+def _write_table(content: bytes, rows: int, out: Path | None) -> None:
+    from headstart import files
+
     if out is None:
-        sys.stdout.write(content.decode())
+        write_out(content)
     else:
         files.write_atomically(out, content)
-        ERR.print(f"{len(rows)} labels written to {out}", soft_wrap=True)
-    return predictions.unreadable
+        ERR.print(f"{rows} labels written to {out}", markup=False, soft_wrap=True)
 
 
-def _write_masks(run: Run, images: list[str], out: Path, *, overlay: bool, flip: bool, unfinished: bool) -> Unreadable:
+def _write_masks(
+    run: Run, images: list[str], out: Path, *, overlay: bool, flip: bool, overwrite: bool, unfinished: bool
+) -> WriteResult:
     """Write a mask per image into the folder ``out``."""
     from headstart.console.progress import progress_bar
 
     with progress_bar(ERR, "predict tiles") as progress:
-        written = run.write_masks(images, out, overlay=overlay, flip=flip, unfinished=unfinished, progress=progress)
-    ERR.print(f"{len(written.masks)} masks written to {out}", soft_wrap=True)
-    return written.unreadable
+        written = run.write_masks(
+            images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished, progress=progress
+        )
+    ERR.print(f"{len(written.masks)} masks written to {out}", markup=False, soft_wrap=True)
+    return written
+
+
+def _name_others(others: Sequence[Path]) -> None:
+    """Name the files that were not looked at; texts, tables and hidden files on one line."""
+    from headstart.inference.image_files import count_suffixes, is_litter
+
+    for file in others:
+        if not is_litter(file):
+            ERR.print(f"not looked at {file}: no image", markup=False, soft_wrap=True)
+    litter = [file for file in others if is_litter(file)]
+    if litter:
+        ERR.print(f"not looked at: {len(litter):,} other files ({count_suffixes(litter)})", markup=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import OUT
+from headstart.cli.arguments import OUT, write_out
 from headstart.errors import HeadstartError
 
 Name = Annotated[str, typer.Argument(metavar="RECIPE")]
@@ -26,7 +25,7 @@ def show(name: Name) -> None:
     """Print a recipe as TOML, with its comments."""
     from headstart.recipes import recipe
 
-    sys.stdout.write(recipe.source(name))
+    write_out(recipe.source(name).encode())
 
 
 def cp(name: Name, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:

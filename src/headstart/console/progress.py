@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from headstart.console.streams import make_console, spinner
 from headstart.console.tables import epoch_line, epochs_table, study_table
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ def run_study_with_progress(
     from headstart.studies.resume import exists
     from headstart.studies.time_estimate import read_budget
 
-    console = console or Console(stderr=True)
+    console = console or make_console(stderr=True)
     seconds_allowed = None if budget is None else read_budget(budget)
     if seconds_allowed is not None and exists(plan):
         console.print(f"{plan.out} has started already: --budget does not change its epochs", soft_wrap=True)
-    with console.status("decode the images, and time a few steps"):
+    with console.status("decode the images, and time a few steps", spinner=spinner(console)):
         runner, seconds = prepare_study(plan, dataset, jobs=jobs, budget=seconds_allowed)
     with study_bar(console, runner, seconds) as show:
         for study in runner.run():

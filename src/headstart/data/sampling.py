@@ -14,7 +14,7 @@ Rows = NDArray[np.int64]
 def seed_of(*parts: int | str) -> int:
     """Hash ``parts`` to a 63-bit seed, the same in every process and every version of Python."""
     text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big") >> 1
 
 
 def epoch_permutation(seed: int, epoch: int, count: int, length: int | None = None) -> Rows:

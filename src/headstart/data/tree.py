@@ -73,11 +73,6 @@ def walk(root: Path) -> Tree:
     return tree
 
 
-def images_below(folder: Path) -> list[str]:
-    """Paths of all images below ``folder``, relative to it, with forward slashes."""
-    return walk(folder).images
-
-
 def describe_files(tree: Tree) -> str:
     """``3 .txt files, 1 .zip files``, for errors about a folder without images."""
     count = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in (*tree.others, *tree.tables))  # noqa: PTH122

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from headstart.data.decode import Unreadable
+from headstart.data.masks.origin import SOFTWARE
 from headstart.errors import HeadstartError
 from headstart.palette import Color
 
@@ -131,6 +132,7 @@ def geotiff_like(image: GeoTiff, file: Path, colors: Mapping[int, Color] | None 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with rasterio.open(temporary, "w", **_profile(image, bands=3 if colors is None else 1)) as target:
+            target.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)
             if colors is not None:
                 target.write_colormap(1, {value: (*color, 255) for value, color in colors.items()})
             yield lambda top, rows: _write(target, top, rows)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.masks.codec import mask_bytes
+from headstart.data.masks.origin import exif_mark, png_mark
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
 from headstart.inference.geotiff import GeoTiff, geotiff_like, is_georeferenced
@@ -70,8 +71,9 @@ def write_mask(image: RasterImage, mask: Bands, palette: Palette, *, name: Path,
         for top in range(0, len(whole), BAND_ROWS):
             blended[top : top + BAND_ROWS] = _blend(image, top, whole[top : top + BAND_ROWS], palette)
         jpeg, encoded = max(whole.shape) <= MAX_JPEG_SIDE, io.BytesIO()
-        Image.fromarray(blended).save(encoded, "JPEG" if jpeg else "PNG", quality=90)
-        write_atomically(_overlay_of(name, ".jpg" if jpeg else ".png"), encoded.getbuffer())
+        mark = {"exif": exif_mark()} if jpeg else {"pnginfo": png_mark()}
+        Image.fromarray(blended).save(encoded, "JPEG" if jpeg else "PNG", quality=90, **mark)
+        write_atomically(overlay_name(name, ".jpg" if jpeg else ".png"), encoded.getbuffer())
 
 
 def _write_geotiff(
@@ -79,7 +81,7 @@ def _write_geotiff(
 ) -> None:
     values = palette.values if palette.kind == "number" else range(len(palette.names))
     table, colors = np.array(values, np.uint8), dict(zip(values, palette.colors, strict=True))
-    overlay_file = geotiff_like(source, _overlay_of(name, ".tif")) if overlay else nullcontext()
+    overlay_file = geotiff_like(source, overlay_name(name, ".tif")) if overlay else nullcontext()
     with geotiff_like(source, name, colors) as write, overlay_file as write_overlay:
         for top, rows in mask:
             write(top, table[rows])
@@ -87,7 +89,8 @@ def _write_geotiff(
                 write_overlay(top, _blend(image, top, rows, palette))
 
 
-def _overlay_of(name: Path, suffix: str) -> Path:
+def overlay_name(name: Path, suffix: str) -> Path:
+    """The file of the overlay beside a mask: ``0013_mask.png`` -> ``0013_overlay.jpg``."""
     return name.with_name(name.stem.removesuffix("_mask") + "_overlay" + suffix)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.csv_files import read_rows, require_column
-from headstart.data.index import natural_key
 from headstart.data.parallel import Progress
 from headstart.data.pixels import stream
-from headstart.data.tree import images_below
 from headstart.errors import HeadstartError
 from headstart.files import Row
+from headstart.inference.image_files import ImageFiles, with_hint
 from headstart.inference.model import Model
 
 
@@ -28,29 +25,48 @@ class Predictions:
     classes: tuple[str, ...]
     files: tuple[Path, ...]
     """The readable files, in the order given."""
+    names: tuple[str, ...]
+    """What each file is called in `rows`."""
     probabilities: NDArray[np.float32]
     """(N, C): softmax probabilities, a row per file."""
     unreadable: tuple[tuple[Path, str], ...]
     """(file, reason) of every file that could not be read."""
+    others: tuple[Path, ...] = ()
+    """Files in the folders that are no images."""
 
     @property
     def labels(self) -> list[str]:
         """The most probable class of each file, spelled as in the training data."""
         return [self.classes[best] for best in self.probabilities.argmax(axis=1)]
 
-    def rows(self, probabilities: bool = False) -> list[Row]:
-        """A row per file: ``filename`` (without its folder), ``label``, and optionally a probability per class."""
+    def header(self, probabilities: bool = False, confidence: bool = True) -> list[str]:
+        """The columns of `rows`."""
+        more = [f"probability_{name}" for name in self.classes] if probabilities else []
+        return ["filename", "label", *(["confidence"] if confidence else []), *more]
+
+    def rows(self, probabilities: bool = False, confidence: bool = True) -> list[Row]:
+        """A row per file: ``filename``, ``label``, its probability, and optionally the probability of each class.
+
+        ``filename`` is the path below the folder that was predicted, or the path as it was given.
+        """
         return [
-            {"filename": file.name, "label": label, **(self._columns(each) if probabilities else {})}
-            for file, label, each in zip(self.files, self.labels, self.probabilities, strict=True)
+            {
+                "filename": name,
+                "label": label,
+                **({"confidence": f"{each.max():.4f}"} if confidence else {}),
+                **(self._columns(each) if probabilities else {}),
+            }
+            for name, label, each in zip(self.names, self.labels, self.probabilities, strict=True)
         ]
 
     def _columns(self, each: NDArray[np.float32]) -> Row:
         return {f"probability_{name}": f"{p:.6g}" for name, p in zip(self.classes, each, strict=True)}
 
 
-def predict(model: Model, files: Sequence[Path], *, progress: Progress | None = None) -> Predictions:
+def predict(model: Model, files: Sequence[Path] | ImageFiles, *, progress: Progress | None = None) -> Predictions:
     """Classify image files. Unreadable files are skipped and listed with the reason."""
+    found = files if isinstance(files, ImageFiles) else ImageFiles(tuple(files), tuple(map(str, files)))
+    files = found.files
     config = model.recipe.data
     readable: list[int] = []
     outputs = [np.empty((0, len(model.classes)), np.float32)]
@@ -59,10 +75,17 @@ def predict(model: Model, files: Sequence[Path], *, progress: Progress | None = 
         if positions:
             outputs.append(model.probabilities(pixels))
         readable += positions
-        unreadable += [(files[position], reason) for position, reason in failures]
+        unreadable += [(files[place], with_hint(files[place], reason)) for place, reason in failures]
         if progress is not None:
             progress(len(readable) + len(unreadable), len(files))
-    return Predictions(model.classes, tuple(files[i] for i in readable), np.concatenate(outputs), tuple(unreadable))
+    return Predictions(
+        model.classes,
+        tuple(files[i] for i in readable),
+        tuple(found.names[i] for i in readable),
+        np.concatenate(outputs),
+        (*unreadable, *found.unread),
+        found.others,
+    )
 
 
 def predict_table(
@@ -86,28 +109,3 @@ def predict_table(
         (Path(f"{table} line {line}"), "no filename") for (line, _), name in zip(lines, names, strict=True) if not name
     ]
     return filled, replace(predictions, unreadable=(*predictions.unreadable, *unnamed))
-
-
-def as_list(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """One path or several, as a list."""
-    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-
-
-def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Expand folders, glob patterns (``photos/*.jpg``) and file names into image files, in natural order.
-
-    Raises HeadstartError for a path without images.
-    """
-    files: list[Path] = []
-    for each in as_list(paths):
-        path = Path(each)
-        if path.is_dir():
-            found = [path / name for name in sorted(images_below(path), key=natural_key)]
-        elif path.exists():
-            found = [path]
-        else:
-            found = [Path(name) for name in sorted(glob.glob(str(each), recursive=True), key=natural_key)]  # noqa: PTH207
-        if not found:
-            raise HeadstartError(f"{each}: expected images, found none", f"ls {path.parent}")
-        files += found
-    return files

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -17,9 +16,10 @@ from headstart.data.decode import Unreadable
 from headstart.data.pairs import find_pairs
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
-from headstart.inference.mask_writer import Bands, mask_names, write_mask
+from headstart.inference.destination import refuse_foreign_masks
+from headstart.inference.image_files import ImageFiles, Paths, as_list, find_images, with_hint
+from headstart.inference.mask_writer import Bands, mask_names, overlay_name, write_mask
 from headstart.inference.model import Model
-from headstart.inference.predict import as_list, find_images
 from headstart.inference.raster import RasterImage, open_raster, raster_size
 from headstart.inference.tiling import PredictFn, Tiling, flip_tta, predict_tiled
 from headstart.palette import Palette
@@ -39,6 +39,8 @@ class MaskPredictions:
     """(H, W) per file: positions in `Palette.names`."""
     unreadable: tuple[tuple[Path, str], ...]
     """(file, reason) of every file that could not be read."""
+    others: tuple[Path, ...] = ()
+    """Files in the folders that are no images."""
 
 
 @dataclass(frozen=True)
@@ -48,64 +50,87 @@ class WriteResult:
     masks: tuple[Path, ...]
     unreadable: tuple[tuple[Path, str], ...]
     """(file, reason)."""
+    others: tuple[Path, ...] = ()
+    """Files in the folders that are no images."""
 
 
-def find_rasters(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_rasters(paths: Paths) -> ImageFiles:
     """Expand folders, glob patterns and file names into image files, without the masks beside them in a folder.
 
     Raises HeadstartError for a path without images.
     """
-    files: list[Path] = []
-    for path in as_list(paths):
-        found, pairs = find_images([path]), None
-        if Path(path).is_dir():
-            pairs = find_pairs([file.relative_to(path).as_posix() for file in found])
-        files += found if pairs is None else [Path(path) / name for name in (*pairs.mask_of, *pairs.images_elsewhere)]
-    return files
+    given = as_list(paths)
+    found = find_images(given)
+    masks: set[Path] = set()
+    for folder in (Path(path) for path in given if Path(path).is_dir()):
+        inside = {file.relative_to(folder).as_posix(): file for file in found.files if file.is_relative_to(folder)}
+        pairs = find_pairs(list(inside))
+        if pairs is not None:
+            masks |= {inside[name] for name in inside.keys() - {*pairs.mask_of, *pairs.images_elsewhere}}
+    return found.keep(file for file in found.files if file not in masks or file in map(Path, given))
 
 
 def predict_masks(
-    model: Model, files: Sequence[Path], *, flip: bool = False, progress: Progress | None = None
+    model: Model, files: Sequence[Path] | ImageFiles, *, flip: bool = False, progress: Progress | None = None
 ) -> MaskPredictions:
     """Predict the masks of image files, in memory. Unreadable files are skipped and listed with the reason.
 
     ``flip`` averages over mirror images (see `make_predict_fn`); ``progress`` counts tiles.
     """
     predicted: list[tuple[Path, NDArray[np.uint8]]] = []
+    found = _as_found(files)
 
     def collect(number: int, _: RasterImage, mask: Bands) -> None:
-        predicted.append((files[number], np.concatenate([rows for _, rows in mask])))
+        predicted.append((found.files[number], np.concatenate([rows for _, rows in mask])))
 
     palette = _require_palette(model)
-    unreadable = _for_each_mask(model, files, collect, flip=flip, progress=progress)
+    unreadable = _for_each_mask(model, found.files, collect, flip=flip, progress=progress)
     return MaskPredictions(
-        palette, tuple(file for file, _ in predicted), tuple(mask for _, mask in predicted), unreadable
+        palette,
+        tuple(file for file, _ in predicted),
+        tuple(mask for _, mask in predicted),
+        (*unreadable, *found.unread),
+        found.others,
     )
 
 
 def write_masks(
     model: Model,
-    files: Sequence[Path],
+    files: Sequence[Path] | ImageFiles,
     *,
     out: Path,
     overlay: bool = False,
     flip: bool = False,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> WriteResult:
     """Predict the masks of image files and write each into the folder ``out``, a band of rows at a time.
 
     ``overlay`` also writes the image under its mask; ``flip`` and ``progress`` are those of `predict_masks`. Raises
-    HeadstartError, before anything is written, if two masks would have the same name (see `mask_names`).
+    HeadstartError, before anything is written, if two masks would have the same name (see `mask_names`), and unless
+    ``overwrite`` for a file that exists and that headstart did not write.
     """
-    names, palette = mask_names(files, out), _require_palette(model)
+    found = _as_found(files)
+    names, palette = mask_names(found.files, out), _require_palette(model)
+    refuse_foreign_masks([*names, *(_overlays(names) if overlay else [])], overwrite)
     written: list[Path] = []
 
     def write(number: int, image: RasterImage, mask: Bands) -> None:
         write_mask(image, mask, palette, name=names[number], overlay=overlay)
         written.append(names[number])
 
-    unreadable = _for_each_mask(model, files, write, flip=flip, progress=progress)
-    return WriteResult(tuple(written), unreadable)
+    unreadable = _for_each_mask(model, found.files, write, flip=flip, progress=progress)
+    return WriteResult(tuple(written), (*unreadable, *found.unread), found.others)
+
+
+def _overlays(masks: Sequence[Path]) -> list[Path]:
+    """The overlays that may be written beside masks."""
+    suffixes = {".tif": [".tif"], ".png": [".jpg", ".png"]}
+    return [overlay_name(mask, suffix) for mask in masks for suffix in suffixes[mask.suffix]]
+
+
+def _as_found(files: Sequence[Path] | ImageFiles) -> ImageFiles:
+    return files if isinstance(files, ImageFiles) else ImageFiles(tuple(files), tuple(map(str, files)))
 
 
 def _require_palette(model: Model) -> Palette:
@@ -164,6 +189,6 @@ def _for_each_mask(
                 bands = predict_tiled(image.pixels, predict_fn, size=size, tiling=tiling, advance=advance)
                 use(number, image, ((top, p.argmax(dim=0).to(torch.uint8).numpy()) for top, p in bands))
         except Unreadable as error:
-            unreadable.append((file, str(error)))
+            unreadable.append((file, with_hint(file, str(error))))
         advance(ends[number] - done)  # the tiles of an unreadable file count as done
     return tuple(unreadable)

@@ -22,6 +22,8 @@ DIMENSIONS = 50
 (which took 30)."""
 FFT_ABOVE = 3000
 """Points beyond which repulsion is interpolated (FIt-SNE, Linderman et al. 2019) instead of Barnes-Hut."""
+PARALLEL_FROM = 1000
+"""Points from which a gradient is worth two threads: with fewer each step is shorter than the wait for a busy core."""
 FIRST_STEPS, NEXT_STEPS = (250, 500), (60, 200)
 """Steps with and without early exaggeration, for the first epoch and for those that start from a map."""
 
@@ -95,7 +97,7 @@ def _embed(affinities: PerplexityBasedNN, begin: Floats, steps: tuple[int, int],
         affinities,
         negative_gradient_method="fft" if count > FFT_ABOVE else "bh",
         random_state=random_state,
-        n_jobs=-1,
+        n_jobs=-1 if count >= PARALLEL_FROM else 1,
     )
     exaggerated, free = steps
     embedding.optimize(exaggerated, exaggeration=12, momentum=0.5, learning_rate="auto", inplace=True)

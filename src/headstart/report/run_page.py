@@ -51,7 +51,8 @@ def rendered(template: str, context: Mapping[str, object]) -> bytes:
     page = Environment(loader=PackageLoader("headstart.report"), autoescape=True, undefined=StrictUndefined)
     page.filters.update(percent=lambda value: f"{value:.2%}", duration=duration)
     text = page.get_template(template).render(context, plotly=Markup(get_plotlyjs()))
-    return text.encode("utf-8", "surrogateescape")
+    # File names that are not UTF-8 are shown with the replacement character: a page must be UTF-8.
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
 
 
 class RunPage(TypedDict):

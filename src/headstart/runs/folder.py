@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.files import Row, read_table, table, write_atomically
+from headstart.files import Row, json_bytes, read_table, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
@@ -102,7 +102,7 @@ class RunFolder:
         write_atomically(self.path / name, content)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        self.write(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        self.write(name, json_bytes(content))
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.write(name, table(rows))
@@ -167,7 +167,7 @@ class RunFolder:
         path = self.path / name
         if not path.is_file():
             return []
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             return list(csv.DictReader(file))
 
     @property

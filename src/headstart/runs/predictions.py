@@ -17,11 +17,6 @@ from headstart.runs.folder import RunFolder
 NAME = "predictions.csv"
 
 
-def is_predictions_table(header: Sequence[str]) -> bool:
-    """Whether a CSV file with this header was written by headstart: by `predict`, or into a run folder."""
-    return list(header[:3]) in (["filename", "label", "confidence"], ["filename", "label", "predicted"])
-
-
 @dataclass(frozen=True)
 class StoredPredictions:
     """Predictions for N validation images at the best epoch."""
@@ -51,6 +46,16 @@ def write_predictions(
         for filename, label, each in zip(filenames, labels, probabilities, strict=True)
     ]
     run.write_table(NAME, rows)
+
+
+def is_predictions_table(header: Sequence[str]) -> bool:
+    """Whether a CSV file with these columns is one of predictions, of `headstart predict` or of a run, not of labels.
+
+    That is ``filename,label,confidence`` or ``filename,label,predicted``, and nothing but ``probability_...`` after.
+    """
+    first, more = [name.strip().casefold() for name in header[:3]], header[3:]
+    known = first in (["filename", "label", "confidence"], ["filename", "label", "predicted"])
+    return known and all(name.strip().casefold().startswith("probability_") for name in more)
 
 
 def read_predictions(run: RunFolder) -> StoredPredictions | None:

@@ -52,6 +52,7 @@ def test_sound_data_is_clean(split: Path) -> None:
     assert [each for each in health.issues if each.severity != "note"] == []
 
 
+@pytest.mark.slow
 def test_unreadable_files_are_named_by_what_is_wrong_with_them(split: Path) -> None:
     victims = sorted((split / "train" / "hat").iterdir())
     victims[0].write_bytes(victims[0].read_bytes()[:3000])

@@ -33,7 +33,9 @@ def blocks(values: list[int] | list[tuple[int, int, int]], side: int = 8) -> NDA
     return np.repeat(np.repeat(np.array([values], np.uint8), side, axis=0), side, axis=1)
 
 
-@pytest.mark.parametrize(("name", "masks"), [("aerial", 40), ("camvid", 40), ("deepglobe_sample", 3)])
+@pytest.mark.parametrize(
+    ("name", "masks"), [("aerial", 40), pytest.param("camvid", 40, marks=pytest.mark.slow), ("deepglobe_sample", 3)]
+)
 def test_a_mask_that_is_written_back_has_the_same_pixels(
     name: str, masks: int, shared_data: Callable[[str], Path], tmp_path: Path
 ) -> None:

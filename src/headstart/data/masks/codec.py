@@ -28,6 +28,7 @@ from headstart.data.masks.mask_file import (
     with_transparency,
 )
 from headstart.data.masks.orientation import turned
+from headstart.data.masks.origin import png_mark
 from headstart.palette import IGNORE_INDEX, Color, Palette
 
 MAX_COLOR_DISTANCE = 32
@@ -194,7 +195,7 @@ def mask_bytes(mask: NDArray[np.uint8], palette: Palette) -> bytes:
         painted = palette.colorize(mask)
         image = Image.fromarray(painted if mode == "RGB" else np.ascontiguousarray(painted[..., 0]))
     png = io.BytesIO()
-    image.save(png, "PNG")
+    image.save(png, "PNG", pnginfo=png_mark())
     return png.getvalue()
 
 

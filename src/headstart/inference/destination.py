@@ -1,0 +1,75 @@
+"""Where predictions may be written: not over a file of someone else, and not where they would be taken for labels."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from headstart.data.masks.origin import is_written_by_headstart
+from headstart.errors import HeadstartError
+from headstart.runs.folder import RunFolder
+from headstart.runs.predictions import is_predictions_table
+
+
+def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], run: RunFolder) -> None:
+    """Raise HeadstartError for a file or folder ``out`` in a folder of ``images`` or of the run's training images.
+
+    `check` would find predictions there, and take them for labels or masks.
+    """
+    folders = [Path(each) for each in images if Path(each).is_dir()]
+    root = run.data.get("root")
+    inside = [folder for folder in [*folders, *([Path(root)] if root else [])] if _is_within(out, folder)]
+    if not inside:
+        return
+    outermost = min(inside, key=lambda folder: len(folder.resolve().parts)).resolve()
+    free = Path(os.path.relpath(outermost.parent / f"{outermost.name}-predicted{out.suffix}"))
+    raise HeadstartError(
+        f"--out {out}: expected a place outside the images, where predictions are not taken for labels, found it in"
+        f" {inside[0]}",
+        f"--out {free}",
+    )
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def refuse_foreign_table(out: Path, overwrite: bool) -> None:
+    """Raise HeadstartError where ``out`` is a file that is no table of predictions, unless ``overwrite``."""
+    if out.is_dir() or (out.exists() and not out.is_file()):
+        raise HeadstartError(
+            f"--out {out}: expected a CSV file, found {'a folder' if out.is_dir() else 'no regular file'}",
+            f"--out {out / 'labels.csv'}" if out.is_dir() else "no --out: the table is printed",
+        )
+    if overwrite or not out.exists() or not out.stat().st_size:
+        return
+    header = _header(out)
+    if not is_predictions_table(header):
+        raise HeadstartError(
+            f"--out {out}: expected a new file or predictions (filename,label,confidence), found a file with"
+            f" {','.join(header)[:60] or 'other content'} on its first line",
+            "choose another --out, or add --overwrite",
+        )
+
+
+def _header(file: Path) -> list[str]:
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+            return next(csv.reader(text), [])
+    except (OSError, csv.Error):
+        return []
+
+
+def refuse_foreign_masks(files: Sequence[Path], overwrite: bool) -> None:
+    """Raise HeadstartError where one of ``files`` exists and was not written by headstart, unless ``overwrite``."""
+    foreign = (
+        [] if overwrite else [file for file in files if os.path.lexists(file) and not is_written_by_headstart(file)]
+    )
+    if foreign:
+        more = f" (and {len(foreign) - 1} more such files)" if len(foreign) > 1 else ""
+        raise HeadstartError(
+            f"{foreign[0]}: expected a new file or a predicted mask, found one that headstart did not write{more}",
+            "choose another --out, or add --overwrite",
+        )
