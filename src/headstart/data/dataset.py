@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
+from headstart.data.checks.duplicate_sets import duplicate_sets
 from headstart.data.index import Index, group_by
 from headstart.data.layouts import Choice, scan
 from headstart.data.pairs import without_masks
@@ -63,28 +64,31 @@ class Dataset:
         """What the folder labels its images with."""
         return "mask" if self.scan(data).masks else "label"
 
-    def index(self, data: Data, target: Target = "label") -> Index:
+    def index(self, data: Data, target: Target = "label", progress: Progress | None = None) -> Index:
         """The index to train on (`splits.training_index`), with a holdout for `data.validate_on=train`.
 
-        Raises HeadstartError, naming the class or file, for anything that cannot be trained on.
+        Where headstart makes a split, it decodes every file for it, once. Raises HeadstartError, naming the class or
+        file, for anything that cannot be trained on.
         """
         key = _key(data, target)
         if key not in self._indexes:
-            index = to_training_index(self.scan(data), self.root, data, target)
-            self._indexes[key] = holdout_from_train(index, data.val_fraction) if data.validate_on == "train" else index
+            index = to_training_index(self.scan(data), self.root, data, target, progress)
+            if data.validate_on == "train":
+                index = holdout_from_train(index, data.val_fraction, duplicate_sets(index, progress))
+            self._indexes[key] = index
         return self._indexes[key]
 
     def pixels(self, data: Data, target: Target = "label", progress: Progress | None = None) -> Pixels:
         """The decoded images of `index` (`pixels.decode`). Raises HeadstartError for unreadable files."""
         key = _key(data, target)
         if key not in self._pixels:
-            self._pixels[key] = decode(self.index(data, target), data, progress)
+            self._pixels[key] = decode(self.index(data, target, progress), data, progress)
         return self._pixels[key]
 
     def pixels_without_masks(self, data: Data, progress: Progress | None = None) -> Pixels:
         """The decoded images, with the splits of the data's own target: to find overlaps with its held-out images."""
         plain = data.model_copy(update={"validate_on": "val"})
-        index = self.index(plain, self.target(plain))
+        index = self.index(plain, self.target(plain), progress)
         if not index.masks:
             return self.pixels(plain, "label", progress)
         key = _key(plain, "without masks")

@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -95,6 +95,12 @@ class Pixels:
         """Share of a split's pixels that are ignored: of ignored classes, or of no class."""
         pixels = self._masks.pixel_counts[self.index.positions(split)].sum(axis=0)
         return float(pixels[len(self.index.classes) :].sum() / max(1, pixels.sum()))
+
+    def with_splits(self, splits: Sequence[str]) -> Pixels:
+        """The same images in other splits, one per row of the index."""
+        index = replace(self.index, splits=tuple(splits))
+        masks = self.mask_table.contents if self.mask_table else None
+        return replace(self, index=index, fingerprint=_fingerprint(index, self.contents, masks))
 
     @property
     def _masks(self) -> MaskTable:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Literal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from headstart.data.checks.duplicate_sets import Sets, duplicate_sets
 from headstart.data.index import UNLABELED, Index
 from headstart.data.layouts import Choice, scan
 from headstart.data.pairs import without_masks
+from headstart.data.parallel import Progress
 from headstart.data.requirements import (
     require_labels,
     require_no_errors,
@@ -22,23 +30,55 @@ from headstart.data.requirements import (
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
+if TYPE_CHECKING:  # `check` needs no torch
+    from headstart.data.pixels import Pixels
 
-def make_val_split(index: Index, fraction: float) -> Index:
+
+def make_val_split(index: Index, fraction: float, duplicates: Sets = ()) -> Index:
     """``index`` with about ``fraction`` of the training images of every class moved to validation.
 
-    A greedy stratified group split: images of one group stay on one side, and groups are visited in the order of a
-    hash of their name and taken while their classes need validation images. Every class keeps an image on both sides,
-    unless all its images belong to one group.
+    A greedy stratified group split: images of one group or of one of the sets of ``duplicates`` stay on one side, and
+    these units are visited in the order of a hash of their name and taken while their classes need validation images.
+    Every class keeps an image on both sides, unless all its images belong to one unit. Only where duplicates would
+    leave nothing to validate on (a single film), they are divided.
 
     Not scikit-learn's StratifiedGroupKFold: its folds depend on the order of the rows and on a seed, so that one new
     file would reshuffle them. Here the split depends on the names alone. It is the same for the same files in any
     order, and nearly the same when files are added.
     """
-    # Units that cannot be divided: a group, or a single file.
+    splits = _hold_out(index, fraction, _units(index, duplicates))
+    if duplicates and "val" not in splits:
+        splits = _hold_out(index, fraction, _units(index, ()))
+    return replace(index, splits=tuple(splits), split_made=True)
+
+
+def _units(index: Index, duplicates: Sets) -> dict[str, list[int]]:
+    """Name -> training rows that cannot be divided: a file, a group, or those of them that share duplicates.
+
+    The latter have the first of their names in alphabetical order.
+    """
+    rows = [row for row, split in enumerate(index.splits) if split in ("", "train")]
+    names = {row: f"group {index.groups[row]}" if index.groups[row] else f"file {index.paths[row]}" for row in rows}
+    number = {name: i for i, name in enumerate(dict.fromkeys(names.values()))}
+    edges = [
+        (number[names[one]], number[names[other]])
+        for same in ([row for row in rows if row in names] for rows in duplicates)
+        for one, other in pairwise(same)
+    ]
+    ends = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(edges), bool), (ends[0], ends[1])), shape=(len(number), len(number)))
+    component = connected_components(graph, directed=False)[1] if number else []
+    first: dict[int, str] = {}
+    for name, part in zip(number, component, strict=True):
+        first[int(part)] = min(name, first.get(int(part), name))
     units: dict[str, list[int]] = {}
-    for i, (path, group, split) in enumerate(zip(index.paths, index.groups, index.splits, strict=True)):
-        if split in ("", "train"):
-            units.setdefault(f"group {group}" if group else f"file {path}", []).append(i)
+    for row in rows:
+        units.setdefault(first[int(component[number[names[row]]])], []).append(row)
+    return units
+
+
+def _hold_out(index: Index, fraction: float, units: Mapping[str, Sequence[int]]) -> list[str]:
+    """The split of every row, with whole units moved to validation."""
     in_train = Counter(index.labels[i] for rows in units.values() for i in rows)
     missing = {label: max(1, round(fraction * count)) for label, count in in_train.items()}
     splits = [split or "train" for split in index.splits]
@@ -52,7 +92,7 @@ def make_val_split(index: Index, fraction: float) -> Index:
             splits[i] = "val"
         in_train -= added
         missing = {label: max(0, count - added[label]) for label, count in missing.items()}
-    return replace(index, splits=tuple(splits), split_made=True)
+    return splits
 
 
 def _hash(text: str) -> bytes:
@@ -84,13 +124,13 @@ def label_subset(index: Index, fraction: float, seed: int) -> list[int]:
     return sorted(kept)
 
 
-def holdout_from_train(index: Index, fraction: float) -> Index:
+def holdout_from_train(index: Index, fraction: float, duplicates: Sets = ()) -> Index:
     """``index`` with its validation images set aside and ``fraction`` of the training images in their place.
 
     For hyper-parameter selection (a learning rate), which must not use the images that results are reported on.
     """
     aside = replace(index, splits=tuple("aside" if split != "train" else split for split in index.splits))
-    return make_val_split(aside, fraction)
+    return make_val_split(aside, fraction, duplicates)
 
 
 def training_index(root: str, data: Data, target: Literal["label", "mask", "none"] = "label") -> Index:
@@ -101,8 +141,14 @@ def training_index(root: str, data: Data, target: Literal["label", "mask", "none
     return to_training_index(scan(root, data.group_regex, Choice(data.layout, data.columns)), root, data, target)
 
 
-def to_training_index(index: Index, root: str, data: Data, target: Literal["label", "mask", "none"]) -> Index:
-    """`training_index` of a folder that was scanned already."""
+def to_training_index(
+    index: Index,
+    root: str,
+    data: Data,
+    target: Literal["label", "mask", "none"],
+    progress: Progress | None = None,
+) -> Index:
+    """`training_index` of a folder that was scanned already. Making a validation split may decode every file."""
     index = with_masks(index, data, root) if target == "mask" else without_masks(index) if target == "none" else index
     if target == "label":
         require_labels(index, root)
@@ -112,7 +158,7 @@ def to_training_index(index: Index, root: str, data: Data, target: Literal["labe
     if not index.positions("val"):
         if target == "label":
             require_two_each(index, root)
-        index = make_val_split(index, data.val_fraction)
+        index = make_val_split(index, data.val_fraction, duplicate_sets(index, progress))
     if target == "label":
         require_trained_classes(index, root)
     if len(index.positions("train")) < 2:
@@ -126,6 +172,19 @@ def to_training_index(index: Index, root: str, data: Data, target: Literal["labe
             "change --group or data.group_regex",
         )
     return index
+
+
+def with_stored_split(pixels: Pixels, held_out: Mapping[str, str], fingerprint: str) -> Pixels:
+    """``pixels`` in the made split of an earlier run, path -> split of the images that are not in training.
+
+    Decoders and processors round differently, and with them the similarity of two images: another machine might make
+    another split, but a run that goes on, and its evaluation, keep the one it began with. Unchanged for images other
+    than those of the ``fingerprint``.
+    """
+    made = ("", "train", "val", "aside")
+    rows = zip(pixels.index.paths, pixels.index.splits, strict=True)
+    stored = pixels.with_splits([held_out.get(path, "train") if split in made else split for path, split in rows])
+    return stored if stored.fingerprint == fingerprint else pixels
 
 
 def detect_target(root: str, data: Data) -> Literal["label", "mask"]:

@@ -9,18 +9,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.checks.duplicate_sets import duplicate_sets
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.index import UNLABELED, Index
 from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels, decode
 from headstart.data.sampling import Rows, batches
-from headstart.data.splits import make_val_split
+from headstart.data.splits import make_val_split, with_stored_split
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.inference.evaluate_masks import confusion_per_image, labeled_pairs, map_classes
 from headstart.inference.model import Model, load_model
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.segmentation import SegmentationMetrics, segmentation_metrics
-from headstart.runs.folder import RunFolder, read_trained_on
+from headstart.runs.folder import RunFolder, read_held_out, read_trained_on
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def evaluate(
     class_map = None if model.palette is None else map_classes(run, index, root)
     # Decode, then select rows: which images are the run's own is known by their content.
     has_val = "val" in index.splits
-    split_index = index if has_val else make_val_split(index, model.recipe.data.val_fraction)
-    pixels = decode(split_index, model.recipe.data, progress)
+    pixels = decode(index, model.recipe.data, progress)
+    if not has_val:
+        pixels = _with_made_split(run, pixels, model.recipe.data.val_fraction, split)
     chosen, rows, excluded = _select_eval_rows(run, pixels, split, has_val=has_val, data=root)
     paths = tuple(pixels.index.paths[row] for row in rows)
     if class_map is not None:
@@ -116,6 +118,23 @@ def _labeled_index(model: Model, run: RunFolder, data: Dataset) -> Index:
             f"headstart check {data}",
         )
     return index
+
+
+def _with_made_split(run: RunFolder, pixels: Pixels, fraction: float, split: str | None) -> Pixels:
+    """``pixels`` in the split that the run made of them; for other images, in the one that `fit` would make.
+
+    The latter takes decoding, and is made only where a ``split`` of it was asked for.
+    """
+    fingerprint = run.data["fingerprint"]
+    stored = with_stored_split(pixels, read_held_out(run), fingerprint)
+    # Runs without a stored split are of earlier versions, whose split did not depend on duplicates.
+    by_names = pixels.with_splits(make_val_split(pixels.index, fraction).splits)
+    for candidate in (stored, by_names):
+        if candidate.fingerprint == fingerprint:
+            return candidate
+    if split not in ("train", "val"):
+        return by_names
+    return pixels.with_splits(make_val_split(pixels.index, fraction, duplicate_sets(pixels.index)).splits)
 
 
 def _probabilities(model: Model, pixels: Pixels, rows: Rows, progress: Progress | None) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@
     environment.json       format version of the folder, package versions, device, provenance of the weights
     data.json              fingerprint, classes, counts, where the images were
     trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can exclude them
+    held_out.json          where headstart made the split: every image that is not in training, and its split
     metrics.csv            a row per epoch and split
     predictions.csv        `headstart.runs.predictions`; only of a task that predicts classes
     confusion.safetensors  `headstart.runs.confusion`; only of a task that predicts masks
@@ -211,6 +212,17 @@ def read_trained_on(run: RunFolder) -> set[str]:
     """Read `trained_on.txt`; empty without the file."""
     path = run.path / "trained_on.txt"
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+
+
+def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
+    """Write `held_out.json`: path in the data folder -> split, of the images that are not in training."""
+    # ASCII, for file names need not be UTF-8.
+    run.write("held_out.json", (json.dumps(splits, indent=0) + "\n").encode())
+
+
+def read_held_out(run: RunFolder) -> dict[str, str]:
+    """Read `held_out.json`; empty without the file, as in a run on data that came with a split."""
+    return dict(run._read_json("held_out.json")) if (run.path / "held_out.json").is_file() else {}
 
 
 def classifier_command(run: RunFolder) -> str:

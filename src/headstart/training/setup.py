@@ -16,11 +16,11 @@ from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.pixels import Pixels
 from headstart.data.requirements import require_different_masks
 from headstart.data.sampling import Rows, seed_of
-from headstart.data.splits import label_subset
+from headstart.data.splits import label_subset, with_stored_split
 from headstart.errors import HeadstartError
 from headstart.models.backbones import default_image_size
 from headstart.recipes.recipe import Recipe
-from headstart.runs.folder import RunFolder, refuse_unless_free, write_trained_on
+from headstart.runs.folder import RunFolder, read_held_out, refuse_unless_free, write_held_out, write_trained_on
 from headstart.tasks import Task, task_named
 from headstart.training.architecture import architecture
 from headstart.training.checkpoint import load_checkpoint
@@ -93,6 +93,9 @@ def _create_run(training: TrainState, provenance: dict[str, Any]) -> None:
         counts["left_out"] = training.excluded
     RunFolder.create(training.run.path, recipe, environment, {**describe_data(pixels), **counts})
     write_trained_on(training.run, [pixels.contents[row] for row in training.train_rows])
+    if pixels.index.split_made:
+        rows = zip(pixels.index.paths, pixels.index.splits, strict=True)
+        write_held_out(training.run, {path: split for path, split in rows if split != "train"})
     for recorder in training.recorders:
         recorder.at_start(training)
     training.run.write_json("architecture.json", architecture(training.task, recipe.data.image_size))
@@ -114,7 +117,8 @@ def _prepare(
     kind = task_named(recipe.task)
     recorders = recorders_for(kind, recipe.analysis)
     dataset = open_dataset(data)
-    index = dataset.index(recipe.data, kind.target)
+    with fabric.rank_zero_first():
+        index = dataset.index(recipe.data, kind.target, decoding)
     for recorder in recorders:
         recorder.check(recipe.analysis, index)
     # 2. The network: its random weights are drawn from the recipe's seed.
@@ -124,6 +128,9 @@ def _prepare(
     # 3. The pixels. The index may have lost images that cannot be read (`data.skip_unreadable`).
     with fabric.rank_zero_first():
         pixels = dataset.pixels(recipe.data, kind.target, decoding)
+    held_out = read_held_out(run)
+    if held_out:
+        pixels = with_stored_split(pixels, held_out, run.data["fingerprint"])
     require_different_masks(pixels)
     for recorder in recorders:
         recorder.check(recipe.analysis, pixels.index)

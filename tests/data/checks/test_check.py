@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +16,6 @@ from rich.console import Console
 import headstart as hs
 from headstart.console.tables import check_table
 from headstart.data.checks.check import CheckResult, check
-from headstart.data.checks.duplicates import perceptual_hashes
 from headstart.data.checks.issues import Issue
 from headstart.data.decode import Unreadable, read, resize_to_square
 from headstart.data.index import natural_key
@@ -220,16 +218,6 @@ def test_the_table_shows_hostile_names_as_they_are(split: Path) -> None:
 def test_it_survives_a_trip_through_json(split: Path) -> None:
     told = json.loads(json.dumps(check(split).to_json()))
     assert (told["status"], told["counts"]["val"]["hat"]) == (0, 5)
-
-
-@pytest.mark.real_too
-def test_hashes_are_imagehash_s(shared_data: Callable[[str], Path]) -> None:
-    files = sorted((shared_data("clothing") / "val").iterdir())[:100]
-    pictures = [Image.open(file).convert("RGB") for file in files]
-    small = [np.asarray(p.convert("L").resize((32, 32), Image.Resampling.LANCZOS)) for p in pictures]
-    ours = perceptual_hashes(np.stack(small)).view(np.uint64)
-    theirs = np.stack([np.packbits(imagehash.phash(p).hash.ravel()) for p in pictures]).view(np.uint64).ravel()
-    assert np.array_equal(ours, theirs)
 
 
 class TestDecode:

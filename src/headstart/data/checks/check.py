@@ -9,11 +9,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from headstart.data.checks import issues, mask_issues
-from headstart.data.checks.duplicates import near_duplicates, same_content
+from headstart.data.checks.duplicate_sets import Sets, find_duplicates, store_duplicate_sets
 from headstart.data.checks.image_info import Failures, ImageInfos, read_image_infos
 from headstart.data.checks.issues import SPLITS, Issue
 from headstart.data.checks.mask_info import MaskInfos, pixel_counts_of, read_mask_infos, rows_by_class
@@ -86,13 +83,15 @@ def check(
     index = scan(root, group, choice)
     for_prediction = [index.paths[row] for row in rows_without_masks(index)]
     index = with_classes(index.drop(rows_without_masks(index))) if index.masks else index
-    if not index.positions("val") and (index.masks or UNLABELED not in index.labels):
-        index = make_val_split(index, val_fraction)
-    # Every file decoded once, then the issues.
+    # Every file decoded once, then the split, which keeps duplicates together, then the issues.
     images, thumbs, failures = read_image_infos(index, progress)
+    exact, near = find_duplicates({row: image.content for row, image in images.items()}, thumbs)
+    store_duplicate_sets(index, [*exact, *near], failures)
+    if not index.positions("val") and (index.masks or UNLABELED not in index.labels):
+        index = make_val_split(index, val_fraction, [*exact, *near])
     masks, mask_failures = read_mask_infos(index, progress) if index.masks else ({}, {})
     found = [
-        *_image_issues(index, group, images, thumbs, failures),
+        *_image_issues(index, group, images, failures, exact, near),
         *(_mask_issues(index, images, masks, mask_failures, for_prediction) if index.masks else ()),
     ]
     # The result.
@@ -152,18 +151,14 @@ def _priority(issue: Issue) -> tuple[int, bool]:
 
 
 def _image_issues(
-    index: Index, group: str | None, images: ImageInfos, thumbs: NDArray[np.uint8], failures: Failures
+    index: Index, group: str | None, images: ImageInfos, failures: Failures, exact: Sets, near: Sets
 ) -> Iterator[Issue]:
     if not index.masks:
         yield from issues.check_labels(index)
         yield from issues.check_splits(index)
     yield from issues.check_groups(index, group)
     yield from issues.check_files(index, failures)
-    # Exact duplicates, then near duplicates among the files that differ.
-    identical = same_content({row: image.content for row, image in images.items()})
-    yield from issues.check_duplicates(index, [rows for rows in identical if len(rows) > 1], exact=True)
-    similar = near_duplicates(thumbs[[rows[0] for rows in identical]])
-    near = [sorted(row for number in numbers for row in identical[number]) for numbers in similar]
+    yield from issues.check_duplicates(index, exact, exact=True)
     yield from issues.check_duplicates(index, near, exact=False)
     yield from issues.check_images(index, images)
     yield from issues.check_notes(index)

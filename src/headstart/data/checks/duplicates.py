@@ -1,27 +1,42 @@
-"""Duplicate and near-duplicate images, from content hashes and thumbnails. Arrays in, sets of row numbers out."""
+"""Duplicate and near-duplicate images, from content hashes and thumbnails. Arrays in, sets of row numbers out.
+
+Near duplicates are copies that were saved again, resized, made brighter or darker, mirrored, or cropped by a few
+percent. Every two images are compared, from coarse to fine, and each comparison leaves few pairs to the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from headstart.data.checks.descriptors import mirror_signs, spectrum, tangent_planes, unit, whitening
+from headstart.data.checks.registration import BORDER, register
+
+Floats = NDArray[np.float32]
+Pairs = NDArray[np.int64]
 
 THUMBNAIL_SIDE = 32
-"""Side of the gray thumbnails, in pixels: what a perceptual hash is computed from."""
-MAX_HASH_DISTANCE = 8
-"""Hamming distance of 64-bit hashes up to which two images are compared. Measured on photographs saved again as JPEG at
-quality 50 and 20, halved, or brightened by a fifth: 99 % differ in at most 6 bits (solar cells: 8)."""
-MIN_CORRELATION = 0.99
-"""Correlation of two thumbnails from which on the images are near duplicates. Measured on 300 photographs each of
-clothing (160 px) and of objects (64 px): of copies saved at quality 50, 98 % and more are found, of halved ones all, of
-those brightened by a fifth 93 %."""
+"""Side of the gray thumbnails, in pixels."""
 MIN_STD = 3.0
-"""Thumbnails with a smaller standard deviation, in gray levels of 255, have too little content to compare."""
-MIN_IMAGES_FOR_SHARED = 50
-"""From this many distinct images on, the pattern they all share is estimated and removed before comparison."""
-BLOCK = 64
-"""Rows of the distance table computed at once: 64 x 22,500 hashes take 12 MB."""
+"""Thumbnails with a smaller standard deviation beside a plane, in gray levels of 255, have too little content."""
+COARSE, FINE = 8, 12
+"""Frequencies of the descriptors in each direction."""
+MIN_COSINE = 0.6
+"""Cosine of the coarse descriptors from which on two images are compared further. Of copies cropped to 95 % in a
+corner, the kind that moves most, 99 % reach 0.67 (benchmarks/near_duplicates.py)."""
+MIN_TANGENT = 0.92
+"""The same after the best small shift and stretch, to first order: 99 % of those copies reach 0.945."""
+MIN_SIMILARITY = 0.965
+"""Cosine of the fine descriptors, after registration, from which on two images are near duplicates."""
+TILE = 1024
+"""Rows and columns of the distance table computed at once: 4 MB stay in the processor's cache."""
+CHUNK, ROUND = 256, 4096
+"""Pairs registered at once (again for the cache), and pairs after which those that are joined by now are left out."""
 
 
 def same_content(contents: Mapping[int, str]) -> list[list[int]]:
@@ -32,76 +47,111 @@ def same_content(contents: Mapping[int, str]) -> list[list[int]]:
     return list(rows.values())
 
 
-def perceptual_hashes(thumbs_nhw: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """64-bit perceptual hashes (N,) of gray thumbnails (N, 32, 32): similar images differ in few bits.
-
-    The 8 x 8 lowest frequencies of the cosine transform, each compared with their median: ImageHash's `phash`, for
-    all thumbnails at once, which is twenty times faster.
-    """
-    frequency, position = np.arange(8)[:, None], np.arange(THUMBNAIL_SIDE)[None, :]
-    cosines = np.cos(np.pi * frequency * (2 * position + 1) / (2 * THUMBNAIL_SIDE))
-    low = (cosines @ thumbs_nhw.astype(np.float64) @ cosines.T).reshape(-1, 64)
-    bits = low > np.median(low, axis=1, keepdims=True)
-    return np.packbits(bits, axis=1).view(np.uint64).reshape(-1)
-
-
 def near_duplicates(thumbs_nhw: NDArray[np.uint8]) -> list[list[int]]:
     """Sets of rows of near-duplicate images, from gray thumbnails (N, 32, 32) of different files.
 
-    Pairs with a small hash distance are candidates; they are near duplicates if their thumbnails correlate as well.
     Sets are the connected components: in a video, the first frame may differ from the last.
     """
-    # Thumbnails with too little content have no pattern, and are compared with none.
-    shared = _shared_pattern(thumbs_nhw)
-    rows = np.flatnonzero(np.any(_patterns(thumbs_nhw, shared), axis=1)) if len(thumbs_nhw) else np.empty(0, np.int64)
-    thumbs, hashes = thumbs_nhw[rows], perceptual_hashes(thumbs_nhw[rows])
-    component = np.arange(len(rows))
-    for start in range(0, len(rows), BLOCK):
-        # Candidates: a block of rows against all rows after them.
-        distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None, start:])
-        candidates = np.triu(distance <= MAX_HASH_DISTANCE, k=1)
-        left, right = np.flatnonzero(candidates.any(axis=1)), np.flatnonzero(candidates.any(axis=0))
-        if not len(left):
-            continue
-        # Correlation of the candidates, then components joined.
-        correlation = _patterns(thumbs[start + left], shared) @ _patterns(thumbs[start + right], shared).T
-        similar = (correlation >= MIN_CORRELATION) & candidates[np.ix_(left, right)]
-        for row, matches in zip(left, similar, strict=True):
-            joined = np.unique(component[start + np.append(right[matches], row)])
-            if len(joined) > 1:
-                component[np.isin(component, joined)] = joined[0]
-    return _sets(rows, component)
-
-
-def _sets(rows: NDArray[np.int64], component: NDArray[np.int64]) -> list[list[int]]:
+    rows = np.flatnonzero(_detail(thumbs_nhw) >= MIN_STD)
+    if len(rows) < 2:
+        return []
+    # Blurred a little, so that a shift by a fraction of a pixel changes them little.
+    images = np.asarray(gaussian_filter(thumbs_nhw[rows].astype(np.float32), (0, 0.8, 0.8)))
+    pairs, mirrored = _candidates(images)
+    component = _join(images, pairs, mirrored)
     order = np.argsort(component, kind="stable")
     parts = np.split(rows[order], np.flatnonzero(np.diff(component[order])) + 1)
-    return [part.tolist() for part in parts if len(part) > 1]
+    return sorted(part.tolist() for part in parts if len(part) > 1)
 
 
-def _shared_pattern(thumbs_nhw: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-    """The unit pattern (1024,) that all images share: the frame of a solar cell, the background of a scanner.
+def _detail(thumbs_nhw: NDArray[np.uint8]) -> Floats:
+    """Standard deviation (N,) of what a plane does not explain: a clear sky has none, whatever its gradient."""
+    rest = thumbs_nhw.reshape(len(thumbs_nhw), -1).astype(np.float32)
+    place = np.linspace(-1, 1, THUMBNAIL_SIDE, dtype=np.float32)
+    across = np.tile(place, THUMBNAIL_SIDE)
+    for pattern in (np.ones_like(across), across, np.repeat(place, THUMBNAIL_SIDE)):
+        rest = rest - np.outer(rest @ pattern, pattern / (pattern @ pattern))
+    return np.asarray(rest.std(axis=1))
 
-    Two different solar cells correlate by 0.98 because both show a frame. The median is taken over images with
-    different hashes, so that a video counts once, however long it is. Few images share a pattern by chance: then None.
+
+def _candidates(images_nhw: Floats) -> tuple[Pairs, NDArray[np.bool_]]:
+    """Pairs (P, 2) whose coarse descriptors agree after a small shift and stretch, and which of them are mirrored.
+
+    Of each pair the image whose tangent plane holds the other comes first, which of an image and a crop of it is the
+    whole one. The pairs that agree best come first.
     """
-    some = thumbs_nhw[:: max(1, len(thumbs_nhw) // 2000)]
-    hashes = perceptual_hashes(some)
-    similar = np.triu(np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= MAX_HASH_DISTANCE, k=1)
-    some = some[~similar.any(axis=0)]
-    if len(some) < MIN_IMAGES_FOR_SHARED:
-        return None
-    median: NDArray[np.float32] = np.median(_patterns(some, None), axis=0).astype(np.float32)
-    length = np.linalg.norm(median)
-    return median / length if length > 0 else None
+    signs = mirror_signs(COARSE)
+    coarse = spectrum(images_nhw, COARSE)
+    whiten = whitening(coarse, signs)
+    vectors, planes = unit(coarse @ whiten), tangent_planes(images_nhw, COARSE, whiten)
+    found, mirrors, lengths = [np.empty((0, 2), np.int64)], [np.empty(0, bool)], [np.empty(0, np.float32)]
+    for pairs, mirrored in _alike(vectors, signs):
+        flip = np.where(mirrored[:, None], signs, np.float32(1))
+        one, other = pairs.T
+        forth, back = (
+            np.linalg.norm(np.einsum("pdk,pd->pk", planes[i], vectors[j] * flip), axis=1)
+            for i, j in ((one, other), (other, one))
+        )
+        kept = np.maximum(forth, back) >= MIN_TANGENT
+        found.append(np.where((forth >= back)[:, None], pairs, pairs[:, ::-1])[kept])
+        mirrors.append(mirrored[kept])
+        lengths.append(np.maximum(forth, back)[kept])
+    best = np.argsort(-np.concatenate(lengths), kind="stable")
+    return np.concatenate(found)[best], np.concatenate(mirrors)[best]
 
 
-def _patterns(thumbs_nhw: NDArray[np.uint8], shared: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """Thumbnails as unit vectors (N, 1024), without their mean and ``shared``; zero where too little is left."""
-    pattern = thumbs_nhw.reshape(len(thumbs_nhw), THUMBNAIL_SIDE * THUMBNAIL_SIDE).astype(np.float32)
-    pattern -= pattern.mean(axis=1, keepdims=True)
-    if shared is not None:
-        pattern -= np.outer(pattern @ shared, shared)
-    length = np.linalg.norm(pattern, axis=1, keepdims=True)
-    pattern /= np.where(length < MIN_STD * THUMBNAIL_SIDE, np.inf, length)
-    return pattern
+def _alike(vectors_nd: Floats, signs: Floats) -> Iterator[tuple[Pairs, NDArray[np.bool_]]]:
+    """Pairs (P, 2) with a cosine of at least `MIN_COSINE`, as they are or with one mirrored, tile by tile."""
+    even, odd = vectors_nd[:, signs > 0], vectors_nd[:, signs < 0]
+    for top in range(0, len(vectors_nd), TILE):
+        for left in range(top, len(vectors_nd), TILE):
+            # The cosine is the sum over even and odd frequencies; mirrored, the difference: the larger is at issue.
+            unchanged = even[top : top + TILE] @ even[left : left + TILE].T
+            reversed_ = odd[top : top + TILE] @ odd[left : left + TILE].T
+            similar = unchanged + np.abs(reversed_) >= MIN_COSINE
+            if left == top:
+                similar = np.triu(similar, k=1)
+            places = np.flatnonzero(similar)
+            for some in np.array_split(places, max(1, len(places) // 100_000)):  # the gathered planes take memory
+                one, other = np.divmod(some, similar.shape[1])
+                yield np.stack([one + top, other + left], axis=1), reversed_[one, other] < 0
+
+
+def _join(images_nhw: Floats, pairs: Pairs, mirrored: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Components (N,): the number of the set that each image is in, joined by the pairs that are near duplicates."""
+    signs = mirror_signs(FINE)
+    inside = slice(BORDER, THUMBNAIL_SIDE - BORDER)
+    fine = spectrum(images_nhw[:, inside, inside], FINE)
+    whiten = whitening(fine, signs)
+    # What agrees as it is needs no registration: the frames of a film are thousands of pairs.
+    vectors = unit(fine @ whiten)
+    agree = np.zeros(len(pairs), bool)
+    for some in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // 100_000)):
+        flip = np.where(mirrored[some, None], signs, np.float32(1))
+        agree[some] = np.einsum("pd,pd->p", vectors[pairs[some, 0]], vectors[pairs[some, 1]] * flip) >= MIN_SIMILARITY
+    joined = pairs[agree]
+    component = _components(joined, len(images_nhw))
+    pairs, mirrored = pairs[~agree], mirrored[~agree]
+    while len(pairs):
+        apart = component[pairs[:, 0]] != component[pairs[:, 1]]
+        pairs, mirrored = pairs[apart], mirrored[apart]
+        now = [_similarity(images_nhw, pairs[i : i + CHUNK], mirrored[i : i + CHUNK], whiten)
+               for i in range(0, min(ROUND, len(pairs)), CHUNK)]  # fmt: skip
+        similar = np.concatenate([*now, np.empty(0, np.float32)]) >= MIN_SIMILARITY
+        joined = np.concatenate([joined, pairs[:ROUND][similar]])
+        component = _components(joined, len(images_nhw))
+        pairs, mirrored = pairs[ROUND:], mirrored[ROUND:]
+    return component
+
+
+def _similarity(images_nhw: Floats, pairs: Pairs, mirrored: NDArray[np.bool_], whiten: Floats) -> Floats:
+    """Cosine (P,) of the fine descriptors of registered pairs."""
+    fixed = images_nhw[pairs[:, 1]]
+    fixed[mirrored] = fixed[mirrored, :, ::-1]
+    one, other = (unit(spectrum(each, FINE) @ whiten) for each in register(images_nhw[pairs[:, 0]], fixed))
+    return np.asarray(np.einsum("pd,pd->p", one, other))
+
+
+def _components(pairs: Pairs, count: int) -> NDArray[np.int64]:
+    edges = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return np.asarray(connected_components(edges, directed=False)[1], dtype=np.int64)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from headstart.data.checks.duplicate_sets import read_picture
 from headstart.data.checks.duplicates import THUMBNAIL_SIDE
-from headstart.data.decode import Unreadable, read, require_plain, upright_size
+from headstart.data.decode import Unreadable, upright_size
 from headstart.data.index import Index
 from headstart.data.parallel import Progress, map_ordered
 
@@ -46,16 +46,11 @@ def read_image_infos(index: Index, progress: Progress | None = None) -> tuple[Im
     thumbs = np.zeros((len(index), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
 
     def read_one(row: int) -> ImageInfo | Unreadable:
-        file = index.root / index.paths[row]
         try:
-            picture = read(file, enough_for=THUMBNAIL_SIDE)
-            if index.masks:
-                require_plain(picture)
+            picture, thumbs[row] = read_picture(index, row)
         except Unreadable as error:
             return error
-        small = picture.rgb.convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-        thumbs[row] = np.asarray(small)
-        upright = upright_size(file)[::-1] if picture.rotated else picture.size
+        upright = upright_size(index.root / index.paths[row])[::-1] if picture.rotated else picture.size
         return ImageInfo(picture.content, picture.size, picture.mode, picture.format, picture.rotated, upright)
 
     for row, result in map_ordered(len(index), read_one, progress):

@@ -1,0 +1,97 @@
+"""Duplicate sets of an index's files, so that the split that headstart makes keeps each on one side.
+
+They follow from the files alone, not from the size that images are trained at. They are kept in the cache, keyed as the
+decoded pixels are by path, size and time of every file: `check` leaves them for `fit`, and a study finds them once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image
+
+from headstart.data.checks.duplicates import THUMBNAIL_SIDE, near_duplicates, same_content
+from headstart.data.decode import Picture, Unreadable, read, require_plain
+from headstart.data.index import Index
+from headstart.data.parallel import Progress, map_ordered
+from headstart.data.pixel_cache import cache_path, read_metadata
+from headstart.environment import cache_folder
+from headstart.errors import HeadstartError
+from headstart.files import write_atomically
+
+VERSION = 1
+"""Part of the cache key: increased when the same files would give other sets."""
+
+Sets = Sequence[Sequence[int]]
+"""Rows of the index that show the same image; a row may be in two sets."""
+
+
+def read_picture(index: Index, row: int) -> tuple[Picture, NDArray[np.uint8]]:
+    """One decoded image and its gray thumbnail, uint8 (32, 32). Raises Unreadable.
+
+    A large JPEG is decoded at a fraction of its size, always the same one.
+    """
+    picture = read(index.root / index.paths[row], enough_for=THUMBNAIL_SIDE)
+    if index.masks:
+        require_plain(picture)
+    small = picture.rgb.convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    return picture, np.asarray(small)
+
+
+def duplicate_sets(index: Index, progress: Progress | None = None) -> Sets:
+    """Sets of rows that show the same image, exactly or nearly: from the cache, or by decoding every file once.
+
+    A file that cannot be read is in no set.
+    """
+    files = [index.root / path for path in index.paths]
+    stored = read_metadata(_cache_file(files), files)
+    if stored is not None:
+        return [list(rows) for rows in stored["sets"]]
+    contents: dict[int, str] = {}
+    failures: dict[int, tuple[str, str]] = {}
+    thumbs = np.zeros((len(index), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
+
+    def one(row: int) -> str | Unreadable:
+        try:
+            picture, thumbs[row] = read_picture(index, row)
+        except Unreadable as error:
+            return error
+        return picture.content
+
+    for row, result in map_ordered(len(index), one, progress):
+        if isinstance(result, Unreadable):
+            failures[row] = (result.kind, result.detail)
+        else:
+            contents[row] = result
+    exact, near = find_duplicates(contents, thumbs)
+    return store_duplicate_sets(index, [*exact, *near], failures)
+
+
+def find_duplicates(
+    contents: Mapping[int, str], thumbs_nhw: NDArray[np.uint8]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Sets of exact duplicates, and sets of near duplicates with the copies of each, from row -> content hash."""
+    identical = same_content(contents)
+    similar = near_duplicates(thumbs_nhw[[rows[0] for rows in identical]])
+    near = [sorted(row for number in numbers for row in identical[number]) for numbers in similar]
+    return [rows for rows in identical if len(rows) > 1], near
+
+
+def store_duplicate_sets(index: Index, sets: Sets, failures: Mapping[int, tuple[str, str]]) -> Sets:
+    """Write the sets to the cache, if the disk allows, and return them. ``failures``: row -> why it was not read."""
+    unreadable = {row: kind for row, (kind, _) in failures.items()}
+    content = json.dumps({"sets": [list(rows) for rows in sets], "unreadable": unreadable})
+    with suppress(HeadstartError):
+        write_atomically(_cache_file([index.root / path for path in index.paths]), content.encode())
+    return sets
+
+
+def _cache_file(files: Sequence[Path]) -> Path:
+    key = cache_path(files, f"duplicates {VERSION} Pillow {PIL.__version__}").stem
+    return cache_folder() / "duplicates" / f"{key}.json"
