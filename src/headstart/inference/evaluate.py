@@ -90,7 +90,7 @@ def evaluate(
     # Decode, then select rows: which images are the run's own is known by their content.
     has_val = "val" in index.splits
     split_index = index if has_val else make_val_split(index, model.recipe.data.val_fraction)
-    pixels = decode(split_index, model.recipe.data, progress)
+    pixels = decode(split_index, model.recipe.data, progress, conversion=model.conversion)
     chosen, rows, excluded = _select_eval_rows(run, pixels, split, has_val=has_val, data=root)
     paths = tuple(pixels.index.paths[row] for row in rows)
     if class_map is not None:
