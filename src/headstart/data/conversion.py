@@ -14,7 +14,11 @@ MAX_PIXELS = 178_956_970
 """Largest image that is decoded at full size, in pixels: Pillow's limit against decompression bombs."""
 DARK = 1 / 8
 """Share of the full scale below which 16 bits without a known range are not taken for 16 bits that are used."""
-HINT = "choose three with data.bands=[4, 3, 2]"
+
+
+def too_many_bands(count: int) -> Unreadable:
+    """The error of an image of two, or more than three bands: which of them are red, green and blue is not known."""
+    return Unreadable(f"of {count} bands", f"choose three with data.bands={[4, 3, 2] if count > 3 else [1, 1, 2]}")
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,11 @@ class Conversion:
     """Bands, counted from 1, that become red, green and blue; None: images of one or three bands."""
     max_pixels: int = MAX_PIXELS
 
-    def require_pixels(self, width: int, height: int) -> None:
-        """Raise Unreadable for a size that is more than the limit."""
+    def require_pixels(self, width: int, height: int, way_out: str = "") -> None:
+        """Raise Unreadable for a size that is more than the limit; ``way_out`` is another one than a higher limit."""
         if width * height > self.max_pixels:
             detail = f"{width} x {height} pixels, more than data.max_pixels={self.max_pixels}"
-            raise Unreadable("too large", detail)
+            raise Unreadable("too large", f"{detail}; {way_out}" if way_out else detail)
 
     def select_bands(self, values: Values) -> Values:
         """(H, W, C) or (H, W) -> the bands that become red, green and blue, or the one that is gray.
@@ -45,7 +49,7 @@ class Conversion:
                 raise Unreadable(f"of {found}", f"data.bands={list(self.bands)} asks for band {max(self.bands)}")
             return values[..., [band - 1 for band in self.bands]] if values.ndim == 3 else np.dstack([values] * 3)
         if count not in (1, 3):
-            raise Unreadable(f"of {count} bands", HINT)
+            raise too_many_bands(count)
         return values
 
     def range_of(self, values: Values) -> ValueRange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import stat
 import warnings
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from headstart.data.conversion import HINT, Conversion
+from headstart.data.conversion import Conversion, too_many_bands
 from headstart.data.deep import deep_values, unsupported_depth
 from headstart.data.formats import PREFIX, accepts, describe, formats_for, read_head
 from headstart.data.other_formats import array_size, read_array
@@ -46,6 +47,7 @@ EXIF_ORIENTATION = 0x0112
 PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 """Silences Pillow's warnings of broken metadata and of more than 89 million pixels: such files are read (from twice as
 many pixels on, refused). A permanent filter is thread-safe; `warnings.catch_warnings` is not."""
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # it writes of damaged TIFFs to the terminal, as do errors
 GRADED = 0.5
 """In a TIFF, a fourth band that is neither clear nor opaque in a larger share of the pixels is no transparency."""
 MIN_JPEG_BYTES = 1 / 256
@@ -93,6 +95,9 @@ class _Decoded:
     mode: str
     size: tuple[int, int]
     orientation: int = 1
+    """EXIF orientation in the file."""
+    turned: bool = False
+    """Whether the pixels are upright already: Pillow turns TIFF files as it loads them."""
     alpha: NDArray[np.uint8] | None = None
     """Transparency of deep values (H, W)."""
 
@@ -108,7 +113,7 @@ def read(file: Path, enough_for: int | None = None, conversion: Conversion | Non
     content = read_content(file)
     with _explained(content):
         found = _decode(content, enough_for, conversion)
-        turn = TURNS.get(found.orientation)
+        turn = None if found.turned else TURNS.get(found.orientation)
         known, transparent = None, False
         if isinstance(found.pixels, Image.Image):
             upright = ImageOps.exif_transpose(found.pixels) if turn else found.pixels
@@ -118,7 +123,9 @@ def read(file: Path, enough_for: int | None = None, conversion: Conversion | Non
             if found.alpha is not None and found.alpha.min() < found.alpha.max():
                 alpha = Image.fromarray(np.ascontiguousarray(turn(found.alpha) if turn else found.alpha))
                 rgb, transparent = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), True
-    return Picture(rgb, digest(content), found.format, found.mode, found.size, turn is not None, known, transparent)
+    return Picture(
+        rgb, digest(content), found.format, found.mode, found.size, found.orientation in TURNS, known, transparent
+    )
 
 
 def read_deep(file: Path, conversion: Conversion | None = None) -> Values | None:
@@ -146,7 +153,8 @@ def _decode(content: bytes, enough_for: int | None, conversion: Conversion) -> _
         return _of_bands(content, tags, conversion, enough_for)  # a TIFF of bands that Pillow has no mode for
     with image:
         too_large = image.width * image.height > conversion.max_pixels
-        if tags is not None and (_needs_bands(image, tags, conversion) or (too_large and enough_for is not None)):
+        in_strips = too_large and enough_for is not None and tags is not None and tags.plain
+        if tags is not None and (in_strips or _needs_bands(image, tags, conversion)):
             return _of_bands(content, tags, conversion, enough_for)
         return _of_image(image, content, tags, enough_for, conversion)
 
@@ -179,24 +187,26 @@ def _without_alpha(values: Values, conversion: Conversion) -> Values:
 def _of_image(
     image: Image.Image, content: bytes, tags: TiffTags | None, enough_for: int | None, conversion: Conversion
 ) -> _Decoded:
-    mode, size, kind = image.mode, image.size, image.format or "?"
+    mode, kind = image.mode, image.format or "?"
+    size = image.size if tags is None or not all(tags.size) else tags.size
     if enough_for is not None and kind in ("JPEG", "MPO") and mode != "CMYK":
         _draft(image, content, enough_for, conversion)
     conversion.require_pixels(*image.size)
     orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    image.load()
+    turned = image.getexif().get(EXIF_ORIENTATION, 1) != orientation
     values = deep_values(image, content, tags)
     if values is not None:
         alpha = np.asarray(image.getchannel("A")) if mode in ("RGBA", "LA") else None
         _require_transparency(alpha, tags)
-        return _Decoded(conversion.select_bands(values), kind, mode, size, orientation, alpha)
+        return _Decoded(conversion.select_bands(values), kind, mode, size, orientation, turned, alpha)
     if conversion.bands is not None:
         plain = image.convert("RGB") if mode in ("P", "1") or image.has_transparency_data else image
         image = Image.fromarray(conversion.select_bands(np.asarray(plain)))
-        image.getexif()[EXIF_ORIENTATION] = orientation
+        image.getexif()[EXIF_ORIENTATION] = 1 if turned else orientation
     elif tags is not None and mode in ("RGBA", "LA"):
         _require_transparency(np.asarray(image.getchannel("A")), tags)
-    image.load()
-    return _Decoded(image, kind, mode, size, orientation)
+    return _Decoded(image, kind, mode, size, orientation, turned)
 
 
 def _draft(image: Image.Image, content: bytes, enough_for: int, conversion: Conversion) -> None:
@@ -215,7 +225,7 @@ def _require_transparency(alpha: NDArray[np.uint8] | None, tags: TiffTags | None
     if alpha is None or tags is None or alpha.min() == alpha.max():
         return
     if ((alpha > 0) & (alpha < 255)).mean() > GRADED:
-        raise Unreadable(f"of {tags.bands} bands", HINT)
+        raise too_many_bands(tags.bands)
 
 
 def _flatten(image: Image.Image) -> tuple[Image.Image, bool]:
@@ -325,16 +335,13 @@ def header_of(file: Path) -> tuple[bool, bool]:
 
 def _size_in_header(source: IO[bytes], head: bytes) -> tuple[tuple[int, int], int]:
     """Width and height, and EXIF orientation."""
-    try:
-        with _open(source, head) as image:
-            in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
-            return image.size, image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
-    except UnidentifiedImageError:
-        source.seek(0)
-        tags = load_tags(source)
-        if tags is None:
-            raise
+    tags = load_tags(source)
+    if tags is not None and all(tags.size):
         return tags.size, tags.orientation
+    source.seek(0)
+    with _open(source, head) as image:
+        in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
+        return image.size, image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
 
 
 def digest(content: bytes) -> str:

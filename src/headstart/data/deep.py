@@ -50,10 +50,11 @@ def _bits(content: bytes, tags: TiffTags | None) -> int:
 def _lower_bytes(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None:
     """The lower bytes of an image of which Pillow gives the upper ones; None where it has no such raw mode."""
     with Image.open(io.BytesIO(content), formats=[image.format or ""]) as again:
-        tiles: list[Any] = [(*tile[:3], _other_order(tile[3])) for tile in again.tile]
-        if any(args is None for *_, args in tiles):
+        other = [_other_order(tile.args) for tile in again.tile]
+        if not all(other):
             return None
-        again.tile = tiles
+        again.tile = [tile._replace(args=args) for tile, args in zip(again.tile, other, strict=True)]
+        again.load()
         return np.asarray(again)
 
 

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from headstart.data.conversion import HINT, Conversion
+from headstart.data.conversion import Conversion, too_many_bands
 from headstart.data.unreadable import Unreadable
 from headstart.value_range import Values
 
@@ -32,7 +32,8 @@ class TiffTags:
     """Bits per sample: the largest."""
     bands: int
     """Samples per pixel."""
-    white_is_zero: bool
+    photometric: int
+    """0 or 1: gray, from white or from black; 2: red, green and blue; 6: YCbCr, which GDAL converts."""
     separate: bool
     """Whether each band is stored on its own."""
     signed: bool
@@ -40,6 +41,11 @@ class TiffTags:
     preview: bool
     """Whether the first image is a smaller copy of another one: in the raw files of cameras."""
     orientation: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether the values are gray levels or colors: not a palette's numbers, inks or L*a*b*."""
+        return self.photometric in (0, 1, 2, 6)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,7 +73,7 @@ def load_tags(source: IO[bytes]) -> TiffTags | None:
             height=int(tags.get(HEIGHT, 0)),
             bits=bits,
             bands=bands,
-            white_is_zero=tags.get(PHOTOMETRIC) == 0,
+            photometric=int(tags.get(PHOTOMETRIC, 1)),
             separate=tags.get(PLANAR, 1) == 2 and bands > 1,
             signed=tags.get(FORMAT, (1,))[0] == 2,
             nodata=_number(tags.get(NODATA)),
@@ -93,12 +99,15 @@ def read_bands(content: bytes, tags: TiffTags, conversion: Conversion, enough_fo
     """
     found = f"of {tags.bands} band{'s' * (tags.bands != 1)}"
     if conversion.bands is None and tags.bands not in (1, 3):
-        raise Unreadable(found, HINT)
+        raise too_many_bands(tags.bands)
+    if conversion.bands is None and not tags.plain:
+        raise Unreadable("a TIFF of colors that are not red, green and blue", "convert it")
     if conversion.bands is not None and max(conversion.bands) > tags.bands:
         raise Unreadable(found, f"data.bands={list(conversion.bands)} asks for band {max(conversion.bands)}")
     try:
         import rasterio
     except ImportError:
+        conversion.require_pixels(*tags.size, f"to read it in strips: {NEEDS_RASTERIO}")
         raise Unreadable(f"a TIFF {found} of {tags.bits} bits", f"to read it: {NEEDS_RASTERIO}") from None
     ignored = rasterio.errors.NotGeoreferencedWarning
     if not any(each[2] is ignored for each in warnings.filters):  # permanent: `catch_warnings` is not thread-safe
@@ -108,7 +117,11 @@ def read_bands(content: bytes, tags: TiffTags, conversion: Conversion, enough_fo
         shape = _shape(source.height, source.width, conversion, enough_for)
         averaged = rasterio.enums.Resampling.average
         values: Values = source.read(chosen, out_shape=(len(chosen), *shape), resampling=averaged)
-    return _without_nodata(values[0] if len(chosen) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0)), tags)
+    values = values[0] if len(chosen) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))
+    if tags.bits < 8 and values.dtype == np.uint8:
+        values = values * np.uint8(255 // ((1 << tags.bits) - 1))
+        return 255 - values if tags.photometric == 0 else values
+    return complete(values, tags)
 
 
 def _shape(height: int, width: int, conversion: Conversion, enough_for: int | None) -> tuple[int, int]:
@@ -128,10 +141,9 @@ def _without_nodata(values: Values, tags: TiffTags) -> Values:
 
 
 def complete(values: Values, tags: TiffTags) -> Values:
-    """Deep gray values as Pillow reads them, made what the tags say: unsigned, dark where they are low, no nodata."""
+    """Values as they are stored, made what the tags say: unsigned, dark where they are low, without nodata."""
     if tags.bits == 32 and values.dtype == np.int32 and not tags.signed:
         values = values.view(np.uint32)
-    if tags.white_is_zero and values.dtype.kind == "u":
-        values = (1 << tags.bits) - 1 - values if tags.bits < 32 else ~values
-        values = values.astype(np.uint16) if tags.bits <= 16 else values
+    if tags.photometric == 0 and values.dtype.kind == "u":
+        values = ((1 << min(tags.bits, 32)) - 1 - values.astype(np.int64)).astype(values.dtype)
     return _without_nodata(values, tags)

@@ -68,7 +68,7 @@ class GeoTiff:
 
 def is_georeferenced(file: Path) -> bool:
     """Whether a file is a TIFF with georeferencing tags; read without rasterio."""
-    if file.suffix.lower() not in SUFFIXES:
+    if file.suffix.lower() not in SUFFIXES or not file.is_file():  # a pipe would wait
         return False
     try:
         with file.open("rb") as source:
