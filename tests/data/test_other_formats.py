@@ -68,7 +68,7 @@ class TestDicom:
         assert np.array_equal(read_deep(file), stored)
         found = read(file, conversion=TWELVE)
         assert (found.format, found.size, upright_size(file)) == ("DICOM", (80, 60), (60, 80))
-        assert np.array_equal(np.asarray(found.rgb)[..., 0], np.rint(stored * 255 / 4095))
+        assert np.array_equal(np.asarray(found.rgb)[..., 0], np.rint(stored * (255 / 4095)))
 
     def test_slope_and_intercept_give_the_units_of_the_scanner(self, gray: Array, tmp_path: Path) -> None:
         """Hounsfield units: whole numbers, and negative ones."""
@@ -142,8 +142,8 @@ class TestNumpy:
 
     @pytest.mark.parametrize(
         "array",
-        [np.zeros(90), np.zeros((60, 80), bool), np.zeros((60, 80), complex), np.zeros((9, 9, 9, 9)), np.zeros((9, 9, 7)),
-         np.zeros((60_000, 512), np.float16), np.array([[None] * 9] * 9)],
+        [np.zeros(90), np.zeros((60, 80), bool), np.zeros((60, 80), complex), np.zeros((9, 9, 9, 9)),
+         np.zeros((9, 9, 7)), np.zeros((60_000, 512), np.float16), np.array([[None] * 9] * 9)],
         ids=lambda array: f"{array.dtype} {array.shape}",
     )  # fmt: skip
     def test_arrays_that_are_no_images(self, array: Array, tmp_path: Path) -> None:
