@@ -48,15 +48,19 @@ def cache_path(files: Sequence[Path], config: str) -> Path:
 
 
 def read_metadata(path: Path, files: Sequence[Path]) -> CacheMetadata | None:
-    """Metadata beside a table; None if missing, or out of date because a withheld file is readable now."""
+    """Metadata beside a table; None if missing, or out of date because a file that was not readable may be now."""
     try:
         metadata: CacheMetadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     # Damaged bytes stay damaged. But a file that could not be opened (permissions, a network disk) may become readable
     # with the same size and time, and so under the same key.
-    withheld = (files[int(row)] for row, reason in metadata["unreadable"].items() if reason.startswith("missing"))
-    return None if any(os.access(file, os.R_OK) for file in withheld) else metadata
+    reasons: dict[str, str] = metadata["unreadable"]
+    withheld = (files[int(row)] for row, reason in reasons.items() if reason.startswith("missing"))
+    if any(os.access(file, os.R_OK) for file in withheld):
+        return None
+    # And what no installed reader opened may be opened by one that is installed now.
+    return None if any("pip install" in reason for reason in reasons.values()) else metadata
 
 
 def open_table(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

@@ -20,26 +20,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.data.decode import (
-    Picture,
-    Resize,
-    Unreadable,
-    pad_to,
-    read,
-    require_plain,
-    resize_to_square,
-    upright_size,
-)
+from headstart.data.conversion import Conversion
+from headstart.data.decode import Picture, Unreadable, read, upright_size
+from headstart.data.find_range import find_conversion
+from headstart.data.headers import read_headers
 from headstart.data.index import Index
 from headstart.data.masks.mask_pixels import MaskTable, decode_masks
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
+from headstart.data.resize import Resize, pad_to, resize_to_square
 from headstart.data.sampling import Rows
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
 VERSION = 1
 """Part of the cache key: increased when decoding the same file would give other pixels."""
+CONVERTED_VERSION = 1
+"""Likewise, of data sets with deep or transparent images or chosen bands, whose key names their conversion as well."""
 MAX_PADDING = 8
 """Largest ratio of the table's size to that of the images (data.resize=keep): each row is as large as the largest."""
 
@@ -66,6 +63,8 @@ class Pixels:
     """Whether images are decoded for every batch, because the disk has no room for the table."""
     mask_table: MaskTable | None = field(default=None, repr=False)
     """The masks, per row of the index."""
+    conversion: Conversion = field(default_factory=Conversion)
+    """How deep values and bands became RGB of 8 bits."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -109,10 +108,13 @@ class Pixels:
         return self.mask_table
 
 
-def decode(index: Index, config: Data, progress: Progress | None = None) -> Pixels:
+def decode(
+    index: Index, config: Data, progress: Progress | None = None, *, conversion: Conversion | None = None
+) -> Pixels:
     """Decode every image and mask of ``index``, or open the tables of an earlier run.
 
-    Raises HeadstartError for unreadable files, unless ``config.skip_unreadable``.
+    ``conversion`` is that of the run that the images are for; by default it is found in the training images. Raises
+    HeadstartError for unreadable files, unless ``config.skip_unreadable``.
     """
     if index.masks and config.resize != "keep":
         raise HeadstartError(
@@ -120,7 +122,8 @@ def decode(index: Index, config: Data, progress: Progress | None = None) -> Pixe
             "data.resize=keep, with data.image_size the side of the training windows",
         )
     files = [index.root / path for path in index.paths]
-    metadata, images, sizes = _decode_images(files, config, progress)
+    decoding = _decoding(index, files, config, conversion)
+    metadata, images, sizes = _decode_images(files, decoding, progress)
     unreadable = {int(row): (index.paths[int(row)], reason) for row, reason in metadata["unreadable"].items()}
     masks = None
     if index.palette is not None and index.masks:
@@ -140,18 +143,45 @@ def decode(index: Index, config: Data, progress: Progress | None = None) -> Pixe
         fingerprint=_fingerprint(readable, contents, masks.contents if masks else None),
         contents=contents,
         skipped=skipped,
-        read=_from_files(files, kept, config, sizes) if images is None else _from_table(images, kept),
+        read=_from_files(files, kept, decoding, sizes) if images is None else _from_table(images, kept),
         streaming=images is None,
         mask_table=masks,
+        conversion=decoding.conversion,
     )
 
 
+@dataclass(frozen=True)
+class _Decoding:
+    """How files become rows of a table, and where that is stored."""
+
+    image_size: int
+    resize: Resize
+    conversion: Conversion
+    cache: Path
+    plain: bool
+    """Whether every file has three bands of 8 bits, or gray, and no transparency."""
+
+
+def _decoding(index: Index, files: Sequence[Path], config: Data, conversion: Conversion | None) -> _Decoding:
+    """How to decode ``files``: a data set that was found to be plain before is known by its table."""
+    key = f"{VERSION} {0 if config.resize == 'keep' else config.image_size} {config.resize}"
+    path = cache_path(files, key)
+    limits = Conversion(bands=config.bands, max_pixels=config.max_pixels)
+    if limits == Conversion() and (read_metadata(path, files) or {}).get("plain"):
+        return _Decoding(config.image_size, config.resize, conversion or limits, path, plain=True)
+    headers = read_headers(files)
+    found = conversion or find_conversion(files, index.positions("train"), config, headers)
+    plain = limits == Conversion() and not any(header.deep or header.transparent for header in headers)
+    if not plain:
+        path = cache_path(files, f"{key} converted {CONVERTED_VERSION} {found}")
+    return _Decoding(config.image_size, config.resize, found, path, plain)
+
+
 def _decode_images(
-    files: Sequence[Path], config: Data, progress: Progress | None
+    files: Sequence[Path], config: _Decoding, progress: Progress | None
 ) -> tuple[CacheMetadata, NDArray[np.uint8] | None, NDArray[np.int64]]:
     """Metadata, table (None without room) and sizes (N, 2) of all images, decoded or from the cache."""
-    keep = config.resize == "keep"
-    path = cache_path(files, f"{VERSION} {0 if keep else config.image_size} {config.resize}")
+    keep, path = config.resize == "keep", config.cache
     metadata = read_metadata(path, files)
     if not keep:
         sizes = np.full((len(files), 2), config.image_size)
@@ -185,7 +215,7 @@ def _require_similar_sizes(files: Sequence[Path], sizes: NDArray[np.int64]) -> N
 
 def _fill(
     files: Sequence[Path],
-    config: Data,
+    config: _Decoding,
     sizes: NDArray[np.int64],
     table: NDArray[np.uint8] | None,
     progress: Progress | None,
@@ -204,15 +234,16 @@ def _fill(
         contents.append(content)
         if failure is not None:
             unreadable[row] = failure
-    metadata: CacheMetadata = {"contents": contents, "unreadable": unreadable}
+    metadata: CacheMetadata = {"contents": contents, "unreadable": unreadable, "plain": config.plain}
     return metadata | {"sizes": sizes.tolist()} if config.resize == "keep" else metadata
 
 
-def _read(file: Path, config: Data) -> Picture:
-    return require_plain(read(file)) if config.resize == "keep" else read(file, enough_for=config.image_size)
+def _read(file: Path, config: _Decoding) -> Picture:
+    side = None if config.resize == "keep" else config.image_size
+    return read(file, enough_for=side, conversion=config.conversion)
 
 
-def _array(picture: Picture, config: Data, sizes: NDArray[np.int64], row: int) -> NDArray[np.uint8]:
+def _array(picture: Picture, config: _Decoding, sizes: NDArray[np.int64], row: int) -> NDArray[np.uint8]:
     if config.resize != "keep":
         return resize_to_square(picture.rgb, config.image_size, config.resize)
     if picture.rgb.size[::-1] != tuple(sizes[row]):  # a PNG with its EXIF after the pixels
@@ -263,7 +294,7 @@ def _from_table(table: NDArray[np.uint8], kept: Rows) -> Callable[[Rows], NDArra
 
 
 def _from_files(
-    files: Sequence[Path], kept: Rows, config: Data, sizes: NDArray[np.int64]
+    files: Sequence[Path], kept: Rows, config: _Decoding, sizes: NDArray[np.int64]
 ) -> Callable[[Rows], NDArray[np.uint8]]:
     threads = ThreadPoolExecutor(os.cpu_count())
 
@@ -274,17 +305,18 @@ def _from_files(
 
 
 def stream(
-    files: Sequence[Path], size: int, resize: Resize, batch: int
+    files: Sequence[Path], size: int, resize: Resize, batch: int, conversion: Conversion | None = None
 ) -> Iterator[tuple[list[int], Tensor, list[tuple[int, str]]]]:
     """Decode files for a single pass, in batches and one batch ahead of their use.
 
     Yields (positions in ``files``, their pixels as uint8 (B, 3, size, size), (position, reason) of unreadable ones).
-    The pixels equal those of `decode`, bit for bit.
+    The pixels equal those of `decode` with this ``conversion``, bit for bit.
     """
 
     def one(position: int) -> NDArray[np.uint8] | str:
         try:
-            return resize_to_square(read(files[position], enough_for=size).rgb, size, resize)
+            picture = read(files[position], enough_for=size, conversion=conversion)
+            return resize_to_square(picture.rgb, size, resize)
         except Unreadable as error:
             return str(error)
 

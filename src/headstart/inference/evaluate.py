@@ -90,7 +90,7 @@ def evaluate(
     class_map = None if model.palette is None else map_classes(run, index, root)
     # Decode, then select rows: which images are the run's own is known by their content.
     has_val = "val" in index.splits
-    pixels = decode(index, model.recipe.data, progress)
+    pixels = decode(index, model.recipe.data, progress, conversion=model.conversion)
     if not has_val:
         pixels = _with_made_split(run, pixels, model.recipe.data.val_fraction, split)
     chosen, rows, excluded = _select_eval_rows(run, pixels, split, has_val=has_val, data=root)

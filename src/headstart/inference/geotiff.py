@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from headstart.data.conversion import Conversion
 from headstart.data.decode import Unreadable
 from headstart.data.masks.origin import SOFTWARE
 from headstart.errors import HeadstartError
@@ -41,24 +42,34 @@ class GeoTiff:
     source: DatasetReader
     height: int
     width: int
+    conversion: Conversion = field(default_factory=Conversion)
 
     def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """Rows ``top`` to ``bottom`` as RGB: uint8 (bottom - top, W, 3). Raises Unreadable for a damaged file."""
+        """Rows ``top`` to ``bottom`` as RGB: uint8 (bottom - top, W, 3).
+
+        Raises Unreadable for a damaged file, and for deep values whose range the run does not know.
+        """
         from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
-        bands, color_table = _rgb_bands(self.source)
+        bands, color_table = _rgb_bands(self.source, self.conversion)
         try:
             values = self.source.read(bands, window=Window(0, top, self.width, bottom - top))
         except RasterioError as error:
             raise Unreadable("truncated", str(error)) from None
-        rgb: NDArray[np.uint8] = values.transpose(1, 2, 0) if color_table is None else color_table[values[0]]
-        return rgb
+        if color_table is not None:
+            return np.asarray(color_table[values[0]])
+        values = values.transpose(1, 2, 0)
+        if values.dtype == np.uint8:
+            return np.asarray(values)
+        if self.source.nodata is not None and values.dtype.kind == "f":
+            values = np.where(values == values.dtype.type(self.source.nodata), np.nan, values)
+        return self.conversion.range_of(values).to_bytes(values)
 
 
 def is_georeferenced(file: Path) -> bool:
     """Whether a file is a TIFF with georeferencing tags; read without rasterio."""
-    if file.suffix.lower() not in SUFFIXES:
+    if file.suffix.lower() not in SUFFIXES or not file.is_file():  # a pipe would wait
         return False
     try:
         with file.open("rb") as source:
@@ -84,8 +95,11 @@ def require_rasterio(file: Path) -> None:
 
 
 @contextmanager
-def open_geotiff(file: Path) -> Iterator[GeoTiff]:
-    """Open an image. Raises Unreadable for a damaged file, and for bands that are not of 8 bits."""
+def open_geotiff(file: Path, conversion: Conversion | None = None) -> Iterator[GeoTiff]:
+    """Open an image. ``conversion`` is that of the run, for deep values and further bands.
+
+    Raises Unreadable for a damaged file, for bands that the run has no range for, and where none says what is red.
+    """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -96,15 +110,26 @@ def open_geotiff(file: Path) -> Iterator[GeoTiff]:
     except RasterioError as error:
         raise Unreadable("not an image", str(error)) from None
     with source:
-        other_dtypes = sorted(set(source.dtypes) - {"uint8"})
-        if other_dtypes:
-            raise Unreadable(f"of {other_dtypes[0]}", "expected bands of 8 bits (uint8)")
-        yield GeoTiff(source, source.height, source.width)
+        conversion = conversion or Conversion()
+        deep = np.dtype(source.dtypes[0])
+        if deep != np.uint8 and conversion.ranges.of(np.empty(0, deep)) is None:
+            raise Unreadable(f"of {deep}", "expected bands of 8 bits (uint8), as the training images")
+        _rgb_bands(source, conversion)
+        yield GeoTiff(source, source.height, source.width, conversion)
 
 
-def _rgb_bands(source: DatasetReader) -> tuple[list[int], NDArray[np.uint8] | None]:
-    """Numbers (from 1) of the red, green and blue bands; with a color table (256, 3) if one band indexes it."""
+def _rgb_bands(source: DatasetReader, conversion: Conversion) -> tuple[list[int], NDArray[np.uint8] | None]:
+    """Numbers (from 1) of the red, green and blue bands; with a color table (256, 3) if one band indexes it.
+
+    Raises Unreadable where neither the recipe nor the file says which of several bands they are.
+    """
     from rasterio.enums import ColorInterp
+
+    if conversion.bands is not None:
+        if max(conversion.bands) > source.count:
+            asked = f"data.bands={list(conversion.bands)} asks for band {max(conversion.bands)}"
+            raise Unreadable(f"of {source.count} bands", asked)
+        return list(conversion.bands), None
 
     interpretations = list(source.colorinterp)
     if interpretations[0] == ColorInterp.palette:
@@ -115,7 +140,11 @@ def _rgb_bands(source: DatasetReader) -> tuple[list[int], NDArray[np.uint8] | No
     rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     if all(color in interpretations for color in rgb):
         return [interpretations.index(color) + 1 for color in rgb], None
-    return ([1, 2, 3] if source.count >= 3 else [1, 1, 1]), None
+    if source.count == 2 or source.count > 3:
+        if ColorInterp.alpha in interpretations and source.count == 2:
+            return [1, 1, 1], None
+        raise Unreadable(f"of {source.count} bands", "none is marked as red, green and blue")
+    return ([1, 2, 3] if source.count == 3 else [1, 1, 1]), None
 
 
 @contextmanager

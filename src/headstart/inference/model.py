@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.conversion import Conversion
 from headstart.errors import HeadstartError
 from headstart.models.run_weights import read_weights
 from headstart.palette import Palette
@@ -29,6 +30,8 @@ class Model:
     device: torch.device
     palette: Palette | None = None
     """Classes and colors of the masks; None for a classifier."""
+    conversion: Conversion = field(default_factory=Conversion)
+    """How deep values and bands became RGB of 8 bits in training."""
 
     @property
     def mixed_precision(self) -> bool:
@@ -67,4 +70,5 @@ def load_model(run: RunFolder, *, unfinished: bool = False) -> Model:
     task = task_class.build(recipe, classes)
     task.load_weights(read_weights(run))
     task.eval().to(device).to(memory_format=torch.channels_last)
-    return Model(task, recipe, classes, device, run.palette)
+    conversion = Conversion(run.ranges, recipe.data.bands, recipe.data.max_pixels)
+    return Model(task, recipe, classes, device, run.palette, conversion)

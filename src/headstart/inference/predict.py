@@ -71,7 +71,9 @@ def predict(model: Model, files: Sequence[Path] | ImageFiles, *, progress: Progr
     readable: list[int] = []
     outputs = [np.empty((0, len(model.classes)), np.float32)]
     unreadable: list[tuple[Path, str]] = []
-    for positions, pixels, failures in stream(files, config.image_size, config.resize, model.recipe.val.batch_size):
+    batch = model.recipe.val.batch_size
+    decoded = stream(files, config.image_size, config.resize, batch, model.conversion)
+    for positions, pixels, failures in decoded:
         if positions:
             outputs.append(model.probabilities(pixels))
         readable += positions

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.conversion import Conversion
 from headstart.data.decode import Unreadable, read, upright_size
 from headstart.inference.geotiff import GeoTiff, is_georeferenced, open_geotiff, require_rasterio
 
@@ -40,26 +41,27 @@ class RasterImage:
 
 
 @contextmanager
-def open_raster(file: Path) -> Iterator[RasterImage]:
+def open_raster(file: Path, conversion: Conversion | None = None) -> Iterator[RasterImage]:
     """Open an image file. A GeoTIFF stays on disk; any other file is decoded, three bytes per pixel.
 
+    ``conversion`` is that of the run, for deep values and further bands.
     Raises Unreadable for a file that is not an image, and HeadstartError if rasterio is needed and not installed.
     """
     if is_georeferenced(file):
         require_rasterio(file)
-        with open_geotiff(file) as image:
+        with open_geotiff(file, conversion) as image:
             yield RasterImage(image)
     else:
-        yield RasterImage(np.array(read(file).rgb))
+        yield RasterImage(np.array(read(file, conversion=conversion).rgb))
 
 
-def raster_size(file: Path) -> tuple[int, int]:
+def raster_size(file: Path, conversion: Conversion | None = None) -> tuple[int, int]:
     """Height and width in pixels, from the file's header; (0, 0) if it cannot be read."""
     if not is_georeferenced(file):
         return upright_size(file)
     require_rasterio(file)
     try:
-        with open_geotiff(file) as image:
+        with open_geotiff(file, conversion) as image:
             return image.height, image.width
     except Unreadable:
         return 0, 0

@@ -173,7 +173,7 @@ def _for_each_mask(
     """
     predict_fn = make_predict_fn(model, flip=flip)
     tiling = Tiling(batch_size=1 if model.device.type == "cpu" else GPU_BATCH)
-    ends = list(accumulate(tiling.count(*raster_size(file)) if progress else 0 for file in files))
+    ends = list(accumulate(tiling.count(*raster_size(file, model.conversion)) if progress else 0 for file in files))
     unreadable, done = [], 0
 
     def advance(tiles: int) -> None:
@@ -184,7 +184,7 @@ def _for_each_mask(
 
     for number, file in enumerate(files):
         try:
-            with open_raster(file) as image:
+            with open_raster(file, model.conversion) as image:
                 size = (image.height, image.width)
                 bands = predict_tiled(image.pixels, predict_fn, size=size, tiling=tiling, advance=advance)
                 use(number, image, ((top, p.argmax(dim=0).to(torch.uint8).numpy()) for top, p in bands))

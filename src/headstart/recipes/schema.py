@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
+Band = Annotated[int, Field(ge=1)]
 Rgb = Annotated[tuple[float, float, float], Strict(False)]
 Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
@@ -29,6 +30,13 @@ class Data(Part):
     resize: Literal["squash", "crop", "pad", "keep"] = "squash"
     """Resize to a square by squashing, cropping the center, or padding with black. `keep`: images keep their size,
     training uses random windows of `image_size`, validation whole images (segmentation only)."""
+    range: Annotated[tuple[float, float], Strict(False)] | None = None
+    """Values that become 0 and 255 in images of more than 8 bits, such as [0, 4095]; default: found in the training
+    images. Images of 8 bits stay as they are."""
+    bands: Annotated[tuple[Band, Band, Band], Strict(False)] | None = None
+    """Bands that become red, green and blue, counted from 1, such as [4, 3, 2]; default: images have one or three."""
+    max_pixels: Annotated[int, Field(gt=0)] = 178_956_970
+    """Largest image to decode at full size, in pixels; a larger JPEG is decoded at a fraction of its size."""
     ignore_classes: Annotated[tuple[str, ...], Strict(False)] = ()
     """Classes of the masks to ignore in the loss and all metrics, by name or number."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -49,6 +57,13 @@ class Data(Part):
     """Which columns of a table are what: `file=id,label=breed`, also `mask`, `split` and `group`."""
     exclude_overlap_with: str | None = None
     """A dataset whose held-out images, and near duplicates of them, are removed from the training images."""
+
+    @field_validator("range")
+    @classmethod
+    def _check_range(cls, found: tuple[float, float] | None) -> tuple[float, float] | None:
+        if found is not None and found[0] >= found[1]:
+            raise ValueError("the lowest value, then the highest")
+        return found
 
 
 class Augment(Part):

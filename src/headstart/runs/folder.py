@@ -2,7 +2,7 @@
 
     recipe.toml            complete, every default written out
     environment.json       format version of the folder, package versions, device, provenance of the weights
-    data.json              fingerprint, classes, counts, where the images were
+    data.json              fingerprint, classes, counts, where the images were, ranges of values of more than 8 bits
     trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can exclude them
     held_out.json          where headstart made the split: every image that is not in training, and its split
     metrics.csv            a row per epoch and split
@@ -37,6 +37,7 @@ from headstart.files import Row, json_bytes, read_table, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
+from headstart.value_range import ValueRanges
 
 FORMAT = 2
 """Version of the folder's format, ``format`` in `environment.json`. Format 1, of headstart before 0.1.0, had none."""
@@ -147,6 +148,11 @@ class RunFolder:
         """Classes of the masks that the network predicts; None if it predicts no masks."""
         content = self.data.get("palette")
         return None if content is None else Palette.from_json(content)
+
+    @property
+    def ranges(self) -> ValueRanges:
+        """Values of images of more than 8 bits that became 0 and 255 in training; of none, without such images."""
+        return ValueRanges.from_json(self.data.get("ranges", {}))
 
     @property
     def metrics(self) -> list[Row]:

@@ -21,6 +21,7 @@ def describe_data(pixels: Pixels) -> dict[str, Any]:
 
     ``counts`` are images per class (with masks, images in which it occurs). With masks also ``palette``, and by split
     ``shares``, the share of each class in the pixels that are not ignored, and ``ignored``, the share of the others.
+    With images of more than 8 bits also ``ranges``: the values that became 0 and 255 (`RunFolder.ranges`).
     """
     index = pixels.index
     splits = [split for split in ("train", "val", "test") if split in index.splits]
@@ -40,5 +41,6 @@ def describe_data(pixels: Pixels) -> dict[str, Any]:
         "images": {split: len(index.positions(split)) for split in splits},
         "counts": {split: pixels.counts(split) for split in splits},
         **masks,
+        **({"ranges": pixels.conversion.ranges.to_json()} if pixels.conversion.ranges else {}),
         "skipped": [{"filename": name, "reason": reason} for name, reason in pixels.skipped],
     }

@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.checks.duplicates import THUMBNAIL_SIDE, near_duplicates, same_content
-from headstart.data.decode import Picture, Unreadable, read, require_plain
+from headstart.data.conversion import Conversion
+from headstart.data.decode import Picture, Unreadable, read
+from headstart.data.find_range import find_conversion
 from headstart.data.index import Index
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import cache_path, read_metadata
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
+from headstart.recipes.recipe import Data
 
 VERSION = 1
 """Part of the cache key: increased when the same files would give other sets."""
@@ -32,14 +35,15 @@ Sets = Sequence[Sequence[int]]
 """Rows of the index that show the same image; a row may be in two sets."""
 
 
-def read_picture(index: Index, row: int) -> tuple[Picture, NDArray[np.uint8]]:
+def read_picture(index: Index, row: int, conversion: Conversion) -> tuple[Picture, NDArray[np.uint8]]:
     """One decoded image and its gray thumbnail, uint8 (32, 32). Raises Unreadable.
 
-    A large JPEG is decoded at a fraction of its size, always the same one.
+    A large JPEG is decoded at a fraction of its size, always the same one. The range of ``conversion`` does not matter
+    to the thumbnail: thumbnails are compared without their mean and contrast.
     """
-    picture = read(index.root / index.paths[row], enough_for=THUMBNAIL_SIDE)
-    if index.masks:
-        require_plain(picture)
+    picture = read(index.root / index.paths[row], enough_for=THUMBNAIL_SIDE, conversion=conversion)
+    if index.masks:  # an image with a mask is trained on at its own size
+        conversion.require_pixels(*picture.size)
     small = picture.rgb.convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     return picture, np.asarray(small)
 
@@ -57,9 +61,11 @@ def duplicate_sets(index: Index, progress: Progress | None = None) -> Sets:
     failures: dict[int, tuple[str, str]] = {}
     thumbs = np.zeros((len(index), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
 
+    conversion = find_conversion(files, range(len(files)), Data())
+
     def one(row: int) -> str | Unreadable:
         try:
-            picture, thumbs[row] = read_picture(index, row)
+            picture, thumbs[row] = read_picture(index, row, conversion)
         except Unreadable as error:
             return error
         return picture.content

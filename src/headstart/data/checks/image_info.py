@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from headstart.data.checks.duplicate_sets import read_picture
 from headstart.data.checks.duplicates import THUMBNAIL_SIDE
 from headstart.data.decode import Unreadable, upright_size
+from headstart.data.find_range import find_conversion
 from headstart.data.index import Index
 from headstart.data.parallel import Progress, map_ordered
+from headstart.recipes.recipe import Data
+from headstart.value_range import ValueRange
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class ImageInfo:
     """Whether EXIF asks for a rotation or mirroring."""
     upright: tuple[int, int] | None = None
     """Width and height after EXIF rotation; None: as `size`."""
+    range: ValueRange | None = None
+    """Values that become 0 and 255, of an image of more than 8 bits."""
+    transparent: bool = False
+    """Whether parts are transparent, and shown over white."""
 
 
 ImageInfos = Mapping[int, ImageInfo]
@@ -39,19 +46,27 @@ Failures = Mapping[int, tuple[str, str]]
 """Row of the index -> (kind, detail) of a file that could not be decoded."""
 
 
-def read_image_infos(index: Index, progress: Progress | None = None) -> tuple[ImageInfos, NDArray[np.uint8], Failures]:
-    """Decode every image of ``index`` once: infos, gray thumbnails uint8 (N, 32, 32), and failures."""
+def read_image_infos(
+    index: Index, progress: Progress | None = None, config: Data | None = None
+) -> tuple[ImageInfos, NDArray[np.uint8], Failures]:
+    """Decode every image of ``index`` once: infos, gray thumbnails uint8 (N, 32, 32), and failures.
+
+    Images of more than 8 bits are scaled as training with ``config`` would (`find_range.find_conversion`).
+    """
     infos: dict[int, ImageInfo] = {}
     failures: dict[int, tuple[str, str]] = {}
     thumbs = np.zeros((len(index), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
+    files = [index.root / path for path in index.paths]
+    conversion = find_conversion(files, index.positions("train"), config or Data())
 
     def read_one(row: int) -> ImageInfo | Unreadable:
         try:
-            picture, thumbs[row] = read_picture(index, row)
+            picture, thumbs[row] = read_picture(index, row, conversion)
         except Unreadable as error:
             return error
-        upright = upright_size(index.root / index.paths[row])[::-1] if picture.rotated else picture.size
-        return ImageInfo(picture.content, picture.size, picture.mode, picture.format, picture.rotated, upright)
+        upright = upright_size(files[row])[::-1] if picture.rotated else picture.size
+        facts = (picture.content, picture.size, picture.mode, picture.format, picture.rotated, upright)
+        return ImageInfo(*facts, picture.range, picture.transparent)
 
     for row, result in map_ordered(len(index), read_one, progress):
         if isinstance(result, Unreadable):

@@ -1,0 +1,89 @@
+"""Deep values: the pixels of more than 8 bits in an image that Pillow opened, which it would cut to the upper 8.
+
+Pillow has no mode for three bands of 16 bits. It reads their upper bytes; read a second time as if in the other byte
+order, it gives the lower ones.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headstart.data.tiff import MAGIC, TiffTags, complete, read_tags
+from headstart.value_range import Values
+
+PNG = b"\x89PNG"
+NATIVE_OTHER = "B" if np.little_endian else "L"
+OTHER_ORDER = {"16L": "16B", "16B": "16L", "16N": f"16{NATIVE_OTHER}"}
+"""Byte order in the name of Pillow's raw modes -> the other one."""
+
+
+def deep_values(image: Image.Image, content: bytes, tags: TiffTags | None) -> Values | None:
+    """Values of more than 8 bits, (H, W) or (H, W, 3), without transparency; None for an image of 8 bits or fewer."""
+    if image.mode == "F":
+        values: Values = np.asarray(image)
+        return values if tags is None else complete(values, tags)
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        if image.format in ("PNG", "PPM"):  # some versions of Pillow give their 16 bits as 32
+            return values.astype(np.uint16)
+        return values if tags is None else complete(values, tags)
+    if _bits(content, tags) <= 8:
+        return None
+    upper = np.asarray(image).astype(np.uint16)
+    lower = _lower_bytes(image, content)
+    values = upper * 257 if lower is None else upper << 8 | lower  # without the lower bytes: white stays white
+    return values[..., : 1 if values.shape[2:] == (2,) else 3].squeeze() if values.ndim == 3 else values
+
+
+def _bits(content: bytes, tags: TiffTags | None) -> int:
+    if tags is not None:
+        return tags.bits
+    return content[24] if content.startswith(PNG) and len(content) > 24 else 8
+
+
+def _lower_bytes(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None:
+    """The lower bytes of an image of which Pillow gives the upper ones; None where it has no such raw mode."""
+    with Image.open(io.BytesIO(content), formats=[image.format or ""]) as again:
+        other = [_other_order(tile.args) for tile in again.tile]
+        if not all(other):
+            return None
+        again.tile = [tile._replace(args=args) for tile, args in zip(again.tile, other, strict=True)]
+        again.load()
+        return np.asarray(again)
+
+
+def _other_order(args: str | tuple[Any, ...] | None) -> str | tuple[Any, ...] | None:
+    """Arguments of Pillow's decoder with the raw mode of the other byte order; None if it has none."""
+    if not args:
+        return None
+    rawmode = args if isinstance(args, str) else args[0]
+    name, _, order = str(rawmode).partition(";")
+    if order not in OTHER_ORDER or name not in ("RGB", "RGBA", "RGBX"):
+        return None
+    other = f"{name};{OTHER_ORDER[order]}"
+    return other if isinstance(args, str) else (other, *args[1:])
+
+
+def unsupported_depth(image: Image.Image | None, content: bytes) -> str:
+    """Depth of a file beyond three bands of eight bits, in words; empty for most files.
+
+    Pillow reads the upper eight of sixteen bits, and the first three of four bands. Transparency counts as a band only
+    in TIFF files.
+    """
+    bits, bands = 8, 3
+    if content[:4] in MAGIC:
+        tags = read_tags(content)
+        bits, bands = (8, 3) if tags is None else (tags.bits, tags.bands)
+        bands = 3 if image is not None and image.mode == "CMYK" else bands
+    elif content.startswith(PNG):
+        bits = content[24] if len(content) > 24 else bits
+    elif image is not None and image.mode[0] in "IF":
+        bits = 32 if image.mode in "IF" else 16
+    found = [f"{bands} bands"] * (bands > 3) + [f"{bits} bits"] * (bits > 8)
+    return " of ".join(found)
