@@ -259,4 +259,7 @@ def _folders_inside(entries: Sequence[Entry], base: str) -> Iterable[Note]:
 
 
 def _mixed(folder: Path, one: str, other: str) -> HeadstartError:
-    return HeadstartError(f"{folder}: expected one layout, found two mixed: {one} and {other}", HELP)
+    return HeadstartError(
+        f"{folder}: expected one layout, found two mixed: {one} and {other}",
+        "move one of them elsewhere, check a folder inside, or say how to read it: --layout folders, names or none",
+    )
