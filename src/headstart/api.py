@@ -217,6 +217,23 @@ def check(
     return check_dataset(os.fspath(data), group, val_fraction, progress, Choice(layout, columns))
 
 
+def check_page(data: PathLike | CheckResult, file: PathLike) -> CheckResult:
+    """Write a page with images of a dataset, what their labels or masks are taken to be, and every issue to ``file``.
+
+    ``data`` is a folder, which is checked, or the result of `check`. Raises HeadstartError as `check` does, and for a
+    ``file`` that exists and is no such page.
+    """
+    from headstart.data.layouts import scan
+    from headstart.data.pairs import rows_without_masks, with_classes
+    from headstart.report.check_page import write_check_page
+
+    result = data if isinstance(data, CheckResult) else check(data)
+    index = scan(result.root if isinstance(data, CheckResult) else data)
+    index = with_classes(index.drop(rows_without_masks(index))) if index.masks else index
+    write_check_page(index, result, Path(file))
+    return result
+
+
 def fit(
     recipe: str | Recipe,
     data: PathLike,

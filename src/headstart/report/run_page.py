@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 from plotly.offline import get_plotlyjs
@@ -26,6 +24,7 @@ from headstart.report import plots
 from headstart.report.embedding_view import embedding_view
 from headstart.report.mask_page import MaskSection, mask_page
 from headstart.report.network_diagram import drawing
+from headstart.report.page import data_url, render_page
 from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.predictions import StoredPredictions, read_predictions
@@ -48,11 +47,8 @@ def write_report(run: RunFolder) -> Path:
 
 def rendered(template: str, context: Mapping[str, object]) -> bytes:
     """A page from one of our templates; everything in ``context`` is escaped, and plotly is inlined."""
-    page = Environment(loader=PackageLoader("headstart.report"), autoescape=True, undefined=StrictUndefined)
-    page.filters.update(percent=lambda value: f"{value:.2%}", duration=duration)
-    text = page.get_template(template).render(context, plotly=Markup(get_plotlyjs()))
-    # File names that are not UTF-8 are shown with the replacement character: a page must be UTF-8.
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+    with_plotly = {**context, "plotly": Markup(get_plotlyjs())}
+    return render_page(template, with_plotly, percent=lambda value: f"{value:.2%}", duration=duration)
 
 
 class RunPage(TypedDict):
@@ -242,7 +238,7 @@ def _confident_errors(run: RunFolder, predictions: StoredPredictions, classes: S
 def _thumbnails(run: RunFolder, rows: Sequence[int]) -> dict[int, str]:
     """Thumbnails of ``rows`` of `predictions.csv`, as data URLs; empty where the run has none."""
     thumbnails = read_thumbnails(run, rows)
-    return {row: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for row, jpeg in thumbnails.items()}
+    return {row: data_url("jpeg", jpeg) for row, jpeg in thumbnails.items()}
 
 
 def _majority(counts: dict[str, int]) -> float | None:

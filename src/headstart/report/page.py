@@ -1,0 +1,22 @@
+"""Pages from our templates: everything in them is escaped, nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render_page(template: str, context: Mapping[str, object], **filters: Callable[..., str]) -> bytes:
+    """A page in UTF-8 from one of our templates; ``filters`` are added to the template's."""
+    environment = Environment(loader=PackageLoader("headstart.report"), autoescape=True, undefined=StrictUndefined)
+    environment.filters.update(filters)
+    text = environment.get_template(template).render(context)
+    # File names that are not UTF-8 are shown with the replacement character: a page must be UTF-8.
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+
+
+def data_url(kind: str, content: bytes) -> str:
+    """An image as a URL: ``data_url("jpeg", ...)``."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
