@@ -28,6 +28,8 @@ COLORS, NAMES = "class_dict.csv", "classes.txt"
 """headstart's own files that name the classes: with colors (name,r,g,b), or one name per line for 0, 1, 2, ..."""
 TEXTS = (NAMES, "codes.txt", "class_names.txt", "labelmap.txt", "label_map.txt", "label_colors.txt", "labels.txt")
 TABLES = ("class_dict.csv", "_classes.csv", "classes.csv", "class_names.csv", "class_colors.csv", "label_colors.csv")
+CLASS_DICTS = r"(.*[_-])?class_dict([_-].*)?\.csv"
+"""label_class_dict.csv, class_dict_seg.csv, ...; not class_dict.found.csv, which is still to be filled in."""
 JSONS = ("obj_class_to_machine_color.json", "dataset.json", "meta.json", "notes.json", "classes.json", "label_map.json")
 NAME_COLUMNS = ("name", "class", "class_name", "classname", "label", "label_name", "classes", "category")
 NUMBER_COLUMNS = ("pixel value", "pixel_value", "value", "id", "class_id", "index", "number")
@@ -83,7 +85,7 @@ def _others(folder: Path) -> Iterable[Path]:
         files = {file.name.casefold(): file for file in sorted(folder.iterdir())}
     except OSError:
         return
-    tables = [name for name in files if name.endswith(".csv") and (name in TABLES or "class_dict" in name)]
+    tables = [name for name in files if name in TABLES or re.fullmatch(CLASS_DICTS, name)]
     for name in (*tables, *TEXTS, *JSONS):
         if name in files and files[name].is_file() and _holds_classes(files[name]):
             yield files[name]
@@ -97,7 +99,7 @@ def _holds_classes(file: Path) -> bool:
         found = read_class_list(file)
     except HeadstartError:
         # A list of colors with an error in it is still one: reading it says what is wrong.
-        return "class_dict" in file.name.casefold()
+        return re.fullmatch(CLASS_DICTS, file.name.casefold()) is not None
     return not any(is_image(word) for name in found.names for word in name.split())
 
 
