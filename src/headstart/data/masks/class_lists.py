@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.index import is_image, split_named
+from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
 from headstart.palette import Color
 
@@ -54,14 +55,14 @@ class ClassList:
 def palette_file(root: Path, masks: Sequence[Path]) -> Path | None:
     """The file that names the classes, or None.
 
-    Looked for in ``root``, beside the masks, one folder above them, and beside a ``root`` called train; class_dict.csv
-    first, then classes.txt, then those of other tools that hold classes.
+    Looked for beside masks that headstart drew in the cache, in ``root``, beside the masks, one folder above them, and
+    beside a ``root`` called train; class_dict.csv first, then classes.txt, then other tools' files that hold classes.
     """
     top = root.absolute()
     above = [top.parent] if split_named(top.name) else []
     beside = list(dict.fromkeys(mask.parent for mask in masks))
     over = [folder.parent for folder in beside if folder.absolute() != top and top in folder.absolute().parents]
-    drawn = [folder for folder in beside if top not in (folder.absolute(), *folder.absolute().parents)]  # in the cache
+    drawn = [folder for folder in beside if folder.parent == cache_folder() / "masks"]
     folders = list(dict.fromkeys((*drawn, root, *beside, *over, *above)))
     for folder in folders:
         for name in (COLORS, NAMES):
@@ -257,6 +258,8 @@ def _from_map(content: Mapping[str, Any]) -> ClassList | None:
     if all(str(key).isdecimal() and isinstance(value, str) for key, value in content.items()):
         content = {name: int(number) for number, name in content.items()}
     numbers = {str(name): value for name, value in content.items() if isinstance(value, int)}  # not nnU-Net's regions
+    if len(numbers) < len(content) and not any(isinstance(value, list) for value in content.values()):
+        return None  # other things than numbers: no classes
     order = sorted(numbers, key=lambda name: numbers[name])
     values = tuple(numbers[name] for name in order)
     return ClassList(tuple(order), (), values, own=False) if all(0 <= value < 256 for value in values) else None
