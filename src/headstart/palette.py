@@ -40,7 +40,8 @@ class Palette:
     """How mask files are read that have an opacity: transparent pixels are number 0 or black, whatever color they hide;
     the opacity itself is the class's number; or it says nothing."""
     soft: bool = False
-    """Whether a number between those of two classes is a soft edge, and counts as the nearer one."""
+    """Whether numbers or colors between those of classes are soft edges: of two classes, they count as the nearer one;
+    of more, they are ignored where they are as near to another class, and where a class does not fill 2 x 2 pixels."""
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -310,9 +310,9 @@ def four_bands(pairs: Path) -> None:
         Image.fromarray(infrared.astype(np.uint8).swapaxes(0, 1)).save(file.with_suffix(".tif"))
 
 
-def a_mask_of_sixteen_bits(pairs: Path) -> None:
+def a_mask_of_large_numbers(pairs: Path) -> None:
     for file in sorted(pairs.glob("*_mask.png"))[:1]:
-        Image.fromarray(np.zeros((SIDE, SIDE), np.uint16)).save(file)
+        Image.fromarray(np.full((SIDE, SIDE), 1001, np.uint16)).save(file)
 
 
 def one_class(pairs: Path) -> None:
@@ -337,7 +337,11 @@ def another_palette(pairs: Path) -> None:
             r"_sat\.jpg: .*of one size, found 48 x 48 pixels, and 40 x 44 in its mask \d+_mask",
         ),
         (four_bands, "of 4 bands", r"_sat\.tif: expected an image, found a file that is of 4 bands"),
-        (a_mask_of_sixteen_bits, "of 16 bits", r"_mask\.png: expected a mask, found a file that is of 16 bits"),
+        (
+            a_mask_of_large_numbers,
+            "of numbers above 255",
+            r"_mask\.png: expected a mask, found a file that is of numbers above 255 .up to 1001",
+        ),
         (one_class, "one class", "at least two classes in the masks of the training images, found ground"),
         (one_class_that_counts, "one class", r"at least two classes, found 1 \(ground; ignored: void\)"),
         (

@@ -115,11 +115,9 @@ def check_mask_colors(index: Index, masks: MaskInfos) -> Iterator[Issue]:
         listed = _most_common(masks, rows, near=True)
         files = tuple(index.masks[row] for row in rows)
         if soft and index.palette is not None:
-            low, high = min(index.palette.values), max(index.palette.values)
-            what = (
-                f"split at {(low + high + 1) // 2}" if len(index.palette.values) == 2 else "read as the nearest class"
-            )
-            message = f"{pixels} between the numbers of classes (resized, or JPEG?): {what} {listed}"
+            binary = len(index.palette.names) == 2
+            what = "split at half" if binary else "read as the nearest class"
+            message = f"{pixels} between the {noun} of classes (resized, or JPEG?): {what} {listed}"
             yield Issue("soft edges", "note", message, files, "save masks as PNG, resized by nearest neighbor")
         else:
             message = f"{pixels} in {noun} near a class's (JPEG?): read as that class {listed}"

@@ -22,6 +22,7 @@ from typing import Any
 
 from headstart.data.formats import COMMON_SUFFIXES
 from headstart.data.index import split_named
+from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
 from headstart.palette import Color
 
@@ -29,6 +30,8 @@ COLORS, NAMES = "class_dict.csv", "classes.txt"
 """headstart's own files that name the classes: with colors (name,r,g,b), or one name per line for 0, 1, 2, ..."""
 TEXTS = (NAMES, "codes.txt", "class_names.txt", "labelmap.txt", "label_map.txt", "label_colors.txt", "labels.txt")
 TABLES = ("class_dict.csv", "_classes.csv", "classes.csv", "class_names.csv", "class_colors.csv", "label_colors.csv")
+CLASS_DICTS = r"(.*[_-])?class_dict([_-].*)?\.csv"
+"""label_class_dict.csv, class_dict_seg.csv, ...; not class_dict.found.csv, which is still to be filled in."""
 JSONS = ("obj_class_to_machine_color.json", "dataset.json", "meta.json", "notes.json", "classes.json", "label_map.json")
 NAME_COLUMNS = ("name", "class", "class_name", "classname", "label", "label_name", "classes", "category")
 NUMBER_COLUMNS = ("pixel value", "pixel_value", "value", "id", "class_id", "index", "number")
@@ -53,14 +56,14 @@ class ClassList:
 def palette_file(root: Path, masks: Sequence[Path]) -> Path | None:
     """The file that names the classes, or None.
 
-    Looked for in ``root``, beside the masks, one folder above them, and beside a ``root`` called train; class_dict.csv
-    first, then classes.txt, then those of other tools that hold classes.
+    Looked for beside masks that headstart drew in the cache, in ``root``, beside the masks, one folder above them, and
+    beside a ``root`` called train; class_dict.csv first, then classes.txt, then other tools' files that hold classes.
     """
     top = root.absolute()
     above = [top.parent] if split_named(top.name) else []
     beside = list(dict.fromkeys(mask.parent for mask in masks))
     over = [folder.parent for folder in beside if folder.absolute() != top and top in folder.absolute().parents]
-    drawn = [folder for folder in beside if top not in (folder.absolute(), *folder.absolute().parents)]  # in the cache
+    drawn = [folder for folder in beside if folder.parent == cache_folder() / "masks"]
     folders = list(dict.fromkeys((*drawn, root, *beside, *over, *above)))
     for folder in folders:
         for name in (COLORS, NAMES):
@@ -84,7 +87,7 @@ def _others(folder: Path) -> Iterable[Path]:
         files = {file.name.casefold(): file for file in sorted(folder.iterdir())}
     except OSError:
         return
-    tables = [name for name in files if name.endswith(".csv") and (name in TABLES or "class_dict" in name)]
+    tables = [name for name in files if name in TABLES or re.fullmatch(CLASS_DICTS, name)]
     for name in (*tables, *TEXTS, *JSONS):
         if name in files and files[name].is_file() and _holds_classes(files[name]):
             yield files[name]
@@ -98,7 +101,7 @@ def _holds_classes(file: Path) -> bool:
         found = read_class_list(file)
     except HeadstartError:
         # A list of colors with an error in it is still one: reading it says what is wrong.
-        return "class_dict" in file.name.casefold()
+        return re.fullmatch(CLASS_DICTS, file.name.casefold()) is not None
     return not any(Path(word).suffix.lower() in COMMON_SUFFIXES for name in found.names for word in name.split())
 
 
@@ -256,6 +259,8 @@ def _from_map(content: Mapping[str, Any]) -> ClassList | None:
     if all(str(key).isdecimal() and isinstance(value, str) for key, value in content.items()):
         content = {name: int(number) for number, name in content.items()}
     numbers = {str(name): value for name, value in content.items() if isinstance(value, int)}  # not nnU-Net's regions
+    if len(numbers) < len(content) and not any(isinstance(value, list) for value in content.values()):
+        return None  # other things than numbers: no classes
     order = sorted(numbers, key=lambda name: numbers[name])
     values = tuple(numbers[name] for name in order)
     return ClassList(tuple(order), (), values, own=False) if all(0 <= value < 256 for value in values) else None

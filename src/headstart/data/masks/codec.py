@@ -34,6 +34,8 @@ from headstart.palette import IGNORE_INDEX, Color, Palette
 MAX_COLOR_DISTANCE = 32
 """Largest Euclidean distance of a color from its class's, in RGB of 0 to 255. It must also be at most half the distance
 to any other class's."""
+MAX_DETOUR = 1.4
+"""Soft edges of two colors: how much longer the way from one to the other over a pixel may be (resizing overshoots)."""
 MAX_CLASSES = 254
 """Most classes of a palette: of 256 values, 255 is `IGNORE_INDEX` and 254 marks unknown colors while decoding."""
 UNKNOWN_COLOR = 254
@@ -80,8 +82,23 @@ def examine_mask(file: Path, palette: Palette, orientation: int = 1) -> Mask:
     """
     mask = with_transparency(read_mask_file(file), palette.transparency)
     found = _read_numbers(mask, palette) if palette.kind == "number" else _read_colors(mask, palette)
+    if palette.soft and len(palette.names) > 2:
+        found = _without_thin(found)
     classes = turned(found.classes, orientation) if orientation != 1 else found.classes
     return replace(found, classes=classes, hidden=mask.hidden, black=mask.black)
+
+
+def _without_thin(mask: Mask) -> Mask:
+    """``mask`` without pixels that are in no 2 x 2 pixels of one class: an edge of two classes crosses a third one."""
+    here = mask.classes[:-1, :-1]
+    corners = mask.classes[1:, :-1], mask.classes[:-1, 1:], mask.classes[1:, 1:]
+    solid = np.logical_and.reduce([here == corner for corner in corners])
+    kept = np.zeros(mask.classes.shape, bool)
+    for part in (kept[:-1, :-1], kept[1:, :-1], kept[:-1, 1:], kept[1:, 1:]):
+        part |= solid
+    thin = int((~kept & (mask.classes != IGNORE_INDEX)).sum())
+    outside = replace(mask.outside, pixels=mask.outside.pixels + thin)
+    return replace(mask, classes=np.where(kept, mask.classes, np.uint8(IGNORE_INDEX)), outside=outside)
 
 
 def is_corner(colors: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -168,6 +185,10 @@ def nearest_class(colors: NDArray[np.int32], palette: Palette) -> NDArray[np.uin
         return np.where(found == UNKNOWN_COLOR, IGNORE_INDEX, found).astype(np.uint8)
     squares = ((colors[:, None] - own[None]) ** 2).sum(axis=-1)
     nearest = squares.argmin(axis=1)
+    if palette.soft and len(own) == 2:  # a blend lies on the way from one to the other
+        detour = np.sqrt(squares).sum(axis=1) / np.sqrt(((own[0] - own[1]) ** 2).sum())
+        nearest = np.where(squares[:, 0] == squares[:, 1], own.sum(axis=1).argmax(), nearest)
+        return np.where(detour <= MAX_DETOUR, nearest, IGNORE_INDEX).astype(np.uint8)
     first, second = np.partition(squares, 1, axis=1)[:, :2].T if len(own) > 1 else (squares[:, 0], squares[:, 0] * 9)
     unambiguous = (first <= MAX_COLOR_DISTANCE**2) & (4 * first <= second)
     return np.where(unambiguous, nearest, IGNORE_INDEX).astype(np.uint8)

@@ -12,7 +12,7 @@ from headstart.data.decode import Unreadable
 from headstart.data.index import natural_key
 from headstart.data.masks.cached_masks import BACKGROUND, CachedMasks, cached_masks, files_key
 from headstart.data.masks.mask_file import read_mask_file, visible_pixels
-from headstart.data.masks.orientation import stored_orientation, turned
+from headstart.data.masks.orientation import read_header, turned
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 
@@ -100,6 +100,7 @@ def read_binary(file: Path) -> NDArray[np.bool_]:
             f"{file}: expected a binary mask, one of several of its image, found {values} numbers from 0 to {highest}",
             "keep one mask for each image, or one binary mask for each class",
         )
-    orientation = stored_orientation(file)[1]
-    binary: NDArray[np.bool_] = turned((2 * bands.astype(np.int16) >= max(1, highest)).view(np.uint8), orientation) > 0
+    painted = (2 * bands.astype(np.int16) >= max(1, highest)).astype(np.uint8)
+    header = read_header(file)
+    binary: NDArray[np.bool_] = turned(painted, 1 if header.turned else header.tag) > 0
     return binary

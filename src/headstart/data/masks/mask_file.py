@@ -113,9 +113,11 @@ def _whole_numbers(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _read_array(file: Path) -> MaskFile:
     try:
-        content = file.read_bytes()
+        content = file.read_bytes() if file.is_file() else b""
     except OSError as error:
         raise Unreadable("missing", error.strerror or str(error)) from None
+    if not content:
+        raise Unreadable(*(("empty", "0 bytes") if file.is_file() else ("missing", "no such file")))
     try:
         array = np.load(io.BytesIO(content), allow_pickle=False)
     except Exception as error:  # NumPy raises ValueError, EOFError, SyntaxError, ... as the damage leads it to
@@ -129,6 +131,8 @@ def _read_array(file: Path) -> MaskFile:
 
 def numpy_size(file: Path) -> tuple[int, int]:
     """Height and width of a NumPy file, from its header; (0, 0) for an unreadable file."""
+    if not file.is_file():  # a pipe would wait for ever
+        return 0, 0
     try:
         shape = [side for side in np.load(file, mmap_mode="r", allow_pickle=False).shape if side != 1]
     except Exception:  # reading it raises what is wrong

@@ -32,17 +32,18 @@ class Turn(NamedTuple):
 
 def turn_of(image: Path, mask: Path) -> Turn:
     """The turn of ``mask``, from the headers of both files."""
-    (stored, own), (image_stored, tag) = stored_orientation(mask), stored_orientation(image)
-    upright = _turned_size(image_stored, tag)
-    if own != 1:
+    drawn, photo = read_header(mask), read_header(image)
+    if drawn.tag != 1:
         # A tag that was copied into a mask drawn on the displayed picture: it fits only as it is.
-        follows = _turned_size(stored, own) == upright or stored != upright
-        return Turn(own, "own tag", _turned_size(stored, own)) if follows else Turn(1, "as stored", stored)
-    if tag == 1 or stored != image_stored:
-        return Turn(1, "as stored", stored)
-    if image_stored != upright:
-        return Turn(tag, "image's tag", upright)
-    return Turn(1, "unknown", stored)
+        follows = drawn.upright == photo.upright or drawn.stored != photo.upright
+        if follows or drawn.turned:
+            return Turn(1 if drawn.turned else drawn.tag, "own tag", drawn.upright)
+        return Turn(1, "as stored", drawn.stored)
+    if photo.tag == 1 or drawn.stored != photo.stored:
+        return Turn(1, "as stored", drawn.stored)
+    if photo.stored != photo.upright:
+        return Turn(photo.tag, "image's tag", photo.upright)
+    return Turn(1, "unknown", drawn.stored)
 
 
 def turned(array: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -53,20 +54,34 @@ def turned(array: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array)
 
 
-def _turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    return (size[1], size[0]) if orientation >= 5 else size
+class Header(NamedTuple):
+    """Size and EXIF orientation of an image or mask."""
+
+    stored: tuple[int, int]
+    """Height and width as stored; (0, 0) for an unreadable file."""
+    tag: int = 1
+    """EXIF orientation, 1 to 8; 1: none."""
+    turned: bool = False
+    """Whether Pillow follows the tag as it decodes the file: it does for TIFF."""
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Height and width as the tag displays them."""
+        return self.stored[:: -1 if self.tag >= 5 else 1]
 
 
-def stored_orientation(file: Path) -> tuple[tuple[int, int], int]:
-    """Height and width of an image or mask as stored, and its EXIF orientation; (0, 0) and 1 for an unreadable file."""
+def read_header(file: Path) -> Header:
+    """The header of an image or mask file; of an unreadable one, size (0, 0)."""
     if file.suffix.lower() == ".npy":
-        return numpy_size(file), 1
-    upright = upright_size(file)
+        return Header(numpy_size(file))
+    if not file.is_file():  # a pipe would wait for ever
+        return Header((0, 0))
     try:
         with Image.open(file) as image:
             in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
-            orientation = image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
-    except Exception:  # reading it raises what is wrong
-        return upright, 1
-    orientation = orientation if orientation in range(2, 9) else 1
-    return _turned_size(upright, orientation), orientation
+            tag = image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
+            size, turned_by_pillow = (image.height, image.width), image.format == "TIFF"
+    except Exception:  # another format; or reading it raises what is wrong
+        return Header(upright_size(file))
+    tag = tag if tag in range(2, 9) else 1
+    return Header(size[::-1] if turned_by_pillow and tag >= 5 else size, tag, turned_by_pillow and tag != 1)

@@ -46,7 +46,7 @@ def unnamed_palette(root: Path, stats: MaskColorStats) -> Palette:
     gray = all(code % 0x10101 == 0 for code in peaks)
     if gray and stats.numbers is not None and stats.mode != "P":
         return number_palette(without_ignored([code & 255 for code in peaks]), stats, soft=True)
-    return _color_palette(peaks, stats)
+    return _color_palette(peaks, stats, soft=not is_corner(colors_of(np.array(peaks, np.int32))).all())
 
 
 def find_peaks(stats: MaskColorStats) -> list[int]:
@@ -131,11 +131,9 @@ def _sharp(stats: MaskColorStats) -> Palette:
     return _color_palette(sorted(stats.codes), stats)
 
 
-def _color_palette(codes: Sequence[int], stats: MaskColorStats) -> Palette:
-    names = tuple(hexadecimal(code) for code in codes)
-    return Palette(
-        names, _colors(codes), tuple(range(len(codes))), "color", mode=stats.mode, transparency=stats.transparency
-    )
+def _color_palette(codes: Sequence[int], stats: MaskColorStats, soft: bool = False) -> Palette:
+    names, values = tuple(hexadecimal(code) for code in codes), tuple(range(len(codes)))
+    return Palette(names, _colors(codes), values, "color", 0, stats.mode, stats.transparency, soft)
 
 
 def _palette_of(codes: Sequence[int]) -> Palette:
