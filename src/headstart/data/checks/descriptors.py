@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
+from scipy.fft import dct
 
 Floats = NDArray[np.float32]
 
@@ -23,15 +23,15 @@ SAME_SCENE = 0.99
 """Cosine of unwhitened descriptors from which on two images count as one scene in the statistics."""
 
 
-def spectrum(images_nhw: NDArray[np.generic], frequencies: int) -> Floats:
+def spectrum(images_nhw: Floats, frequencies: int) -> Floats:
     """Lowest frequencies of the cosine transform, without the constant: float32 (N, frequencies ** 2 - 1).
 
     Each is multiplied by its frequency: the amplitudes of photographs fall with its inverse (Field, 1987), so that all
     weigh about the same, as in a correlation of gradients.
     """
-    transformed = dctn(images_nhw.astype(np.float32), axes=(1, 2), norm="ortho")[:, :frequencies, :frequencies]
+    cosines = dct(np.eye(images_nhw.shape[1], dtype=np.float32), axis=0, norm="ortho")[:frequencies]
     vertical, horizontal = np.mgrid[:frequencies, :frequencies]
-    weighted = transformed * np.sqrt(vertical**2 + horizontal**2).astype(np.float32)
+    weighted = (cosines @ images_nhw @ cosines.T) * np.hypot(vertical, horizontal).astype(np.float32)
     return np.ascontiguousarray(weighted.reshape(len(images_nhw), -1)[:, 1:])
 
 
@@ -71,7 +71,7 @@ def tangent_planes(images_nhw: Floats, frequencies: int, whiten: Floats) -> Floa
     The length of another descriptor's projection onto the plane is its cosine with the image after the small shift and
     crop that suits it best: the tangent distance of Simard, LeCun and Denker (1993).
     """
-    down, across = (np.asarray(each) for each in np.gradient(images_nhw, axis=(1, 2)))
+    down, across = (np.asarray(each, dtype=np.float32) for each in np.gradient(images_nhw, axis=(1, 2)))
     place = np.arange(images_nhw.shape[1], dtype=np.float32) - (images_nhw.shape[1] - 1) / 2
     changes = (images_nhw, across, across * place, down, down * place[:, None])
     vectors = np.stack([spectrum(each, frequencies) @ whiten for each in changes], axis=2)

@@ -33,8 +33,8 @@ MIN_TANGENT = 0.92
 """The same after the best small shift and stretch, to first order: 99 % of those copies reach 0.945."""
 MIN_SIMILARITY = 0.965
 """Cosine of the fine descriptors, after registration, from which on two images are near duplicates."""
-TILE = 1024
-"""Rows and columns of the distance table computed at once: 4 MB stay in the processor's cache."""
+TILE = 512
+"""Rows and columns of the table of cosines computed at once: 1 MB stays in the processor's cache."""
 CHUNK, ROUND = 256, 4096
 """Pairs registered at once (again for the cache), and pairs after which those that are joined by now are left out."""
 
@@ -66,12 +66,12 @@ def near_duplicates(thumbs_nhw: NDArray[np.uint8]) -> list[list[int]]:
 
 def _detail(thumbs_nhw: NDArray[np.uint8]) -> Floats:
     """Standard deviation (N,) of what a plane does not explain: a clear sky has none, whatever its gradient."""
-    rest = thumbs_nhw.reshape(len(thumbs_nhw), -1).astype(np.float32)
     place = np.linspace(-1, 1, THUMBNAIL_SIDE, dtype=np.float32)
-    across = np.tile(place, THUMBNAIL_SIDE)
-    for pattern in (np.ones_like(across), across, np.repeat(place, THUMBNAIL_SIDE)):
-        rest = rest - np.outer(rest @ pattern, pattern / (pattern @ pattern))
-    return np.asarray(rest.std(axis=1))
+    down, across = (each.reshape(-1) for each in np.meshgrid(place, place, indexing="ij"))
+    plane = np.stack([each / np.linalg.norm(each) for each in (np.ones_like(down), down, across)])
+    flat = thumbs_nhw.reshape(len(thumbs_nhw), -1).astype(np.float32)
+    flat -= (flat @ plane.T) @ plane
+    return np.asarray(np.linalg.norm(flat, axis=1) / THUMBNAIL_SIDE)
 
 
 def _candidates(images_nhw: Floats) -> tuple[Pairs, NDArray[np.bool_]]:
@@ -106,15 +106,16 @@ def _alike(vectors_nd: Floats, signs: Floats) -> Iterator[tuple[Pairs, NDArray[n
     for top in range(0, len(vectors_nd), TILE):
         for left in range(top, len(vectors_nd), TILE):
             # The cosine is the sum over even and odd frequencies; mirrored, the difference: the larger is at issue.
-            unchanged = even[top : top + TILE] @ even[left : left + TILE].T
-            reversed_ = odd[top : top + TILE] @ odd[left : left + TILE].T
-            similar = unchanged + np.abs(reversed_) >= MIN_COSINE
+            odd_part = odd[top : top + TILE] @ odd[left : left + TILE].T
+            larger = np.abs(odd_part)
+            larger += even[top : top + TILE] @ even[left : left + TILE].T
+            similar = larger >= MIN_COSINE
             if left == top:
                 similar = np.triu(similar, k=1)
             places = np.flatnonzero(similar)
             for some in np.array_split(places, max(1, len(places) // 100_000)):  # the gathered planes take memory
                 one, other = np.divmod(some, similar.shape[1])
-                yield np.stack([one + top, other + left], axis=1), reversed_[one, other] < 0
+                yield np.stack([one + top, other + left], axis=1), odd_part[one, other] < 0
 
 
 def _join(images_nhw: Floats, pairs: Pairs, mirrored: NDArray[np.bool_]) -> NDArray[np.int64]:
