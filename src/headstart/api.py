@@ -16,8 +16,7 @@ from rich.console import Console
 
 from headstart.console.progress import progress_bar, run_study_with_progress, run_with_progress
 from headstart.console.streams import make_console, spinner
-from headstart.data.checks.check import CheckResult
-from headstart.data.checks.check import check as check_dataset
+from headstart.data.checks.check import CheckResult, check_with_index
 from headstart.data.layouts import Choice, Layout
 from headstart.data.parallel import Progress
 from headstart.files import Row, free_name
@@ -206,15 +205,22 @@ def check(
     val_fraction: float = 0.2,
     layout: Layout = "auto",
     columns: str | None = None,
+    page: PathLike | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Check a dataset: layout, splits, class balance, broken files, duplicates, leakage.
 
     ``group`` is a regular expression for an image's source (patient, video) in its path; ``val_fraction`` is that of
     the validation split made where there is none; ``layout`` and ``columns`` say how to read the folder, as
-    ``data.layout`` and ``data.columns`` of a recipe. Raises HeadstartError if the layout is not recognized.
+    ``data.layout`` and ``data.columns`` of a recipe. ``page`` is an HTML file to write, with pictures of every class
+    beside what their label or mask is taken to be. Raises HeadstartError if the layout is not recognized.
     """
-    return check_dataset(os.fspath(data), group, val_fraction, progress, Choice(layout, columns))
+    index, result = check_with_index(os.fspath(data), group, val_fraction, progress, Choice(layout, columns))
+    if page is not None:
+        from headstart.report.check_page import write_check_page
+
+        write_check_page(index, result, Path(page))
+    return result
 
 
 def check_page(data: PathLike | CheckResult, file: PathLike) -> CheckResult:

@@ -34,9 +34,13 @@ def check(
         str | None,
         typer.Option(help="Which columns of a table are what, as file=id,label=breed. In a recipe: data.columns."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Page to write: pictures of every class with what their label or mask is taken to be."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Check a dataset: layout, splits, class balance, broken files, duplicates, leakage.
+    """Check a dataset: how it is read, class balance, broken files, duplicates, leakage, and every file not used.
 
     Exit status: 0 no issues, 1 warnings, 2 not usable for training.
     """
@@ -46,7 +50,9 @@ def check(
 
     try:
         with progress_bar(ERR, "decode images") as progress:
-            result = api.check(data, group=group, layout=cast("Layout", layout), columns=columns, progress=progress)
+            result = api.check(
+                data, group=group, layout=cast("Layout", layout), columns=columns, page=html, progress=progress
+            )
     except HeadstartError as error:
         if as_json:
             print_json({"status": 2, "message": error.message, "hint": error.hint})
@@ -55,6 +61,8 @@ def check(
         print_json(result.to_json())
     else:
         OUT.print(check_table(result))
+    if html is not None:
+        ERR.print(f"page written to {html}", markup=False, soft_wrap=True)
     if result.to_name is not None:
         _write_class_file(Path(result.root), *result.to_name)
     raise typer.Exit(result.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -231,7 +232,25 @@ def _summary(result: CheckResult) -> Text:
     if result.formats:
         kinds = [f"{number:,} {name}" for name, number in [*result.formats.items(), *result.modes.items()]]
         lines.append(f"format   {', '.join(kinds)}")
+    samples = [f"{path}: {what}" for path, what in result.samples]
+    lines += [f"{'samples' if at == 0 else '':8} {_printable(sample)}" for at, sample in enumerate(samples)]
+    found = Counter(issue.severity for issue in result.issues)
+    counts = [f"{found[each]} {each}{'s' * (found[each] > 1)}" for each in ("error", "warning", "note") if found[each]]
+    lines.append(f"issues   {', '.join(counts) or 'none'}")
+    lines.append(f"next     {_next_command(result)}")
     return Text("\n".join(lines))
+
+
+def _next_command(result: CheckResult) -> str:
+    """What to type after a check."""
+    root = _printable(result.root)
+    if not result.usable:
+        return f"fix the errors, then headstart check {root}"
+    if result.target == "label":
+        return f"headstart study {root}, or for one model headstart fit quick {root}"
+    if result.target == "mask":
+        return f"headstart fit segment-quick {root}"
+    return f"headstart fit byol-quick {root} (learns without labels)"
 
 
 def _classes_table(result: CheckResult) -> Table:

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from headstart.data.checks import issues, mask_issues
 from headstart.data.checks.duplicate_sets import Sets, find_duplicates, store_duplicate_sets
 from headstart.data.checks.image_info import Failures, ImageInfos, read_image_infos
 from headstart.data.checks.issues import SPLITS, Issue
 from headstart.data.checks.mask_info import MaskInfos, pixel_counts_of, read_mask_infos, rows_by_class
+from headstart.data.checks.samples import describe, sample_rows
 from headstart.data.index import UNLABELED, Index
 from headstart.data.layouts import Choice, scan
 from headstart.data.masks.palette_files import palette_file, palette_template
@@ -50,6 +51,10 @@ class CheckResult:
     """Masks only: split -> share of all pixels that are ignored."""
     to_name: tuple[str, str] | None = None
     """Masks only, where no file names their classes: (file name, text) of a file to fill in."""
+    samples: tuple[tuple[str, str], ...] = ()
+    """(image, what its label or mask is taken to be) of a few images."""
+    target: Literal["label", "mask", "none"] = "label"
+    """What the images can be trained on."""
 
     @property
     def usable(self) -> bool:
@@ -74,7 +79,18 @@ def check(
     progress: Progress | None = None,
     choice: Choice | None = None,
 ) -> CheckResult:
-    """Check the dataset in ``root``: decode every file once and list the issues.
+    """The `CheckResult` of `check_with_index`."""
+    return check_with_index(root, group, val_fraction, progress, choice)[1]
+
+
+def check_with_index(
+    root: str | os.PathLike[str],
+    group: str | None = None,
+    val_fraction: float = 0.2,
+    progress: Progress | None = None,
+    choice: Choice | None = None,
+) -> tuple[Index, CheckResult]:
+    """Check the dataset in ``root``: decode every file once and list the issues. The index is that of training.
 
     ``group`` is a regular expression as `recipe.Data.group_regex`. Without a validation split, the one that training
     would make with ``val_fraction`` is checked. Raises HeadstartError when the layout is not understood.
@@ -97,7 +113,7 @@ def check(
     # The result.
     splits = [split for split in SPLITS if index.positions(split)]
     per_split = Counter(index.splits)
-    return CheckResult(
+    result = CheckResult(
         root=str(index.root),
         layout=index.layout,
         split="made" if index.split_made else "given" if splits else "none",
@@ -108,8 +124,11 @@ def check(
         modes=dict(Counter(image.mode for image in images.values()).most_common()),
         formats=dict(Counter(image.format for image in images.values()).most_common()),
         issues=tuple(sorted(found, key=_priority)),
+        samples=tuple((index.paths[row], describe(index, row)) for row in sample_rows(index)),
+        target="mask" if index.masks else "none" if UNLABELED in index.labels else "label",
         **_mask_fields(index, masks, splits),
     )
+    return index, result
 
 
 def _class_counts(index: Index, masks: MaskInfos, split: str) -> dict[str, int]:
