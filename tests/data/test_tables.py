@@ -157,6 +157,28 @@ def test_a_table_without_a_header_and_one_with_an_index(flat: Callable[..., tupl
     assert labels(scan(root)) == dict(rows)
 
 
+def test_lists_of_images_and_labels_without_a_header(flat: Callable[..., tuple[Path, Rows]]) -> None:
+    """ImageNet's val.txt: a path and a label in each line."""
+    root, rows = flat("train")
+    _, held_out = flat("val", each=2, skip=8)
+    for split, some in (("train", rows), ("val", held_out)):
+        (root / f"{split}.txt").write_text("".join(f"{split}/{name}   {label}\n" for name, label in some))
+    index = scan(root)
+    assert labels(index) == dict(rows + held_out)
+    assert (len(index.positions("val")), index.sources) == (6, ("train.txt", "val.txt"))
+
+
+def test_two_columns_that_may_be_labels_are_not_chosen_between(flat: Callable[..., tuple[Path, Rows]]) -> None:
+    root, rows = flat()
+    table = [(name, label, ("a", "b")[i % 2]) for i, (name, label) in enumerate(rows)]
+    write(root / "pets.csv", [("image", "breed", "species"), *table])
+    with pytest.raises(HeadstartError, match=r"one column of labels, found (species, breed|breed, species)"):
+        scan(root)
+    numbered = [(name, label, CLASSES.index(label)) for name, label in rows]
+    write(root / "pets.csv", [("image", "class_name", "class_id"), *numbered])
+    assert scan(root).classes == CLASSES
+
+
 def test_one_hot_columns_are_classes_and_several_1s_are_refused(flat: Callable[..., tuple[Path, Rows]]) -> None:
     root, rows = flat()
     table = [[name, *(int(label == each) for each in CLASSES)] for name, label in rows]

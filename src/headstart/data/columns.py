@@ -163,6 +163,8 @@ def _label_column(table: CsvFile, rest: Sequence[str]) -> str | None:
         values = [[pair[at] for pair in pairs] for at in (0, 1)]
         if len(pairs) == len(set(values[0])) == len(set(values[1])):
             return next((n for n, v in zip(named, values, strict=False) if not all(map(_is_number, v))), named[0])
+        if _plain(named[0]) not in ("label", "class"):
+            raise _which_column(table, named)
     return named[0] if named else None
 
 
@@ -194,13 +196,17 @@ def _repeated(table: CsvFile, rest: Sequence[str]) -> str | None:
         if 2 <= len(values) <= max(2, len(table.rows) // 2) and not _are_real(values):
             found.append(name)
     if len(found) > 1:
-        raise HeadstartError(
-            f"{table.file}: expected one column of labels, found {', '.join(found[:5])}, none of a usual name",
-            f'--columns "label={found[0]}" (or data.columns)',
-        )
+        raise _which_column(table, found)
     if not found and len(rest) == 1 and _are_real({row[rest[0]].strip() for _, row in table.rows}):
         require_one_label(table, rest[0], [row[rest[0]].strip() for _, row in table.rows])
     return found[0] if found else None
+
+
+def _which_column(table: CsvFile, found: Sequence[str]) -> HeadstartError:
+    return HeadstartError(
+        f"{table.file}: expected one column of labels, found {', '.join(found[:5])}",
+        f"--columns label={found[0]} (or data.columns)",
+    )
 
 
 def require_one_label(table: CsvFile, column: str, values: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ CsvRow = tuple[int, dict[str, str]]
 COLUMNS = ("filename", "label", "split", "group")
 """Columns whose names are recognized in any case and with spaces around them."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SPACES = " "
+"""Cells that any number of spaces or tabs separate, without quotes: lists such as ``images/1.jpg 3``."""
 MAX_BYTES = 2**29
 """Larger tables are refused: a row for each image takes some hundred bytes."""
 SAMPLE_LINES = 30
@@ -50,6 +52,8 @@ def read_csv(file: Path) -> CsvFile:
     if named := _separator_line(first):  # Excel's "sep=;"
         text = rest
     separator = named or ("\t" if file.suffix.lower() == ".tsv" else _sniff(text))
+    if separator == SPACES:
+        text = "\n".join(SPACES.join(line.split()) for line in text.splitlines())
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         header = _normalize_header(next(reader, []))
@@ -63,7 +67,8 @@ def read_csv(file: Path) -> CsvFile:
             rows.append((reader.line_num + bool(named), dict(zip(header, filled, strict=False))))
     except csv.Error as error:
         raise HeadstartError(f"{file}: expected a CSV file, found: {error}", "headstart check --help") from None
-    words = [SEPARATORS[separator]] * (separator != "," and file.suffix.lower() != ".tsv") + [encoding] * bool(encoding)
+    usual = separator == "," or file.suffix.lower() == ".tsv"
+    words = [SEPARATORS.get(separator, "spaces")] * (not usual) + [encoding] * bool(encoding)
     return CsvFile(file, header, rows, ", ".join(words), tuple(overflow))
 
 
@@ -119,7 +124,8 @@ def _sniff(text: str) -> str:
         header = counts[0] if counts else 0
         if header > most and all(count == header for count in counts):
             best, most = separator, header
-    return best
+    spaced = [len(line.split()) for line in lines]
+    return SPACES if most == 1 and len(set(spaced)) == 1 and spaced[0] > 1 else best
 
 
 def _normalize_header(header: Sequence[str]) -> list[str]:

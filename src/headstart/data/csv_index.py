@@ -18,6 +18,8 @@ from headstart.runs.predictions import is_predictions_table
 
 MAX_TABLES = 50
 """Tables that are looked into, the least deep ones first: a table per image holds something else than labels."""
+MAX_LISTS = 10
+"""Text files that are looked into."""
 FORMS = re.compile(r"(sample|example)?[ _-]*submission|predictions?\b", re.IGNORECASE)
 """Tables to be filled in, and tables that a model filled in."""
 NO_LABEL = frozenset(["nan", "null", "none", "n/a", "na", "?", "-"])
@@ -63,6 +65,8 @@ def find_tables(tree: Tree, columns: str | None = None, only: str | None = None)
     unused = dict.fromkeys(paths[MAX_TABLES:], "one of many tables")
     tables: list[Table] = []
     unclear: list[HeadstartError] = []
+    if only is None and not given:
+        tables += _text_lists(tree, locator)
     for path in paths[:MAX_TABLES]:
         if only is None and (why := _form(PurePosixPath(path).stem)):
             unused[path] = why
@@ -126,6 +130,20 @@ def read_tables(root: Path, tables: Tables, tree: Tree) -> Reading:
         tuple(table.path for table in tables.labeled),
         tables.unused | _listed_for_prediction(tables, locator, set(first_row)),
     )
+
+
+def _text_lists(tree: Tree, locator: Locator) -> list[Table]:
+    """Text files of an image and its label in each line: ``train/1.jpg 3``."""
+    texts = [path for path in tree.others if path.lower().endswith(".txt") and path.count("/") <= 1][:MAX_LISTS]
+    found = []
+    for path in texts:
+        try:
+            table = _read(tree.root / path, path, locator, {})
+        except HeadstartError:  # some other text
+            continue
+        if isinstance(table, Table) and table.labeled and len(table.content.header) > 1:
+            found.append(table)
+    return found
 
 
 def _form(stem: str) -> str:
