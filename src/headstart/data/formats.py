@@ -42,6 +42,11 @@ OTHER_SUFFIXES = frozenset(
 """Taken for other files without a look inside."""
 NEEDS = {".heic": "heif", ".heif": "heif", ".avif": "heif", ".dcm": "medical", ".dicom": "medical"}
 """Suffix -> extra of headstart that reads such files."""
+UNREAD_IMAGES = {
+    ".svg", ".eps", ".ai", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".xcf", ".jxl", ".exr",
+    ".svs", ".ndpi", ".hdr", ".raw", ".pef", ".srw", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".nii", ".mhd", ".nrrd", ".czi", ".lif",
+}  # fmt: skip
+"""Drawings, raw photographs, films and volumes: pictures that headstart does not read."""
 HEIF_FORMATS = ("AVIF", "HEIF")
 NOT_IMAGES = (
     (b"version https://git-lfs", "a Git LFS pointer: git lfs pull"),

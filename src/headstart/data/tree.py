@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headstart.data.formats import extra_for, is_image_file
+from headstart.data.formats import UNREAD_IMAGES, extra_for, is_image_file
 
 TABLE_SUFFIXES = frozenset([".csv", ".tsv"])
 SYSTEM_FOLDERS = re.compile(
@@ -21,11 +21,6 @@ SYSTEM_FOLDERS = re.compile(
 SYSTEM_FILES = re.compile(r"\.|Thumbs\.db|ehthumbs.*\.db|desktop\.ini$|Icon\r$|~\$", re.IGNORECASE)
 FOUND = re.compile(r"(class_dict|classes)\.found\.(csv|txt)$")
 """Written by `headstart check`, for the user to name the classes of masks."""
-UNREAD_IMAGES = {
-    ".svg", ".eps", ".ai", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".xcf", ".jxl", ".exr",
-    ".hdr", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".nii", ".mhd", ".nrrd", ".czi", ".lif", ".svs", ".ndpi",
-}  # fmt: skip
-"""Drawings, raw photographs, films and volumes: pictures that headstart does not read."""
 RUN_FILES, STUDY_FILES = {"recipe.toml", "environment.json", "data.json"}, {"study.json"}
 """What marks a run folder and a study folder of headstart."""
 

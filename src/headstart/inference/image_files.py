@@ -13,17 +13,20 @@ from pathlib import Path
 
 from PIL import Image
 
-from headstart.data.formats import COMMON_SUFFIXES, OTHER_SUFFIXES, extra_for, is_image_file, raster_formats
+from headstart.data.formats import (
+    COMMON_SUFFIXES,
+    OTHER_SUFFIXES,
+    UNREAD_IMAGES,
+    extra_for,
+    is_image_file,
+    raster_formats,
+)
 from headstart.data.index import natural_key
 from headstart.errors import HeadstartError
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 LITTER = frozenset(["thumbs.db", "desktop.ini"])
 """Files that systems leave in folders; hidden files are others."""
-RAW = frozenset(
-    [".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw", ".pef", ".srw", ".eps", ".svg", ".jxl"]
-)
-"""Suffixes of images that are not read: raw files of cameras, drawings, formats that Pillow does not know."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def is_litter(file: Path) -> bool:
 
 def _image_by_name(file: Path) -> bool:
     suffix = file.suffix.lower()
-    if suffix in COMMON_SUFFIXES or suffix in RAW or extra_for(file) is not None:
+    if suffix in COMMON_SUFFIXES or suffix in UNREAD_IMAGES or extra_for(file) is not None:
         return True
     by_pillow = Image.registered_extensions().get(suffix) in raster_formats()
     return by_pillow or (mimetypes.guess_type(file.name)[0] or "").startswith("image/")
@@ -168,7 +171,11 @@ def with_hint(file: Path, reason: str) -> str:
         return reason
     if extra is not None:
         return f"{reason}; pip install 'headstart[{extra}]'"
-    return f"{reason}; convert it to JPEG or PNG" if _image_by_name(file) and file.suffix.lower() in RAW else reason
+    return (
+        f"{reason}; convert it to JPEG or PNG"
+        if _image_by_name(file) and file.suffix.lower() in UNREAD_IMAGES
+        else reason
+    )
 
 
 def count_suffixes(files: Sequence[Path]) -> str:
