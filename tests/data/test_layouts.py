@@ -42,6 +42,20 @@ def test_a_link_to_a_folder_above_is_not_walked_for_ever(photos: Path) -> None:
     assert scan(photos).paths == before
 
 
+def test_links_between_folders_are_followed_once(photos: Path, tmp_path: Path) -> None:
+    """Links in both directions between two folders, inside the data and outside, would be 2 to the 40 paths."""
+    before = scan(photos).paths
+    for one, other in (("hat", "shoes"), ("shoes", "hat")):
+        for name in ("first", "second"):
+            (photos / one / name).symlink_to(photos / other, target_is_directory=True)
+    assert scan(photos).paths == before
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for folder in photos.iterdir():
+        (linked / folder.name).symlink_to(folder, target_is_directory=True)
+    assert len(scan(linked)) == len(before)
+
+
 def test_images_without_a_label_are_listed_and_good_for_learning_without(photos: Path, tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()

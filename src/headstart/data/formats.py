@@ -43,8 +43,9 @@ OTHER_SUFFIXES = frozenset(
 NEEDS = {".heic": "heif", ".heif": "heif", ".avif": "heif", ".dcm": "medical", ".dicom": "medical"}
 """Suffix -> extra of headstart that reads such files."""
 UNREAD_IMAGES = {
-    ".svg", ".eps", ".ai", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".xcf", ".jxl", ".exr",
-    ".svs", ".ndpi", ".hdr", ".raw", ".pef", ".srw", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".nii", ".mhd", ".nrrd", ".czi", ".lif",
+    ".svg", ".eps", ".ai", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw", ".pef", ".srw",
+    ".xcf", ".jxl", ".exr", ".hdr", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".nii", ".mhd", ".nrrd", ".czi", ".lif",
+    ".svs", ".ndpi",
 }  # fmt: skip
 """Drawings, raw photographs, films and volumes: pictures that headstart does not read."""
 HEIF_FORMATS = ("AVIF", "HEIF")

@@ -42,8 +42,9 @@ class Tree:
 
 
 def walk(root: Path) -> Tree:
-    """List the files below ``root``; links to folders are followed, but not back to a folder above."""
-    tree = Tree(root)
+    """List the files below ``root``. Links to folders elsewhere are followed, each folder once."""
+    tree, top = Tree(root), os.path.realpath(root)
+    entered = {top}
     for current, subfolders, names in os.walk(root, followlinks=True):
         inside = os.path.relpath(current, root).replace(os.sep, "/")
         prefix = "" if inside == "." else f"{inside}/"
@@ -53,16 +54,21 @@ def walk(root: Path) -> Tree:
             continue
         if prefix:
             tree.folders.append(inside)
-        here = os.path.realpath(current) + os.sep
-        entered = []
+        here = os.path.realpath(current)
+        kept = []
         for name in sorted(subfolders):
+            linked = os.path.islink(os.path.join(current, name))  # noqa: PTH114, PTH118 - called for every folder
+            target = os.path.realpath(os.path.join(current, name)) if linked else os.path.join(here, name)  # noqa: PTH118
             if SYSTEM_FOLDERS.match(name):
                 tree.system[f"{prefix}{name}/"] = "folder of the system"
-            elif here.startswith(os.path.realpath(Path(current, name)) + os.sep):
-                tree.system[f"{prefix}{name}/"] = "link to a folder above"
+            elif target in entered or (linked and f"{top}{os.sep}".startswith(f"{target}{os.sep}")):
+                tree.system[f"{prefix}{name}/"] = "link to a folder that is read already"
+            elif linked and target.startswith(f"{top}{os.sep}"):
+                tree.system[f"{prefix}{name}/"] = "link to a folder that is read anyway"
             else:
-                entered.append(name)
-        subfolders[:] = entered
+                entered.add(target)
+                kept.append(name)
+        subfolders[:] = kept
         for name in names:
             _add(tree, Path(current, name), prefix + name, name)
     return tree

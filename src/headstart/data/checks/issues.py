@@ -272,11 +272,13 @@ def check_notes(index: Index) -> Iterator[Issue]:
 
 WAITING = ("predict", "without a label", "another drawing", "in none of the lists")
 """Words of the reasons for images that are left out on purpose."""
+SYSTEM = ("of the system", "headstart check", "of headstart", "read already", "read anyway")
+"""Ends of the reasons for files and folders that hold no data, or the same once more."""
 
 
 def check_unused(index: Index) -> Iterator[Issue]:
     """Every file and folder below the root that is not read, by why it is not."""
-    system = [path for path, why in index.unused if why.endswith(("of the system", "headstart check", "of headstart"))]
+    system = [path for path, why in index.unused if why.endswith(SYSTEM)]
     left = [(path, why) for path, why in index.unused if path not in set(system)]
     images = [(path, why) for path, why in left if is_image_file(index.root / path)]
     waiting = {path for path, why in images if any(word in why for word in WAITING)}
