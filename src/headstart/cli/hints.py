@@ -7,7 +7,7 @@ from pathlib import Path
 
 def predict_command(run: Path, masks: bool) -> str:
     """The command that predicts with a run; ``masks``: its task is segmentation."""
-    return f"headstart predict {run} IMAGES --out {'masks' if masks else 'labels.csv'}"
+    return f"headstart predict {run} IMAGES --out {'masks' if masks else 'predictions.csv'}"
 
 
 def resume_command(run: Path) -> str:

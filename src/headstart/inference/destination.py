@@ -41,7 +41,7 @@ def refuse_foreign_table(out: Path, overwrite: bool) -> None:
     if out.is_dir() or (out.exists() and not out.is_file()):
         raise HeadstartError(
             f"--out {out}: expected a CSV file, found {'a folder' if out.is_dir() else 'no regular file'}",
-            f"--out {out / 'labels.csv'}" if out.is_dir() else "no --out: the table is printed",
+            f"--out {out / 'predictions.csv'}" if out.is_dir() else "no --out: the table is printed",
         )
     if overwrite or not out.exists() or not out.stat().st_size:
         return
