@@ -118,6 +118,13 @@ class TestValues:
             assert found is not None
             assert np.array_equal(found.astype(np.int64), values.astype(np.int64))
 
+    def test_inks_of_sixteen_bits_are_colors_all_the_same(self, tmp_path: Path) -> None:
+        inks = np.asarray(picture("coffee.png").convert("CMYK").resize((80, 60)))
+        Image.fromarray(inks, "CMYK").save(tmp_path / "eight.tif")
+        tifffile.imwrite(tmp_path / "deep.tif", inks.astype(np.uint16) * 257, photometric="separated")
+        deep, eight = (np.asarray(read(tmp_path / name).rgb) for name in ("deep.tif", "eight.tif"))
+        assert np.array_equal(deep, eight)
+
     def test_white_is_zero(self, scene: Array, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "x.tif", scene[..., 0], photometric="miniswhite")
         assert np.array_equal(read_deep(tmp_path / "x.tif"), 65535 - scene[..., 0])

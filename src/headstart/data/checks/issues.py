@@ -222,6 +222,9 @@ def check_images(index: Index, images: ImageInfos) -> Iterator[Issue]:
     yield from note("transparent", transparent, message, "paste them on a background of your own")
     opaque = [row for row, image in images.items() if image.mode in ("RGBA", "RGBa") and not image.transparent]
     yield from note("opaque", opaque, "with a transparency that is the same all over: read as RGB")
+    paged = [row for row, image in images.items() if image.paged]
+    message = "with several pages or frames: the first is read"
+    yield from note("several pages", paged, message, "save each page that matters as a file")
     rotated = [row for row, image in images.items() if image.rotated]
     yield from note("EXIF rotation", rotated, "rotated upright by their EXIF orientation")
     yield from check_ranges(index, images)
