@@ -340,6 +340,16 @@ class TestCheck:
         deepen(photos, twelve_bits, every=4)
         assert self.kinds(photos) == {"more than 8 bits": "note", "mixed depths": "warning"}
 
+    def test_bands_and_sizes_are_refused_with_the_field(self, photos: Path) -> None:
+        for file in sorted(photos.rglob("*.jpg")):
+            bands = np.dstack([np.asarray(Image.open(file).convert("L"))] * 5)
+            tifffile.imwrite(file.with_suffix(".tif"), bands, photometric="minisblack", planarconfig="contig")
+            file.unlink()
+        Image.new("1", (15_000, 13_000)).save(photos / "hat" / "large.png")
+        fixes = {each.kind: each.fix for each in check(photos).issues if each.severity == "error"}
+        assert "data.bands=[4,3,2]" in fixes["of 5 bands"]
+        assert "data.max_pixels" in fixes["too large"]
+
     def test_near_duplicates_of_different_depth_are_found(self, photos: Path) -> None:
         """The thumbnails that are compared are scaled by the range of the data set."""
         (photos / "val").mkdir()

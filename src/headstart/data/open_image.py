@@ -23,10 +23,11 @@ from headstart.data.unreadable import Unreadable
 
 T = TypeVar("T")
 EXIF_ORIENTATION = 0x0112
-PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"(PIL|pydicom)\."), 0)
 """Silences Pillow's warnings of broken metadata and of more than 89 million pixels: such files are read (from twice as
 many pixels on, refused). A permanent filter is thread-safe; `warnings.catch_warnings` is not."""
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # it writes of damaged TIFFs to the terminal, as do errors
+for library in ("PIL", "pydicom"):  # they write of damaged files to the terminal, which `Unreadable` names
+    logging.getLogger(library).addHandler(logging.NullHandler())
 
 
 def with_image(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
@@ -139,4 +140,4 @@ def _silence_pillow() -> None:
     if (
         PILLOW_FILTER not in warnings.filters
     ):  # checked every time: a test runner or the user's program may have reset the filters
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")
