@@ -219,6 +219,17 @@ class TestLargeImages:
         with pytest.raises(Unreadable, match="too large"):
             read(tmp_path / "large.tif", None, limit)
 
+    def test_a_jpeg_2000_is_decoded_at_a_fraction(self, photo: Image.Image, tmp_path: Path) -> None:
+        large = photo.resize((800, 640), Image.Resampling.BICUBIC)
+        large.save(tmp_path / "large.jp2")
+        found = read(tmp_path / "large.jp2", 32, self.LIMIT)
+        assert (found.size, found.rgb.size) == ((800, 640), (100, 80))
+        assert np.abs(np.asarray(found.rgb).astype(int) - np.asarray(large.resize((100, 80)))).mean() < 12
+
+    def test_inks_too(self, photo: Image.Image, tmp_path: Path) -> None:
+        photo.resize((800, 640)).convert("CMYK").save(tmp_path / "large.jpg")
+        assert read(tmp_path / "large.jpg", 32, self.LIMIT).rgb.size == (100, 80)
+
     def test_without_a_reader_in_strips_it_is_refused_by_the_field(
         self, photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -286,3 +297,14 @@ def test_a_camera_s_raw_file_is_not_its_preview(photo: Image.Image, tmp_path: Pa
     with pytest.raises(Unreadable) as refusal:
         read(tmp_path / "shot.dng")
     assert refusal.value.kind == "a raw file"
+
+
+def test_further_pages_and_frames_are_noticed(photo: Image.Image, tmp_path: Path) -> None:
+    small = photo.resize((40, 30))
+    for kind in ("TIFF", "GIF", "WEBP", "PNG", "MPO"):
+        for more in ([], [small.rotate(180)]):
+            small.save(tmp_path / "x", kind, save_all=True, append_images=more)
+            found = read(tmp_path / "x")
+            assert found.paged == (bool(more) and kind != "MPO"), kind
+            with Image.open(tmp_path / "x") as first:
+                assert np.array_equal(np.asarray(found.rgb), np.asarray(first.convert("RGB"))), kind

@@ -118,6 +118,13 @@ class TestValues:
             assert found is not None
             assert np.array_equal(found.astype(np.int64), values.astype(np.int64))
 
+    def test_inks_of_sixteen_bits_are_colors_all_the_same(self, tmp_path: Path) -> None:
+        inks = np.asarray(picture("coffee.png").convert("CMYK").resize((80, 60)))
+        Image.fromarray(inks, "CMYK").save(tmp_path / "eight.tif")
+        tifffile.imwrite(tmp_path / "deep.tif", inks.astype(np.uint16) * 257, photometric="separated")
+        deep, eight = (np.asarray(read(tmp_path / name).rgb) for name in ("deep.tif", "eight.tif"))
+        assert np.array_equal(deep, eight)
+
     def test_white_is_zero(self, scene: Array, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "x.tif", scene[..., 0], photometric="miniswhite")
         assert np.array_equal(read_deep(tmp_path / "x.tif"), 65535 - scene[..., 0])
@@ -332,6 +339,16 @@ class TestCheck:
     def test_different_depths_are_a_warning(self, photos: Path) -> None:
         deepen(photos, twelve_bits, every=4)
         assert self.kinds(photos) == {"more than 8 bits": "note", "mixed depths": "warning"}
+
+    def test_bands_and_sizes_are_refused_with_the_field(self, photos: Path) -> None:
+        for file in sorted(photos.rglob("*.jpg")):
+            bands = np.dstack([np.asarray(Image.open(file).convert("L"))] * 5)
+            tifffile.imwrite(file.with_suffix(".tif"), bands, photometric="minisblack", planarconfig="contig")
+            file.unlink()
+        Image.new("1", (15_000, 13_000)).save(photos / "hat" / "large.png")
+        fixes = {each.kind: each.fix for each in check(photos).issues if each.severity == "error"}
+        assert "data.bands=[4,3,2]" in fixes["of 5 bands"]
+        assert "data.max_pixels" in fixes["too large"]
 
     def test_near_duplicates_of_different_depth_are_found(self, photos: Path) -> None:
         """The thumbnails that are compared are scaled by the range of the data set."""

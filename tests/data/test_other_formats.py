@@ -95,6 +95,20 @@ class TestDicom:
         save_dicom(tmp_path / "x.dcm", 255 - gray, bits=8, PhotometricInterpretation="MONOCHROME1")
         assert np.array_equal(np.asarray(read(tmp_path / "x.dcm").rgb)[..., 0], gray)
 
+    def test_colors_are_red_green_and_blue(self, rgb: Array, gray: Array, tmp_path: Path) -> None:
+        """YCbCr, as ultrasound has it, and numbers in a palette."""
+        ycbcr = np.asarray(Image.fromarray(rgb).convert("YCbCr"))
+        save_dicom(tmp_path / "x.dcm", ycbcr, bits=8, PhotometricInterpretation="YBR_FULL")
+        assert np.abs(np.asarray(read(tmp_path / "x.dcm").rgb).astype(int) - rgb).max() <= 3
+        tables: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}
+        for number, name in enumerate(("Red", "Green", "Blue")):
+            table = np.roll(np.arange(256, dtype=np.uint16) * 257, number * 50)
+            tables[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+            tables[f"{name}PaletteColorLookupTableData"] = table.tobytes()
+        save_dicom(tmp_path / "y.dcm", gray, bits=8, **tables)
+        expected = np.dstack([np.roll(np.arange(256), number * 50)[gray] for number in range(3)])
+        assert np.array_equal(np.asarray(read(tmp_path / "y.dcm").rgb), expected)
+
     def test_several_frames_and_files_without_pixels_are_refused(self, gray: Array, tmp_path: Path) -> None:
         file = save_dicom(tmp_path / "x.dcm", np.stack([gray] * 4).astype(np.uint16), NumberOfFrames="4")
         with pytest.raises(Unreadable, match="of 4 frames"):

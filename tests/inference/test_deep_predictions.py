@@ -178,6 +178,20 @@ class TestGeoTiff:
             rows = np.concatenate([image.rows(top, top + 100) for top in (0, 100, 200)])
         assert np.array_equal(rows, np.asarray(read(file, conversion=conversion).rgb))
 
+    def test_transparency_is_shown_over_white_and_the_near_infrared_is_not_transparency(
+        self, shared_data: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        rgb = np.asarray(Image.open(min((shared_data("aerial") / "val").glob("*_sat.jpg"))))
+        clear = np.where(np.arange(300) < 100, 0, 255) * np.ones((300, 1))
+        file = self.save(tmp_path / "mosaic.tif", np.dstack([rgb, clear.astype(np.uint8)]))
+        with open_geotiff(file) as image:
+            rows = np.concatenate([image.rows(0, 100), image.rows(100, 300)])
+        assert np.array_equal(rows, np.where(clear[..., None] > 0, rgb, 255))
+        assert np.array_equal(rows, np.asarray(read(file).rgb))
+        for band in (rgb[..., 1] // 2 + 1, np.full((300, 300), 7, np.uint8)):
+            with open_geotiff(self.save(tmp_path / "scene.tif", np.dstack([rgb, band]))) as image:
+                assert np.array_equal(image.rows(0, 300), rgb)
+
     def test_bands_that_nothing_names_are_not_taken_for_colors(self, tmp_path: Path) -> None:
         file = self.save(tmp_path / "scene.tif", np.zeros((8, 8, 5), np.uint8))
         with pytest.raises(Unreadable, match="of 5 bands"), open_geotiff(file):

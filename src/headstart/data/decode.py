@@ -1,18 +1,10 @@
-"""Decode image files to upright RGB of 8 bits, or raise why not. The only module that opens image files."""
+"""Decode image files to upright RGB of 8 bits, or raise why not."""
 
 from __future__ import annotations
 
-import io
-import logging
-import re
-import stat
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
-from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +12,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.data.conversion import Conversion, too_many_bands
 from headstart.data.deep import deep_values, unsupported_depth
-from headstart.data.formats import PREFIX, accepts, describe, formats_for, read_head
-from headstart.data.other_formats import array_size, read_array
+from headstart.data.open_image import (
+    EXIF_ORIENTATION,
+    digest,
+    explained,
+    open_image,
+    read_content,
+    upright_size,
+    with_image,
+)
+from headstart.data.other_formats import read_array
 from headstart.data.resize import Resize, pad_to, resize_to_square
-from headstart.data.tiff import TiffTags, load_tags, read_bands, read_tags
+from headstart.data.tiff import TiffTags, read_bands, read_tags
 from headstart.data.unreadable import Unreadable
 from headstart.value_range import ValueRange, Values
 
@@ -32,7 +32,7 @@ __all__ = [
     "Resize",
     "Unreadable",
     "digest",
-    "header_of",
+    "is_graded",
     "pad_to",
     "read",
     "read_deep",
@@ -42,16 +42,12 @@ __all__ = [
     "with_image",
 ]
 
-T = TypeVar("T")
-EXIF_ORIENTATION = 0x0112
-PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-"""Silences Pillow's warnings of broken metadata and of more than 89 million pixels: such files are read (from twice as
-many pixels on, refused). A permanent filter is thread-safe; `warnings.catch_warnings` is not."""
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # it writes of damaged TIFFs to the terminal, as do errors
 GRADED = 0.5
-"""In a TIFF, a fourth band that is neither clear nor opaque in a larger share of the pixels is no transparency."""
+"""In a TIFF, a fourth band that is not opaque in a larger share of the pixels that are not clear is no transparency."""
 MIN_JPEG_BYTES = 1 / 256
 """Bytes per pixel that a JPEG has at least: two bits for each block of 8 x 8 of each of its components."""
+PAGED = ("TIFF", "GIF", "WEBP", "PNG", "AVIF")
+"""Formats of several pages or frames. Not MPO: a phone's second image is the same one for a television."""
 TURNS: dict[int, Callable[[Values], Values]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -84,6 +80,8 @@ class Picture:
     """Values that became 0 and 255, of an image of more than 8 bits."""
     transparent: bool = False
     """Whether parts are transparent, and shown over white."""
+    paged: bool = False
+    """Whether the file holds more images than this one, its first: pages, or frames of an animation."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,7 @@ class _Decoded:
     """EXIF orientation in the file."""
     turned: bool = False
     """Whether the pixels are upright already: Pillow turns TIFF files as it loads them."""
+    paged: bool = False
     alpha: NDArray[np.uint8] | None = None
     """Transparency of deep values (H, W)."""
 
@@ -111,7 +110,7 @@ def read(file: Path, enough_for: int | None = None, conversion: Conversion | Non
     """
     conversion = conversion or Conversion()
     content = read_content(file)
-    with _explained(content):
+    with explained(content):
         found = _decode(content, enough_for, conversion)
         turn = None if found.turned else TURNS.get(found.orientation)
         known, transparent = None, False
@@ -123,15 +122,15 @@ def read(file: Path, enough_for: int | None = None, conversion: Conversion | Non
             if found.alpha is not None and found.alpha.min() < found.alpha.max():
                 alpha = Image.fromarray(np.ascontiguousarray(turn(found.alpha) if turn else found.alpha))
                 rgb, transparent = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), True
-    return Picture(
-        rgb, digest(content), found.format, found.mode, found.size, found.orientation in TURNS, known, transparent
-    )
+    rotated = found.orientation in TURNS
+    facts = (found.format, found.mode, found.size, rotated, known, transparent, found.paged)
+    return Picture(rgb, digest(content), *facts)
 
 
 def read_deep(file: Path, conversion: Conversion | None = None) -> Values | None:
     """Values of an image of more than 8 bits, (H, W) or (H, W, 3); None for 8 bits. Raises Unreadable."""
     content = read_content(file)
-    with _explained(content):
+    with explained(content):
         pixels = _decode(content, None, conversion or Conversion()).pixels
     return None if isinstance(pixels, Image.Image) else pixels
 
@@ -189,43 +188,63 @@ def _of_image(
 ) -> _Decoded:
     mode, kind = image.mode, image.format or "?"
     size = image.size if tags is None or not all(tags.size) else tags.size
-    if enough_for is not None and kind in ("JPEG", "MPO") and mode != "CMYK":
-        _draft(image, content, enough_for, conversion)
-    conversion.require_pixels(*image.size)
+    width, height = image.size if enough_for is None else _reduce(image, content, enough_for, conversion)
+    conversion.require_pixels(width, height)
     orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     image.load()
     turned = image.getexif().get(EXIF_ORIENTATION, 1) != orientation
+    paged = kind in PAGED and _is_paged(image, content)
     values = deep_values(image, content, tags)
     if values is not None:
         alpha = np.asarray(image.getchannel("A")) if mode in ("RGBA", "LA") else None
         _require_transparency(alpha, tags)
-        return _Decoded(conversion.select_bands(values), kind, mode, size, orientation, turned, alpha)
+        return _Decoded(conversion.select_bands(values), kind, mode, size, orientation, turned, paged, alpha)
     if conversion.bands is not None:
         plain = image.convert("RGB") if mode in ("P", "1") or image.has_transparency_data else image
         image = Image.fromarray(conversion.select_bands(np.asarray(plain)))
         image.getexif()[EXIF_ORIENTATION] = 1 if turned else orientation
     elif tags is not None and mode in ("RGBA", "LA"):
         _require_transparency(np.asarray(image.getchannel("A")), tags)
-    return _Decoded(image, kind, mode, size, orientation, turned)
+    return _Decoded(image, kind, mode, size, orientation, turned, paged)
 
 
-def _draft(image: Image.Image, content: bytes, enough_for: int, conversion: Conversion) -> None:
-    """Have a JPEG decoded at a fraction of its size. Beyond the limit only where its data can be that large.
+def _reduce(image: Image.Image, content: bytes, enough_for: int, conversion: Conversion) -> tuple[int, int]:
+    """Have a JPEG decoded at a fraction of its size, still twice ``enough_for``: width and height as decoded.
 
-    A progressive JPEG is held in memory as a whole while it is decoded, whatever the fraction.
+    A JPEG 2000 is reduced only beyond the limit. A JPEG beyond the limit is reduced only where the data of the file can
+    be that large, and unless it is progressive: such a file is held in memory as a whole while it is decoded.
     """
     width, height = image.size
-    if len(content) < width * height * MIN_JPEG_BYTES or "progressive" in image.info:
-        conversion.require_pixels(width, height)
-    image.draft(None, (2 * enough_for, 2 * enough_for))
+    too_large = width * height > conversion.max_pixels
+    if image.format in ("JPEG", "MPO") and (image.mode != "CMYK" or too_large):
+        claimed = len(content) < width * height * MIN_JPEG_BYTES
+        if not too_large or not (claimed or "progressive" in image.info):
+            image.draft(None, (2 * enough_for, 2 * enough_for))
+    elif image.format == "JPEG2000" and too_large:
+        levels = max(0, (min(width, height) // (2 * enough_for)).bit_length() - 1)
+        image.reduce = levels  # type: ignore[assignment,method-assign]
+        return width >> levels, height >> levels
+    return image.size
+
+
+def _is_paged(image: Image.Image, content: bytes) -> bool:
+    """Whether a file holds further pages or frames. A GIF is opened again: to find out moves on to the next frame."""
+    if image.format != "GIF":
+        return bool(getattr(image, "is_animated", False))
+    with open_image(content) as again:
+        return bool(getattr(again, "is_animated", False))
 
 
 def _require_transparency(alpha: NDArray[np.uint8] | None, tags: TiffTags | None) -> None:
     """Raise Unreadable for the last band of a TIFF that is graded all over: the near infrared, not transparency."""
-    if alpha is None or tags is None or alpha.min() == alpha.max():
-        return
-    if ((alpha > 0) & (alpha < 255)).mean() > GRADED:
+    if alpha is not None and tags is not None and alpha.min() != alpha.max() and is_graded(alpha, 255):
         raise too_many_bands(tags.bands)
+
+
+def is_graded(alpha: Values, opaque: int) -> bool:
+    """Whether most of what a band shows is neither clear nor opaque: a band of its own, and no transparency."""
+    visible = alpha > 0
+    return bool((visible & (alpha < opaque)).sum() > GRADED * visible.sum())
 
 
 def _flatten(image: Image.Image) -> tuple[Image.Image, bool]:
@@ -241,116 +260,3 @@ def _flatten(image: Image.Image) -> tuple[Image.Image, bool]:
     white = Image.new("RGBA", rgba.size, "white")
     white.alpha_composite(rgba)
     return white.convert("RGB"), True
-
-
-def with_image(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
-    """Open an image file and return ``use(image, content)``. Raises Unreadable, and nothing else."""
-    content = read_content(file)
-    with _explained(content), open_image(content) as image:
-        Conversion().require_pixels(*image.size)
-        return use(image, content)
-
-
-def read_content(file: Path) -> bytes:
-    """The bytes of a regular file. Raises Unreadable for a missing or empty one, and for pipes and devices."""
-    _silence_pillow()
-    try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise Unreadable("not a regular file", "a folder" if file.is_dir() else "a pipe or a device")
-        content = file.read_bytes()
-    except OSError as error:
-        raise Unreadable("missing", error.strerror or str(error)) from None
-    if not content:
-        raise Unreadable("empty", "0 bytes")
-    return content
-
-
-@contextmanager
-def _explained(content: bytes) -> Iterator[None]:
-    """Turn whatever a decoder raises into Unreadable."""
-    try:
-        yield
-    except Unreadable:
-        raise
-    except UnidentifiedImageError:
-        raise Unreadable("not an image", describe(content)) from None
-    except Image.DecompressionBombError as error:
-        raise Unreadable("too large", str(error).partition(", could be")[0]) from None
-    except Exception as error:  # Pillow's decoders raise whatever the damage leads them to: struct.error, KeyError, ...
-        raise Unreadable("truncated", str(error).partition("\n")[0]) from None
-
-
-def open_image(content: bytes) -> Image.Image:
-    """Open an image in memory, of any size, and decode nothing yet: the caller compares the size with its limit.
-
-    Raises what Pillow raises.
-    """
-    array = read_array(content)
-    if array is not None:
-        return Image.fromarray(array[0])
-    return _open(io.BytesIO(content), content[:PREFIX])
-
-
-def _open(source: IO[bytes], head: bytes) -> Image.Image:
-    formats = formats_for(head)
-    try:
-        return Image.open(source, formats=formats)
-    except Image.DecompressionBombError:  # raised for the size alone: the plugin opens it all the same
-        source.seek(0)
-        opened: Image.Image = Image.OPEN[next(name for name in formats if accepts(name, head))][0](source, "")
-        return opened
-
-
-def upright_size(file: Path) -> tuple[int, int]:
-    """Height and width of the upright image, from the file's header; (0, 0) for an unreadable file."""
-    _silence_pillow()
-    head = read_head(file)
-    try:
-        with file.open("rb") if head else io.BytesIO() as source:
-            size = array_size(source, head)
-            if size is not None:
-                return size
-            (width, height), orientation = _size_in_header(source, head)
-    except Exception:  # `read` raises what is wrong
-        return 0, 0
-    return (width, height) if orientation in range(5, 9) else (height, width)
-
-
-def header_of(file: Path) -> tuple[bool, bool]:
-    """Whether an image may be deeper than 8 bits, and transparent, from its header; neither for an unreadable file."""
-    _silence_pillow()
-    try:
-        with file.open("rb") as source:
-            tags = load_tags(source)
-            source.seek(0)
-            deep = tags is not None and tags.bits > 8
-            try:
-                with _open(source, read_head(file)) as image:
-                    return deep or image.mode[0] in "IF", image.has_transparency_data
-            except UnidentifiedImageError:
-                return deep, False
-    except Exception:  # `read` raises what is wrong
-        return False, False
-
-
-def _size_in_header(source: IO[bytes], head: bytes) -> tuple[tuple[int, int], int]:
-    """Width and height, and EXIF orientation."""
-    tags = load_tags(source)
-    if tags is not None and all(tags.size):
-        return tags.size, tags.orientation
-    source.seek(0)
-    with _open(source, head) as image:
-        in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
-        return image.size, image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
-
-
-def digest(content: bytes) -> str:
-    """BLAKE2b-128 of a file's bytes, in hexadecimal."""
-    return blake2b(content, digest_size=16).hexdigest()
-
-
-def _silence_pillow() -> None:
-    if (
-        PILLOW_FILTER not in warnings.filters
-    ):  # checked every time: a test runner or the user's program may have reset the filters
-        warnings.filterwarnings("ignore", module=r"PIL\.")

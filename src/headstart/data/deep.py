@@ -33,7 +33,7 @@ def deep_values(image: Image.Image, content: bytes, tags: TiffTags | None) -> Va
         if image.format in ("PNG", "PPM"):  # some versions of Pillow give their 16 bits as 32
             return values.astype(np.uint16)
         return values if tags is None else complete(values, tags)
-    if _bits(content, tags) <= 8:
+    if _bits(content, tags) <= 8 or image.mode not in ("L", "LA", "RGB", "RGBA"):  # inks: their upper bytes
         return None
     upper = np.asarray(image).astype(np.uint16)
     lower = _lower_bytes(image, content)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from headstart.data.decode import header_of
 from headstart.data.formats import PREFIX, read_head
+from headstart.data.open_image import header_of
 from headstart.data.other_formats import NPY, is_dicom
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"

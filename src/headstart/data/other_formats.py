@@ -106,16 +106,22 @@ def _read_dicom(content: bytes) -> Values:
     if not has_dicom_reader():
         raise Unreadable("not an image", "a DICOM file; to read it: pip install 'headstart[medical]'")
     import pydicom
-    from pydicom.pixels.processing import apply_modality_lut
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
     dataset = pydicom.dcmread(io.BytesIO(content))
     if "PixelData" not in dataset:
         raise Unreadable("not an image", "a DICOM file without pixels")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise Unreadable(f"of {dataset.NumberOfFrames} frames", "expected one; save each as a file")
-    stored = dataset.pixel_array
+    try:
+        stored: Values = dataset.pixel_array
+    except (RuntimeError, NotImplementedError) as error:  # a compression that needs another package
+        raise Unreadable("a compressed DICOM file", str(error).partition("\n")[0].rstrip(":")) from None
     if int(dataset.SamplesPerPixel) > 1:
         return stored
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        colors = apply_color_lut(stored, dataset)
+        return (colors >> 8).astype(np.uint8) if colors.dtype == np.uint16 else colors
     ends = _ends(dataset)
     values, ends = apply_modality_lut(stored, dataset), apply_modality_lut(_ends(dataset), dataset)
     if dataset.PhotometricInterpretation == "MONOCHROME1":  # the lowest value is white

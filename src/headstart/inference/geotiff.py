@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from headstart.data.conversion import Conversion
-from headstart.data.decode import Unreadable
+from headstart.data.decode import Unreadable, is_graded
 from headstart.data.masks.origin import SOFTWARE
 from headstart.errors import HeadstartError
 from headstart.palette import Color
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset([".tif", ".tiff"])
 GEO_TAGS = (33550, 33922, 34264, 34735)
 """TIFF tags of georeferencing: pixel scale, tie points, transformation, keys (OGC GeoTIFF 1.1)."""
+FROM_FAR = 1024
+"""Side, in pixels, at which a band is looked at to tell whether it is transparency."""
 BIG_TIFF = 43
 """Version number in the header of a BigTIFF file."""
 
@@ -43,6 +46,8 @@ class GeoTiff:
     height: int
     width: int
     conversion: Conversion = field(default_factory=Conversion)
+    alpha: int | None = None
+    """Number of the band of transparency, which is shown over white."""
 
     def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Rows ``top`` to ``bottom`` as RGB: uint8 (bottom - top, W, 3).
@@ -53,18 +58,29 @@ class GeoTiff:
         from rasterio.windows import Window
 
         bands, color_table = _rgb_bands(self.source, self.conversion)
+        window = Window(0, top, self.width, bottom - top)
         try:
-            values = self.source.read(bands, window=Window(0, top, self.width, bottom - top))
+            values = self.source.read(bands, window=window)
+            alpha = self.source.read(self.alpha, window=window) if self.alpha else None
         except RasterioError as error:
             raise Unreadable("truncated", str(error)) from None
         if color_table is not None:
             return np.asarray(color_table[values[0]])
         values = values.transpose(1, 2, 0)
         if values.dtype == np.uint8:
-            return np.asarray(values)
+            return _over_white(values, alpha)
         if self.source.nodata is not None and values.dtype.kind == "f":
             values = np.where(values == values.dtype.type(self.source.nodata), np.nan, values)
-        return self.conversion.range_of(values).to_bytes(values)
+        return _over_white(self.conversion.range_of(values).to_bytes(values), alpha)
+
+
+def _over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any] | None) -> NDArray[np.uint8]:
+    """What is transparent over white, as `decode.read` shows it: uint8 (rows, W, 3)."""
+    if alpha is None:
+        return rgb
+    alpha = (alpha >> 8 if alpha.dtype == np.uint16 else alpha).astype(np.uint8)
+    shown, white = Image.fromarray(np.ascontiguousarray(rgb)), Image.new("RGB", rgb.shape[1::-1], "white")
+    return np.asarray(Image.composite(shown, white, Image.fromarray(alpha)))
 
 
 def is_georeferenced(file: Path) -> bool:
@@ -115,7 +131,24 @@ def open_geotiff(file: Path, conversion: Conversion | None = None) -> Iterator[G
         if deep != np.uint8 and conversion.ranges.of(np.empty(0, deep)) is None:
             raise Unreadable(f"of {deep}", "expected bands of 8 bits (uint8), as the training images")
         _rgb_bands(source, conversion)
-        yield GeoTiff(source, source.height, source.width, conversion)
+        yield GeoTiff(source, source.height, source.width, conversion, _alpha_band(source, conversion))
+
+
+def _alpha_band(source: DatasetReader, conversion: Conversion) -> int | None:
+    """Number of the band of transparency, if it is one: neither the same all over nor, seen from far, graded."""
+    from rasterio.enums import ColorInterp
+    from rasterio.errors import RasterioError
+
+    interpretations = list(source.colorinterp)
+    if conversion.bands is not None or ColorInterp.alpha not in interpretations:
+        return None
+    band = interpretations.index(ColorInterp.alpha) + 1
+    try:
+        seen = source.read(band, out_shape=(min(source.height, FROM_FAR), min(source.width, FROM_FAR)))
+    except RasterioError as error:
+        raise Unreadable("truncated", str(error)) from None
+    opaque = int(np.iinfo(seen.dtype).max) if seen.dtype.kind == "u" else 255
+    return None if seen.min() == seen.max() or is_graded(seen, opaque) else band
 
 
 def _rgb_bands(source: DatasetReader, conversion: Conversion) -> tuple[list[int], NDArray[np.uint8] | None]:

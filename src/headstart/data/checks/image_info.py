@@ -38,6 +38,8 @@ class ImageInfo:
     """Values that become 0 and 255, of an image of more than 8 bits."""
     transparent: bool = False
     """Whether parts are transparent, and shown over white."""
+    paged: bool = False
+    """Whether the file holds further pages or frames."""
 
 
 ImageInfos = Mapping[int, ImageInfo]
@@ -66,7 +68,7 @@ def read_image_infos(
             return error
         upright = upright_size(files[row])[::-1] if picture.rotated else picture.size
         facts = (picture.content, picture.size, picture.mode, picture.format, picture.rotated, upright)
-        return ImageInfo(*facts, picture.range, picture.transparent)
+        return ImageInfo(*facts, picture.range, picture.transparent, picture.paged)
 
     for row, result in map_ordered(len(index), read_one, progress):
         if isinstance(result, Unreadable):

@@ -141,6 +141,13 @@ def check_groups(index: Index, expression: str | None) -> Iterator[Issue]:
         yield _issue_of_sets("group leakage", "warning", message, index, sets, "move each group to one split")
 
 
+_FIXES = {
+    "bands": "choose the bands that are red, green and blue: headstart fit RECIPE DATA data.bands=[4,3,2]",
+    "large": "make them smaller, cut them into tiles, or raise the limit, data.max_pixels",
+}
+"""Last word of the kind of a failure -> how to fix it, where it is not the file that is wrong."""
+
+
 def check_files(index: Index, failures: Failures) -> Iterator[Issue]:
     """Files that cannot be decoded, and classes that lose all their images by it."""
     for split in SPLITS[:2]:
@@ -156,7 +163,9 @@ def check_files(index: Index, failures: Failures) -> Iterator[Issue]:
         rows = [row for row, failure in failures.items() if failure[0] == kind]
         what = "cannot be opened" if kind == "missing" else kind
         message = f"{count(len(rows), 'file')}: {what} ({failures[rows[0]][1]})"
-        fix = "replace or delete them, or skip them in training: data.skip_unreadable=true"
+        fix = _FIXES.get(
+            kind.split()[-1], "replace or delete them, or skip them in training: data.skip_unreadable=true"
+        )
         yield Issue(kind, "error", message, tuple(index.paths[row] for row in rows), fix)
 
 
@@ -221,6 +230,9 @@ def check_images(index: Index, images: ImageInfos) -> Iterator[Issue]:
     yield from note("transparent", transparent, message, "paste them on a background of your own")
     opaque = [row for row, image in images.items() if image.mode in ("RGBA", "RGBa") and not image.transparent]
     yield from note("opaque", opaque, "with a transparency that is the same all over: read as RGB")
+    paged = [row for row, image in images.items() if image.paged]
+    message = "with several pages or frames: the first is read"
+    yield from note("several pages", paged, message, "save each page that matters as a file")
     rotated = [row for row, image in images.items() if image.rotated]
     yield from note("EXIF rotation", rotated, "rotated upright by their EXIF orientation")
     yield from check_ranges(index, images)
@@ -259,6 +271,8 @@ def _depth(mode: str, known: ValueRange) -> str:
     """``of 12 bits in 16``, ``of 16 bits``, ``of floats``."""
     if mode == "F" or mode.startswith("float"):
         return "of floats"
+    if mode == "I" and known.source == "percentiles":
+        return "of whole numbers"  # of 16 bits with a sign, or of 32
     bits = 32 if mode in ("I", "int32", "uint32") else 64 if mode in ("int64", "uint64") else 16
     used = math.log2(known.high + 1)
     return f"of {used:g} bits in {bits}" if known.source == "full scale" and used < bits else f"of {bits} bits"

@@ -1,0 +1,143 @@
+"""Open image files: regular files only, by what they hold. Whatever is wrong with one becomes `Unreadable`."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import stat
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from headstart.data.conversion import Conversion
+from headstart.data.formats import PREFIX, accepts, describe, formats_for, read_head
+from headstart.data.other_formats import array_size, read_array
+from headstart.data.tiff import load_tags
+from headstart.data.unreadable import Unreadable
+
+T = TypeVar("T")
+EXIF_ORIENTATION = 0x0112
+PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"(PIL|pydicom)\."), 0)
+"""Silences Pillow's warnings of broken metadata and of more than 89 million pixels: such files are read (from twice as
+many pixels on, refused). A permanent filter is thread-safe; `warnings.catch_warnings` is not."""
+for library in ("PIL", "pydicom"):  # they write of damaged files to the terminal, which `Unreadable` names
+    logging.getLogger(library).addHandler(logging.NullHandler())
+
+
+def with_image(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
+    """Open an image file and return ``use(image, content)``. Raises Unreadable, and nothing else."""
+    content = read_content(file)
+    with explained(content), open_image(content) as image:
+        Conversion().require_pixels(*image.size)
+        return use(image, content)
+
+
+def read_content(file: Path) -> bytes:
+    """The bytes of a regular file. Raises Unreadable for a missing or empty one, and for pipes and devices."""
+    _silence_pillow()
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise Unreadable("not a regular file", "a folder" if file.is_dir() else "a pipe or a device")
+        content = file.read_bytes()
+    except OSError as error:
+        raise Unreadable("missing", error.strerror or str(error)) from None
+    if not content:
+        raise Unreadable("empty", "0 bytes")
+    return content
+
+
+@contextmanager
+def explained(content: bytes) -> Iterator[None]:
+    """Turn whatever a decoder raises into Unreadable."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except UnidentifiedImageError:
+        raise Unreadable("not an image", describe(content)) from None
+    except Image.DecompressionBombError as error:
+        raise Unreadable("too large", str(error).partition(", could be")[0]) from None
+    except Exception as error:  # Pillow's decoders raise whatever the damage leads them to: struct.error, KeyError, ...
+        raise Unreadable("truncated", str(error).partition("\n")[0]) from None
+
+
+def open_image(content: bytes) -> Image.Image:
+    """Open an image in memory, of any size, and decode nothing yet: the caller compares the size with its limit.
+
+    Raises what Pillow raises.
+    """
+    array = read_array(content)
+    if array is not None:
+        return Image.fromarray(array[0])
+    return _open(io.BytesIO(content), content[:PREFIX])
+
+
+def _open(source: IO[bytes], head: bytes) -> Image.Image:
+    formats = formats_for(head)
+    try:
+        return Image.open(source, formats=formats)
+    except Image.DecompressionBombError:  # raised for the size alone: the plugin opens it all the same
+        source.seek(0)
+        opened: Image.Image = Image.OPEN[next(name for name in formats if accepts(name, head))][0](source, "")
+        return opened
+
+
+def upright_size(file: Path) -> tuple[int, int]:
+    """Height and width of the upright image, from the file's header; (0, 0) for an unreadable file."""
+    _silence_pillow()
+    head = read_head(file)
+    try:
+        with file.open("rb") if head else io.BytesIO() as source:
+            size = array_size(source, head)
+            if size is not None:
+                return size
+            (width, height), orientation = _size_in_header(source, head)
+    except Exception:  # `read` raises what is wrong
+        return 0, 0
+    return (width, height) if orientation in range(5, 9) else (height, width)
+
+
+def header_of(file: Path) -> tuple[bool, bool]:
+    """Whether an image may be deeper than 8 bits, and transparent, from its header; neither for an unreadable file."""
+    _silence_pillow()
+    try:
+        with file.open("rb") as source:
+            tags = load_tags(source)
+            source.seek(0)
+            deep = tags is not None and tags.bits > 8
+            try:
+                with _open(source, read_head(file)) as image:
+                    return deep or image.mode[0] in "IF", image.has_transparency_data
+            except UnidentifiedImageError:
+                return deep, False
+    except Exception:  # `read` raises what is wrong
+        return False, False
+
+
+def _size_in_header(source: IO[bytes], head: bytes) -> tuple[tuple[int, int], int]:
+    """Width and height, and EXIF orientation."""
+    tags = load_tags(source)
+    if tags is not None and all(tags.size):
+        return tags.size, tags.orientation
+    source.seek(0)
+    with _open(source, head) as image:
+        in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
+        return image.size, image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
+
+
+def digest(content: bytes) -> str:
+    """BLAKE2b-128 of a file's bytes, in hexadecimal."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def _silence_pillow() -> None:
+    if (
+        PILLOW_FILTER not in warnings.filters
+    ):  # checked every time: a test runner or the user's program may have reset the filters
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")
