@@ -6,11 +6,16 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from headstart.data.checks.check import check
+from headstart.data.checks.duplicate_sets import duplicate_sets
+from headstart.data.dataset import Dataset
 from headstart.data.layouts import scan
 from headstart.data.splits import label_subset, make_val_split, training_index
 from headstart.errors import HeadstartError
@@ -79,27 +84,103 @@ def test_groups_that_leave_nothing_to_hold_out_are_not_usable(photos: Path) -> N
     assert [each.kind for each in health.issues if each.severity == "error"] == ["no validation"]
 
 
-def test_copies_that_the_made_split_tears_apart_are_leaks(photos: Path) -> None:
-    """Every photograph twice: with a fifth held out by name, some pairs cannot but be torn."""
-    for file in sorted(photos.rglob("*.jpg")):
-        shutil.copy(file, file.with_stem(f"{file.stem} again"))
+def add_copies(photos: Path) -> dict[str, str]:
+    """A copy beside every photograph, each third mirrored, each third half the size; path -> its original's."""
+    added = {}
+    for number, file in enumerate(sorted(photos.rglob("*.jpg"))):
+        again = file.with_stem(f"{file.stem} again")
+        with Image.open(file) as picture:
+            if number % 3 == 0:
+                shutil.copy(file, again)
+            elif number % 3 == 1:
+                ImageOps.mirror(picture).save(again, quality=60)
+            else:
+                picture.resize((picture.width // 2, picture.height // 2)).save(again)
+        added[again.relative_to(photos).as_posix()] = file.relative_to(photos).as_posix()
+    return added
+
+
+@pytest.mark.real_too
+def test_the_made_split_keeps_copies_on_one_side(photos: Path) -> None:
+    added = add_copies(photos)
     health, index = check(photos), training_index(str(photos), Data())
     split_of = dict(zip(index.paths, index.splits, strict=True))
-    torn = {
-        frozenset({path, path.replace(".jpg", " again.jpg")})
-        for path, split in split_of.items()
-        if "again" not in path and split != split_of[path.replace(".jpg", " again.jpg")]
-    }
-    leaks = [each for each in health.issues if each.kind == "duplicate leakage"]
-    assert torn, "the case that is tested"
-    assert [{frozenset(pair) for pair in leak.sets} for leak in leaks] == [torn]
-    assert "the val split that headstart makes" in leaks[0].message
+    assert {again for again, original in added.items() if split_of[again] != split_of[original]} == set()
+    assert index.counts("val") == {"dress": 8, "hat": 8, "shoes": 8}
+    assert health.images == {"train": 96, "val": 24}
+    assert [issue.kind for issue in health.issues if "leakage" in issue.kind] == []
+    within = [issue for issue in health.issues if issue.kind in ("duplicates", "near duplicates")]
+    assert sum(len(issue.sets) for issue in within) == len(added)
 
 
-def test_a_group_expression_mends_such_a_leak(photos: Path) -> None:
-    for file in sorted(photos.rglob("*.jpg")):
-        shutil.copy(file, file.with_stem(f"{file.stem} again"))
-    assert not [each for each in check(photos, group=r"(\d+)( again)?\.jpg").issues if "leak" in each.kind]
+def test_the_split_is_that_of_check_at_any_image_size_and_target(photos: Path, tmp_path: Path) -> None:
+    """Also without the cache that `check` leaves."""
+    add_copies(photos)
+    counts = check(photos).counts["val"]
+    expected = training_index(str(photos), Data())
+    assert expected.counts("val") == counts
+    for place, (size, target) in enumerate(((32, "label"), (160, "label"), (64, "none"))):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HEADSTART_CACHE", str(tmp_path / f"cache {place}"))
+            pixels = Dataset(photos).pixels(Data(image_size=size), target)  # type: ignore[arg-type]
+        assert (pixels.index.paths, pixels.index.splits) == (expected.paths, expected.splits)
+
+
+def test_training_images_held_out_for_tuning_have_no_copies_in_training(photos: Path) -> None:
+    added = add_copies(photos)
+    index = Dataset(photos).index(Data(image_size=32, validate_on="train"))
+    assert set(index.splits) == {"train", "val", "aside"}
+    split_of = dict(zip(index.paths, index.splits, strict=True))
+    assert {again for again, original in added.items() if split_of[again] != split_of[original]} == set()
+
+
+def test_single_files_are_held_out_in_the_order_of_the_hash_of_their_names(photos: Path) -> None:
+    index = scan(photos)
+    expected = set()
+    for name in index.classes:
+        files = [path for path in index.paths if path.startswith(f"{name}/")]
+        expected |= set(sorted(files, key=lambda path: blake2b(f"file {path}".encode()).digest())[:4])
+    held = make_val_split(index, 0.2)
+    assert {held.paths[row] for row in held.positions("val")} == expected
+
+
+def test_sets_and_groups_that_overlap_are_one_unit(photos: Path) -> None:
+    """A chain through every hat: a set of 0 and 1, a group of 1 and 2, a set of 2 and 3, and so on."""
+    index = scan(photos)
+    hats = [row for row, label in enumerate(index.labels) if index.classes[label] == "hat"][:10]
+    groups = list(index.groups)
+    for one, other in zip(hats[1::2], hats[2::2], strict=False):
+        groups[one] = groups[other] = f"from {one}"
+    grouped = replace(index, groups=tuple(groups))
+    sets = [hats[start : start + 2] for start in range(0, len(hats), 2)]
+    for fraction in (0.2, 0.5):
+        for order in (sets, sets[::-1]):
+            split = make_val_split(grouped, fraction, order)
+            assert len({split.splits[row] for row in hats}) == 1
+            assert split == make_val_split(grouped, fraction, [*sets, hats[:2]])
+        back = replace(
+            grouped, **{name: getattr(grouped, name)[::-1] for name in ("paths", "labels", "splits", "groups")}
+        )
+        mirrored = make_val_split(back, fraction, [[len(index) - 1 - row for row in rows] for rows in sets])
+        assert mirrored.splits[::-1] == make_val_split(grouped, fraction, sets).splits
+
+
+def test_only_where_nothing_could_be_held_out_duplicates_are_divided(photos: Path) -> None:
+    index = scan(photos)
+    for name in ("hat", "shoes"):
+        some = [row for row, label in enumerate(index.labels) if index.classes[label] == name]
+        assert make_val_split(index, 0.2, [some]).counts("val") == {"dress": 4, "hat": 4, "shoes": 4} | {name: 0}
+    film = [list(range(len(index)))]
+    assert make_val_split(index, 0.2, film) == make_val_split(index, 0.2)
+
+
+def test_unreadable_files_are_in_no_set_and_stop_no_split(photos: Path) -> None:
+    for name in ("one.jpg", "other.jpg"):
+        (photos / "hat" / name).write_text("no picture")
+    index = scan(photos)
+    assert duplicate_sets(index) == []
+    assert duplicate_sets(index) == [], "from the cache"
+    assert training_index(str(photos), Data()).splits == make_val_split(index, 0.2).splits
 
 
 def test_a_group_expression_that_matches_nothing_is_said(photos: Path) -> None:

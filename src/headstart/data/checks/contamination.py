@@ -35,11 +35,14 @@ def overlapping_rows(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) ->
 
 
 def _thumbnails(pixels: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Gray thumbnails (ITU-R BT.601), uint8 (N, 32, 32)."""
-    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    chunks = [np.empty((0, *side), np.uint8)]
-    for chunk in batches(rows, max(1, PIXELS_PER_CHUNK // (pixels.height * pixels.width))):
-        small = F.interpolate(pixels.batch(chunk).float(), side, mode="bilinear", antialias=True)
-        gray = (small * small.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
-        chunks.append(gray.round().clamp(0, 255).byte().numpy())
-    return np.concatenate(chunks)
+    """Gray thumbnails (ITU-R BT.601) without the padding, uint8 (N, 32, 32)."""
+    thumbs = np.empty((len(rows), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
+    sizes, kinds = np.unique(pixels.sizes[rows], axis=0, return_inverse=True)
+    for kind, (height, width) in enumerate(sizes):
+        same_size = np.flatnonzero(kinds.reshape(-1) == kind)
+        for some in batches(same_size, max(1, PIXELS_PER_CHUNK // (pixels.height * pixels.width))):
+            images = pixels.batch(rows[some])[:, :, :height, :width].float()
+            small = F.interpolate(images, thumbs.shape[1:], mode="bilinear", antialias=True)
+            gray = (small * small.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
+            thumbs[some] = gray.round().clamp(0, 255).byte().numpy()
+    return thumbs

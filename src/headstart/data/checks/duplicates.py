@@ -69,7 +69,7 @@ def _detail(thumbs_nhw: NDArray[np.uint8]) -> Floats:
     place = np.linspace(-1, 1, THUMBNAIL_SIDE, dtype=np.float32)
     down, across = (each.reshape(-1) for each in np.meshgrid(place, place, indexing="ij"))
     plane = np.stack([each / np.linalg.norm(each) for each in (np.ones_like(down), down, across)])
-    flat = thumbs_nhw.reshape(len(thumbs_nhw), -1).astype(np.float32)
+    flat = thumbs_nhw.reshape(-1, THUMBNAIL_SIDE**2).astype(np.float32)
     flat -= (flat @ plane.T) @ plane
     return np.asarray(np.linalg.norm(flat, axis=1) / THUMBNAIL_SIDE)
 
