@@ -19,20 +19,27 @@ from PIL import Image
 from headstart.data.checks.duplicates import THUMBNAIL_SIDE, near_duplicates, same_content
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Picture, Unreadable, read
-from headstart.data.find_range import find_conversion
 from headstart.data.index import Index
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import cache_path, read_metadata
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
-from headstart.recipes.recipe import Data
+from headstart.value_range import ValueRange, Values
 
 VERSION = 1
 """Part of the cache key: increased when the same files would give other sets."""
 
 Sets = Sequence[Sequence[int]]
 """Rows of the index that show the same image; a row may be in two sets."""
+
+
+class OwnRange(Conversion):
+    """Scale each deep image by its own values: enough to compare it, and no other file has to be looked at."""
+
+    def range_of(self, values: Values) -> ValueRange:
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        return ValueRange(low, high if high > low else low + 1, "full scale")
 
 
 def read_picture(index: Index, row: int, conversion: Conversion) -> tuple[Picture, NDArray[np.uint8]]:
@@ -61,7 +68,7 @@ def duplicate_sets(index: Index, progress: Progress | None = None) -> Sets:
     failures: dict[int, tuple[str, str]] = {}
     thumbs = np.zeros((len(index), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
 
-    conversion = find_conversion(files, range(len(files)), Data())
+    conversion = OwnRange()
 
     def one(row: int) -> str | Unreadable:
         try:
