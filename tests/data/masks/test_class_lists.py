@@ -38,7 +38,8 @@ IN_NUMBERS = {
     "classes.csv": "id,name\n0,sky\n1,road\n2,old tree\n",
     "dataset.json": '{"labels": {"sky": 0, "road": 1, "old tree": 2}, "file_ending": ".png"}',
     "Dataset.json": '{"modality": {"0": "CT"}, "labels": {"0": "sky", "1": "road", "2": "old tree"}}',
-    "notes.json": '{"categories": [{"id": 0, "name": "sky"}, {"id": 1, "name": "road"}, {"id": 2, "name": "old tree"}]}',
+    "notes.json": '{"categories": [{"id": 0, "name": "sky"}, {"id": 1, "name": "road"},'
+    ' {"id": 2, "name": "old tree"}]}',
     "classes.json": '["sky", "road", "old tree"]',
     "obj_class_to_machine_color.json": '{"sky": [0, 0, 0], "road": [1, 1, 1], "old tree": [2, 2, 2]}',
 }

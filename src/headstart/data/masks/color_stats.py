@@ -40,6 +40,7 @@ class _FileStats(NamedTuple):
     numbers: Counter[int] | None
     codes: Counter[int]
     solid: Counter[int]
+    ramps: Counter[int]
     code_of: dict[int, int]
     lossy: bool
 
@@ -58,6 +59,8 @@ class MaskColorStats:
         """Color -> pixels; no further colors are added beyond `MAX_CODES`."""
         self.solid: Counter[int] = Counter()
         """Color -> places where it fills 2 x 2 pixels: none for a color that is only in soft edges, or noise."""
+        self.ramps: Counter[int] = Counter()
+        """Color -> pixels, of gray masks only, between a darker and a brighter neighbor: all of them in a soft edge."""
         self.code_of: dict[int, int] = {}
         """Number -> its color."""
         self.corners: Counter[int] = Counter()
@@ -85,6 +88,7 @@ class MaskColorStats:
         if len(self.codes) <= MAX_CODES:  # beyond, it does not matter which others there are
             self.codes += file.codes
             self.solid += file.solid
+            self.ramps += file.ramps
 
     @property
     def numbers(self) -> Counter[int] | None:
@@ -156,7 +160,7 @@ def _file_stats(mask: MaskFile) -> _FileStats:
     numbers = numbers_of(mask)
     if numbers is None:
         codes = codes_of(mask)
-        return _FileStats("RGB", None, _count_codes(codes), _count_codes(_solid(codes)), {}, mask.lossy)
+        return _FileStats("RGB", None, _count_codes(codes), _count_codes(_solid(codes)), Counter(), {}, mask.lossy)
     table = np.arange(0, 0x1000000, 0x10101) if mask.table is None else mask.table
 
     def by_code(counted: Counter[int]) -> Counter[int]:
@@ -167,7 +171,8 @@ def _file_stats(mask: MaskFile) -> _FileStats:
 
     counts, solid = _count(numbers), _count(_solid(numbers))
     code_of = {number: int(table[number]) for number in counts}
-    return _FileStats(mask.mode, counts, by_code(counts), by_code(solid), code_of, mask.lossy)
+    ramps = _count(_ramps(numbers)) if len(counts) > 2 and mask.table is None else Counter[int]()
+    return _FileStats(mask.mode, counts, by_code(counts), by_code(solid), by_code(ramps), code_of, mask.lossy)
 
 
 def _count(numbers: NDArray[np.uint8]) -> Counter[int]:
@@ -180,6 +185,18 @@ def _solid(plane: NDArray[Plane]) -> NDArray[Plane]:
     here = plane[:-1, :-1]
     equal = (here == plane[1:, :-1]) & (here == plane[:-1, 1:]) & (here == plane[1:, 1:])
     values: NDArray[Plane] = here[equal]
+    return values
+
+
+def _ramps(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The values, (N,), of pixels between a lower and a higher one to their left and right, or above and below."""
+    between = np.zeros(plane.shape, bool)
+    for here, low, high, found in (
+        (plane[:, 1:-1], plane[:, :-2], plane[:, 2:], between[:, 1:-1]),
+        (plane[1:-1], plane[:-2], plane[2:], between[1:-1]),
+    ):
+        np.logical_or(found, ((low < here) & (here < high)) | ((low > here) & (here > high)), out=found)
+    values: NDArray[np.uint8] = plane[between]
     return values
 
 

@@ -27,6 +27,8 @@ PEAK_DISTANCE = 16
 """Classes in blurred masks that are nearer than this cannot be told apart."""
 MIN_NEAR = 0.9
 """Smallest share of pixels near one of the peaks; with less, the masks are no masks."""
+MOST_RAMPS = 0.8
+"""Share of the pixels of thin numbers between a darker and a brighter neighbor, from which on they are soft edges."""
 MIN_THIN = 6
 """Numbers or colors that fill no area, from which on they are soft edges, not thin objects."""
 
@@ -120,9 +122,14 @@ def display_colors(values: Sequence[int], stats: MaskColorStats) -> tuple[Color,
 def _has_soft_edges(stats: MaskColorStats, peaks: Sequence[int]) -> bool:
     """Whether masks of few colors hold many that fill no area, between fewer that do."""
     thin = stats.codes.keys() - set(peaks)
-    if len(thin) < MIN_THIN or len(thin) <= 2 * len(peaks) or not is_separate(stats, peaks):
+    if not thin or not is_separate(stats, peaks):
         return False
-    return sum(stats.solid[code] for code in thin) < 0.1 * sum(stats.codes[code] for code in thin)
+    pixels = sum(stats.codes[code] for code in thin)
+    if len(peaks) == 2 and len(thin) > 1 and sum(stats.ramps[code] for code in thin) > MOST_RAMPS * pixels:
+        return True  # along straight edges, only a few numbers
+    if len(thin) < MIN_THIN or len(thin) <= 2 * len(peaks):
+        return False
+    return sum(stats.solid[code] for code in thin) < 0.1 * pixels
 
 
 def _sharp(stats: MaskColorStats) -> Palette:
