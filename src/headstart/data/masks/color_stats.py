@@ -160,7 +160,8 @@ def _file_stats(mask: MaskFile) -> _FileStats:
     numbers = numbers_of(mask)
     if numbers is None:
         codes = codes_of(mask)
-        return _FileStats("RGB", None, _count_codes(codes), _count_codes(_solid(codes)), Counter(), {}, mask.lossy)
+        solid = _count_codes(_solid(codes, codes & 0xF8F8F8 if mask.lossy else codes))
+        return _FileStats("RGB", None, _count_codes(codes), solid, Counter(), {}, mask.lossy)
     table = np.arange(0, 0x1000000, 0x10101) if mask.table is None else mask.table
 
     def by_code(counted: Counter[int]) -> Counter[int]:
@@ -169,7 +170,7 @@ def _file_stats(mask: MaskFile) -> _FileStats:
             counts[int(table[number])] += pixels
         return counts
 
-    counts, solid = _count(numbers), _count(_solid(numbers))
+    counts, solid = _count(numbers), _count(_solid(numbers, numbers & 0xF8 if mask.lossy else numbers))
     code_of = {number: int(table[number]) for number in counts}
     ramps = _count(_ramps(numbers)) if len(counts) > 2 and mask.table is None else Counter[int]()
     return _FileStats(mask.mode, counts, by_code(counts), by_code(solid), by_code(ramps), code_of, mask.lossy)
@@ -180,11 +181,11 @@ def _count(numbers: NDArray[np.uint8]) -> Counter[int]:
     return Counter({number: count for number, count in enumerate(pixels) if count})
 
 
-def _solid(plane: NDArray[Plane]) -> NDArray[Plane]:
-    """The values, (N,), at the places where 2 x 2 pixels are equal."""
-    here = plane[:-1, :-1]
-    equal = (here == plane[1:, :-1]) & (here == plane[:-1, 1:]) & (here == plane[1:, 1:])
-    values: NDArray[Plane] = here[equal]
+def _solid(plane: NDArray[Plane], rounded: NDArray[Plane]) -> NDArray[Plane]:
+    """The values, (N,), at the places where 2 x 2 pixels are equal once they are ``rounded`` (JPEG changes them)."""
+    here = rounded[:-1, :-1]
+    equal = (here == rounded[1:, :-1]) & (here == rounded[:-1, 1:]) & (here == rounded[1:, 1:])
+    values: NDArray[Plane] = plane[:-1, :-1][equal]
     return values
 
 

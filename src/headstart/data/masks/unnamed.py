@@ -43,7 +43,9 @@ def unnamed_palette(root: Path, stats: MaskColorStats) -> Palette:
     many = len(stats.numbers if indexed and stats.numbers else stats.codes) > MAX_UNNAMED_CLASSES
     if len(stats.codes) == 1 or not (stats.lossy or many or _has_soft_edges(stats, peaks)):
         return _sharp(stats)
-    if not peaks or not is_separate(stats, peaks):
+    if not is_separate(stats, peaks):
+        peaks = _corners(stats)
+    if not peaks:
         raise _refused(root, stats)
     gray = all(code % 0x10101 == 0 for code in peaks)
     if gray and stats.numbers is not None and stats.mode != "P":
@@ -87,6 +89,13 @@ def is_separate(stats: MaskColorStats, peaks: Sequence[int]) -> bool:
     else:
         near = nearest_class(colors_of(codes), _palette_of(peaks)) != IGNORE_INDEX
     return bool(pixels[near].sum() >= MIN_NEAR * pixels.sum())
+
+
+def _corners(stats: MaskColorStats) -> list[int]:
+    """Corners of the RGB cube, sorted, where nearly all pixels are near one (DeepGlobe's rule); else none."""
+    total = stats.corners.total()
+    found = sorted(code for code, count in stats.corners.items() if count > PEAK_SHARE * total)
+    return found if len(found) > 1 and stats.far <= (1 - MIN_NEAR) / 2 * total else []
 
 
 def smallest_distance(codes: Sequence[int]) -> int:
@@ -161,7 +170,7 @@ def _refused(root: Path, stats: MaskColorStats) -> HeadstartError:
         listed = f"save class numbers, not a number for each object; or {listed} or {root / 'classes.txt'}"
     elif stats.lossy:
         kind += " (blurred by JPEG)"
-        too_near = smallest_distance(find_peaks(stats)) < PEAK_DISTANCE
+        too_near = bool(numbers) and smallest_distance(find_peaks(stats)) < PEAK_DISTANCE
         listed = "save the masks as PNG from their originals" + f", or {listed}" * (not too_near)
     few = "a few colors or numbers"
     return HeadstartError(f"{root}: expected masks of {few}, found at least {len(stats.codes)} {kind}", listed)
