@@ -165,3 +165,14 @@ def test_broken_lists_of_colors_are_errors_that_name_the_line(tmp_path: Path) ->
 )  # fmt: skip
 def test_colors_in_words(text: str, color: tuple[int, int, int] | None) -> None:
     assert parse_color(text) == color
+
+
+def test_a_list_of_colors_of_another_tool_that_is_too_short_or_of_other_masks(tmp_path: Path) -> None:
+    colors = np.array([COLORS], np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    Image.fromarray(colors).save(tmp_path / "a.png")
+    (tmp_path / "labelmap.txt").write_text("sky:10,20,30::\nroad:0,255,0::\n")
+    palette = read_palette(tmp_path, [tmp_path / "a.png"])
+    assert (palette.names, palette.colors) == (("sky", "road", "#c80064"), COLORS)
+    assert read_mask(tmp_path / "a.png", palette)[0, ::8].tolist() == [0, 1, 2]
+    (tmp_path / "labelmap.txt").write_text("sky:1,2,3::\nroad:4,5,6::\n")
+    assert read_palette(tmp_path, [tmp_path / "a.png"]).names == ("#00ff00", "#0a141e", "#c80064")

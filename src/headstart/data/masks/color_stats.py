@@ -170,7 +170,7 @@ def _file_stats(mask: MaskFile) -> _FileStats:
             counts[int(table[number])] += pixels
         return counts
 
-    counts, solid = _count(numbers), _count(_solid(numbers, numbers & 0xF8 if mask.lossy else numbers))
+    counts, solid = _count(numbers), _count(_solid(numbers, numbers & np.uint8(0xF8) if mask.lossy else numbers))
     code_of = {number: int(table[number]) for number in counts}
     ramps = _count(_ramps(numbers)) if len(counts) > 2 and mask.table is None else Counter[int]()
     return _FileStats(mask.mode, counts, by_code(counts), by_code(solid), by_code(ramps), code_of, mask.lossy)

@@ -10,9 +10,11 @@ from pathlib import Path
 from headstart.data.masks.class_lists import COLORS, NAMES, ClassList, palette_file, read_class_list
 from headstart.data.masks.codec import MAX_CLASSES
 from headstart.data.masks.color_stats import MaskColorStats, collect_color_stats
+from headstart.data.masks.mask_file import hexadecimal
 from headstart.data.masks.unnamed import (
     MAX_UNNAMED_CLASSES,
     PEAK_DISTANCE,
+    colors_of_codes,
     display_colors,
     find_peaks,
     is_separate,
@@ -100,7 +102,7 @@ def _named_palette(root: Path, file: Path, listed: ClassList, masks: Sequence[Pa
     sampled = masks[:MASKS_SAMPLED] if len(listed.names) > 2 else masks
     stats = collect_color_stats(sampled)
     if listed.colors and not (stats.numbers and _are_row_numbers(listed, stats)):
-        return _listed_colors(root, file, listed, stats)
+        return _listed_colors(root, file, listed, masks, stats)
     values = _listed_values(listed, stats)
     if not _covers(values, stats):  # does it fit otherwise? All masks tell
         stats = stats if len(sampled) == len(masks) else collect_color_stats(masks)
@@ -117,10 +119,15 @@ def _named_palette(root: Path, file: Path, listed: ClassList, masks: Sequence[Pa
     return Palette(names, colors, values, "number", 0, stats.mode, stats.transparency, soft)
 
 
-def _listed_colors(root: Path, file: Path, listed: ClassList, stats: MaskColorStats) -> Palette:
+def _listed_colors(root: Path, file: Path, listed: ClassList, masks: Sequence[Path], stats: MaskColorStats) -> Palette:
     codes = [red << 16 | green << 8 | blue for red, green, blue in listed.colors]
     if stats.lossy and smallest_distance(codes) < PEAK_DISTANCE and not set(codes) >= stats.codes.keys():
         raise _blurred(root, file, "colors")
+    if not listed.own and not stats.lossy and not set(codes) >= stats.codes.keys():
+        stats = collect_color_stats(masks)
+        if not stats.codes.keys() & set(codes):
+            return unnamed_palette(root, stats)  # the list of other masks
+        listed = _with_unlisted_colors(listed, stats)
     gray = all(red == green == blue for red, green, blue in listed.colors)
     mode = "RGB" if stats.mode == "L" and not gray else stats.mode
     values = tuple(range(len(listed.names)))
@@ -181,6 +188,17 @@ def _is_soft(values: Sequence[int], stats: MaskColorStats) -> bool:
     """Whether numbers between those of the classes are soft edges."""
     codes = sorted(value * 0x10101 for value in values)
     return stats.mode != "P" and set(codes) >= set(find_peaks(stats)) and is_separate(stats, codes)
+
+
+def _with_unlisted_colors(listed: ClassList, stats: MaskColorStats) -> ClassList:
+    """Listed classes, and behind them the colors that the file of another tool leaves out; not that of index 255."""
+    border = {stats.code_of[IGNORE_INDEX]} if stats.mode == "P" and IGNORE_INDEX in stats.code_of else set()
+    codes = {red << 16 | green << 8 | blue for red, green, blue in listed.colors}
+    others = sorted(stats.codes.keys() - codes - border)
+    if len(others) + len(codes) > MAX_UNNAMED_CLASSES:
+        return listed
+    names = (*listed.names, *map(hexadecimal, others))
+    return ClassList(names, (*listed.colors, *colors_of_codes(others)), own=False)
 
 
 def _with_unlisted(

@@ -124,7 +124,7 @@ def number_palette(values: Sequence[int], stats: MaskColorStats, soft: bool = Fa
 def display_colors(values: Sequence[int], stats: MaskColorStats) -> tuple[Color, ...]:
     """Display colors of numbers: those of indexed masks, else Pascal VOC's, without its black."""
     if stats.mode == "P" and all(value in stats.code_of for value in values):
-        return _colors([stats.code_of[value] for value in values])
+        return colors_of_codes([stats.code_of[value] for value in values])
     return tuple(_voc(position + 1) for position in range(len(values)))
 
 
@@ -149,14 +149,15 @@ def _sharp(stats: MaskColorStats) -> Palette:
 
 def _color_palette(codes: Sequence[int], stats: MaskColorStats, soft: bool = False) -> Palette:
     names, values = tuple(hexadecimal(code) for code in codes), tuple(range(len(codes)))
-    return Palette(names, _colors(codes), values, "color", 0, stats.mode, stats.transparency, soft)
+    return Palette(names, colors_of_codes(codes), values, "color", 0, stats.mode, stats.transparency, soft)
 
 
 def _palette_of(codes: Sequence[int]) -> Palette:
-    return Palette(tuple(map(hexadecimal, codes)), _colors(codes), tuple(range(len(codes))), "color")
+    return Palette(tuple(map(hexadecimal, codes)), colors_of_codes(codes), tuple(range(len(codes))), "color")
 
 
-def _colors(codes: Sequence[int]) -> tuple[Color, ...]:
+def colors_of_codes(codes: Sequence[int]) -> tuple[Color, ...]:
+    """Color codes -> red, green, blue of each."""
     found = colors_of(np.array(codes, np.int32)).tolist()
     return tuple((int(red), int(green), int(blue)) for red, green, blue in found)
 
