@@ -27,7 +27,7 @@ from headstart.data.masks.mask_file import (
 from headstart.palette import Transparency
 
 MAX_CODES = 1 << 16
-"""Different colors that are counted at most: blurred masks have tens of thousands, photographs more."""
+"""Different colors from which on new ones are rounded to 5 bits: blurred masks have tens of thousands of colors."""
 Plane = TypeVar("Plane", np.uint8, np.int32)
 COMMON = 0.01
 """Share of the pixels from which on an opacity is a level of its own, not that of soft edges."""
@@ -56,7 +56,7 @@ class MaskColorStats:
         self.tables_agree = True
         """Whether no two files show the same number in different colors."""
         self.codes: Counter[int] = Counter()
-        """Color -> pixels; no further colors are added beyond `MAX_CODES`."""
+        """Color -> pixels; beyond `MAX_CODES` colors, further ones that fill no area are rounded."""
         self.solid: Counter[int] = Counter()
         """Color -> places where it fills 2 x 2 pixels: none for a color that is only in soft edges, or noise."""
         self.ramps: Counter[int] = Counter()
@@ -85,10 +85,14 @@ class MaskColorStats:
         for corner in pixels.nonzero()[0].tolist():
             code = 0xFF0000 * (corner >> 2) + 0xFF00 * (corner >> 1 & 1) + 0xFF * (corner & 1)
             self.corners[code] += int(pixels[corner])
-        if len(self.codes) <= MAX_CODES:  # beyond, it does not matter which others there are
-            self.codes += file.codes
-            self.solid += file.solid
-            self.ramps += file.ramps
+        self.solid.update(file.solid)
+        self.ramps.update(file.ramps)
+        if len(self.codes) <= MAX_CODES:
+            self.codes.update(file.codes)
+            return
+        for code, count in file.codes.items():
+            known = code in self.codes or code in file.solid
+            self.codes[code if known else code & 0xF8F8F8 | 0x040404] += count
 
     @property
     def numbers(self) -> Counter[int] | None:
