@@ -13,7 +13,7 @@ from headstart.data.checks.issues import Issue, count
 from headstart.data.checks.mask_info import MaskInfos
 from headstart.data.decode import Unreadable
 from headstart.data.index import Index
-from headstart.data.masks.class_lists import COLORS, NAMES
+from headstart.data.masks.class_lists import COLORS, NAMES, read_class_list
 from headstart.data.masks.codec import read_mask
 from headstart.data.parallel import map_ordered
 from headstart.palette import IGNORE_INDEX, Palette
@@ -76,14 +76,13 @@ def check_listed_classes(palette: Palette, file: Path) -> Iterator[Issue]:
         )
         yield Issue("unnamed classes", "warning", message, (), f"name them in {file}")
     values = sorted(palette.values)
-    if palette.kind == "number" and len(values) > 2 and values[1] - values[0] > 1 and values[0] == 0:
+    plain = values in ([0, 255], list(range(len(values)))) or bool(read_class_list(file).values)
+    if palette.kind == "number" and not plain and not unlisted:
         pairs = ", ".join(
             f"{value} {name}" for value, name in sorted(zip(palette.values, palette.names, strict=True))[:6]
         )
         message = f"Numbers of the masks matched with the classes of {file.name}: {pairs}{', ...' * (len(values) > 6)}"
-        yield Issue(
-            "spread numbers", "note", message, (), "list them with their numbers to be sure: 0 sky, 20 road, ..."
-        )
+        yield Issue("spread numbers", "note", message, (), "list them with their numbers to be sure: 1: sky")
 
 
 def check_instances(index: Index) -> Iterator[Issue]:

@@ -104,7 +104,8 @@ def _named_palette(root: Path, file: Path, listed: ClassList, masks: Sequence[Pa
     if listed.colors and not (stats.numbers and _are_row_numbers(listed, stats)):
         return _listed_colors(root, file, listed, masks, stats)
     values = _listed_values(listed, stats)
-    if not _covers(values, stats):  # does it fit otherwise? All masks tell
+    from_one = not listed.values and min(stats.numbers or [0]) > 0
+    if from_one or not _covers(values, stats):  # does it fit otherwise? All masks tell
         stats = stats if len(sampled) == len(masks) else collect_color_stats(masks)
         values = _fitting_values(listed, stats)
     if stats.numbers is None:
@@ -171,13 +172,16 @@ def _far_apart(values: Sequence[int]) -> bool:
 
 
 def _fitting_values(listed: ClassList, stats: MaskColorStats) -> tuple[int, ...]:
-    """Numbers of the listed classes in masks that hold others: as many, spread over the gray levels, in order.
+    """Numbers of the listed classes in masks that hold others: 1 to n, or as many, spread over the gray levels.
 
     The numbers as listed where that does not fit either: `check` counts the others.
     """
     as_listed = _listed_values(listed, stats)
     sharp = without_ignored(list(stats.numbers or ()))
     peaks = [code & 255 for code in find_peaks(stats) if code % 0x10101 == 0]
+    count = len(listed.names)
+    if not listed.values and sharp and sharp[0] > 0 and sharp[-1] == count:  # 0 in no mask
+        return tuple(range(1, count + 1))
     for found in (sharp, without_ignored(peaks)):
         if len(found) == len(listed.names) > 1 and _far_apart(found) and found[0] == 0:
             return tuple(found)
