@@ -15,8 +15,12 @@ from typer.testing import CliRunner
 from headstart.cli.main import app
 from headstart.data.checks.check import CheckResult, check
 from headstart.data.checks.issues import Issue
+from headstart.data.pixels import decode
+from headstart.data.splits import training_index
+from headstart.recipes.recipe import Data
 
 SIDE = 40
+KEEP = Data(image_size=16, resize="keep")
 GROUND, TREE, HOUSE = (255, 255, 0), (0, 255, 0), (0, 255, 255)
 CLASSES = "name,r,g,b\nground,255,255,0\ntree,0,255,0\nhouse,0,255,255\nunknown,0,0,0\n"
 
@@ -175,3 +179,125 @@ def test_what_is_told_in_a_terminal(pairs: Path) -> None:
     assert "layout   train, val: pairs in images and masks" in answer.stdout
     for cell in ("train pixels (images)", "45.00% (2)", "ignored", "1.04%"):
         assert cell in answer.stdout, cell
+
+
+def redraw(pairs: Path, make: Callable[[np.ndarray], Image.Image]) -> None:
+    """Every mask drawn anew from its house (1) and everything else (0), without a file that names classes."""
+    (pairs / "class_dict.csv").unlink()
+    for file in pairs.rglob("masks/*.png"):
+        with Image.open(file) as mask:
+            house = (np.asarray(mask) == HOUSE).all(axis=2)
+        make(house.astype(np.uint8)).save(file)
+
+
+def test_soft_edges_are_a_note_and_pixels_counted_at_half(pairs: Path) -> None:
+    redraw(pairs, lambda house: Image.fromarray(house * 255).resize((30, 33)).resize((SIDE, SIDE)))
+    health = check(pairs)
+    note = found(health, "soft edges")
+    assert (note.severity, len(note.files)) == ("note", 8)
+    assert "split at half" in note.message
+    share = np.mean([np.asarray(Image.open(file)) >= 128 for file in sorted(pairs.glob("train/masks/*"))])
+    assert health.shares["train"]["class 255"] == pytest.approx(share)
+
+
+def test_transparent_pixels_are_told_and_black_beside_them_is_a_warning(pairs: Path) -> None:
+    def painted(house: np.ndarray) -> Image.Image:
+        rgb = np.where(house[..., None] > 0, np.uint8(200), np.uint8(90)) * np.array([1, 0, 0], np.uint8)
+        return Image.fromarray(np.dstack([rgb, house * 255]))
+
+    redraw(pairs, painted)
+    health = check(pairs)
+    assert found(health, "transparent masks").severity == "note"
+    assert health.shares["train"]["#c80000"] == pytest.approx(4 / SIDE)
+    for file in sorted(pairs.rglob("masks/*.png"))[:1]:
+        with Image.open(file) as mask:
+            pixels = np.asarray(mask).copy()
+        pixels[:5, :5] = (0, 0, 0, 255)
+        Image.fromarray(pixels).save(file)
+    issue = found(check(pairs), "transparent masks")
+    assert (issue.severity, issue.files) == ("warning", ("train/masks/0.png",))
+
+
+def test_one_black_paint_on_transparent_ground_is_the_class(pairs: Path) -> None:
+    redraw(pairs, lambda house: Image.fromarray(np.dstack([house * 0] * 3 + [house * 255])))
+    health = check(pairs)
+    assert found(health, "transparent masks").severity == "note"
+    assert health.shares["train"]["class 255"] == pytest.approx(4 / SIDE)
+
+
+def turn_images(pairs: Path, orientation: int, size: tuple[int, int]) -> None:
+    """Images and masks of another size, and the images stored with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for file in [*pairs.rglob("images/*"), *pairs.rglob("masks/*.png")]:
+        with Image.open(file) as image:
+            cut = image.resize(size, Image.Resampling.NEAREST)
+        cut.save(file, **({"exif": exif} if "images" in file.parts else {}))
+
+
+def test_masks_on_the_stored_pixels_of_a_turned_photograph_are_turned_along(pairs: Path) -> None:
+    before = check(pairs)
+    turn_images(pairs, 6, (SIDE, SIDE // 2))
+    health = check(pairs)
+    note = found(health, "EXIF masks")
+    assert (note.severity, len(note.files)) == ("note", 8)
+    assert not [issue for issue in health.issues if issue.kind == "size mismatch"]
+    assert health.shares["train"] == pytest.approx(before.shares["train"])
+    pixels = decode(training_index(str(pairs), KEEP, "mask"), KEEP)
+    row = pixels.index.masks.index("train/masks/0.png")
+    with Image.open(pairs / "train/masks/0.png") as mask:
+        house = (np.asarray(mask.transpose(Image.Transpose.ROTATE_270)) == HOUSE).all(axis=2)
+    assert np.array_equal(pixels.masks([row])[0].numpy() == pixels.index.classes.index("house"), house)
+
+
+def test_where_nothing_tells_whether_a_mask_is_turned_there_is_a_warning(pairs: Path) -> None:
+    turn_images(pairs, 3, (SIDE, SIDE // 2))
+    issue = found(check(pairs), "EXIF masks unknown")
+    assert (issue.severity, len(issue.files)) == ("warning", 16)
+    turn_images(pairs, 8, (SIDE, SIDE))
+    assert found(check(pairs), "EXIF masks unknown").severity == "warning"
+
+
+def test_numbers_of_objects_are_a_warning_and_large_ones_an_error(pairs: Path) -> None:
+    (pairs / "class_dict.csv").unlink()
+    for number, file in enumerate(sorted(pairs.rglob("masks/*.png"))):
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        for thing in range(2 + number % 4):
+            mask[8 * thing : 8 * thing + 6, 3 + number : 20 + number] = thing + 1
+        Image.fromarray(mask).save(file)
+    issue = found(check(pairs), "instance numbers")
+    assert issue.severity == "warning"
+    (pairs / "classes.txt").write_text("ground\nhouse\nroad\ntree\ncar\npool\n")
+    assert not [each for each in check(pairs).issues if each.kind == "instance numbers"], "named: classes"
+    for file in pairs.rglob("masks/*.png"):
+        with Image.open(file) as image:
+            mask = np.asarray(image).astype(np.uint16)
+        Image.fromarray(mask * 1000).save(file)
+    issue = found(check(pairs), "of numbers above 255")
+    assert (issue.severity, len(issue.files)) == ("error", 8)
+    assert "class numbers" in issue.fix
+
+
+def test_several_pieces_of_each_class_are_no_objects(pairs: Path) -> None:
+    (pairs / "class_dict.csv").unlink()
+    for number, file in enumerate(sorted(pairs.rglob("masks/*.png"))):
+        places = np.indices((SIDE, SIDE)) // 8
+        Image.fromarray(((places[0] * 3 + places[1]) % (4 + number % 3)).astype(np.uint8)).save(file)
+    assert not [each for each in check(pairs).issues if each.kind == "instance numbers"]
+
+
+def test_a_list_that_does_not_fit_the_masks_is_told(pairs: Path) -> None:
+    (pairs / "class_dict.csv").unlink()
+    (pairs / "classes.txt").write_text("ground\ntree\nhouse\n")
+    assert "colors" in found(check(pairs), "unnamed classes").message
+    for file in pairs.rglob("masks/*.png"):
+        with Image.open(file) as image:
+            tree, house = ((np.asarray(image) == color).all(axis=2) for color in (TREE, HOUSE))
+        Image.fromarray(np.where(house, 200, np.where(tree, 100, 0)).astype(np.uint8)).save(file)
+    health = check(pairs)
+    assert health.classes == ("ground", "tree", "house")
+    assert found(health, "spread numbers").severity == "note"
+    (pairs / "classes.txt").unlink()
+    (pairs / "_classes.csv").write_text("Pixel Value, Class\n0, ground\n100, tree\n")
+    health = check(pairs)
+    assert (health.classes, found(health, "unnamed classes").severity) == (("ground", "tree", "class 200"), "warning")

@@ -38,7 +38,8 @@ IN_NUMBERS = {
     "classes.csv": "id,name\n0,sky\n1,road\n2,old tree\n",
     "dataset.json": '{"labels": {"sky": 0, "road": 1, "old tree": 2}, "file_ending": ".png"}',
     "Dataset.json": '{"modality": {"0": "CT"}, "labels": {"0": "sky", "1": "road", "2": "old tree"}}',
-    "notes.json": '{"categories": [{"id": 0, "name": "sky"}, {"id": 1, "name": "road"}, {"id": 2, "name": "old tree"}]}',
+    "notes.json": '{"categories": [{"id": 0, "name": "sky"}, {"id": 1, "name": "road"},'
+    ' {"id": 2, "name": "old tree"}]}',
     "classes.json": '["sky", "road", "old tree"]',
     "obj_class_to_machine_color.json": '{"sky": [0, 0, 0], "road": [1, 1, 1], "old tree": [2, 2, 2]}',
 }
@@ -164,3 +165,30 @@ def test_broken_lists_of_colors_are_errors_that_name_the_line(tmp_path: Path) ->
 )  # fmt: skip
 def test_colors_in_words(text: str, color: tuple[int, int, int] | None) -> None:
     assert parse_color(text) == color
+
+
+def test_a_list_of_colors_of_another_tool_that_is_too_short_or_of_other_masks(tmp_path: Path) -> None:
+    colors = np.array([COLORS], np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    Image.fromarray(colors).save(tmp_path / "a.png")
+    (tmp_path / "labelmap.txt").write_text("sky:10,20,30::\nroad:0,255,0::\n")
+    palette = read_palette(tmp_path, [tmp_path / "a.png"])
+    assert (palette.names, palette.colors) == (("sky", "road", "#c80064"), COLORS)
+    assert read_mask(tmp_path / "a.png", palette)[0, ::8].tolist() == [0, 1, 2]
+    (tmp_path / "labelmap.txt").write_text("sky:1,2,3::\nroad:4,5,6::\n")
+    assert read_palette(tmp_path, [tmp_path / "a.png"]).names == ("#00ff00", "#0a141e", "#c80064")
+
+
+def test_a_list_for_numbers_from_1_is_counted_from_1_where_no_mask_holds_0(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    (tmp_path / "classes.txt").write_text("sky\nroad\ntree\n")
+    for numbers, values in (
+        ((1, 2, 3), (1, 2, 3)),
+        ((1, 3, 255), (1, 2, 3)),
+        ((0, 1, 3), (0, 1, 2)),
+        ((1, 2), (0, 1, 2)),
+    ):
+        Image.fromarray(np.array([numbers] * 8, np.uint8).repeat(8, axis=1)).save(file)
+        assert read_palette(tmp_path, [file]).values == values
+    for number in range(12):  # the highest number, only in the last of many masks
+        Image.fromarray(np.array([[1, 3 if number == 11 else 2]] * 8, np.uint8)).save(tmp_path / f"{number}.png")
+    assert read_palette(tmp_path, [tmp_path / f"{number}.png" for number in range(12)]).values == (1, 2, 3)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from headstart.data.masks.codec import examine_mask, read_mask
+from headstart.data.masks.color_stats import MAX_CODES, collect_color_stats
 from headstart.data.masks.palette_files import read_palette
 from headstart.errors import HeadstartError
 from headstart.palette import IGNORE_INDEX
@@ -173,3 +174,17 @@ def test_color_tables_that_differ_do_not_double_the_classes(truth: list[Numbers]
     assert palette.values == tuple(sorted({int(value) for mask in truth for value in np.unique(mask)}))
     for mask, file in zip(truth, files, strict=True):
         assert np.array_equal(np.array(palette.values)[read_mask(file, palette)], mask)
+
+
+def test_a_class_of_a_later_file_is_found_behind_tens_of_thousands_of_blended_colors(tmp_path: Path) -> None:
+    colors = np.array([(40, 60, 200), (230, 120, 10), (90, 220, 90), (250, 250, 40)], np.uint8)
+    noise = np.random.default_rng(0).integers(-3, 4, (12, 200, 200, 3))
+    files = [tmp_path / f"{number}.webp" for number in range(13)]
+    areas = np.arange(200)[None] // 67 + np.zeros((200, 1), int)
+    for number, file in enumerate(files[:12]):
+        Image.fromarray((colors[areas] + noise[number]).astype(np.uint8)).save(file, lossless=True)
+    Image.fromarray(colors[np.where(areas == 1, 3, areas)]).save(files[12], lossless=True)
+    stats = collect_color_stats(files)
+    assert stats.codes.total() == 13 * 200 * 200
+    assert len(stats.codes) < MAX_CODES + 2**15
+    assert stats.solid[250 << 16 | 250 << 8 | 40] > 10_000

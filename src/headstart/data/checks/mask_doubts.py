@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from headstart.data.checks.issues import Issue, count
 from headstart.data.checks.mask_info import MaskInfos
 from headstart.data.decode import Unreadable
 from headstart.data.index import Index
+from headstart.data.masks.class_lists import COLORS, NAMES, read_class_list
 from headstart.data.masks.codec import read_mask
 from headstart.data.parallel import map_ordered
 from headstart.palette import IGNORE_INDEX, Palette
 
-INSTANCE_MASKS = 48
-"""Masks in which instances are looked for."""
+INSTANCE_MASKS, INSTANCE_SIDE = 32, 320
+"""Masks in which instances are looked for, and the longest side in pixels that they are thinned to."""
 ONE_REGION = 0.95
 """Share of a number's pixels in its largest region, from which on it marks one object."""
 MOST = 0.8
@@ -61,25 +63,26 @@ def check_transparency(index: Index, masks: MaskInfos) -> Iterator[Issue]:
 
 def check_listed_classes(palette: Palette, file: Path) -> Iterator[Issue]:
     """Colors or numbers that the list leaves out, and listed classes spread over the gray levels."""
-    if palette.kind == "color" and all(name.startswith("#") for name in palette.names):
-        message = f"Masks hold colors, which {file.name} does not list: {', '.join(palette.names[:8])}"
+    own = file.name in (COLORS, NAMES)  # all its names are the user's, even "class 3"
+    unlisted = [
+        name for name in palette.names if re.fullmatch(r"#[0-9a-f]{6}" if own else r"class \d+|#[0-9a-f]{6}", name)
+    ]
+    if len(unlisted) == len(palette.names):
+        message = f"Masks hold other {palette.kind}s than {file.name} lists: {', '.join(unlisted[:8])}"
         yield Issue("unnamed classes", "warning", message, (), f"list them in {file.with_name('class_dict.csv')}")
-    listed = [name for name in palette.names if not name.startswith("class ")]
-    unlisted = [name for name in palette.names if name.startswith("class ")]
-    if palette.kind == "number" and unlisted and listed:
+    elif unlisted and not own:
         message = (
             f"{count(len(unlisted), 'class')} in the masks that {file.name} does not name: {', '.join(unlisted[:8])}"
         )
         yield Issue("unnamed classes", "warning", message, (), f"name them in {file}")
     values = sorted(palette.values)
-    if palette.kind == "number" and len(values) > 2 and values[1] - values[0] > 1 and values[0] == 0:
+    plain = values in ([0, 255], list(range(len(values)))) or bool(read_class_list(file).values)
+    if palette.kind == "number" and not plain and not unlisted:
         pairs = ", ".join(
             f"{value} {name}" for value, name in sorted(zip(palette.values, palette.names, strict=True))[:6]
         )
         message = f"Numbers of the masks matched with the classes of {file.name}: {pairs}{', ...' * (len(values) > 6)}"
-        yield Issue(
-            "spread numbers", "note", message, (), "list them with their numbers to be sure: 0 sky, 20 road, ..."
-        )
+        yield Issue("spread numbers", "note", message, (), "list them with their numbers to be sure: 1: sky")
 
 
 def check_instances(index: Index) -> Iterator[Issue]:
@@ -113,6 +116,7 @@ def _regions(mask: NDArray[np.uint8], background: int) -> tuple[frozenset[int], 
     """The classes of a mask but the background, and whether each fills one connected region."""
     from scipy.ndimage import label  # slow to import
 
+    mask = mask[:: (step := -(-max(mask.shape) // INSTANCE_SIDE)), ::step]
     numbers = [n for n in np.unique(mask).tolist() if n not in (background, IGNORE_INDEX)]
     single = []
     for number in numbers:

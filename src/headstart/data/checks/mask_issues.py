@@ -107,7 +107,7 @@ def check_mask_colors(index: Index, masks: MaskInfos) -> Iterator[Issue]:
         fix = (
             "save masks as PNG, resized by nearest neighbor"
             if soft
-            else "add them to the classes, or correct the masks"
+            else "add them to the classes (a list that begins at 1: 1: sky), or correct the masks"
         )
         yield Issue("outside the palette", severity, message, files, fix)
     rows, pixels = _pixels(masks, lambda mask: mask.near)

@@ -95,7 +95,7 @@ def _without_thin(mask: Mask) -> Mask:
     solid = np.logical_and.reduce([here == corner for corner in corners])
     kept = np.zeros(mask.classes.shape, bool)
     for part in (kept[:-1, :-1], kept[1:, :-1], kept[:-1, 1:], kept[1:, 1:]):
-        part |= solid
+        np.logical_or(part, solid, out=part)
     thin = int((~kept & (mask.classes != IGNORE_INDEX)).sum())
     outside = replace(mask.outside, pixels=mask.outside.pixels + thin)
     return replace(mask, classes=np.where(kept, mask.classes, np.uint8(IGNORE_INDEX)), outside=outside)

@@ -27,7 +27,7 @@ from headstart.data.masks.mask_file import (
 from headstart.palette import Transparency
 
 MAX_CODES = 1 << 16
-"""Different colors that are counted at most: blurred masks have tens of thousands, photographs more."""
+"""Different colors from which on new ones are rounded to 5 bits: blurred masks have tens of thousands of colors."""
 Plane = TypeVar("Plane", np.uint8, np.int32)
 COMMON = 0.01
 """Share of the pixels from which on an opacity is a level of its own, not that of soft edges."""
@@ -40,6 +40,7 @@ class _FileStats(NamedTuple):
     numbers: Counter[int] | None
     codes: Counter[int]
     solid: Counter[int]
+    ramps: Counter[int]
     code_of: dict[int, int]
     lossy: bool
 
@@ -55,9 +56,11 @@ class MaskColorStats:
         self.tables_agree = True
         """Whether no two files show the same number in different colors."""
         self.codes: Counter[int] = Counter()
-        """Color -> pixels; no further colors are added beyond `MAX_CODES`."""
+        """Color -> pixels; beyond `MAX_CODES` colors, further ones that fill no area are rounded."""
         self.solid: Counter[int] = Counter()
         """Color -> places where it fills 2 x 2 pixels: none for a color that is only in soft edges, or noise."""
+        self.ramps: Counter[int] = Counter()
+        """Color -> pixels, of gray masks only, between a darker and a brighter neighbor: all of them in a soft edge."""
         self.code_of: dict[int, int] = {}
         """Number -> its color."""
         self.corners: Counter[int] = Counter()
@@ -82,9 +85,14 @@ class MaskColorStats:
         for corner in pixels.nonzero()[0].tolist():
             code = 0xFF0000 * (corner >> 2) + 0xFF00 * (corner >> 1 & 1) + 0xFF * (corner & 1)
             self.corners[code] += int(pixels[corner])
-        if len(self.codes) <= MAX_CODES:  # beyond, it does not matter which others there are
-            self.codes += file.codes
-            self.solid += file.solid
+        self.solid.update(file.solid)
+        self.ramps.update(file.ramps)
+        if len(self.codes) <= MAX_CODES:
+            self.codes.update(file.codes)
+            return
+        for code, count in file.codes.items():
+            known = code in self.codes or code in file.solid
+            self.codes[code if known else code & 0xF8F8F8 | 0x040404] += count
 
     @property
     def numbers(self) -> Counter[int] | None:
@@ -156,7 +164,8 @@ def _file_stats(mask: MaskFile) -> _FileStats:
     numbers = numbers_of(mask)
     if numbers is None:
         codes = codes_of(mask)
-        return _FileStats("RGB", None, _count_codes(codes), _count_codes(_solid(codes)), {}, mask.lossy)
+        solid = _count_codes(_solid(codes, codes & 0xF8F8F8 if mask.lossy else codes))
+        return _FileStats("RGB", None, _count_codes(codes), solid, Counter(), {}, mask.lossy)
     table = np.arange(0, 0x1000000, 0x10101) if mask.table is None else mask.table
 
     def by_code(counted: Counter[int]) -> Counter[int]:
@@ -165,9 +174,10 @@ def _file_stats(mask: MaskFile) -> _FileStats:
             counts[int(table[number])] += pixels
         return counts
 
-    counts, solid = _count(numbers), _count(_solid(numbers))
+    counts, solid = _count(numbers), _count(_solid(numbers, numbers & np.uint8(0xF8) if mask.lossy else numbers))
     code_of = {number: int(table[number]) for number in counts}
-    return _FileStats(mask.mode, counts, by_code(counts), by_code(solid), code_of, mask.lossy)
+    ramps = _count(_ramps(numbers)) if len(counts) > 2 and mask.table is None else Counter[int]()
+    return _FileStats(mask.mode, counts, by_code(counts), by_code(solid), by_code(ramps), code_of, mask.lossy)
 
 
 def _count(numbers: NDArray[np.uint8]) -> Counter[int]:
@@ -175,11 +185,23 @@ def _count(numbers: NDArray[np.uint8]) -> Counter[int]:
     return Counter({number: count for number, count in enumerate(pixels) if count})
 
 
-def _solid(plane: NDArray[Plane]) -> NDArray[Plane]:
-    """The values, (N,), at the places where 2 x 2 pixels are equal."""
-    here = plane[:-1, :-1]
-    equal = (here == plane[1:, :-1]) & (here == plane[:-1, 1:]) & (here == plane[1:, 1:])
-    values: NDArray[Plane] = here[equal]
+def _solid(plane: NDArray[Plane], rounded: NDArray[Plane]) -> NDArray[Plane]:
+    """The values, (N,), at the places where 2 x 2 pixels are equal once they are ``rounded`` (JPEG changes them)."""
+    here = rounded[:-1, :-1]
+    equal = (here == rounded[1:, :-1]) & (here == rounded[:-1, 1:]) & (here == rounded[1:, 1:])
+    values: NDArray[Plane] = plane[:-1, :-1][equal]
+    return values
+
+
+def _ramps(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The values, (N,), of pixels between a lower and a higher one to their left and right, or above and below."""
+    between = np.zeros(plane.shape, bool)
+    for here, low, high, found in (
+        (plane[:, 1:-1], plane[:, :-2], plane[:, 2:], between[:, 1:-1]),
+        (plane[1:-1], plane[:-2], plane[2:], between[1:-1]),
+    ):
+        np.logical_or(found, ((low < here) & (here < high)) | ((low > here) & (here > high)), out=found)
+    values: NDArray[np.uint8] = plane[between]
     return values
 
 

@@ -67,7 +67,8 @@ class Header(NamedTuple):
     @property
     def upright(self) -> tuple[int, int]:
         """Height and width as the tag displays them."""
-        return self.stored[:: -1 if self.tag >= 5 else 1]
+        height, width = self.stored
+        return (width, height) if self.tag >= 5 else (height, width)
 
 
 def read_header(file: Path) -> Header:

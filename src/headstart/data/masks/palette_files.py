@@ -10,9 +10,11 @@ from pathlib import Path
 from headstart.data.masks.class_lists import COLORS, NAMES, ClassList, palette_file, read_class_list
 from headstart.data.masks.codec import MAX_CLASSES
 from headstart.data.masks.color_stats import MaskColorStats, collect_color_stats
+from headstart.data.masks.mask_file import hexadecimal
 from headstart.data.masks.unnamed import (
     MAX_UNNAMED_CLASSES,
     PEAK_DISTANCE,
+    colors_of_codes,
     display_colors,
     find_peaks,
     is_separate,
@@ -100,9 +102,10 @@ def _named_palette(root: Path, file: Path, listed: ClassList, masks: Sequence[Pa
     sampled = masks[:MASKS_SAMPLED] if len(listed.names) > 2 else masks
     stats = collect_color_stats(sampled)
     if listed.colors and not (stats.numbers and _are_row_numbers(listed, stats)):
-        return _listed_colors(root, file, listed, stats)
+        return _listed_colors(root, file, listed, masks, stats)
     values = _listed_values(listed, stats)
-    if not _covers(values, stats):  # does it fit otherwise? All masks tell
+    from_one = not listed.values and min(stats.numbers or [0]) > 0
+    if from_one or not _covers(values, stats):  # does it fit otherwise? All masks tell
         stats = stats if len(sampled) == len(masks) else collect_color_stats(masks)
         values = _fitting_values(listed, stats)
     if stats.numbers is None:
@@ -117,10 +120,15 @@ def _named_palette(root: Path, file: Path, listed: ClassList, masks: Sequence[Pa
     return Palette(names, colors, values, "number", 0, stats.mode, stats.transparency, soft)
 
 
-def _listed_colors(root: Path, file: Path, listed: ClassList, stats: MaskColorStats) -> Palette:
+def _listed_colors(root: Path, file: Path, listed: ClassList, masks: Sequence[Path], stats: MaskColorStats) -> Palette:
     codes = [red << 16 | green << 8 | blue for red, green, blue in listed.colors]
     if stats.lossy and smallest_distance(codes) < PEAK_DISTANCE and not set(codes) >= stats.codes.keys():
         raise _blurred(root, file, "colors")
+    if not listed.own and not stats.lossy and not set(codes) >= stats.codes.keys():
+        stats = collect_color_stats(masks)
+        if not stats.codes.keys() & set(codes):
+            return unnamed_palette(root, stats)  # the list of other masks
+        listed = _with_unlisted_colors(listed, stats)
     gray = all(red == green == blue for red, green, blue in listed.colors)
     mode = "RGB" if stats.mode == "L" and not gray else stats.mode
     values = tuple(range(len(listed.names)))
@@ -164,13 +172,16 @@ def _far_apart(values: Sequence[int]) -> bool:
 
 
 def _fitting_values(listed: ClassList, stats: MaskColorStats) -> tuple[int, ...]:
-    """Numbers of the listed classes in masks that hold others: as many, spread over the gray levels, in order.
+    """Numbers of the listed classes in masks that hold others: 1 to n, or as many, spread over the gray levels.
 
     The numbers as listed where that does not fit either: `check` counts the others.
     """
     as_listed = _listed_values(listed, stats)
     sharp = without_ignored(list(stats.numbers or ()))
     peaks = [code & 255 for code in find_peaks(stats) if code % 0x10101 == 0]
+    count = len(listed.names)
+    if not listed.values and sharp and sharp[0] > 0 and sharp[-1] == count:  # 0 in no mask
+        return tuple(range(1, count + 1))
     for found in (sharp, without_ignored(peaks)):
         if len(found) == len(listed.names) > 1 and _far_apart(found) and found[0] == 0:
             return tuple(found)
@@ -181,6 +192,17 @@ def _is_soft(values: Sequence[int], stats: MaskColorStats) -> bool:
     """Whether numbers between those of the classes are soft edges."""
     codes = sorted(value * 0x10101 for value in values)
     return stats.mode != "P" and set(codes) >= set(find_peaks(stats)) and is_separate(stats, codes)
+
+
+def _with_unlisted_colors(listed: ClassList, stats: MaskColorStats) -> ClassList:
+    """Listed classes, and behind them the colors that the file of another tool leaves out; not that of index 255."""
+    border = {stats.code_of[IGNORE_INDEX]} if stats.mode == "P" and IGNORE_INDEX in stats.code_of else set()
+    codes = {red << 16 | green << 8 | blue for red, green, blue in listed.colors}
+    others = sorted(stats.codes.keys() - codes - border)
+    if len(others) + len(codes) > MAX_UNNAMED_CLASSES:
+        return listed
+    names = (*listed.names, *map(hexadecimal, others))
+    return ClassList(names, (*listed.colors, *colors_of_codes(others)), own=False)
 
 
 def _with_unlisted(

@@ -27,6 +27,8 @@ PEAK_DISTANCE = 16
 """Classes in blurred masks that are nearer than this cannot be told apart."""
 MIN_NEAR = 0.9
 """Smallest share of pixels near one of the peaks; with less, the masks are no masks."""
+MOST_RAMPS = 0.8
+"""Share of the pixels of thin numbers between a darker and a brighter neighbor, from which on they are soft edges."""
 MIN_THIN = 6
 """Numbers or colors that fill no area, from which on they are soft edges, not thin objects."""
 
@@ -41,7 +43,9 @@ def unnamed_palette(root: Path, stats: MaskColorStats) -> Palette:
     many = len(stats.numbers if indexed and stats.numbers else stats.codes) > MAX_UNNAMED_CLASSES
     if len(stats.codes) == 1 or not (stats.lossy or many or _has_soft_edges(stats, peaks)):
         return _sharp(stats)
-    if not peaks or not is_separate(stats, peaks):
+    if not is_separate(stats, peaks):
+        peaks = _corners(stats)
+    if not peaks:
         raise _refused(root, stats)
     gray = all(code % 0x10101 == 0 for code in peaks)
     if gray and stats.numbers is not None and stats.mode != "P":
@@ -87,6 +91,13 @@ def is_separate(stats: MaskColorStats, peaks: Sequence[int]) -> bool:
     return bool(pixels[near].sum() >= MIN_NEAR * pixels.sum())
 
 
+def _corners(stats: MaskColorStats) -> list[int]:
+    """Corners of the RGB cube, sorted, where nearly all pixels are near one (DeepGlobe's rule); else none."""
+    total = stats.corners.total()
+    found = sorted(code for code, count in stats.corners.items() if count > PEAK_SHARE * total)
+    return found if len(found) > 1 and stats.far <= (1 - MIN_NEAR) / 2 * total else []
+
+
 def smallest_distance(codes: Sequence[int]) -> int:
     """Smallest distance of two colors in their most different channel; 255 for fewer than two."""
     colors = colors_of(np.array(codes, np.int32))
@@ -113,16 +124,21 @@ def number_palette(values: Sequence[int], stats: MaskColorStats, soft: bool = Fa
 def display_colors(values: Sequence[int], stats: MaskColorStats) -> tuple[Color, ...]:
     """Display colors of numbers: those of indexed masks, else Pascal VOC's, without its black."""
     if stats.mode == "P" and all(value in stats.code_of for value in values):
-        return _colors([stats.code_of[value] for value in values])
+        return colors_of_codes([stats.code_of[value] for value in values])
     return tuple(_voc(position + 1) for position in range(len(values)))
 
 
 def _has_soft_edges(stats: MaskColorStats, peaks: Sequence[int]) -> bool:
     """Whether masks of few colors hold many that fill no area, between fewer that do."""
     thin = stats.codes.keys() - set(peaks)
-    if len(thin) < MIN_THIN or len(thin) <= 2 * len(peaks) or not is_separate(stats, peaks):
+    if not thin or not is_separate(stats, peaks):
         return False
-    return sum(stats.solid[code] for code in thin) < 0.1 * sum(stats.codes[code] for code in thin)
+    pixels = sum(stats.codes[code] for code in thin)
+    if len(peaks) == 2 and len(thin) > 1 and sum(stats.ramps[code] for code in thin) > MOST_RAMPS * pixels:
+        return True  # along straight edges, only a few numbers
+    if len(thin) < MIN_THIN or len(thin) <= 2 * len(peaks):
+        return False
+    return sum(stats.solid[code] for code in thin) < 0.1 * pixels
 
 
 def _sharp(stats: MaskColorStats) -> Palette:
@@ -133,14 +149,15 @@ def _sharp(stats: MaskColorStats) -> Palette:
 
 def _color_palette(codes: Sequence[int], stats: MaskColorStats, soft: bool = False) -> Palette:
     names, values = tuple(hexadecimal(code) for code in codes), tuple(range(len(codes)))
-    return Palette(names, _colors(codes), values, "color", 0, stats.mode, stats.transparency, soft)
+    return Palette(names, colors_of_codes(codes), values, "color", 0, stats.mode, stats.transparency, soft)
 
 
 def _palette_of(codes: Sequence[int]) -> Palette:
-    return Palette(tuple(map(hexadecimal, codes)), _colors(codes), tuple(range(len(codes))), "color")
+    return Palette(tuple(map(hexadecimal, codes)), colors_of_codes(codes), tuple(range(len(codes))), "color")
 
 
-def _colors(codes: Sequence[int]) -> tuple[Color, ...]:
+def colors_of_codes(codes: Sequence[int]) -> tuple[Color, ...]:
+    """Color codes -> red, green, blue of each."""
     found = colors_of(np.array(codes, np.int32)).tolist()
     return tuple((int(red), int(green), int(blue)) for red, green, blue in found)
 
@@ -154,7 +171,7 @@ def _refused(root: Path, stats: MaskColorStats) -> HeadstartError:
         listed = f"save class numbers, not a number for each object; or {listed} or {root / 'classes.txt'}"
     elif stats.lossy:
         kind += " (blurred by JPEG)"
-        too_near = smallest_distance(find_peaks(stats)) < PEAK_DISTANCE
+        too_near = bool(numbers) and smallest_distance(find_peaks(stats)) < PEAK_DISTANCE
         listed = "save the masks as PNG from their originals" + f", or {listed}" * (not too_near)
     few = "a few colors or numbers"
     return HeadstartError(f"{root}: expected masks of {few}, found at least {len(stats.codes)} {kind}", listed)
