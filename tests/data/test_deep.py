@@ -119,9 +119,9 @@ class TestValues:
             assert np.array_equal(found.astype(np.int64), values.astype(np.int64))
 
     def test_inks_of_sixteen_bits_are_colors_all_the_same(self, tmp_path: Path) -> None:
-        inks = np.asarray(picture("coffee.png").convert("CMYK").resize((80, 60)))
-        Image.fromarray(inks, "CMYK").save(tmp_path / "eight.tif")
-        tifffile.imwrite(tmp_path / "deep.tif", inks.astype(np.uint16) * 257, photometric="separated")
+        inks = picture("coffee.png").convert("CMYK").resize((80, 60))
+        inks.save(tmp_path / "eight.tif")
+        tifffile.imwrite(tmp_path / "deep.tif", np.asarray(inks).astype(np.uint16) * 257, photometric="separated")
         deep, eight = (np.asarray(read(tmp_path / name).rgb) for name in ("deep.tif", "eight.tif"))
         assert np.array_equal(deep, eight)
 

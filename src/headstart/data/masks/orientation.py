@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.decode import EXIF_ORIENTATION, upright_size
+from headstart.data.decode import upright_size
+from headstart.data.open_image import EXIF_ORIENTATION
 from headstart.data.masks.mask_file import numpy_size
 
 Origin = Literal["as stored", "own tag", "image's tag", "unknown"]
