@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.decode import upright_size
-from headstart.data.open_image import EXIF_ORIENTATION
 from headstart.data.masks.mask_file import numpy_size
+from headstart.data.open_image import EXIF_ORIENTATION
 
 Origin = Literal["as stored", "own tag", "image's tag", "unknown"]
 
