@@ -24,11 +24,12 @@ def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], run
     if not inside:
         return
     outermost = min(inside, key=lambda folder: len(folder.resolve().parts)).resolve()
-    free = Path(os.path.relpath(outermost.parent / f"{outermost.name}-predicted{out.suffix}"))
+    free = outermost.parent / f"{outermost.name}-predicted{out.suffix}"
+    beside = os.path.relpath(free)
     raise HeadstartError(
         f"--out {out}: expected a place outside the images, where predictions are not taken for labels, found it in"
         f" {inside[0]}",
-        f"--out {free}",
+        f"--out {free if out.is_absolute() or beside.startswith('../..') else beside}",
     )
 
 
