@@ -55,14 +55,15 @@ def predict(
     from headstart import api
 
     opened = api.Run(run)
-    done: Predictions | WriteResult
     if opened.folder.palette is not None:
         if out is None or probabilities or names or table is not None:
             raise HeadstartError(
                 f"predict: expected --out FOLDER and no --probabilities, --names or --list ({run} predicts masks)",
                 predict_command(run, masks=True),
             )
-        done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
+        done: Predictions | WriteResult = _write_masks(
+            opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished
+        )
     else:
         if overlay or flip:
             raise HeadstartError(
@@ -71,10 +72,8 @@ def predict(
             )
         _require_free(opened, images, out, names=names, overwrite=overwrite)
         if table is not None:
-            if probabilities or names or len(images) != 1 or not Path(images[0]).is_dir():
-                expected = "expected one folder and neither --probabilities nor --names"
-                raise HeadstartError(f"predict --list: {expected}", "headstart predict --help")
-            done = _fill_in(opened, table, images[0], out, unfinished=unfinished)
+            folder = _one_folder(images, probabilities or names)
+            done = _fill_in(opened, table, folder, out, unfinished=unfinished)
         else:
             done = _write_labels(opened, images, out, probabilities=probabilities, names=names, unfinished=unfinished)
     _name_others(done.others)
@@ -95,6 +94,14 @@ def _require_free(run: Run, images: list[str], out: Path | None, *, names: bool,
     refuse_foreign_table(out, overwrite)
 
 
+def _one_folder(images: list[str], other_columns: bool) -> str:
+    """The folder of the files that ``--list`` lists."""
+    if other_columns or len(images) != 1 or not Path(images[0]).is_dir():
+        expected = "expected one folder and neither --probabilities nor --names"
+        raise HeadstartError(f"predict --list: {expected}", "headstart predict --help")
+    return images[0]
+
+
 def _write_labels(
     run: Run, images: list[str], out: Path | None, *, probabilities: bool, names: bool, unfinished: bool
 ) -> Predictions:
@@ -112,7 +119,7 @@ def _write_labels(
 
 
 def _fill_in(run: Run, table: Path, folder: str, out: Path | None, *, unfinished: bool) -> Predictions:
-    """Write ``table`` with its column label filled in to ``out``, or to standard output."""
+    """Write ``table``, which lists files of ``folder``, with its column label filled in to ``out``, or print it."""
     from headstart import files
     from headstart.console.progress import progress_bar
 
