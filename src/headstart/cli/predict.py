@@ -55,21 +55,13 @@ def predict(
     from headstart import api
 
     opened = api.Run(run)
-    if opened.folder.palette is not None:
-        if out is None or probabilities or names or table is not None:
-            raise HeadstartError(
-                f"predict: expected --out FOLDER and no --probabilities, --names or --list ({run} predicts masks)",
-                predict_command(run, masks=True),
-            )
-        done: Predictions | WriteResult = _write_masks(
-            opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished
-        )
+    masks = opened.folder.palette is not None
+    of_labels = probabilities or names or table is not None
+    _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)
+    done: Predictions | WriteResult
+    if masks and out is not None:
+        done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
     else:
-        if overlay or flip:
-            raise HeadstartError(
-                f"predict: expected no --overlay and no --flip, which are for segmentation ({run} predicts labels)",
-                "headstart predict --help",
-            )
         _require_free(opened, images, out, names=names, overwrite=overwrite)
         if table is not None:
             folder = _one_folder(images, probabilities or names)
@@ -80,6 +72,20 @@ def predict(
     for file, reason in done.unreadable:
         ERR.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
     raise typer.Exit(1 if done.unreadable else 0)
+
+
+def _require_fitting_options(run: Path, masks: bool, out: Path | None, *, of_labels: bool, of_masks: bool) -> None:
+    """Raise HeadstartError for options that are not for what the run predicts."""
+    if masks and (out is None or of_labels):
+        raise HeadstartError(
+            f"predict: expected --out FOLDER and no --probabilities, --names or --list ({run} predicts masks)",
+            predict_command(run, masks=True),
+        )
+    if of_masks and not masks:
+        raise HeadstartError(
+            f"predict: expected no --overlay and no --flip, which are for segmentation ({run} predicts labels)",
+            "headstart predict --help",
+        )
 
 
 def _require_free(run: Run, images: list[str], out: Path | None, *, names: bool, overwrite: bool) -> None:
