@@ -235,6 +235,7 @@ class TestBadInput:
         (photos / "labels.csv").write_text("filename,label,split\n" + text)
         assert f"found hat only in {split}" in self.refused_fit(photos)
 
+    @pytest.mark.slow
     def test_files_that_are_no_pictures(self, photos: Path) -> None:
         victim = sorted((photos / "hat").iterdir())[0]
         whole = victim.read_bytes()

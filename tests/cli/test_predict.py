@@ -90,6 +90,8 @@ def test_a_table_that_is_none_of_predictions_is_not_replaced(
     more = headstart("predict", trained[0], camera, "--out", out, "--probabilities")
     assert more.returncode == 0, "predictions are replaced by predictions"
     assert headstart("predict", trained[0], camera, "--out", out).returncode == 0
+    own = trained[0] / "predictions.csv"
+    assert "expected a new file or predictions" in refused("predict", trained[0], camera, "--out", own)
     assert "expected a CSV file, found a folder" in refused("predict", trained[0], camera, "--out", tmp_path)
 
 

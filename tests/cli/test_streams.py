@@ -61,7 +61,7 @@ def test_fit_and_predict_print_what_the_stream_can_show(place: str, named: Path,
     assert any(row.startswith("ботинки/") for row in rows), "data are UTF-8 everywhere"
 
 
-@pytest.mark.parametrize("words", [["check"], ["check", "--json"]])
+@pytest.mark.parametrize("words", [["check"], pytest.param(["check", "--json"], marks=pytest.mark.slow)])
 def test_a_reader_that_leaves_is_no_error(words: list[str], photos: Path) -> None:
     shell = shutil.which("bash")
     assert shell is not None

@@ -94,7 +94,7 @@ def test_layouts(image: str, mask: str, split: bool, layout: str, pairs: Path, t
     ("name", "classes", "ignored", "size"),
     [
         ("aerial", 6, 0, (300, 300)),
-        ("camvid", 11, 1, (240, 320)),
+        pytest.param("camvid", 11, 1, (240, 320), marks=pytest.mark.slow),
         ("deepglobe_sample", 6, 1, (512, 512)),
     ],
 )

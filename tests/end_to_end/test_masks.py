@@ -249,7 +249,7 @@ def test_what_cannot_be_done_with_masks_is_said_in_one_line(run: RunFolder, pair
     for words, said in (
         ([], "expected --out FOLDER"),
         (["--out", "x", "--probabilities"], "expected --out FOLDER"),
-        (["--out", pairs / "val"], "expected another folder than that of the images"),
+        (["--out", pairs / "val"], "expected a place outside the images"),
     ):
         status, _, err = headstart("predict", run.path, pairs / "val", *words)
         assert status == 2

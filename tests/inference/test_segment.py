@@ -86,6 +86,7 @@ def test_a_palette_of_numbers_gives_masks_of_numbers(model: Model, chips: list[P
     assert np.array_equal(numbers, np.array([4, 7, 9])[truth])
 
 
+@pytest.mark.slow
 def test_a_data_set_s_own_palette_writes_masks_that_it_reads(
     model: Model, shared_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_data_set_s_own_palette_writes_masks_that_it_reads(
         assert np.array_equal(read_mask(mask, palette), expected(np.asarray(Image.open(file)), model))
 
 
+@pytest.mark.slow
 def test_a_large_image_is_the_same_in_tiles(model: Model, scene: NDArray[np.uint8], tmp_path: Path) -> None:
     Image.fromarray(scene).save(tmp_path / "large.png")
     told: list[tuple[int, int]] = []
@@ -193,6 +195,7 @@ def test_a_geotiff_gives_a_mask_and_an_overlay_in_its_place(
         assert np.array_equal(laid_over.transpose(1, 2, 0), theirs)
 
 
+@pytest.mark.slow
 def test_a_photograph_that_lies_on_its_side_has_a_mask_that_stands(
     model: Model, scene: NDArray[np.uint8], tmp_path: Path
 ) -> None:

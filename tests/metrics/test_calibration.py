@@ -27,6 +27,7 @@ def test_the_temperature_undoes_what_was_done_to_the_logits(factor: float) -> No
     np.testing.assert_allclose(scaled(p, factor), softmax(np.log(p) / factor, axis=1), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_no_other_temperature_has_a_lower_loss() -> None:
     labels, p = answers(2)
     best = log_loss(labels, scaled(p, fit_temperature(labels, p)))

@@ -106,6 +106,7 @@ def test_a_run_s_backbone_begins_another_run(trained: tuple[Path, Path]) -> None
     assert provenance["source"] == f"run {trained[0]}"
 
 
+@pytest.mark.slow
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     save_file(build("resnet34").state_dict(), tmp_path / "resnet34.safetensors")
     said = (
@@ -136,6 +137,7 @@ def test_a_pickle_with_code_is_refused_and_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "owned").exists()
 
 
+@pytest.mark.slow
 def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
     torch.save({"epoch": 3}, tmp_path / "empty.pt")

@@ -27,6 +27,7 @@ def test_a_shipped_recipe_loads_and_survives_a_trip_to_disk(name: str, tmp_path:
     assert recipes.load(str(tmp_path / "copy.toml")) == recipe
 
 
+@pytest.mark.slow
 @every_recipe
 def test_a_shipped_recipe_builds_and_normalizes_as_its_weights_expect(name: str) -> None:
     recipe = recipes.load(name)

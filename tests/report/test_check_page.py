@@ -120,6 +120,7 @@ def test_samples_are_spread_over_the_classes_and_described_in_words(photos: Path
     assert describe(pairs, row).startswith(f"mask {pairs.masks[row]}: {pairs.palette.names[most]} {shares[most]:.1%}")
 
 
+@pytest.mark.slow
 def test_it_is_made_without_torch_or_plots(photos: Path, tmp_path: Path) -> None:
     program = (
         "import sys\nfrom headstart import api\n"

@@ -87,6 +87,7 @@ def test_the_loss_and_its_gradients_are_byol_pytorch_s(task: Byol, batch: Batch,
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_three_steps_are_byol_pytorch_s_to_the_last_statistic(task: Byol, batch: Batch) -> None:
     """Losses, the target's parameters, and the running statistics of batch normalization in both networks."""
     task.config = task.config.model_copy(update={"ema_decay": 0.9, "decay_schedule": "constant"})

@@ -97,6 +97,7 @@ def test_a_new_task_is_trained_stopped_resumed_and_used_without_a_change_elsewhe
     assert tuned.run.environment["weights"]["source"] == f"run {path}"
 
 
+@pytest.mark.slow
 def test_a_metric_that_a_task_does_not_have_is_not_monitored(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:

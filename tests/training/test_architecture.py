@@ -91,6 +91,7 @@ def test_fcn32s_has_the_layers_of_its_paper() -> None:
     assert network["sides"] == []
 
 
+@pytest.mark.slow
 def test_deeplabv3_has_its_branches_and_its_auxiliary_classifier() -> None:
     """Chen et al. 2017, section 4.2: at output stride 8 the rates are 12, 24 and 36; parameters of torchvision."""
     network = drawn("deeplabv3-resnet50", data__image_size=64)

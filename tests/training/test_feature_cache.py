@@ -149,9 +149,8 @@ def test_killed_while_epochs_are_held_it_ends_at_the_same_weights(
     assert whole.predictions == again.predictions
 
 
-@pytest.mark.parametrize(
-    "fraction", [pytest.param(0.25, marks=pytest.mark.slow), 0.5, pytest.param(1.0, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])
 def test_an_epoch_has_as_many_steps_whatever_the_label_fraction(
     fraction: float, photos: Path, tmp_path: Path, small: Small
 ) -> None:

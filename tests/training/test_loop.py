@@ -262,6 +262,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_pa
         finish(tmp_path / "run", photos, small(optimizer__lr=1e30))
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_path: Path, small: Small) -> None:
     training = start(small(backbone__freeze=True), str(photos), tmp_path / "run")
     before = {key: tensor.clone() for key, tensor in training.task.backbone.state_dict().items()}

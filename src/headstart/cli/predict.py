@@ -55,32 +55,37 @@ def predict(
     from headstart import api
 
     opened = api.Run(run)
+    masks = opened.folder.palette is not None
+    of_labels = probabilities or names or table is not None
+    _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)
     done: Predictions | WriteResult
-    if opened.folder.palette is not None:
-        if out is None or probabilities or names or table is not None:
-            raise HeadstartError(
-                f"predict: expected --out FOLDER and no --probabilities, --names or --list ({run} predicts masks)",
-                predict_command(run, masks=True),
-            )
+    if masks and out is not None:
         done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
     else:
-        if overlay or flip:
-            raise HeadstartError(
-                f"predict: expected no --overlay and no --flip, which are for segmentation ({run} predicts labels)",
-                "headstart predict --help",
-            )
         _require_free(opened, images, out, names=names, overwrite=overwrite)
         if table is not None:
-            if probabilities or names or len(images) != 1 or not Path(images[0]).is_dir():
-                expected = "expected one folder and neither --probabilities nor --names"
-                raise HeadstartError(f"predict --list: {expected}", "headstart predict --help")
-            done = _fill_in(opened, table, images[0], out, unfinished=unfinished)
+            folder = _one_folder(images, probabilities or names)
+            done = _fill_in(opened, table, folder, out, unfinished=unfinished)
         else:
             done = _write_labels(opened, images, out, probabilities=probabilities, names=names, unfinished=unfinished)
     _name_others(done.others)
     for file, reason in done.unreadable:
         ERR.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
     raise typer.Exit(1 if done.unreadable else 0)
+
+
+def _require_fitting_options(run: Path, masks: bool, out: Path | None, *, of_labels: bool, of_masks: bool) -> None:
+    """Raise HeadstartError for options that are not for what the run predicts."""
+    if masks and (out is None or of_labels):
+        raise HeadstartError(
+            f"predict: expected --out FOLDER and no --probabilities, --names or --list ({run} predicts masks)",
+            predict_command(run, masks=True),
+        )
+    if of_masks and not masks:
+        raise HeadstartError(
+            f"predict: expected no --overlay and no --flip, which are for segmentation ({run} predicts labels)",
+            "headstart predict --help",
+        )
 
 
 def _require_free(run: Run, images: list[str], out: Path | None, *, names: bool, overwrite: bool) -> None:
@@ -93,6 +98,14 @@ def _require_free(run: Run, images: list[str], out: Path | None, *, names: bool,
     beside = [Path(image).parent for image in images if not Path(image).is_dir()] if names else []
     refuse_among_images(out, [*images, *(folder for folder in beside if folder == out.parent)], run.folder)
     refuse_foreign_table(out, overwrite)
+
+
+def _one_folder(images: list[str], other_columns: bool) -> str:
+    """The folder of the files that ``--list`` lists."""
+    if other_columns or len(images) != 1 or not Path(images[0]).is_dir():
+        expected = "expected one folder and neither --probabilities nor --names"
+        raise HeadstartError(f"predict --list: {expected}", "headstart predict --help")
+    return images[0]
 
 
 def _write_labels(
@@ -112,7 +125,7 @@ def _write_labels(
 
 
 def _fill_in(run: Run, table: Path, folder: str, out: Path | None, *, unfinished: bool) -> Predictions:
-    """Write ``table`` with its column label filled in to ``out``, or to standard output."""
+    """Write ``table``, which lists files of ``folder``, with its column label filled in to ``out``, or print it."""
     from headstart import files
     from headstart.console.progress import progress_bar
 

@@ -75,31 +75,31 @@ def study(
     It estimates its time first, shows a table from the first minutes, and continues when called again. Exit status 1
     when a trial failed: the table marks it, and the next call tries it again.
     """
-    from headstart.comparison.summary import Results
-    from headstart.console.progress import run_study_with_progress
-    from headstart.data.dataset import Dataset
+    from headstart import api
     from headstart.recipes.recipe import read_overrides
-    from headstart.studies.request import make_plan
 
-    fractions = None if labels is None else [_fraction(text) for text in labels.split(",")]
-    dataset = Dataset(data)
-    plan = make_plan(
-        dataset,
-        unlabeled=unlabeled,
-        corpus=corpus,
-        settings=settings,
-        labels=fractions,
-        seeds=seeds,
-        out=out,
-        recipe=recipe,
-        pretraining=pretraining,
-        overrides=read_overrides(overrides or []),
-        tune=tune,
-    )
+    planned: list[Plan] = []
     try:
-        results = Results(run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=ERR))
+        plan, results = api.run_study(
+            data,
+            unlabeled=unlabeled,
+            corpus=corpus,
+            settings=settings,
+            labels=None if labels is None else [_fraction(text) for text in labels.split(",")],
+            seeds=seeds,
+            out=out,
+            recipe=recipe,
+            pretraining=pretraining,
+            overrides=read_overrides(overrides or []),
+            tune=tune,
+            jobs=jobs,
+            budget=budget,
+            console=ERR,
+            planned=planned.append,
+        )
     except KeyboardInterrupt:
-        ERR.print(f"stopped; the same command continues ({plan.out})", soft_wrap=True)
+        where = "".join(f" ({plan.out})" for plan in planned)
+        ERR.print(f"stopped; the same command continues{where}", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
     _print(results, plan)
     raise typer.Exit(1 if results.study.failed else 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import IO
+from io import TextIOWrapper
+from typing import TextIO
 
 from rich.console import Console
 
@@ -18,10 +19,10 @@ def make_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def _replace_unprintable(stream: IO[str]) -> None:
-    """Print ``?`` for what an encoding does not have, and for bytes of file names that are not UTF-8."""
-    if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
+def _replace_unprintable(stream: TextIO) -> None:
+    """Print ``?`` for what an encoding does not have, and file names that are not UTF-8 as the bytes that they are."""
+    if isinstance(stream, TextIOWrapper):  # no StringIO of a program that catches what is printed
+        stream.reconfigure(errors="surrogateescape" if stream.encoding.lower().startswith("utf") else "replace")
 
 
 def spinner(console: Console) -> str:

@@ -12,6 +12,9 @@ from headstart.errors import HeadstartError
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import is_predictions_table
 
+CONFIDENCE = "confidence"
+"""The column by which a table of `headstart predict` is known from the one of a run."""
+
 
 def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], run: RunFolder) -> None:
     """Raise HeadstartError for a file or folder ``out`` in a folder of ``images`` or of the run's training images.
@@ -24,11 +27,12 @@ def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], run
     if not inside:
         return
     outermost = min(inside, key=lambda folder: len(folder.resolve().parts)).resolve()
-    free = Path(os.path.relpath(outermost.parent / f"{outermost.name}-predicted{out.suffix}"))
+    free = outermost.parent / f"{outermost.name}-predicted{out.suffix}"
+    beside = os.path.relpath(free)
     raise HeadstartError(
         f"--out {out}: expected a place outside the images, where predictions are not taken for labels, found it in"
         f" {inside[0]}",
-        f"--out {free}",
+        f"--out {free if out.is_absolute() or beside.startswith('../..') else beside}",
     )
 
 
@@ -46,7 +50,7 @@ def refuse_foreign_table(out: Path, overwrite: bool) -> None:
     if overwrite or not out.exists() or not out.stat().st_size:
         return
     header = _header(out)
-    if not is_predictions_table(header):
+    if not is_predictions_table(header) or header[2] != CONFIDENCE:  # a run's own predictions.csv stays, too
         raise HeadstartError(
             f"--out {out}: expected a new file or predictions (filename,label,confidence), found a file with"
             f" {','.join(header)[:60] or 'other content'} on its first line",

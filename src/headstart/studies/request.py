@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.recipes import recipe as recipes
@@ -18,40 +18,56 @@ from headstart.studies.time_estimate import estimate, fit_budget
 PathLike = str | os.PathLike[str]
 
 
-def make_plan(
-    data: PathLike | Dataset,
-    *,
-    unlabeled: PathLike | None = None,
-    corpus: PathLike | None = None,
-    settings: str = "ABCDE",
-    labels: Sequence[float] | None = None,
-    seeds: int = 3,
-    out: PathLike | None = None,
-    recipe: str | Recipe | None = None,
-    pretraining: str | Recipe | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    tune: bool = True,
-) -> Plan:
-    """The plan of a study, with the defaults of `headstart.study`; nothing is written or trained.
+class StudyOptions(TypedDict, total=False):
+    """What a study is asked for: of `headstart study`, of `headstart.study` and of `make_plan`. None is the default."""
 
-    Raises HeadstartError for a folder or recipe that cannot be read.
+    unlabeled: PathLike | None
+    """Images to pre-train on without labels; by default the training images."""
+    corpus: PathLike | None
+    """Labeled images to pre-train on; by default the recipe's weights."""
+    settings: str
+    """Letters A to G; by default ABCDE."""
+    labels: Sequence[float] | None
+    """Label fractions; by default those of 0.05, 0.1, 0.25, 0.5 and 1 that leave every class an image."""
+    seeds: int
+    """Random seeds per setting; by default 3."""
+    out: PathLike | None
+    """The study's folder; by default runs/study-DATA."""
+    recipe: str | Recipe | None
+    """Base recipe of every trial; by default `quick`, for images with masks `segment-quick`."""
+    pretraining: str | Recipe | None
+    """Recipe of the self-supervised pre-training; by default `byol-quick`, for images with masks `byol-tiles`."""
+    overrides: Mapping[str, Any] | None
+    """Changes to the fields of ``recipe``."""
+    tune: bool
+    """Whether each setting's learning rate is tuned on training images; by default it is."""
+
+
+def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan:
+    """The plan of a study, with the defaults of `StudyOptions`; nothing is written or trained.
+
+    Raises HeadstartError for a folder or recipe that cannot be read, and TypeError for another option.
     """
+    unknown = options.keys() - StudyOptions.__annotations__
+    if unknown:
+        raise TypeError(f"a study has no option {min(unknown)}; it has {', '.join(StudyOptions.__annotations__)}")
     dataset = data if isinstance(data, Dataset) else Dataset(data)
-    base = _load(default_recipe(dataset) if recipe is None else recipe, overrides)
-    other = None if corpus is None else os.fspath(corpus)
+    recipe, pretraining, labels = options.get("recipe"), options.get("pretraining"), options.get("labels")
+    base = _load(default_recipe(dataset) if recipe is None else recipe, options.get("overrides"))
+    unlabeled, corpus, out = _path(options.get("unlabeled")), _path(options.get("corpus")), _path(options.get("out"))
     # Only a segmentation study may be pre-trained on either; a classification study wants labels.
-    corpus_target = dataset.open(other).target(base.data) if other is not None and base.task == "segment" else "label"
+    corpus_target = dataset.open(corpus).target(base.data) if corpus is not None and base.task == "segment" else "label"
     return Plan(
         data=dataset.root,
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(dataset.root).absolute().name}",
         recipe=base,
         pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
-        settings=settings.upper(),
+        settings=options.get("settings", "ABCDE").upper(),
         fractions=tuple(labels) if labels is not None else default_fractions(dataset, base),
-        seeds=tuple(range(seeds)),
-        tuned=tune,
-        unlabeled=None if unlabeled is None else os.fspath(unlabeled),
-        corpus=other,
+        seeds=tuple(range(options.get("seeds", 3))),
+        tuned=options.get("tune", True),
+        unlabeled=unlabeled,
+        corpus=corpus,
         corpus_target=corpus_target,
     )
 
@@ -70,6 +86,10 @@ def prepare_study(
         return runner, estimate(runner.plan, dataset, runner.finished())
     shortened, seconds = fit_budget(plan, dataset, budget)
     return StudyRunner(shortened, dataset, jobs=jobs), seconds
+
+
+def _path(path: PathLike | None) -> str | None:
+    return None if path is None else os.fspath(path)
 
 
 def _load(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
