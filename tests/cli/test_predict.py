@@ -37,10 +37,10 @@ def table(file: Path) -> list[list[str]]:
 def test_files_that_are_not_looked_at_are_named_and_images_among_them_change_the_status(
     trained: tuple[Path, Path], camera: Path
 ) -> None:
-    (camera / "film.mov").write_bytes(b"no picture")
+    (camera / "firmware.bin").write_bytes(b"no picture")
     done = headstart("predict", trained[0], camera)
     assert done.returncode == 0, done.stderr
-    assert "film.mov: no image" in done.stderr
+    assert "firmware.bin: no image" in done.stderr
     assert "1 other files (1 .txt)" in done.stderr
     (camera / "x.heic").write_bytes(b"\0\0\0\x18ftypheic")
     done = headstart("predict", trained[0], camera)

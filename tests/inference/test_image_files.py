@@ -22,7 +22,7 @@ def camera(photos: Path, tmp_path: Path) -> Path:
         shutil.copy(picture, folder / place)
     for name in ("1/x.heic", "2/y.CR2", "2/z.tga"):
         (folder / name).write_bytes(b"\0\0\0\x18ftypheic")
-    for name in ("1/film.mov", "2/LICENSE"):
+    for name in ("1/firmware.bin", "2/LICENSE"):
         (folder / name).write_bytes(b"no picture")
     for name in ("Thumbs.db", ".DS_Store", "notes.txt", "1/exif.JSON"):
         (folder / name).write_text("{}")
@@ -36,7 +36,7 @@ def test_every_file_of_a_folder_is_looked_at_or_named(camera: Path) -> None:
     assert reasons.keys() == {"1/x.heic", "2/y.CR2", "2/z.tga"}
     assert "headstart[heif]" in reasons["1/x.heic"]
     others = {file.relative_to(camera).as_posix() for file in found.others}
-    assert others == {"1/film.mov", "2/LICENSE", "Thumbs.db", ".DS_Store", "notes.txt", "1/exif.JSON"}
+    assert others == {"1/firmware.bin", "2/LICENSE", "Thumbs.db", ".DS_Store", "notes.txt", "1/exif.JSON"}
     every = {file for file in camera.rglob("*") if file.is_file()}
     assert {*found.files, *(file for file, _ in found.unread), *found.others} == every
 
