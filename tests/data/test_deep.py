@@ -94,6 +94,21 @@ class TestValues:
         assert np.array_equal(np.asarray(shown.rgb), scaled(values))
         assert (shown.range, shown.transparent) == (TWELVE, False)
 
+    def test_gray_with_transparency(self, scene: Array, tmp_path: Path) -> None:
+        alpha = np.zeros((60, 80, 1), np.uint16)
+        alpha[:, :30] = 65535
+        save(tmp_path / "x.png", np.dstack([scene[..., :1], alpha]))
+        assert np.array_equal(read_deep(tmp_path / "x.png"), np.dstack([scene[..., 0]] * 3))
+        shown = np.asarray(read(tmp_path / "x.png", conversion=CONVERSION).rgb)
+        assert np.array_equal(shown, np.where(alpha > 0, scaled(scene[..., 0]), 255))
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])
+    @pytest.mark.parametrize("bands", [1, 3])
+    def test_a_single_row_or_pixel(self, shape: tuple[int, int], bands: int, scene: Array, tmp_path: Path) -> None:
+        values = scene[: shape[0], : shape[1], 0] if bands == 1 else scene[: shape[0], : shape[1]]
+        save(tmp_path / "x.png", values)
+        assert np.array_equal(np.asarray(read(tmp_path / "x.png", conversion=CONVERSION).rgb), scaled(values))
+
     def test_transparent_parts_of_sixteen_bits_are_white(self, scene: Array, tmp_path: Path) -> None:
         alpha = np.zeros((*scene.shape[:2], 1), np.uint16)
         alpha[:, :30] = 65535

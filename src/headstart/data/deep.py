@@ -20,6 +20,8 @@ PNG = b"\x89PNG"
 NATIVE_OTHER = "B" if np.little_endian else "L"
 OTHER_ORDER = {"16L": "16B", "16B": "16L", "16N": f"16{NATIVE_OTHER}"}
 """Byte order in the name of Pillow's raw modes -> the other one."""
+GRAY_ALPHA, GRAY_ALPHA_LOWER = ("LA;16B", "RGBA"), [1, 1, 1, 3]
+"""A PNG of gray and transparency, whose four bytes are read as if they were those of RGBA: where the lower ones are."""
 
 
 def deep_values(image: Image.Image, content: bytes, tags: TiffTags | None) -> Values | None:
@@ -38,7 +40,7 @@ def deep_values(image: Image.Image, content: bytes, tags: TiffTags | None) -> Va
     upper = np.asarray(image).astype(np.uint16)
     lower = _lower_bytes(image, content)
     values = upper * 257 if lower is None else upper << 8 | lower  # without the lower bytes: white stays white
-    return values[..., : 1 if values.shape[2:] == (2,) else 3].squeeze() if values.ndim == 3 else values
+    return values if values.ndim == 2 else values[..., 0] if values.shape[2] == 2 else values[..., :3]
 
 
 def _bits(content: bytes, tags: TiffTags | None) -> int:
@@ -55,7 +57,8 @@ def _lower_bytes(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None
             return None
         again.tile = [tile._replace(args=args) for tile, args in zip(again.tile, other, strict=True)]
         again.load()
-        return np.asarray(again)
+        found = np.asarray(again)
+        return found[..., GRAY_ALPHA_LOWER] if other == [GRAY_ALPHA[1]] else found
 
 
 def _other_order(args: str | tuple[Any, ...] | None) -> str | tuple[Any, ...] | None:
@@ -64,6 +67,8 @@ def _other_order(args: str | tuple[Any, ...] | None) -> str | tuple[Any, ...] | 
         return None
     rawmode = args if isinstance(args, str) else args[0]
     name, _, order = str(rawmode).partition(";")
+    if rawmode == GRAY_ALPHA[0]:
+        return GRAY_ALPHA[1]
     if order not in OTHER_ORDER or name not in ("RGB", "RGBA", "RGBX"):
         return None
     other = f"{name};{OTHER_ORDER[order]}"
