@@ -141,12 +141,14 @@ def test_a_mirrored_spectrum_is_that_of_the_mirrored_picture(pictures: list[Imag
 
 def test_registration_undoes_a_shift_and_a_stretch() -> None:
     """Of a smooth function, evaluated where the shifted and stretched pixels lie."""
-    place = np.arange(32) - 15.5
+    place = np.arange(32, dtype=np.float32) - 15.5
 
-    def picture(across: NDArray[np.float64], down: NDArray[np.float64]) -> NDArray[np.float32]:
-        return (np.sin(0.3 * across + 0.5) + np.cos(0.25 * down)[:, None] * np.sin(0.2 * across)).astype(np.float32)
+    def picture(across: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[np.float32]:
+        waves = np.sin(0.3 * across + 0.5) + np.cos(0.25 * down)[:, None] * np.sin(0.2 * across)
+        return np.asarray(waves, dtype=np.float32)
 
-    fixed, moving = picture(place * 1.04 - 0.7, place * 0.97 + 0.9)[None], picture(place, place)[None]
+    shifted = [np.asarray(each, dtype=np.float32) for each in (place * 1.04 - 0.7, place * 0.97 + 0.9)]
+    fixed, moving = picture(*shifted)[None], picture(place, place)[None]
     moved, target = register(moving, fixed)
     inside = slice(BORDER, 32 - BORDER)
     before = np.abs(moving[:, inside, inside] - fixed[:, inside, inside]).max()
