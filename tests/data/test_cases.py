@@ -18,7 +18,11 @@ from conftest import SHARED
 from headstart.data.checks.check import check_with_index
 from headstart.errors import HeadstartError
 
-pytestmark = [pytest.mark.shared, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.shared,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:unclosed file", "ignore:Exception ignored in"),  # of the scripts
+]
 EXPECTED: dict[str, str] = json.loads(Path(__file__).with_name("cases.json").read_text())
 """Case -> what `outcome` gives; a refusal is matched as a regular expression."""
 MUNDANE = re.compile("duplicate|imbalance|unnamed|class missing|one image")

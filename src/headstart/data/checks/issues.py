@@ -286,6 +286,7 @@ def check_notes(index: Index) -> Iterator[Issue]:
 
 WAITING = ("predict", "without a label", "another drawing", "in none of the lists")
 """Words of the reasons for images that are left out on purpose."""
+UNREADABLE = ("needs", "not a regular", "link to a file")
 SYSTEM = ("of the system", "headstart check", "of headstart", "read already", "read anyway")
 """Ends of the reasons for files and folders that hold no data, or the same once more."""
 
@@ -293,27 +294,25 @@ SYSTEM = ("of the system", "headstart check", "of headstart", "read already", "r
 def check_unused(index: Index) -> Iterator[Issue]:
     """Every file and folder below the root that is not read, by why it is not."""
     system = [path for path, why in index.unused if why.endswith(SYSTEM)]
-    left = [(path, why) for path, why in index.unused if path not in set(system)]
-    images = [(path, why) for path, why in left if is_image_file(index.root / path)]
-    waiting = {path for path, why in images if any(word in why for word in WAITING)}
-    yield from _unused(
-        "unlisted", "warning", "image", [each for each in images if each[0] not in waiting], UNLISTED_FIX
-    )
-    yield from _unused("waiting", "note", "image", [each for each in images if each[0] in waiting], "")
-    others = [each for each in left if each not in images]
-    unreadable = [each for each in others if each[1].startswith(("needs", "not a regular", "link"))]
+    gone = {*system}
+    left = [(path, why) for path, why in index.unused if path not in gone]
+    unreadable = [each for each in left if each[1].startswith(UNREADABLE)]
     fix = "install what reads them, or convert them to PNG"
     yield from _unused("not readable", "warning", "file", unreadable, fix)
+    readable = [each for each in left if each not in unreadable]
+    images = [each for each in readable if is_image_file(index.root / each[0])]
+    waiting = [each for each in images if any(word in each[1] for word in WAITING)]
+    unlisted = [each for each in images if each not in waiting]
+    yield from _unused("unlisted", "warning", "image", unlisted, "add rows or folders for them, or move them elsewhere")
+    yield from _unused("waiting", "note", "image", waiting, "")
+    others = [each for each in readable if each not in images]
     tables = [each for each in others if each[0].lower().endswith((".csv", ".tsv"))]
     yield from _unused("tables", "note", "table", tables, "one of them has the labels? headstart check TABLE")
-    rest = [each for each in others if each not in unreadable and each not in tables]
+    rest = [each for each in others if each not in tables]
     yield from _unused("unused files", "note", "file", rest, "convert images in other formats to JPEG or PNG")
     if system:
         message = f"{count(len(system), 'file')} and folders of the system, of headstart or hidden: not read"
         yield Issue("system files", "note", message, tuple(system))
-
-
-UNLISTED_FIX = "add rows or folders for them, or move them elsewhere"
 
 
 def _unused(kind: str, severity: Severity, noun: str, files: Sequence[tuple[str, str]], fix: str) -> Iterator[Issue]:
