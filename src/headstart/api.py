@@ -16,8 +16,8 @@ from rich.console import Console
 from headstart.console.progress import progress_bar, run_with_progress
 from headstart.console.streams import make_console, spinner
 from headstart.data.checks.check import CheckResult, check_with_index
-from headstart.data.layouts import Choice, Layout
 from headstart.data.parallel import Progress
+from headstart.errors import HeadstartError
 from headstart.files import free_name
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
@@ -31,48 +31,31 @@ if TYPE_CHECKING:
     from headstart.studies.request import StudyOptions
     from headstart.training.state import TrainState
 
-__all__ = ["Run", "check", "check_page", "fit", "resume", "run_study", "study"]
+__all__ = ["Run", "check", "fit", "resume", "run_study", "study"]
 
 
 def check(
     data: PathLike,
     *,
-    group: str | None = None,
-    val_fraction: float = 0.2,
-    layout: Layout = "auto",
-    columns: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
     page: PathLike | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
-    """Check a dataset: layout, splits, class balance, broken files, duplicates, leakage.
+    """Check a dataset: how it is read, class balance, broken files, duplicates, leakage, and every file not used.
 
-    ``group`` is a regular expression for an image's source (patient, video) in its path; ``val_fraction`` is that of
-    the validation split made where there is none; ``layout`` and ``columns`` say how to read the folder, as
-    ``data.layout`` and ``data.columns`` of a recipe. ``page`` is an HTML file to write, with pictures of every class
-    beside what their label or mask is taken to be. Raises HeadstartError if the layout is not recognized.
+    ``overrides`` are fields of a recipe's ``data`` part that training will use, as in ``{"data.layout": "pairs"}`` or
+    ``{"data.group_regex": r"^(\\w+)_"}``. ``page`` is an HTML file to write, with pictures of every class beside what
+    their label or mask is taken to be. Raises HeadstartError if the layout is not recognized.
     """
-    index, result = check_with_index(os.fspath(data), group, val_fraction, progress, Choice(layout, columns))
+    if other := [name for name in overrides or {} if not name.startswith("data.")]:
+        raise HeadstartError(
+            f"check {other[0]}: expected a field of data, found another part", "headstart recipe show quick"
+        )
+    index, result = check_with_index(os.fspath(data), recipes.load("quick", overrides).data, progress)
     if page is not None:
         from headstart.report.check_page import write_check_page
 
         write_check_page(index, result, Path(page))
-    return result
-
-
-def check_page(data: PathLike | CheckResult, file: PathLike) -> CheckResult:
-    """Write a page with images of a dataset, what their labels or masks are taken to be, and every issue to ``file``.
-
-    ``data`` is a folder, which is checked, or the result of `check`. Raises HeadstartError as `check` does, and for a
-    ``file`` that exists and is no such page.
-    """
-    from headstart.data.layouts import scan
-    from headstart.data.pairs import rows_without_masks, with_classes
-    from headstart.report.check_page import write_check_page
-
-    result = data if isinstance(data, CheckResult) else check(data)
-    index = scan(result.root if isinstance(data, CheckResult) else data)
-    index = with_classes(index.drop(rows_without_masks(index))) if index.masks else index
-    write_check_page(index, result, Path(file))
     return result
 
 

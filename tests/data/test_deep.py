@@ -24,8 +24,9 @@ from headstart.data.decode import Unreadable, read, read_deep, upright_size
 from headstart.data.find_range import choose_range, find_conversion, summarize
 from headstart.data.index import Index
 from headstart.data.pixel_cache import cache_path
-from headstart.data.pixels import Pixels, decode, stream
+from headstart.data.pixels import Pixels, decode
 from headstart.data.splits import training_index
+from headstart.data.streaming import stream
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Data
 from headstart.value_range import ValueRange, ValueRanges

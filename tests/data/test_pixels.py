@@ -19,8 +19,9 @@ from torchvision.transforms import v2
 import headstart as hs
 from headstart.data import pixels as module
 from headstart.data.decode import Unreadable
-from headstart.data.pixels import decode, stream
+from headstart.data.pixels import decode
 from headstart.data.splits import training_index
+from headstart.data.streaming import stream
 from headstart.recipes.recipe import Data
 
 

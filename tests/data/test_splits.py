@@ -80,7 +80,7 @@ def test_check_calls_usable_what_training_accepts(spoil: Callable[[Path], None],
 
 
 def test_groups_that_leave_nothing_to_hold_out_are_not_usable(photos: Path) -> None:
-    health = check(photos, group="photos|/")
+    health = check(photos, Data(group_regex="photos|/"))
     assert [each.kind for each in health.issues if each.severity == "error"] == ["no validation"]
 
 
@@ -184,7 +184,9 @@ def test_unreadable_files_are_in_no_set_and_stop_no_split(photos: Path) -> None:
 
 
 def test_a_group_expression_that_matches_nothing_is_said(photos: Path) -> None:
-    assert [each.kind for each in check(photos, group="patient").issues if each.severity != "note"] == ["no groups"]
+    assert [each.kind for each in check(photos, Data(group_regex="patient")).issues if each.severity != "note"] == [
+        "no groups"
+    ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there may a name be any bytes")

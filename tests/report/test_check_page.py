@@ -19,7 +19,7 @@ import headstart as hs
 from headstart import api
 from headstart.data.checks.samples import class_rows, describe, sample_rows
 from headstart.data.layouts import scan
-from headstart.data.pairs import with_classes
+from headstart.data.pair_index import with_classes
 from pages import assert_loads_nothing, visible
 
 
@@ -30,7 +30,7 @@ def pictures(page: str) -> list[tuple[str, Image.Image]]:
 
 
 def test_each_class_has_four_pictures_and_its_name(photos: Path, tmp_path: Path) -> None:
-    result = api.check_page(photos, tmp_path / "page.html")
+    result = api.check(photos, page=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert_loads_nothing(page)
     shown = pictures(page)
@@ -49,8 +49,7 @@ def test_each_class_has_four_pictures_and_its_name(photos: Path, tmp_path: Path)
 
 
 def test_masks_stand_beside_their_images_in_the_colors_of_the_legend(small_tiles: Path, tmp_path: Path) -> None:
-    result = api.check(small_tiles)
-    api.check_page(result, tmp_path / "page.html")
+    result = api.check(small_tiles, page=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     shown = pictures(page)
     assert len(shown) == 24
@@ -68,7 +67,7 @@ def test_every_file_of_an_issue_is_named_and_hostile_names_stay_text(photos: Pat
     (photos / "hat").rename(hostile)
     for number in range(7):
         (hostile / f'"><img src=x onerror={number}>.jpg').write_bytes(b"")
-    result = api.check_page(photos, tmp_path / "page.html")
+    result = api.check(photos, page=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "<img src=x" not in page
@@ -83,7 +82,7 @@ def test_beyond_twelve_classes_the_rest_is_counted(photos: Path, tmp_path: Path)
     for number in range(15):
         (photos / f"kind {number}").mkdir()
         shutil.copy(picture, photos / f"kind {number}")
-    api.check_page(photos, tmp_path / "page.html")
+    api.check(photos, page=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert len(re.findall("<h3>", page)) == 12
     assert "and 6 more classes" in visible(page)
@@ -93,11 +92,11 @@ def test_only_a_page_of_its_own_is_replaced(photos: Path, tmp_path: Path) -> Non
     file = tmp_path / "page.html"
     file.write_text("<!doctype html><p>mine</p>")
     with pytest.raises(hs.HeadstartError, match=r"page\.html: expected a new file.*page-check\.html"):
-        api.check_page(photos, file)
+        api.check(photos, page=file)
     assert "mine" in file.read_text()
     file.unlink()
-    api.check_page(photos, file)
-    api.check_page(photos, file)
+    api.check(photos, page=file)
+    api.check(photos, page=file)
 
 
 def test_samples_are_spread_over_the_classes_and_described_in_words(photos: Path, small_tiles: Path) -> None:
@@ -124,7 +123,7 @@ def test_samples_are_spread_over_the_classes_and_described_in_words(photos: Path
 def test_it_is_made_without_torch_or_plots(photos: Path, tmp_path: Path) -> None:
     program = (
         "import sys\nfrom headstart import api\n"
-        "api.check_page(*sys.argv[1:])\nprint({'torch', 'plotly'} & set(sys.modules))"
+        "api.check(sys.argv[1], page=sys.argv[2])\nprint({'torch', 'plotly'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, photos, tmp_path / "page.html"], capture_output=True, text=True, check=True

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, Data, print_json
+from headstart.cli.arguments import ERR, OUT, Data, Overrides, print_json
 from headstart.errors import HeadstartError
-
-if TYPE_CHECKING:
-    from headstart.data.layouts import Layout
 
 
 def check(
     data: Data,
+    overrides: Overrides = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -24,12 +22,12 @@ def check(
         ),
     ] = None,
     layout: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="How to read the folder where it could be read in two ways: auto, table, pairs (images with masks),"
             " folders (one per class), names (hat_1.jpg) or none (no labels). In a recipe: data.layout."
         ),
-    ] = "auto",
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(help="Which columns of a table are what, as file=id,label=breed. In a recipe: data.columns."),
@@ -47,12 +45,13 @@ def check(
     from headstart import api
     from headstart.console.progress import progress_bar
     from headstart.console.tables import check_table
+    from headstart.recipes.recipe import read_overrides
 
     try:
+        given = {"data.group_regex": group, "data.layout": layout, "data.columns": columns}
+        fields = read_overrides(overrides or []) | {name: value for name, value in given.items() if value is not None}
         with progress_bar(ERR, "decode images") as progress:
-            result = api.check(
-                data, group=group, layout=cast("Layout", layout), columns=columns, page=html, progress=progress
-            )
+            result = api.check(data, overrides=fields, page=html, progress=progress)
     except HeadstartError as error:
         if as_json:
             print_json({"status": 2, "message": error.message, "hint": error.hint})

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from headstart.data.checks.duplicate_sets import duplicate_sets
 from headstart.data.index import Index, group_by
 from headstart.data.layouts import Choice, scan
-from headstart.data.pairs import without_masks
+from headstart.data.pair_index import without_masks
 from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels, decode
 from headstart.data.splits import holdout_from_train, to_training_index

@@ -19,8 +19,9 @@ from headstart.data.index import Entry, Index, Note, make_index, natural_key, sp
 from headstart.data.masks.combined import combine_masks
 from headstart.data.masks.likeness import looks_like_mask
 from headstart.data.masks.palette_files import palette_file
+from headstart.data.pair_index import pair_problems, pair_splits
 from headstart.data.pair_names import is_image_word
-from headstart.data.pairs import Pairs, find_pairs, masks_among, pair_problems, pair_splits
+from headstart.data.pairs import Pairs, find_pairs, masks_among
 from headstart.data.reading import Reading
 from headstart.data.split_lists import with_listed_splits
 from headstart.data.tree import Tree, describe_files, walk

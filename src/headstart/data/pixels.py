@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -28,6 +27,7 @@ from headstart.data.index import Index
 from headstart.data.masks.mask_pixels import MaskTable, decode_masks
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
+from headstart.data.requirements import without_unreadable
 from headstart.data.resize import Resize, pad_to, resize_to_square
 from headstart.data.sampling import Rows
 from headstart.errors import HeadstartError
@@ -131,7 +131,7 @@ def decode(
         unreadable = {row: (index.masks[row], reason) for row, reason in masks.unreadable.items()} | unreadable
     kept = np.array([row for row in range(len(files)) if row not in unreadable], dtype=np.int64)
     skipped = tuple(unreadable[row] for row in sorted(unreadable))
-    readable = _skip_unreadable(index, skipped, sorted(unreadable), config.skip_unreadable)
+    readable = without_unreadable(index, skipped, sorted(unreadable), config.skip_unreadable)
     contents = tuple(metadata["contents"][row] for row in kept)
     masks = masks.at(kept) if masks else None
     height, width = (int(side) for side in sizes.max(axis=0))
@@ -251,35 +251,6 @@ def _array(picture: Picture, config: _Decoding, sizes: NDArray[np.int64], row: i
     return pad_to(picture.rgb, *(int(side) for side in sizes.max(axis=0)))
 
 
-def _skip_unreadable(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[int], allowed: bool) -> Index:
-    """``index`` without the unreadable ``rows``; HeadstartError if not ``allowed`` or if a class loses all images."""
-    if not skipped:
-        return index
-    if not allowed:
-        path, reason = skipped[0]
-        more = f" (and {len(skipped) - 1} more such files)" if len(skipped) > 1 else ""
-        expected = "a mask" if path in index.masks else "an image"
-        raise HeadstartError(
-            f"{index.root / path}: expected {expected}, found a file that is {reason}{more}",
-            f"headstart check {index.root}, or skip such files: data.skip_unreadable=true",
-        )
-    readable = index.drop(rows)
-    for split in ("train", "val"):
-        if index.positions(split) and not readable.positions(split):
-            raise HeadstartError(
-                f"{index.root}: expected images for {split}, found only unreadable ones",
-                f"headstart check {index.root}",
-            )
-        before, after = index.counts(split), readable.counts(split)
-        lost = [name for name in index.classes if before[name] and not after[name]]
-        if lost:
-            raise HeadstartError(
-                f"{index.root}: class {lost[0]}: expected images for {split}, found only unreadable ones",
-                f"headstart check {index.root}",
-            )
-    return readable
-
-
 def _fingerprint(index: Index, contents: Sequence[str], masks: Sequence[str] | None) -> str:
     names = [index.classes[label] if label >= 0 else "" for label in index.labels]
     columns = (index.paths, names, index.splits, contents, *(() if masks is None else (masks,)))
@@ -302,37 +273,3 @@ def _from_files(
         return _array(_read(files[row], config), config, sizes, row)
 
     return lambda rows: np.stack(list(threads.map(one, kept[rows].tolist())))
-
-
-def stream(
-    files: Sequence[Path], size: int, resize: Resize, batch: int, conversion: Conversion | None = None
-) -> Iterator[tuple[list[int], Tensor, list[tuple[int, str]]]]:
-    """Decode files for a single pass, in batches and one batch ahead of their use.
-
-    Yields (positions in ``files``, their pixels as uint8 (B, 3, size, size), (position, reason) of unreadable ones).
-    The pixels equal those of `decode` with this ``conversion``, bit for bit.
-    """
-
-    def one(position: int) -> NDArray[np.uint8] | str:
-        try:
-            picture = read(files[position], enough_for=size, conversion=conversion)
-            return resize_to_square(picture.rgb, size, resize)
-        except Unreadable as error:
-            return str(error)
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        ahead: deque[tuple[int, Future[NDArray[np.uint8] | str]]] = deque()
-        waiting = iter(range(len(files)))
-        while True:
-            for position in waiting:
-                ahead.append((position, threads.submit(one, position)))
-                if len(ahead) >= 2 * batch:
-                    break
-            if not ahead:
-                return
-            done = [ahead.popleft() for _ in range(min(batch, len(ahead)))]
-            results = [(position, future.result()) for position, future in done]
-            good = [(position, result) for position, result in results if not isinstance(result, str)]
-            bad = [(position, result) for position, result in results if isinstance(result, str)]
-            pixels = np.stack([result for _, result in good]) if good else np.empty((0, 3, size, size), np.uint8)
-            yield [position for position, _ in good], torch.from_numpy(pixels), bad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from headstart.data.decode import Unreadable, upright_size
 from headstart.data.index import UNLABELED, Index
 from headstart.data.masks.mask_file import read_mask_file
 from headstart.data.masks.orientation import turn_of
-from headstart.data.pairs import rows_without_masks, with_classes
+from headstart.data.pair_index import rows_without_masks, with_classes
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
@@ -180,3 +181,32 @@ def require_two_each(index: Index, root: str) -> None:
                 f"{index.root}: class {name}: expected at least two images (one is held out), found 1",
                 f"headstart check {root}",
             )
+
+
+def without_unreadable(index: Index, skipped: Sequence[tuple[str, str]], rows: Sequence[int], allowed: bool) -> Index:
+    """``index`` without the unreadable ``rows``; HeadstartError if not ``allowed`` or if a class loses all images."""
+    if not skipped:
+        return index
+    if not allowed:
+        path, reason = skipped[0]
+        more = f" (and {len(skipped) - 1} more such files)" if len(skipped) > 1 else ""
+        expected = "a mask" if path in index.masks else "an image"
+        raise HeadstartError(
+            f"{index.root / path}: expected {expected}, found a file that is {reason}{more}",
+            f"headstart check {index.root}, or skip such files: data.skip_unreadable=true",
+        )
+    readable = index.drop(rows)
+    for split in ("train", "val"):
+        if index.positions(split) and not readable.positions(split):
+            raise HeadstartError(
+                f"{index.root}: expected images for {split}, found only unreadable ones",
+                f"headstart check {index.root}",
+            )
+        before, after = index.counts(split), readable.counts(split)
+        lost = [name for name in index.classes if before[name] and not after[name]]
+        if lost:
+            raise HeadstartError(
+                f"{index.root}: class {lost[0]}: expected images for {split}, found only unreadable ones",
+                f"headstart check {index.root}",
+            )
+    return readable

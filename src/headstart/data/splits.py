@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from headstart.data.checks.duplicate_sets import Sets, duplicate_sets
 from headstart.data.index import UNLABELED, Index
 from headstart.data.layouts import Choice, scan
-from headstart.data.pairs import without_masks
+from headstart.data.pair_index import without_masks
 from headstart.data.parallel import Progress
 from headstart.data.requirements import (
     require_labels,

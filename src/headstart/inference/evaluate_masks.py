@@ -12,7 +12,7 @@ from torch import Tensor
 from headstart.data.dataset import Dataset
 from headstart.data.index import Index
 from headstart.data.masks.palette_files import palette_file
-from headstart.data.pairs import rows_without_masks, with_classes
+from headstart.data.pair_index import rows_without_masks, with_classes
 from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels
 from headstart.data.requirements import require_no_problems

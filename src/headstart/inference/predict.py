@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.data.csv_files import read_rows, require_column
 from headstart.data.parallel import Progress
-from headstart.data.pixels import stream
+from headstart.data.streaming import stream
 from headstart.errors import HeadstartError
 from headstart.files import Row
 from headstart.inference.image_files import ImageFiles, with_hint

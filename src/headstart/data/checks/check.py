@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-from headstart.data.checks import issues, mask_issues
+from headstart.data.checks import image_issues, issues, mask_issues, reading_issues
 from headstart.data.checks.duplicate_sets import Sets, find_duplicates, store_duplicate_sets
 from headstart.data.checks.image_info import Failures, ImageInfos, read_image_infos
 from headstart.data.checks.issues import SPLITS, Issue
@@ -18,9 +18,10 @@ from headstart.data.checks.samples import describe, sample_rows
 from headstart.data.index import UNLABELED, Index
 from headstart.data.layouts import Choice, scan
 from headstart.data.masks.palette_files import palette_file, palette_template
-from headstart.data.pairs import rows_without_masks, with_classes
+from headstart.data.pair_index import rows_without_masks, with_classes
 from headstart.data.parallel import Progress
 from headstart.data.splits import make_val_split
+from headstart.recipes.recipe import Data
 
 
 @dataclass(frozen=True)
@@ -72,42 +73,33 @@ class CheckResult:
         return asdict(self) | {"usable": self.usable, "status": self.status}
 
 
-def check(
-    root: str | os.PathLike[str],
-    group: str | None = None,
-    val_fraction: float = 0.2,
-    progress: Progress | None = None,
-    choice: Choice | None = None,
-) -> CheckResult:
+def check(root: str | os.PathLike[str], config: Data | None = None, progress: Progress | None = None) -> CheckResult:
     """The `CheckResult` of `check_with_index`."""
-    return check_with_index(root, group, val_fraction, progress, choice)[1]
+    return check_with_index(root, config, progress)[1]
 
 
 def check_with_index(
-    root: str | os.PathLike[str],
-    group: str | None = None,
-    val_fraction: float = 0.2,
-    progress: Progress | None = None,
-    choice: Choice | None = None,
+    root: str | os.PathLike[str], config: Data | None = None, progress: Progress | None = None
 ) -> tuple[Index, CheckResult]:
-    """Check the dataset in ``root``: decode every file once and list the issues. The index is that of training.
+    """Check the dataset in ``root`` as training with ``config`` would read it: decode every file once, list the issues.
 
-    ``group`` is a regular expression as `recipe.Data.group_regex`. Without a validation split, the one that training
-    would make with ``val_fraction`` is checked. Raises HeadstartError when the layout is not understood.
+    The index is that of training: where there is no validation split, with the one that headstart makes. Raises
+    HeadstartError when the layout is not understood.
     """
+    config = config or Data()
     # The table that training would use, with a validation split and the classes of the masks.
-    index = scan(root, group, choice)
+    index = scan(root, config.group_regex, Choice(config.layout, config.columns))
     for_prediction = [index.paths[row] for row in rows_without_masks(index)]
     index = with_classes(index.drop(rows_without_masks(index))) if index.masks else index
     # Every file decoded once, then the split, which keeps duplicates together, then the issues.
-    images, thumbs, failures = read_image_infos(index, progress)
+    images, thumbs, failures = read_image_infos(index, progress, config)
     exact, near = find_duplicates({row: image.content for row, image in images.items()}, thumbs)
     store_duplicate_sets(index, [*exact, *near], failures)
     if not index.positions("val") and (index.masks or UNLABELED not in index.labels):
-        index = make_val_split(index, val_fraction, [*exact, *near])
+        index = make_val_split(index, config.val_fraction, [*exact, *near])
     masks, mask_failures = read_mask_infos(index, progress) if index.masks else ({}, {})
     found = [
-        *_image_issues(index, group, images, failures, exact, near),
+        *_image_issues(index, config.group_regex, images, failures, exact, near),
         *(_mask_issues(index, images, masks, mask_failures, for_prediction) if index.masks else ()),
     ]
     # The result.
@@ -179,9 +171,9 @@ def _image_issues(
     yield from issues.check_files(index, failures)
     yield from issues.check_duplicates(index, exact, exact=True)
     yield from issues.check_duplicates(index, near, exact=False)
-    yield from issues.check_images(index, images)
-    yield from issues.check_notes(index)
-    yield from issues.check_unused(index)
+    yield from image_issues.check_images(index, images)
+    yield from reading_issues.check_notes(index)
+    yield from reading_issues.check_unused(index)
 
 
 def _mask_issues(

@@ -28,7 +28,7 @@ from headstart.data.checks.mask_info import MaskInfo, MaskInfos, pixel_counts_of
 from headstart.data.index import Index
 from headstart.data.masks.codec import ColorCounts
 from headstart.data.masks.palette_files import palette_file, palette_template
-from headstart.data.pairs import NO_IMAGE, NO_MASK
+from headstart.data.pair_index import NO_IMAGE, NO_MASK
 from headstart.data.requirements import MAX_UNKNOWN_SHARE
 
 RARE = 0.01

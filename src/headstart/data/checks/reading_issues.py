@@ -1,0 +1,58 @@
+"""Issues of how a folder was read: what its reader notes, and every file that it does not use."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from headstart.data.checks.issues import Issue, Severity, count
+from headstart.data.formats import is_image_file
+from headstart.data.index import Index
+
+WAITING = ("predict", "without a label", "another drawing", "in none of the lists")
+"""Words of the reasons for images that are left out on purpose."""
+UNREADABLE = ("needs", "not a regular", "link to a file")
+SYSTEM = ("of the system", "headstart check", "of headstart", "read already", "read anyway")
+"""Ends of the reasons for files and folders that hold no data, or the same once more."""
+
+
+def check_notes(index: Index) -> Iterator[Issue]:
+    """What the reader of the folder has to say: where labels come from, folders without images, names alike."""
+    for note in index.notes:
+        yield Issue(note.kind, note.severity, note.message, note.files, note.fix)
+
+
+def check_unused(index: Index) -> Iterator[Issue]:
+    """Every file and folder below the root that is not read, by why it is not."""
+    system = [path for path, why in index.unused if why.endswith(SYSTEM)]
+    gone = {*system}
+    left = [(path, why) for path, why in index.unused if path not in gone]
+    unreadable = [each for each in left if each[1].startswith(UNREADABLE)]
+    fix = "install what reads them, or convert them to PNG"
+    yield from _unused("not readable", "warning", "file", unreadable, fix)
+    readable = [each for each in left if each not in unreadable]
+    images = [each for each in readable if is_image_file(index.root / each[0])]
+    waiting = [each for each in images if any(word in each[1] for word in WAITING)]
+    unlisted = [each for each in images if each not in waiting]
+    yield from _unused("unlisted", "warning", "image", unlisted, "add rows or folders for them, or move them elsewhere")
+    yield from _unused("waiting", "note", "image", waiting, "")
+    others = [each for each in readable if each not in images]
+    tables = [each for each in others if each[0].lower().endswith((".csv", ".tsv"))]
+    yield from _unused("tables", "note", "table", tables, "one of them has the labels? headstart check TABLE")
+    rest = [each for each in others if each not in tables]
+    yield from _unused("unused files", "note", "file", rest, "convert images in other formats to JPEG or PNG")
+    if system:
+        message = f"{count(len(system), 'file')} and folders of the system, of headstart or hidden: not read"
+        yield Issue("system files", "note", message, tuple(system))
+
+
+def _unused(kind: str, severity: Severity, noun: str, files: Sequence[tuple[str, str]], fix: str) -> Iterator[Issue]:
+    if not files:
+        return
+    reasons = Counter(why for _, why in files if why)
+    suffixes = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path, _ in files)  # noqa: PTH122
+    why = ", ".join(f"{what} ({number:,})" if len(reasons) > 1 else what for what, number in reasons.most_common(3))
+    kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in suffixes.most_common(3))
+    message = f"{count(len(files), noun)} not used: {why or kinds}"
+    yield Issue(kind, severity, message, tuple(path for path, _ in files), fix)
