@@ -11,6 +11,8 @@ import pytest
 
 import headstart as hs
 
+pytestmark = pytest.mark.slow
+
 
 def imported(program: str, *modules: str) -> list[str]:
     """Those of ``modules`` that a program imports, in a process of its own."""

@@ -22,6 +22,8 @@ from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.features import read_features
 from headstart.runs.folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(trained: tuple[Path, Path], tmp_path: Path) -> RunFolder:

@@ -9,6 +9,8 @@ from scipy.stats import binom, bootstrap, norm
 
 from headstart.comparison.intervals import average, crossfit, difference, required_images, standard_error
 
+pytestmark = pytest.mark.slow
+
 REPEATS = 250
 
 

@@ -183,6 +183,7 @@ class TestLargeImages:
         with pytest.raises(Unreadable, match=r"200000000|20000 x 10000 pixels, more than data\.max_pixels=178956970"):
             read(tmp_path / "panorama.jpg")
 
+    @pytest.mark.slow
     def test_a_small_file_that_claims_to_be_huge_is_refused(self, photo: Image.Image, tmp_path: Path) -> None:
         """A decompression bomb: the header says 60,000 x 60,000, and there are no data for as many pixels."""
         content = io.BytesIO()
@@ -240,6 +241,7 @@ class TestLargeImages:
             with pytest.raises(Unreadable, match=r"too large \(800 x 640 pixels, more than data\.max_pixels=100000"):
                 read(tmp_path / name, 32, self.LIMIT)
 
+    @pytest.mark.slow
     def test_the_limit_can_be_raised(self, tmp_path: Path) -> None:
         Image.new("1", (15_000, 13_000)).save(tmp_path / "large.png")
         with pytest.raises(Unreadable, match="too large"):

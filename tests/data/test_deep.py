@@ -32,6 +32,8 @@ from headstart.recipes.recipe import Data
 from headstart.value_range import ValueRange, ValueRanges
 from pictures import picture
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[Any]
 TWELVE = ValueRange(0, 4095)
 CONVERSION = Conversion(ValueRanges(TWELVE, TWELVE))

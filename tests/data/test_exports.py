@@ -19,6 +19,8 @@ from headstart.data.splits import training_index
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
 Pair = tuple[Image.Image, Image.Image]
 

@@ -113,6 +113,7 @@ def test_the_made_split_keeps_copies_on_one_side(photos: Path) -> None:
     assert sum(len(issue.sets) for issue in within) == len(added)
 
 
+@pytest.mark.slow
 def test_the_split_is_that_of_check_at_any_image_size_and_target(photos: Path, tmp_path: Path) -> None:
     """Also without the cache that `check` leaves."""
     add_copies(photos)

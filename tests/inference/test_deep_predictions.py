@@ -25,6 +25,8 @@ from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.value_range import ValueRange, ValueRanges
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[Any]
 TWELVE = ValueRange(0, 4095, "full scale")
 PLACE = {"driver": "GTiff", "crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 400_000, 0, -0.5, 5_800_000)}

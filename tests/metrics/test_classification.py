@@ -13,6 +13,8 @@ from torchmetrics.classification import MulticlassCalibrationError
 from headstart.metrics.calibration import reliability
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 
+pytestmark = pytest.mark.slow
+
 
 def made(images: int, classes: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Labels and probabilities of a classifier that is right in a part of the cases."""

@@ -19,6 +19,8 @@ from headstart.models.segmentation import build_segmenter, maps_of
 from headstart.models.weights import load_weights
 from headstart.recipes.recipe import Backbone, Decoder
 
+pytestmark = pytest.mark.slow
+
 BACKBONES = ["resnet18", "tf_efficientnet_lite0", "convnext_femto", "vit_tiny_patch16_224"]
 
 

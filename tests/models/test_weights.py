@@ -27,6 +27,8 @@ from headstart.models.weights import load_weights
 from headstart.recipes.recipe import Augment, Backbone, Head
 from headstart.transforms.augment import eval_transform
 
+pytestmark = pytest.mark.slow
+
 RESNET = "resnet18.tv_in1k"
 LITE = "tf_efficientnet_lite0"
 

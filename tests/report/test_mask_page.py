@@ -31,6 +31,8 @@ from headstart.runs.folder import RunFolder
 from headstart.runs.mask_snapshots import write_image, write_mask
 from pages import assert_loads_nothing, visible
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert('x')</script>\"&é"
 
 

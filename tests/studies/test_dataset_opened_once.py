@@ -86,6 +86,7 @@ def test_a_study_with_tuning_pretraining_and_probes_scans_and_decodes_each_folde
     assert of_folder == {photos: 2, unlabeled: 1, corpus: 1}, "trials and, with another split, learning rates"
 
 
+@pytest.mark.slow
 def test_the_test_split_of_a_study_is_not_scanned_for_every_trial(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe], scans: Counter[Path]
 ) -> None:

@@ -24,6 +24,8 @@ from headstart.training.validate import validate
 from headstart.transforms.augment import augment
 from headstart.transforms.params import sample_params
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[..., recipes.Recipe]
 
 

@@ -21,6 +21,8 @@ from headstart.training.loop import Epoch, train
 from headstart.training.setup import resume, start
 from headstart.training.state import TrainState
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[..., recipes.Recipe]
 STILL = {"augment__hflip": 0.0, "augment__rotate": 0.0, "augment__sizes": [], "backbone__freeze": True}
 

@@ -39,6 +39,7 @@ def same(one: Path, other: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
 
 
+@pytest.mark.slow
 def test_a_run_is_complete_and_in_order(photos: Path, tmp_path: Path, small: Small) -> None:
     run = finish(tmp_path / "run", photos, small())
     assert run.finished

@@ -21,6 +21,8 @@ from headstart.runs.folder import RunFolder, read_held_out
 from headstart.training.loop import Step, train
 from headstart.training.setup import resume, start
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[..., recipes.Recipe]
 
 

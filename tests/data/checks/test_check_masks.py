@@ -19,6 +19,8 @@ from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes.recipe import Data
 
+pytestmark = pytest.mark.slow
+
 SIDE = 40
 KEEP = Data(image_size=16, resize="keep")
 GROUND, TREE, HOUSE = (255, 255, 0), (0, 255, 0), (0, 255, 255)

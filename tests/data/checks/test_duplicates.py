@@ -16,6 +16,8 @@ from headstart.data.checks.descriptors import mirror_signs, spectrum
 from headstart.data.checks.duplicates import near_duplicates
 from headstart.data.checks.registration import BORDER, register
 
+pytestmark = pytest.mark.slow
+
 
 def gray(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS))

@@ -17,6 +17,8 @@ from headstart.data.masks.combined import combine_masks, read_binary
 from headstart.data.masks.palette_files import palette_file, read_palette
 from headstart.errors import HeadstartError
 
+pytestmark = pytest.mark.slow
+
 Parts = dict[str, list[tuple[str, Path]]]
 
 

@@ -16,6 +16,8 @@ from headstart.data.masks.palette_files import read_palette
 from headstart.errors import HeadstartError
 from headstart.palette import IGNORE_INDEX
 
+pytestmark = pytest.mark.slow
+
 Numbers = NDArray[np.uint8]
 VOC = np.array(
     [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128), (128, 128, 128),
