@@ -18,6 +18,8 @@ from headstart.comparison.study import Study, read_study
 from headstart.console import progress
 from headstart.studies.plan import Plan
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["train.epochs=1", "data.image_size=32", "augment.sizes=[]", "train.batch_size=12", "backbone.name=resnet10t"]
 
 

@@ -11,6 +11,8 @@ from headstart.comparison.intervals import average, difference
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results, selection_text, table_rows
 
+pytestmark = pytest.mark.slow
+
 MadeStudy = Callable[..., Study]
 
 

@@ -26,6 +26,8 @@ from headstart.recipes.recipe import Data
 from headstart.value_range import ValueRange, ValueRanges
 from pictures import picture
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[Any]
 TWELVE = Conversion(ValueRanges(ValueRange(0, 4095), ValueRange(0, 1)))
 

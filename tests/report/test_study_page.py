@@ -18,6 +18,8 @@ from headstart.report.study_page import brief, ends, points, seconds_spent, writ
 from headstart.report.study_plots import pareto
 from pages import assert_loads_nothing, visible
 
+pytestmark = pytest.mark.slow
+
 MadeStudy = Callable[..., Study]
 HOSTILE = "<script>alert('x')</script>\"&é"
 

@@ -18,6 +18,8 @@ from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.mask_snapshots import mask_names
 
+pytestmark = pytest.mark.slow
+
 Pixels = NDArray[np.uint8]
 
 

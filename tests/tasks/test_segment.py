@@ -25,6 +25,8 @@ from headstart.training.loop import train
 from headstart.training.setup import resume, start
 from headstart.transforms.augment import eval_transform
 
+pytestmark = pytest.mark.slow
+
 Masked = Callable[..., recipes.Recipe]
 
 

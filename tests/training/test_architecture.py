@@ -14,6 +14,8 @@ from headstart.report.network_diagram import drawing
 from headstart.tasks import task_named
 from headstart.training.architecture import architecture
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(recipe: str, **changes: Any) -> dict[str, Any]:
     settings = recipes.load(recipe, {name.replace("__", "."): value for name, value in changes.items()})

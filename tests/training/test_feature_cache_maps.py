@@ -21,6 +21,8 @@ from headstart.training.setup import start
 from headstart.training.state import TrainState
 from headstart.transforms.augment import eval_transform
 
+pytestmark = pytest.mark.slow
+
 Masked = Callable[..., recipes.Recipe]
 STILL: dict[str, Any] = {
     "backbone__freeze": True, "data__image_size": 48, "augment__hflip": 0.0, "augment__zoom": [1.0, 1.0],

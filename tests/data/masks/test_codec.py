@@ -17,7 +17,7 @@ from headstart.data.masks.palette_files import palette_template, read_palette
 from headstart.errors import HeadstartError
 from headstart.palette import IGNORE_INDEX, Palette
 
-pytestmark = pytest.mark.real_too
+pytestmark = [pytest.mark.real_too, pytest.mark.slow]
 
 LAND = "name,r,g,b\nurban,0,255,255\nfarm,255,255,0\nwater,0,0,255\nunknown,0,0,0\n"
 ROADS = "name, r, g, b\nroad,128,64,128\ncar,64,0,128\ntree,128,128,0\n"

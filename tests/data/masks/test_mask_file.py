@@ -15,6 +15,8 @@ from headstart.data.masks.codec import read_mask
 from headstart.data.masks.palette_files import read_palette
 from headstart.palette import IGNORE_INDEX
 
+pytestmark = pytest.mark.slow
+
 Numbers = NDArray[np.uint8]
 Save = Callable[[Numbers, Path], Path]
 
