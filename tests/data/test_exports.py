@@ -240,6 +240,8 @@ def move(photos: Path, root: Path, form: str, splits: tuple[str, str] = ("train"
         ("my data set/{c}/{n}.jpg", ("", "")),
         ("zip/export/{s}/{c}/{n}.jpg", ("train2017", "val2017")),
         ("{s}/{c}/{n}", ("Train Images", "Test Images")),
+        ("{c}_{s}/{n}.jpg", ("train", "test")),
+        ("{s}-{c}/{n}.jpg", ("train", "val")),
         ("images/{c}/{n}.jpeg!d", ("", "")),
         ("{s}/{c}.{n}.jpg", ("train", "valid")),  # Kaggle's Dogs vs. Cats
         ("{c} ({n}).jpg", ("", "")),
@@ -259,7 +261,13 @@ def test_names_of_cameras_and_numbers_are_no_classes(form: str, photos: Path, tm
     assert scan(move(photos, tmp_path / "data", form)).classes == ()
 
 
-@pytest.mark.parametrize("form", ["HAM_images_part_{p}/{c}{n}.jpg", "images_00{p}/{n}.jpg", "batch {p}/{n}.jpg"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "HAM_images_part_{p}/{c}{n}.jpg", "images_00{p}/{n}.jpg", "batch {p}/{n}.jpg", "2024-05-0{p}/{n}.jpg",
+        "10{p}CANON/IMG_{n}.JPG",
+    ],
+)  # fmt: skip
 def test_parts_of_a_set_are_no_classes(form: str, photos: Path, tmp_path: Path) -> None:
     index = scan(move(photos, tmp_path / "data", form))
     assert (index.classes, len(index)) == ((), 60)
@@ -285,6 +293,25 @@ def test_a_class_folder_that_gives_no_image_is_an_error(content: bytes | None, p
     assert {each.kind for each in check(photos).issues if each.severity == "error"} == {"folder without images"}
     with pytest.raises(HeadstartError, match="scarf/ holds no image"):
         training_index(str(photos), Data())
+
+
+def test_a_train_may_be_a_class(photos: Path) -> None:
+    (photos / "hat").rename(photos / "train")
+    (photos / "dress").rename(photos / "bus stop")
+    assert scan(photos).classes == ("bus stop", "shoes", "train")
+
+
+def test_two_folders_of_the_same_names_are_doubted(photos: Path) -> None:
+    shutil.rmtree(photos / "shoes")
+    for folder in ("dress", "hat"):
+        for number, file in enumerate(sorted((photos / folder).iterdir())):
+            file.rename(photos / folder / f"scene_{number:04d}.jpg")
+    assert [note.kind for note in scan(photos).notes if note.severity == "warning"] == ["same names"]
+
+
+def test_names_pair_up_in_any_case(pairs: list[Pair], tmp_path: Path) -> None:
+    root = lay(pairs, tmp_path / "data", "images/IMG_{n}.JPG", "masks/img_{n}_Mask.png")
+    assert matched(scan(root), pairs)
 
 
 def test_run_and_study_folders_inside_the_data_are_left_out(photos: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from headstart.data.checks.check import check
 from headstart.data.dataset import Dataset
@@ -216,6 +217,25 @@ def test_real_numbers_are_refused_and_whole_ones_are_classes(flat: Callable[...,
         scan(root)
     write(root / "labels.csv", [("filename", "label"), *((name, len(label)) for name, label in rows)])
     assert scan(root).classes == ("3", "5")
+
+
+def test_measured_numbers_are_no_classes(flat: Callable[..., tuple[Path, Rows]]) -> None:
+    root, rows = flat(each=20)
+    write(root / "people.csv", [("file", "age"), *((name, 20 + i % 25) for i, (name, _) in enumerate(rows))])
+    with pytest.raises(HeadstartError, match="expected a column label beside file, found age"):
+        scan(root)
+
+
+def test_images_and_masks_in_columns(flat: Callable[..., tuple[Path, Rows]]) -> None:
+    """DeepGlobe's metadata.csv: a column of images and one of masks, empty where there is none."""
+    root, rows = flat("train")
+    for name, _ in rows[:8]:
+        Image.new("L", (160, 160), 1).save(root / "train" / f"{name}.png")
+    table = [(i, "train", f"train/{n}", f"train/{n}.png" if i < 8 else "") for i, (n, _) in enumerate(rows[:10])]
+    write(root / "metadata.csv", [("id", "split", "sat_image_path", "mask_path"), *table])
+    index = scan(root)
+    assert index.masks == tuple(f"{path}.png" if i < 8 else "" for i, path in enumerate(index.paths))
+    assert [kind for kind, _ in index.problems] == ["image without mask"] * 2
 
 
 def test_splits_by_a_column_of_words_or_of_truth(flat: Callable[..., tuple[Path, Rows]]) -> None:

@@ -41,6 +41,8 @@ GROUP_NAMES = (
 )  # fmt: skip
 ROLES = ("file", "label", "mask", "split", "group")
 """What a column can be called to be, in ``data.columns``."""
+MAX_NUMBERS = 20
+"""More different numbers than this are no classes, unless their column is called so: ages, counts, prices."""
 SAMPLE = 200
 """Rows that a column is tried on."""
 
@@ -193,7 +195,8 @@ def _repeated(table: CsvFile, rest: Sequence[str]) -> str | None:
     found = []
     for name in rest:
         values = {row[name].strip() for _, row in table.rows}
-        if 2 <= len(values) <= max(2, len(table.rows) // 2) and not _are_real(values):
+        measured = _are_real(values) or (len(values) > MAX_NUMBERS and all(map(_is_number, values)))
+        if 2 <= len(values) <= max(2, len(table.rows) // 2) and not measured:
             found.append(name)
     if len(found) > 1:
         raise _which_column(table, found)

@@ -11,6 +11,7 @@ from headstart.data.columns import Columns, find_columns, parse_columns, split_o
 from headstart.data.csv_files import CsvFile, read_csv, without_header
 from headstart.data.index import Entry, Note, split_named, splits_named
 from headstart.data.locate import Locator
+from headstart.data.pair_index import pair_problems
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
 from headstart.errors import HeadstartError
@@ -119,6 +120,7 @@ def read_tables(root: Path, tables: Tables, tree: Tree) -> Reading:
         raise HeadstartError(
             f"{tables.labeled[0].content.file}: expected rows of images, found none", "headstart check --help"
         )
+    problems += pair_problems(entries, ()) if any(entry.mask is not None for entry in entries) else []
     names = ", ".join(table.path for table in tables.labeled)
     return Reading(
         "pairs" if all(table.columns.mask for table in tables.labeled) else "table",
@@ -286,13 +288,6 @@ def _listed_for_prediction(tables: Tables, locator: Locator, used: set[str]) -> 
             found = locator.find(row[table.columns.file], table.path)
             unused |= {path: f"listed without a label in {table.path}" for path in found if path not in used}
     return unused
-
-
-def of_one_class_each(reading: Reading, other: Reading) -> bool:
-    """Whether two readings tell the same classes apart, under whatever names."""
-    label_of = {entry.path: entry.label for entry in other.entries}
-    pairs = {(entry.label, label_of.get(entry.path)) for entry in reading.entries if entry.path in label_of}
-    return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
 
 
 def only_labels(tables: Tables, named: bool) -> Tables:

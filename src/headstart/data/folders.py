@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from headstart.data.index import Entry, Note, splits_named
+from headstart.data.folder_notes import folder_notes
+from headstart.data.index import SPLIT_OF, Entry, splits_named
 from headstart.data.reading import LayoutName, Reading
 from headstart.data.tree import Tree
 from headstart.errors import HeadstartError
@@ -21,9 +20,12 @@ CONTAINERS = {
 }  # fmt: skip
 """Folders named after images in general: no classes."""
 PART = re.compile(
-    r"(?:^|.*[ _-])(?:part|images?|imgs?|batch|chunk|shard|archive|volume|vol|disc)[ _-]*\d+$", re.IGNORECASE
+    r"(?:^|.*[ _-])(?:part|images?|imgs?|batch|chunk|shard|archive|volume|vol|disc)[ _-]*\d+$"
+    r"|(?:19|20)\d\d[-_.](?:0\d|1[0-2])(?:[-_.][0-3]\d)?(?:[-_. T].*)?$"
+    r"|\d{3}(?:[A-Z]{5}|_\d{4}|[A-Z]+_)$",
+    re.IGNORECASE,
 )
-"""Folders that hold a part of one set: images_part_1, images_002."""
+"""Folders that hold a part of one set: images_part_1, images_002, 2024-05-01, 100CANON."""
 CLASS_IN_NAME = re.compile(r"([^\W\d_].*?)(?:[_.\- ]+\(?|\()\d+\)?$")
 """hat_1, hat-001, hat.7, hat (3): a class that begins with a letter, a separator and a number."""
 CLASS_IN_SPLIT = re.compile(r"(.+?)(?:[_.\- ]+\(?|\()\d+\)?$")
@@ -63,7 +65,7 @@ def read_folders(tree: Tree, only: LayoutName | None = None) -> Reading:
         place + layout,
         tuple(entries),
         f"{len(entries):,} images in {len(classes)} classes by {'folder' if name == 'folders' else 'file name'}",
-        tuple(_notes(tree, base, name, entries)),
+        tuple(folder_notes(tree, base, name, entries)),
         unused=unused,
     )
 
@@ -106,6 +108,10 @@ def _read(root: Path, images: list[str], only: LayoutName | None) -> Part:
         raise _mixed(root, f"{len(loose)} images (such as {loose[0]})", folders)
     # The folders are classes unless all are named after splits.
     split_of = splits_named(images_in)
+    if only != "folders" and (both := _classes_with_splits(images_in)):
+        rows = [(folder, image) for folder, inside in images_in.items() for image in inside]
+        entries = [Entry(f"{folder}/{image}", both[folder][0], both[folder][1]) for folder, image in rows]
+        return "folders", "folder per class and split", entries, {}
     if only != "folders" and None not in split_of.values() and "train" in split_of.values():
         return _from_splits(root, images_in, {name: str(split) for name, split in split_of.items()})
     if only != "folders" and len(images_in) > 1 and all(PART.match(name) for name in images_in):
@@ -114,6 +120,26 @@ def _read(root: Path, images: list[str], only: LayoutName | None) -> Part:
     if None in split_of.values() or len(images_in) == 1:
         return _from_class_folders(root, images_in, split_of)
     raise HeadstartError(f"{root}: expected a train folder, found only {', '.join(sorted(images_in))}", HELP)
+
+
+def _classes_with_splits(images_in: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
+    """``cat_train`` or ``train_cat``, ``cat_test``, ``dog_train``, ...: folder -> (class, split); else nothing.
+
+    Two classes at least, each with a folder of training images and one of another split, and no folders inside.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for folder, inside in images_in.items():
+        words = re.split(r"[ _-]+", folder)
+        at = next((place for place in (0, -1) if len(words) > 1 and words[place].casefold() in SPLIT_OF), None)
+        if at is None or any("/" in image for image in inside):
+            return {}
+        rest = words[1:] if at == 0 else words[:-1]
+        found[folder] = " ".join(rest), SPLIT_OF[words[at].casefold()]
+    classes = {label for label, _ in found.values()}
+    splits = {split for _, split in found.values()}
+    complete = {(label, "train") for label in classes} <= set(found.values()) and len(splits) > 1
+    plain = any(label.casefold() in CONTAINERS or label.isdecimal() for label in classes)
+    return found if len(classes) > 1 and complete and not plain else {}
 
 
 def _from_splits(root: Path, images_in: dict[str, list[str]], split_of: dict[str, str]) -> Part:
@@ -193,69 +219,6 @@ def _classes_of(names: Sequence[str], pattern: re.Pattern[str] = CLASS_IN_NAME) 
     of_camera = any(word and word[0].casefold() in CAMERA for word in words)
     few = 2 * len(set(classes)) <= len(names) or len(set(classes)) == 1
     return classes if len(classes) == len(names) and few and not of_camera else []
-
-
-def _notes(tree: Tree, base: str, name: LayoutName, entries: Sequence[Entry]) -> Iterable[Note]:
-    if name == "folders":
-        yield from _folders_without_images(tree, base, entries)
-        yield from case_variants({entry.label or "" for entry in entries})
-        yield from _folders_inside(entries, base)
-    if name == "names":
-        message = f"Classes are read from file names: {entries[0].path} is {entries[0].label}"
-        yield Note("names", "note", message, (), "--layout none reads no labels")
-
-
-def _folders_without_images(tree: Tree, base: str, entries: Sequence[Entry]) -> Iterable[Note]:
-    """Folders at the level of the class folders that give no image: a class that would vanish."""
-    above = {entry.path.removeprefix(base).rpartition(f"{entry.label}/")[0] for entry in entries}
-    with_images = {path.rsplit("/", n)[0] for path in tree.images for n in range(1, path.count("/") + 1)}
-    for folder in sorted(tree.folders):
-        parent = folder.removeprefix(base).rpartition("/")[0]
-        level = f"{parent}/" if parent else ""
-        if not folder.startswith(base) or level not in above or folder in with_images:
-            continue
-        files = [path for path in (*tree.others, *tree.tables) if path.startswith(f"{folder}/")]
-        kinds = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in files)  # noqa: PTH122
-        reasons = {why for path in files if (why := tree.others.get(path, ""))}
-        found = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(3)) or "nothing"
-        ordinary = files and kinds.keys() <= ORDINARY and not reasons
-        fix = "; ".join(sorted(reasons)[:2]) or "put images in it, convert its files to PNG, or delete the folder"
-        message = f"{folder}/ holds no image that headstart reads ({found})"
-        severity: Literal["note", "error"] = "note" if ordinary else "error"
-        yield Note("folder without images", severity, message, tuple(files) or (f"{folder}/",), fix)
-
-
-ORDINARY = frozenset([".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".yaml", ".yml", ".html", ".pdf", ".py"])
-"""Files that a folder of notes or annotations holds."""
-
-
-def case_variants(classes: set[str]) -> Iterable[Note]:
-    """Classes whose names differ in case or spaces only, or are one number: Hat and hat, 007 and 7, 1 and 1.0."""
-    alike: dict[str, list[str]] = {}
-    for name in sorted(classes):
-        plain = re.sub(r"[\s_-]+", " ", name.strip().casefold())
-        number = re.fullmatch(r"0*(\d+)(?:\.0*)?", plain)
-        alike.setdefault(number.group(1) if number else plain, []).append(name)
-    if some := [names for names in alike.values() if len(names) > 1]:
-        listed = "; ".join(" and ".join(f'"{name}"' for name in names) for names in some[:3])
-        message = f"Classes that differ in case, spaces or zeros only: {listed}"
-        yield Note("classes alike", "warning", message, (), "give them one name")
-
-
-def _folders_inside(entries: Sequence[Entry], base: str) -> Iterable[Note]:
-    """Class folders with several folders inside, which may be the classes that were meant."""
-    inside: dict[str, set[str]] = {}
-    for entry in entries:
-        before, found, after = f"/{entry.path}".partition(f"/{entry.label}/")
-        if found and "/" in after and not before.endswith(f"/{entry.label}"):
-            inside.setdefault(entry.label or "", set()).add(after.split("/")[0])
-    several = sorted(
-        label for label, folders in inside.items() if len(folders) > 1 and not all(splits_named(folders).values())
-    )
-    if several:
-        some = ", ".join(sorted(inside[several[0]])[:3])
-        message = f"Folders inside a class are not told apart: {several[0]}/ holds {some}"
-        yield Note("folders in a class", "note", message, (), f"to train on those: headstart check {base}{several[0]}")
 
 
 def _mixed(folder: Path, one: str, other: str) -> HeadstartError:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from headstart.data.annotations import overlap_notes, read_coco, unread_annotations
-from headstart.data.csv_index import Tables, find_tables, of_one_class_each, only_labels, read_tables
-from headstart.data.folders import case_variants, read_folders
+from headstart.data.csv_index import Tables, find_tables, only_labels, read_tables
+from headstart.data.folder_notes import case_variants
+from headstart.data.folders import read_folders
 from headstart.data.index import Entry, Index, Note, make_index, natural_key, split_named, splits_named
 from headstart.data.masks.combined import combine_masks
 from headstart.data.masks.likeness import looks_like_mask
@@ -22,7 +23,7 @@ from headstart.data.masks.palette_files import palette_file
 from headstart.data.pair_index import pair_problems, pair_splits
 from headstart.data.pair_names import is_image_word
 from headstart.data.pairs import Pairs, find_pairs, masks_among
-from headstart.data.reading import Reading
+from headstart.data.reading import Reading, of_one_class_each
 from headstart.data.split_lists import with_listed_splits
 from headstart.data.tree import Tree, describe_files, walk
 from headstart.errors import HeadstartError

@@ -57,10 +57,10 @@ def _nearest(paths: list[str], table: str, given: Sequence[str]) -> list[str]:
         found = [path for path in paths if path.rpartition("/")[0] == place]
         if found:
             return found
-    tops = {path.removeprefix(prefix).split("/")[0] for path in paths}
-    split_of = splits_named([stem, *tops])
+    folders = {path: path.removeprefix(prefix).split("/")[:-1] for path in paths}
+    split_of = splits_named([stem, *(folder for some in folders.values() for folder in some)])
     wanted = split_of[stem]
-    of_path = {path: split_of[path.removeprefix(prefix).split("/")[0]] for path in paths}
+    of_path = {path: next((split_of[f] for f in some if split_of[f]), None) for path, some in folders.items()}
     same = [path for path in paths if wanted and of_path[path] == wanted]
     # A table of labels is not about the images of a test set.
     return same or [path for path in paths if of_path[path] != "test" or wanted == "test"] or paths

@@ -78,15 +78,16 @@ def _match_trimmed(
         cut.add((parts[0].casefold(), parts[2].casefold()))
         if len(cut) > 1:
             return None
-        by_key.setdefault((image.rest, parts[1]), image.path)
-        by_stem.setdefault(parts[1], []).append(image)
+        by_key.setdefault((image.rest, parts[1].casefold()), image.path)
+        by_stem.setdefault(parts[1].casefold(), []).append(image)
     masks_of: dict[str, dict[str, str]] = {}
     prefixes, endings = set(), set()
     for mask in masks:
         parts = trimmed(mask.stem, *trim)
         if parts is None:
             continue
-        found = by_key.get((mask.rest, parts[1])) or _only(by_stem.get(parts[1], []), mask)
+        stem = parts[1].casefold()
+        found = by_key.get((mask.rest, stem)) or _only(by_stem.get(stem, []), mask)
         if found is None:
             continue
         prefixes.add(parts[0].casefold())

@@ -35,3 +35,10 @@ class Reading:
     def labeled(self) -> bool:
         """Whether every image has a label or a mask."""
         return self.name != "none"
+
+
+def of_one_class_each(reading: Reading, other: Reading) -> bool:
+    """Whether two readings tell the same classes apart, under whatever names."""
+    label_of = {entry.path: entry.label for entry in other.entries}
+    pairs = {(entry.label, label_of.get(entry.path)) for entry in reading.entries if entry.path in label_of}
+    return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
