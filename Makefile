@@ -48,7 +48,7 @@ test-fast: setup ## the tests that need neither minutes, nor a browser, nor shar
 	$(PYTEST) -m "not slow and not browser and not shared"
 
 # The tests' own tools come in the versions of constraints.txt. torch is several gigabytes here as well.
-TOOLS := pytest|pytest-cov|hypothesis|imagehash|playwright|byol-pytorch|efficientnet-lite-pytorch|scikit-image|tifffile
+TOOLS := pytest|pytest-cov|hypothesis|playwright|byol-pytorch|efficientnet-lite-pytorch|scikit-image|tifffile
 .venv-minimum/ready: pyproject.toml constraints.txt constraints-minimum.txt
 	$(PYTHON_MINIMUM) -m venv .venv-minimum
 	.venv-minimum/bin/pip install --quiet --disable-pip-version-check -c constraints-minimum.txt -e .[demo,geo,heif,medical]
