@@ -42,6 +42,7 @@ def check(
 
     Exit status: 0 no issues, 1 warnings, 2 not usable for training.
     """
+    ERR.print(f"reading {data}", markup=False, highlight=False, soft_wrap=True)  # before anything that takes time
     from headstart import api
     from headstart.console.progress import progress_bar
     from headstart.console.tables import check_table

@@ -44,10 +44,9 @@ NEEDS = {".heic": "heif", ".heif": "heif", ".avif": "heif", ".dcm": "medical", "
 """Suffix -> extra of headstart that reads such files."""
 UNREAD_IMAGES = {
     ".svg", ".eps", ".ai", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".raw", ".pef", ".srw",
-    ".xcf", ".jxl", ".exr", ".hdr", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".nii", ".mhd", ".nrrd", ".czi", ".lif",
-    ".svs", ".ndpi",
+    ".xcf", ".jxl", ".exr", ".hdr", ".nii", ".mhd", ".nrrd", ".czi", ".lif", ".svs", ".ndpi",
 }  # fmt: skip
-"""Drawings, raw photographs, films and volumes: pictures that headstart does not read."""
+"""Drawings, raw photographs and volumes: pictures that headstart does not read. Films are no pictures."""
 HEIF_FORMATS = ("AVIF", "HEIF")
 NOT_IMAGES = (
     (b"version https://git-lfs", "a Git LFS pointer: git lfs pull"),

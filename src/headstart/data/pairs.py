@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from headstart.data.index import Note, natural_key
-from headstart.data.masks.likeness import share_like_masks
+from headstart.data.masks.likeness import look_like_masks
 from headstart.data.pair_matching import Match, Named, by_order, match
 from headstart.data.pair_names import (
     OTHER_WORDS,
@@ -23,7 +23,6 @@ from headstart.data.pair_names import (
 
 MAX_FOLDERS = 40
 """With more folders of images than this, none is opened to see whether it holds masks."""
-MIN_LIKE_MASKS = 0.75
 LABEL_STUDIO = re.compile(r"(task-\d+)-annotation-.*-tag-(.+?)-\d+$")
 Likeness = Callable[[str], bool | None]
 """Path -> whether the image looks like a mask (`looks_like_mask`)."""
@@ -104,7 +103,7 @@ def _by_name(paths: Sequence[str], likeness: Likeness | None) -> Pairs | None:
     # A mask's stem before its mask word must be that of an image of its folder, perhaps with _sat.
     own = {(_folder(path), _without_sat(stems[path])) for path in images}
     masks = [path for path in before if (_folder(path), before[path]) in own]
-    if 2 * len(masks) < max(1, len(before)) or (likeness and not _look_like_masks(masks, likeness)):
+    if 2 * len(masks) < max(1, len(before)) or (likeness and not (masks and look_like_masks(masks, likeness))):
         return None
     masks_of: dict[str, dict[str, str]] = {}
     first: dict[tuple[str, str], str] = {}
@@ -193,11 +192,11 @@ def _mask_folders(paths: Sequence[str], likeness: Likeness | None) -> set[str]:
         folder
         for folder in named
         if (sure and any(not SURE_MASK_WORDS.isdisjoint(words_of(f)) for f in folder.split("/")))
-        or share_like_masks(files[folder], likeness) >= MIN_LIKE_MASKS
+        or look_like_masks(files[folder], likeness)
     }
     if named or not 1 < len(files) <= MAX_FOLDERS:
         return named
-    flat = {folder for folder in files if share_like_masks(files[folder], likeness) >= MIN_LIKE_MASKS}
+    flat = {folder for folder in files if look_like_masks(files[folder], likeness)}
     photographs = [path for folder, some in files.items() if folder not in flat for path in some]
     return flat if photographs and _all_matched(photographs, [p for f in flat for p in files[f]], flat) else set()
 
@@ -209,10 +208,6 @@ def _all_matched(images: Sequence[str], masks: Sequence[str], folders: set[str])
         [_named(p, depths, folders, "sat") for p in images], [_named(p, depths, folders, "mask") for p in masks]
     )
     return found is not None and min(found.masks / len(masks), len(found.masks_of) / len(images)) >= 0.8
-
-
-def _look_like_masks(masks: Sequence[str], likeness: Likeness) -> bool:
-    return bool(masks) and share_like_masks(masks, likeness) >= MIN_LIKE_MASKS
 
 
 def _is_other(path: str) -> bool:

@@ -36,13 +36,18 @@ def sample(paths: Sequence[str]) -> list[str]:
     return [paths[round(at * (len(paths) - 1) / max(1, SAMPLED - 1))] for at in range(min(SAMPLED, len(paths)))]
 
 
-def share_like_masks(paths: Sequence[str], likeness: Callable[[str], bool | None]) -> float:
-    """Share of a sample of ``paths`` that look like masks; 1 where none can be read, so that their use says why."""
-    found = [like for path in sample(paths) if (like := likeness(path)) is not None]
-    return sum(found) / len(found) if found else 1.0
+def look_like_masks(paths: Sequence[str], likeness: Callable[[str], bool | None]) -> bool:
+    """Whether a sample of ``paths`` looks like masks, but for one; also where none can be read: their use says why."""
+    unlike = 0
+    for path in sample(paths):
+        unlike += likeness(path) is False
+        if unlike > 1 or (unlike and len(paths) < SAMPLED):
+            return False  # without a look at the others: photographs are large
+    return True
 
 
 def _looks_flat(image: Image.Image, _: bytes) -> bool:
+    image.draft(None, (2 * MAX_SIDE, 2 * MAX_SIDE))  # of a large JPEG, a fraction is decoded
     width, height = image.size
     left, top = max(0, (width - MAX_SIDE) // 2), max(0, (height - MAX_SIDE) // 2)
     cut = image.crop((left, top, min(width, left + MAX_SIDE), min(height, top + MAX_SIDE)))
