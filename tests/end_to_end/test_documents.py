@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
+import shutil
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -31,11 +32,16 @@ def commands(document: Path) -> list[list[str]]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 @pytest.mark.usefixtures("tiles")
 def test_commands_succeed(document: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder that holds sixty photographs in ``photos`` and image and mask pairs in ``tiles``.
+    """In a folder that holds sixty photographs in ``photos``, image and mask pairs in ``tiles``, a table in ``dogs``.
 
     Status 1 is a finding of `check`.
     """
     monkeypatch.chdir(photos.parent)
+    Path("dogs").mkdir()
+    names = [shutil.copy(file, Path("dogs", f"{file.parent.name}{file.name}")).name for file in photos.rglob("*.jpg")]
+    Path("dogs", "labels.csv").write_text(
+        "id,breed\n" + "".join(f"{name},{name.rstrip('.jpg0123456789')}\n" for name in names)
+    )
     monkeypatch.setenv("COLUMNS", "160")
     for words in commands(document):
         monkeypatch.setattr(sys, "argv", ["headstart", *words])
