@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from headstart.cli.arguments import ERR, OUT, Data, Overrides, print_json
 from headstart.errors import HeadstartError
@@ -42,11 +43,11 @@ def check(
 
     Exit status: 0 no issues, 1 warnings, 2 not usable for training.
     """
-    ERR.print(f"reading {data}", markup=False, highlight=False, soft_wrap=True)  # before anything that takes time
-    from headstart import api
-    from headstart.console.progress import progress_bar
-    from headstart.console.tables import check_table
-    from headstart.recipes.recipe import read_overrides
+    with ERR.status(f"reading {escape(data)}"):  # on the screen before the imports, which take a second
+        from headstart import api
+        from headstart.console.progress import progress_bar
+        from headstart.console.tables import check_table
+        from headstart.recipes.recipe import read_overrides
 
     try:
         given = {"data.group_regex": group, "data.layout": layout, "data.columns": columns}
