@@ -126,10 +126,9 @@ def _folders_or_table(tree: Tree, tables: Tables) -> Reading:
     if folders.labeled:
         return folders
     # Nothing tells the labels: what was meant to is wrong, or in another file.
-    if tables.unclear or refusal:
-        raise tables.unclear[0] if tables.unclear else refusal or AssertionError
-    if missing := _without_labels(tables):
-        raise missing
+    wrong = tables.unclear[0] if tables.unclear else refusal or _without_labels(tables)
+    if wrong:
+        raise wrong
     return read_coco(tree) or replace(folders, notes=(*folders.notes, *unread_annotations(tree)))
 
 

@@ -15,6 +15,7 @@ class Locator:
         self._above = f"{root.resolve().as_posix()}/"
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
+        self._by_path = {path.casefold(): path for path in images}
         for path in images:
             name = path.rpartition("/")[2].casefold()
             self._by_name.setdefault(name, []).append(path)
@@ -29,6 +30,11 @@ class Locator:
         parts = _parts(listed.removeprefix(self._above))
         if not parts:
             return []
+        if len(parts) > 1:  # as a whole path, without a look at all files of this name
+            inside = "/".join(parts).casefold()
+            beside = f"{PurePosixPath(table).parent.as_posix()}/{inside}".removeprefix("./").casefold()
+            if path := self._by_path.get(beside) or self._by_path.get(inside):
+                return [path]
         name = parts[-1].casefold()
         named = self._by_name.get(name) or self._by_stem.get(name, [])
         matches = [path for path in named if _same_folders(path, parts)]

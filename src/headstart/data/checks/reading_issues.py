@@ -12,6 +12,7 @@ from headstart.data.index import Index
 
 WAITING = ("predict", "without a label", "another drawing", "in none of the lists")
 """Words of the reasons for images that are left out on purpose."""
+TABLES = (".csv", ".tsv")
 UNREADABLE = ("needs", "not a regular", "link to a file")
 SYSTEM = ("of the system", "headstart check", "of headstart", "read already", "read anyway")
 """Ends of the reasons for files and folders that hold no data, or the same once more."""
@@ -31,16 +32,17 @@ def check_unused(index: Index) -> Iterator[Issue]:
     unreadable = [each for each in left if each[1].startswith(UNREADABLE)]
     fix = "install what reads them, or convert them to PNG"
     yield from _unused("not readable", "warning", "file", unreadable, fix)
-    readable = [each for each in left if each not in unreadable]
-    images = [each for each in readable if is_image_file(index.root / each[0])]
-    waiting = [each for each in images if any(word in each[1] for word in WAITING)]
-    unlisted = [each for each in images if each not in waiting]
+    readable = [each for each in left if not each[1].startswith(UNREADABLE)]
+    is_image = {path: is_image_file(index.root / path) for path, _ in readable}
+    images = [each for each in readable if is_image[each[0]]]
+    unlisted = [each for each in images if not any(word in each[1] for word in WAITING)]
     yield from _unused("unlisted", "warning", "image", unlisted, "add rows or folders for them, or move them elsewhere")
+    waiting = [each for each in images if any(word in each[1] for word in WAITING)]
     yield from _unused("waiting", "note", "image", waiting, "")
-    others = [each for each in readable if each not in images]
-    tables = [each for each in others if each[0].lower().endswith((".csv", ".tsv"))]
+    others = [each for each in readable if not is_image[each[0]]]
+    tables = [each for each in others if each[0].lower().endswith(TABLES)]
     yield from _unused("tables", "note", "table", tables, "one of them has the labels? headstart check TABLE")
-    rest = [each for each in others if each not in tables]
+    rest = [each for each in others if not each[0].lower().endswith(TABLES)]
     yield from _unused("unused files", "note", "file", rest, "convert images in other formats to JPEG or PNG")
     if system:
         message = f"{count(len(system), 'file')} and folders of the system, of headstart or hidden: not read"
