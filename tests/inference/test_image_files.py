@@ -75,3 +75,11 @@ def test_pipes_broken_links_and_closed_folders_are_named_and_not_opened(camera: 
     assert reasons["pipe.jpg"] == "not a regular file"
     assert reasons["gone.jpg"].startswith("missing")
     assert len(find_images([camera]).files) == 4
+
+
+def test_links_between_two_folders_are_followed_once(camera: Path) -> None:
+    """In both directions they would be 2 to the 40 paths."""
+    for one, other in (("1", "2"), ("2", "1")):
+        for name in ("first", "second"):
+            (camera / one / name).symlink_to(camera / other, target_is_directory=True)
+    assert len(find_images([camera]).files) == 4

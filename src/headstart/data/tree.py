@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,35 +43,56 @@ class Tree:
 
 def walk(root: Path) -> Tree:
     """List the files below ``root``. Links to folders elsewhere are followed, each folder once."""
-    tree, top = Tree(root), os.path.realpath(root)
-    entered = {top}
-    for current, subfolders, names in os.walk(root, followlinks=True):
-        inside = os.path.relpath(current, root).replace(os.sep, "/")
-        prefix = "" if inside == "." else f"{inside}/"
+    tree = Tree(root)
+
+    def skip(folder: str, why: str) -> None:
+        tree.system[f"{folder}/"] = why
+
+    for inside, subfolders, names in open_folders(root, SYSTEM_FOLDERS, skip):
+        prefix = f"{inside}/" if inside else ""
         if prefix and (kind := _own_folder(names)):
             tree.system[prefix] = kind
             subfolders.clear()
             continue
         if prefix:
             tree.folders.append(inside)
-        here = os.path.realpath(current)
-        kept = []
+        for name in names:
+            _add(tree, Path(root, inside, name), prefix + name, name)
+    return tree
+
+
+def open_folders(
+    root: Path,
+    system: re.Pattern[str],
+    skip: Callable[[str, str], None],
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield (folder relative to ``root``, its subfolders, its files), "" for ``root`` itself, each folder once.
+
+    As with `os.walk`, subfolders that are removed from the list are not entered. Links to folders elsewhere are
+    followed; ``skip(folder, why)`` is called for other links, and for folders whose names match ``system``.
+    """
+    top = os.path.realpath(root)
+    entered = {top}
+    for current, subfolders, names in os.walk(root, followlinks=True, onerror=on_error):
+        inside = os.path.relpath(current, root).replace(os.sep, "/")
+        inside = "" if inside == "." else inside
+        yield inside, subfolders, names
+        here, kept = os.path.realpath(current), []
         for name in sorted(subfolders):
             linked = os.path.islink(os.path.join(current, name))  # noqa: PTH114, PTH118 - called for every folder
             target = os.path.realpath(os.path.join(current, name)) if linked else os.path.join(here, name)  # noqa: PTH118
-            if SYSTEM_FOLDERS.match(name):
-                tree.system[f"{prefix}{name}/"] = "folder of the system"
+            path = f"{inside}/{name}".lstrip("/")
+            if system.match(name):
+                skip(path, "folder of the system")
             elif target in entered or (linked and f"{top}{os.sep}".startswith(f"{target}{os.sep}")):
-                tree.system[f"{prefix}{name}/"] = "link to a folder that is read already"
+                skip(path, "link to a folder that is read already")
             elif linked and target.startswith(f"{top}{os.sep}"):
-                tree.system[f"{prefix}{name}/"] = "link to a folder that is read anyway"
+                skip(path, "link to a folder that is read anyway")
             else:
                 entered.add(target)
                 kept.append(name)
         subfolders[:] = kept
-        for name in names:
-            _add(tree, Path(current, name), prefix + name, name)
-    return tree
 
 
 def describe_files(tree: Tree) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import mimetypes
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,9 +23,11 @@ from headstart.data.formats import (
     raster_formats,
 )
 from headstart.data.index import natural_key
+from headstart.data.tree import open_folders
 from headstart.errors import HeadstartError
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+HIDDEN = re.compile(r"\.")
 LITTER = frozenset(["thumbs.db", "desktop.ini"])
 """Files that systems leave in folders; hidden files are others."""
 
@@ -123,7 +126,7 @@ def _sorted_out(found: Iterable[tuple[Path, str]], named: bool = False) -> Image
 def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
     """(file, "") for all files below a folder, in natural order; (folder, reason) for those that cannot be opened.
 
-    Links to folders are followed, hidden folders are not opened.
+    Links to folders are followed, each folder once; hidden folders are not opened.
     """
     failures: list[tuple[Path, str]] = []
     found: list[str] = []
@@ -131,12 +134,8 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
     def failed(error: OSError) -> None:
         failures.append((Path(error.filename), f"cannot be opened ({error.strerror})"))
 
-    for current, subfolders, names in os.walk(folder, followlinks=True, onerror=failed):
-        # A link to a folder above this one would be an endless loop.
-        here = os.path.realpath(current) + os.sep
-        above = [name for name in subfolders if here.startswith(os.path.realpath(Path(current, name)) + os.sep)]
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in above]
-        found += [Path(current, name).relative_to(folder).as_posix() for name in names]
+    for inside, _, names in open_folders(folder, HIDDEN, lambda *_: None, failed):
+        found += [f"{inside}/{name}".lstrip("/") for name in names]
     yield from ((folder / name, "") for name in sorted(found, key=natural_key))
     yield from failures
 
