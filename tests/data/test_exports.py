@@ -210,6 +210,21 @@ def test_coco_polygons_are_masks(pairs: list[Pair], tmp_path: Path) -> None:
         assert drawn[8:40, 8:24].all()
 
 
+def test_coco_in_folders_of_splits(pairs: list[Pair], tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    root = lay(pairs, tmp_path / "coco", "images/{s}2017/{n}.jpg", "unused/{n}.png")
+    shutil.rmtree(root / "unused")
+    for split in ("train", "val"):
+        files = sorted((root / "images" / f"{split}2017").iterdir())
+        images = [{"id": i, "file_name": file.name, "width": SIDE, "height": SIDE} for i, file in enumerate(files)]
+        square = {"category_id": 1, "segmentation": [[8, 8, 24, 8, 24, 24, 8, 24]], "iscrowd": 0}
+        annotations = [{"id": i, "image_id": i, **square} for i in range(len(files))]
+        content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
+        (root / f"instances_{split}2017.json").write_text(json.dumps(content))
+    index = scan(root)
+    assert (len(index.positions("train")), len(index.positions("val"))) == (6, 2)
+
+
 @pytest.mark.parametrize(("name", "content"), [("{n}.txt", "0 .1 .1 .2 .2"), ("{n}.xml", "<annotation/>")])
 def test_boxes_are_named_and_not_read(name: str, content: str, pairs: list[Pair], tmp_path: Path) -> None:
     root = tmp_path / "boxes"

@@ -7,9 +7,10 @@ import os
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from headstart.data.index import Entry, Note, splits_named
+from headstart.data.index import Entry, Note
 from headstart.data.masks.cached_masks import CachedMasks
 from headstart.data.masks.coco import coco_masks, is_coco
+from headstart.data.pair_index import pair_splits
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
 
@@ -31,9 +32,8 @@ def read_coco(tree: Tree) -> Reading | None:
         return None
     drawn = coco_masks(tree.root, [tree.root / path for path in found], tree.images)
     mask_of = drawn.mask_of
-    split_of = splits_named({path.split("/")[0] for path in tree.images if "/" in path})
-    splits = {path: split_of.get(path.split("/")[0]) or "" for path in mask_of}
-    entries = [Entry(path, None, splits[path], "", str(mask)) for path, mask in mask_of.items()]
+    split_of, _ = pair_splits([*mask_of])
+    entries = [Entry(path, None, split_of[path], "", str(mask)) for path, mask in mask_of.items()]
     names = ", ".join(PurePosixPath(path).name for path in found)
     return Reading(
         "pairs",
