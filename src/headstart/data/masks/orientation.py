@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.decode import upright_size
+from headstart.data.decode import TURNS, upright_size
+from headstart.data.formats import raster_formats
 from headstart.data.masks.mask_file import numpy_size
 from headstart.data.open_image import EXIF_ORIENTATION
 
@@ -49,10 +50,7 @@ def turn_of(image: Path, mask: Path) -> Turn:
 
 def turned(array: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """(H, W, ...) as an EXIF orientation displays it, like Pillow's ``ImageOps.exif_transpose``."""
-    array = array.swapaxes(0, 1) if orientation >= 5 else array
-    array = array[::-1] if orientation in (3, 4, 7, 8) else array
-    array = array[:, ::-1] if orientation in (2, 3, 6, 7) else array
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(TURNS[orientation](array) if orientation in TURNS else array)
 
 
 class Header(NamedTuple):
@@ -79,7 +77,7 @@ def read_header(file: Path) -> Header:
     if not file.is_file():  # a pipe would wait for ever
         return Header((0, 0))
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=raster_formats()) as image:
             in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
             tag = image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
             size, turned_by_pillow = (image.height, image.width), image.format == "TIFF"
