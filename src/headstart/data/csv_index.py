@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from headstart.data.columns import Columns, find_columns, parse_columns, split_of_cell
@@ -51,8 +51,8 @@ class Tables:
     """They list images without labels: a test set to predict."""
     unused: dict[str, str]
     """Table -> why it is not read."""
-    unclear: tuple[HeadstartError, ...] = ()
-    """What is wrong with tables that may have been meant: raised where nothing else tells the labels."""
+    unclear: dict[str, HeadstartError] = field(default_factory=dict)
+    """Table that may have been meant -> what is wrong with it: raised where nothing else tells the labels."""
 
 
 def find_tables(tree: Tree, columns: str | None = None, only: str | None = None) -> Tables:
@@ -65,7 +65,7 @@ def find_tables(tree: Tree, columns: str | None = None, only: str | None = None)
     paths = [only] if only else sorted(tree.tables, key=lambda path: (path.count("/"), path))
     unused = dict.fromkeys(paths[MAX_TABLES:], "one of many tables")
     tables: list[Table] = []
-    unclear: list[HeadstartError] = []
+    unclear: dict[str, HeadstartError] = {}
     if only is None and not given:
         tables += _text_lists(tree, locator)
     for path in paths[:MAX_TABLES]:
@@ -77,19 +77,20 @@ def find_tables(tree: Tree, columns: str | None = None, only: str | None = None)
         except HeadstartError as error:
             if only or given:
                 raise
-            unclear.append(error)
+            unclear[path] = error
             unused[path] = error.message
             continue
         if isinstance(found, Table):
             tables.append(found)
         else:
             unused[path] = found
-            unclear += _meant(tree.root / path, found)
+            if meant := _meant(tree.root / path, found):
+                unclear[path] = meant
     return Tables(
         tuple(table for table in tables if table.labeled),
         tuple(table for table in tables if not table.labeled),
         unused,
-        tuple(unclear),
+        unclear,
     )
 
 
@@ -169,19 +170,17 @@ def _read(file: Path, path: str, locator: Locator, given: dict[str, str]) -> Tab
     return "its columns name no image here" if columns is None else Table(path, content, columns)
 
 
-def _meant(file: Path, why: str) -> list[HeadstartError]:
-    """The error of a table that is called as if it listed the labels, though it names no image."""
+def _meant(file: Path, why: str) -> HeadstartError | None:
+    """The error of a table that is called as if it listed the labels, though it names no image; else None."""
     stem = file.stem.casefold()
     if why.startswith("its columns") and (split_named(stem) or stem in ("label", "labels", "annotations", "metadata")):
         header = ", ".join(read_csv(file).header) or "an empty file"
-        return [
-            HeadstartError(
-                f"{file}: expected a column that names images, found {header}: none of its cells is an image below"
-                f" {file.parent}",
-                "--columns file=NAME,label=NAME, or put the images beside the table",
-            )
-        ]
-    return []
+        return HeadstartError(
+            f"{file}: expected a column that names images, found {header}: none of its cells is an image below"
+            f" {file.parent}",
+            "--columns file=NAME,label=NAME, or put the images beside the table",
+        )
+    return None
 
 
 def _entry(

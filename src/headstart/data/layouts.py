@@ -126,7 +126,7 @@ def _folders_or_table(tree: Tree, tables: Tables) -> Reading:
     if folders.labeled:
         return folders
     # Nothing tells the labels: what was meant to is wrong, or in another file.
-    wrong = tables.unclear[0] if tables.unclear else refusal or _without_labels(tables)
+    wrong = next(iter(tables.unclear.values()), None) or refusal or _without_labels(tables)
     if wrong:
         raise wrong
     return read_coco(tree) or replace(folders, notes=(*folders.notes, *unread_annotations(tree)))
@@ -134,8 +134,8 @@ def _folders_or_table(tree: Tree, tables: Tables) -> Reading:
 
 def _table_beside_folders(tree: Tree, tables: Tables, folders: Reading) -> Reading:
     """The reading of the tables, unless the folders tell other classes, or many more images."""
-    for unclear in tables.unclear:  # val.csv beside train.csv is meant as well
-        if split_named(Path(unclear.message.partition(":")[0]).stem):
+    for path, unclear in tables.unclear.items():  # val.csv beside train.csv is meant as well
+        if split_named(Path(path).stem):
             raise unclear
     table = read_tables(tree.root, tables, tree)
     if folders.name == "folders" and not of_one_class_each(table, folders):
@@ -197,7 +197,7 @@ def _combined(tree: Tree, pairs: Pairs) -> tuple[Mapping[str, str], list[Note]]:
 
 def _no_table(tree: Tree, tables: Tables, only: str | None) -> HeadstartError:
     if tables.unclear:
-        return tables.unclear[0]
+        return next(iter(tables.unclear.values()))
     if missing := _without_labels(tables):
         return missing
     found = f"{only}: {tables.unused[only]}" if only and only in tables.unused else "no table that lists its images"
