@@ -141,9 +141,10 @@ def owner_of(folder: Path) -> Owner | None:
         return None
     try:
         owner = _read(folder / NAME)
-        if Path(os.path.realpath(folder)) in _held or _try_lock(descriptor) is False:
-            return owner or Owner("this host", boot(), "(starting)", time.time())
-        return owner if owner is not None and _lives_without_lock(owner, folder) else None
+        locked = _try_lock(descriptor)
+        if locked is False or Path(os.path.realpath(folder)) in _held:
+            return owner or Owner(platform.node(), boot(), "(starting)", time.time())
+        return owner if owner is not None and _lives_without_lock(owner, folder, locked is True) else None
     finally:
         os.close(descriptor)
 
@@ -208,7 +209,7 @@ def _try_lock(descriptor: int) -> bool | None:
     return True
 
 
-def _lives_without_lock(owner: Owner, folder: Path, locked: bool = True) -> bool:
+def _lives_without_lock(owner: Owner, folder: Path, locked: bool) -> bool:
     """Whether ``owner`` lives though the system's lock is free, because that lock does not reach it."""
     if owner.boot == boot():
         if locked:  # it would hold the lock
