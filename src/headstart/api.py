@@ -93,6 +93,7 @@ def study(
     data: PathLike,
     *,
     jobs: int = 1,
+    cluster: str | None = None,
     budget: str | None = None,
     console: Console | None = None,
     **options: Unpack[StudyOptions],
@@ -105,13 +106,14 @@ def study(
     `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``tune=False`` leaves the learning rates as they are.
     A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
     ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("30m") chooses the epochs to
-    fit; ``jobs`` trials are trained at the same time. Raises HeadstartError for what the caller can fix.
+    fit; ``jobs`` trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786",
+    "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
     """
     import pandas as pd
 
     from headstart.comparison.summary import table_rows
 
-    _, results = run_study(data, jobs=jobs, budget=budget, console=console, **options)
+    _, results = run_study(data, jobs=jobs, cluster=cluster, budget=budget, console=console, **options)
     return pd.DataFrame(table_rows(results))
 
 
@@ -119,6 +121,7 @@ def run_study(
     data: PathLike,
     *,
     jobs: int = 1,
+    cluster: str | None = None,
     budget: str | None = None,
     console: Console | None = None,
     planned: Callable[[Plan], object] = lambda _: None,
@@ -126,14 +129,17 @@ def run_study(
 ) -> tuple[Plan, Results]:
     """A study as `study` runs it: its plan, which ``planned`` is given before the first trial, and its results."""
     from headstart.comparison.summary import Results
-    from headstart.console import progress
+    from headstart.console import study_progress
     from headstart.data.dataset import Dataset
     from headstart.studies.request import make_plan
 
     dataset = Dataset(data)
     plan = make_plan(dataset, **options)
     planned(plan)
-    return plan, Results(progress.run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=console))
+    study = study_progress.run_study_with_progress(
+        plan, dataset, jobs=jobs, cluster=cluster, budget=budget, console=console
+    )
+    return plan, Results(study)
 
 
 def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:

@@ -269,7 +269,7 @@ def refuse_unless_free(path: Path) -> None:
             f"{path}: expected a free folder for the run, found another run",
             f"headstart fit --resume {path}, or choose another --out",
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(each.name != ".lock" for each in path.iterdir())):
         raise HeadstartError(
             f"{path}: expected a free folder for the run, found {'files in it' if path.is_dir() else 'a file'}",
             "choose another --out",
