@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import HeadstartError
@@ -43,6 +44,9 @@ class ClusterWorkers:
         self.lost: tuple[type[BaseException], ...] = (KilledWorker,)
         self.executor: Executor = client.get_executor(pure=False)
         self._key = ""
+        self._on_event: Callable[[Event], None] = lambda _: None
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        """Filled by the client's own thread."""
         self._count, self._counted = 0, -COUNT_INTERVAL
 
     def begin(self, context: Context, stop: Callable[[], bool], on_event: Callable[[Event], None]) -> None:  # noqa: ARG002
@@ -51,7 +55,8 @@ class ClusterWorkers:
 
         _check_workers(self.client, context.study)
         self._key = context.key
-        self.client.subscribe_topic(context.key, lambda event: on_event(tuple(event[1])))
+        self._on_event = on_event
+        self.client.subscribe_topic(context.key, lambda event: self._events.put(tuple(event[1])))
         self.client.register_plugin(StudyPlugin(context.key, pickle.dumps(context)))
 
     def submit(self, training: Training) -> Future[Ended]:
@@ -67,7 +72,9 @@ class ClusterWorkers:
     def room(self) -> int:
         return 2 * self.count() + 2  # so that no worker waits for the next one
 
-    def poll(self) -> None: ...
+    def poll(self) -> None:
+        while not self._events.empty():
+            self._on_event(self._events.get())
 
     def stop(self) -> None:
         from headstart.studies.dask_worker import stop
