@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 
@@ -13,3 +15,8 @@ def predict_command(run: Path, masks: bool) -> str:
 def resume_command(run: Path) -> str:
     """The command that continues a stopped run."""
     return f"headstart fit --resume {run}"
+
+
+def typed_command() -> str:
+    """The command that was typed."""
+    return shlex.join(["headstart", *sys.argv[1:]])
