@@ -78,9 +78,7 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
             f"headstart fit {path / 'recipe.toml'} {data or facts['root']} (a new run)",
         )
     if saved is not None:
-        training.progress, state = saved
-        training.task.load_state_dict(state["task"])
-        training.optimizer.load_state_dict(state["optimizer"])
+        training.load(*saved)
     return training
 
 
