@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 
 import headstart as hs
 from command import headstart
+from conftest import copy_photos
 from headstart.models.run_weights import read_weights
 from headstart.recipes import recipe as recipes
 from headstart.training.setup import start
@@ -37,8 +38,16 @@ SMALL = {
     "checkpoint.monitor": "last",
     "analysis.train_samples": 0,
 }
-MASKS = {"task": "segment", "data.resize": "keep", "decoder.channels": 16, "data.image_size": 64, "train.batch_size": 4}
+MASKS = {
+    "task": "segment",
+    "data.resize": "keep",
+    "decoder.channels": 16,
+    "data.image_size": 64,
+    "train.batch_size": 4,
+    "val.batch_size": 2,
+}
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "headstart", "fit"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TIMES = ("seconds", "images_per_second")
 
 Small = Callable[..., recipes.Recipe]
@@ -49,9 +58,7 @@ def by_two(recipe: recipes.Recipe, data: Path, place: Path) -> hs.Run:
     file, run = place / "small.toml", place / "run"
     file.write_text(recipe.to_toml())
     words = [*LAUNCH, str(file), str(data), "--out", str(run)]
-    done = subprocess.run(
-        words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("use it") == 1  # one of them speaks
     return hs.Run(run)
@@ -66,31 +73,29 @@ def one_thread() -> Any:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def together(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[hs.Run, Path]:
+    """A classifier that two processes trained, and the photographs; to read and not to change."""
+    folder = tmp_path_factory.mktemp("together")
+    photographs = copy_photos(shared_data("clothing"), folder / "photos")
+    changes = {"data.val_fraction": 0.25, "train.epochs": 20, "train.batch_size": 16}
+    return by_two(recipes.load("quick", SMALL | changes), photographs, folder), photographs
+
+
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("kind", ["labels", "masks"])
 def test_their_figures_are_those_of_the_saved_weights_to_the_last_digit(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+    together: tuple[hs.Run, Path], tmp_path: Path
 ) -> None:
-    """Batch-normalized networks, whose statistics each process has of its own images; an odd number of these."""
-    masks = kind == "masks"
-    data: Path = request.getfixturevalue("tiles" if masks else "photos")
-    if masks:
-        for part in ("sat.jpg", "mask.png"):
-            min((data / "val").glob(f"*_{part}")).unlink()
-    changes = MASKS | {"val.batch_size": 2} if masks else {"data.val_fraction": 0.25}
-    run = by_two(recipes.load("quick", SMALL | changes), data, tmp_path)
+    """A batch-normalized network, whose statistics each process has of its own images; an odd number of these."""
+    run, photographs = together
     last = [row for row in run.metrics if row["split"] == "val"][-1]
-    alone = json.loads(headstart("evaluate", run.path, data, "--json").stdout)
-    assert last["images"] == alone["images"]
-    assert last["images"] % 2 == 1
-    names = ("accuracy", "miou") if masks else ("accuracy", "loss", "ece")
-    assert {name: last[name] for name in names} == {name: alone[name]["value"] for name in names}
-    if masks:
-        each = {row["name"]: row["iou"] and row["iou"]["value"] for row in alone["per_class"]}
-        assert {name: last.get(f"iou_{name}") for name in each} == each
-        return
+    alone = json.loads(headstart("evaluate", run.path, photographs, "--json").stdout)
+    assert last["images"] == alone["images"] == 15
+    assert [last[name] for name in ("accuracy", "loss", "ece")] == [
+        alone[name]["value"] for name in ("accuracy", "loss", "ece")
+    ]
     file = tmp_path / "predicted.csv"
-    assert headstart("predict", run.path, data, "--probabilities", "--out", file).returncode == 0
+    assert headstart("predict", run.path, photographs, "--probabilities", "--out", file).returncode == 0
     with file.open(encoding="utf-8") as table:
         predicted = {row["filename"]: row for row in csv.DictReader(table)}
     for row in run.folder.predictions:
@@ -99,17 +104,28 @@ def test_their_figures_are_those_of_the_saved_weights_to_the_last_digit(
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_their_figures_of_self_supervision_are_those_of_one_process_with_the_saved_weights(
-    photos: Path, tmp_path: Path, unlabeled: Small
-) -> None:
+def test_so_are_those_of_masks(tiles: Path, tmp_path: Path) -> None:
+    for part in ("sat.jpg", "mask.png"):
+        min((tiles / "val").glob(f"*_{part}")).unlink()
+    run = by_two(recipes.load("quick", SMALL | MASKS), tiles, tmp_path)
+    last = [row for row in run.metrics if row["split"] == "val"][-1]
+    alone = json.loads(headstart("evaluate", run.path, tiles, "--json").stdout)
+    assert last["images"] == alone["images"] == 5
+    assert [last[name] for name in ("accuracy", "miou")] == [alone[name]["value"] for name in ("accuracy", "miou")]
+    each = {row["name"]: row["iou"] and row["iou"]["value"] for row in alone["per_class"]}
+    assert {name: last.get(f"iou_{name}") for name in each} == each
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_so_are_those_of_self_supervision(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
     recipe = unlabeled(**{"val__batch_size": 4, "checkpoint__monitor": "last", "analysis__train_samples": 8})
     run = by_two(recipe, photos, tmp_path)
     last = [row for row in run.metrics if row["split"] == "val"][-1]
     alone = start(recipe, str(photos), tmp_path / "alone")
     alone.task.load_weights(read_weights(run.folder))
+    alone.progress.epoch = int(last["epoch"])
     row, outputs = validate(alone, "val")
     (recorder,) = alone.recorders
-    alone.progress.epoch = int(last["epoch"])
     row |= recorder.at_epoch(alone, outputs)
     assert {k: v for k, v in row.items() if k not in TIMES} == {k: v for k, v in last.items() if k not in TIMES}
     assert row["view_similarity"] > 0
@@ -132,25 +148,26 @@ def test_they_take_the_steps_of_one(photos: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("ctrl_c", [True, False], ids=["ctrl-c", "sigterm"])
-def test_they_stop_together_and_go_on_to_the_same_weights(photos: Path, tmp_path: Path, ctrl_c: bool) -> None:
-    """Ctrl-C reaches both processes and torchrun, which sends it on; SIGTERM torchrun alone."""
-    recipe = recipes.load("quick", SMALL | {"train.epochs": 150, "train.batch_size": 16})
-    file, path = tmp_path / "small.toml", tmp_path / "stopped"
-    file.write_text(recipe.to_toml())
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [*LAUNCH, str(file), str(photos), "--out", str(path)]
-    training = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def test_ctrl_c_stops_both_at_one_step_and_they_go_on_to_the_same_weights(
+    together: tuple[hs.Run, Path], tmp_path: Path
+) -> None:
+    """Ctrl-C reaches both processes and torchrun, which then sends it on to both."""
+    whole, photographs = together
+    path = tmp_path / "stopped"
+    words = [*LAUNCH, str(whole.path / "recipe.toml"), str(photographs), "--out", str(path)]
+    training = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not (path / "metrics.csv").is_file():
         assert training.poll() is None
         time.sleep(0.05)
-    began = time.monotonic()
-    if ctrl_c:
-        os.killpg(training.pid, signal.SIGINT)
-    else:
-        training.send_signal(signal.SIGTERM)
+    os.killpg(training.pid, signal.SIGINT)
     _, said = training.communicate(timeout=60)
-    assert time.monotonic() - began < 25  # after 30 torchrun kills
-    assert said.count("Stopped and saved. Resume with: torchrun --nproc-per-node=2 -m headstart fit --resume") == 1
+    message = f"Stopped and saved. Resume with: torchrun --nproc-per-node=2 -m headstart fit --resume {path}"
+    assert [line for line in said.splitlines() if "Stopped" in line] == [message]
     stopped = torch.load(path / "resume" / "checkpoint.pt", weights_only=True)["progress"]
-    assert 0 < stopped["epoch"] < 150
+    assert 0 < stopped["epoch"] < whole.folder.recipe.train.epochs
+    resumed = [*LAUNCH, "--resume", str(path)]
+    assert subprocess.run(resumed, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
+    one, other = (run / "weights" / "last.safetensors" for run in (whole.path, path))
+    assert one.read_bytes() == other.read_bytes()
+    rows = [[{k: v for k, v in row.items() if k not in TIMES} for row in run.metrics] for run in (whole, hs.Run(path))]
+    assert rows[0] == rows[1]

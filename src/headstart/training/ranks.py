@@ -6,13 +6,18 @@ With one process every function here is free.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import distributed
 from torch.nn import Module
 from torchmetrics import MetricCollection
+
+from headstart.errors import HeadstartError
+
+T = TypeVar("T", bound=Module)
 
 States = dict[str, dict[str, Any]]
 """Metric name -> state name -> tensor, or list of tensors."""
@@ -41,6 +46,23 @@ def broadcast_buffers(fabric: Fabric, task: Module) -> None:
             distributed.broadcast(buffer, src=0)
 
 
+def synchronize_batchnorm(fabric: Fabric, task: T) -> T:
+    """``task`` with batch statistics over the images of all ranks (`train.sync_batchnorm`); its weights are the same.
+
+    Raises HeadstartError for several processes on the CPU, where PyTorch's SyncBatchNorm does not run.
+    """
+    if fabric.world_size == 1:
+        return task
+    if fabric.device.type == "cpu":
+        raise HeadstartError(
+            "train.sync_batchnorm: expected GPUs, on which PyTorch's SyncBatchNorm runs, found the CPU",
+            "train.sync_batchnorm=false",
+        )
+    # timm's function: PyTorch's own loses the activation in BatchNormAct2d.
+    synchronized: T = convert_sync_batchnorm(task)  # type: ignore[no-untyped-call]
+    return synchronized
+
+
 def take_states(metrics: MetricCollection) -> States:
     """The states of ``metrics``, on the CPU; resets them."""
     states = {
@@ -66,7 +88,12 @@ def merge_states(fabric: Fabric, metrics: MetricCollection, parts: dict[int, Sta
             state = {key: _on_device(value, metric.device) for key, value in whole[number][name].items()}
             metric.merge_state(state)
     for metric in metrics.values():
-        metric.sync_on_compute = False
+        metric.distributed_available_fn = _nothing_to_gather
+
+
+def _nothing_to_gather() -> bool:
+    """Whether torchmetrics is to add up the metrics of the ranks: no, each has the whole."""
+    return False
 
 
 @cache

@@ -27,6 +27,7 @@ from headstart.training.checkpoint import load_checkpoint
 from headstart.training.feature_cache import cache_features
 from headstart.training.optimizer import make_optimizer
 from headstart.training.provenance import describe_data, describe_environment
+from headstart.training.ranks import synchronize_batchnorm
 from headstart.training.recorders import recorders_for
 from headstart.training.state import TrainState
 
@@ -141,6 +142,8 @@ def _prepare(
         clean = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
         rows, excluded = clean, len(rows) - len(clean)
     # 5. The network on its device, with its optimizer and the cached features of a frozen backbone.
+    if recipe.train.sync_batchnorm:
+        task = synchronize_batchnorm(fabric, task)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     task.prepare(pixels, rows)
