@@ -1,4 +1,4 @@
-"""What several processes share, as far as one process shows it; two of them are in `end_to_end/test_two_processes.py`."""
+"""What processes share, as far as one shows it; two of them are in `end_to_end/test_two_processes.py`."""
 
 from __future__ import annotations
 
