@@ -63,7 +63,8 @@ def fit(
 
 def _print_result(run: Run) -> None:
     if not (run.finished if is_first_rank() else run.folder.trained):
-        ERR.print(f"Stopped and saved. Resume with: [bold]{resume_command(run.path)}[/bold]", soft_wrap=True)
+        if not OUT.quiet:
+            ERR.print(f"Stopped and saved. Resume with: {resume_command(run.path)}", markup=False, soft_wrap=True)
         raise typer.Exit(130)
     from headstart.metrics.collapse import diagnose
     from headstart.runs.folder import classifier_command

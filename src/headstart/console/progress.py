@@ -1,10 +1,11 @@
 """Training progress: a live table of epochs and a bar with the time left in a terminal, plain lines in a log.
 
-Ctrl-C (or SIGTERM, SIGHUP) finishes the current step, saves, and stops; a second one stops at once.
+Ctrl-C (or SIGTERM, or a closed terminal) finishes the current step, saves, and stops; a second one stops at once.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -50,6 +51,7 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
     from headstart.training.loop import Epoch, train
 
     recipe, interrupt = state.recipe, GracefulInterrupt()
+    state.stop_requested = lambda: interrupt.requested
     first_process = state.fabric.is_global_zero
     # The bar counts pixels, not steps: with growing image sizes later steps take longer.
     costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]
@@ -76,9 +78,6 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
             else:
                 description = f"epoch {event.epoch + 1}/{recipe.train.epochs}"
                 progress.update(task, advance=costs[event.epoch], description=description)
-            if interrupt.requested:
-                events.close()
-                break
 
 
 @contextmanager
@@ -186,7 +185,11 @@ def minutes(seconds: float) -> str:
 
 
 class GracefulInterrupt:
-    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop; the second has its usual effect."""
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop; the second has its usual effect.
+
+    Under torchrun it has none: a Ctrl-C reaches each process from the terminal, and once more from torchrun, which
+    kills what is still there after 30 seconds.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -206,13 +209,19 @@ class GracefulInterrupt:
         try:
             yield
         finally:
-            self._restore()
+            if not (self.requested and _under_torchrun()):  # the second signal may come while the report is written
+                self._restore()
 
     def _request(self, *_: object) -> None:
         self.requested = True
-        self._restore()
+        if not _under_torchrun():
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+def _under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ

@@ -84,8 +84,8 @@ class Checkpointer:
                 validation.probabilities.numpy(),
             )
 
-    def write_progress(self) -> None:
-        """Write `metrics.csv`, after the weights that it describes, and the checkpoint to resume from."""
+    def write_progress(self, *, together: bool = False) -> None:
+        """Write `metrics.csv`, after the weights that it describes, and the checkpoint (see `TrainState.save`)."""
         training, run, rows = self._training, self._training.run, self._training.progress.rows
         done = training.progress.epoch == training.recipe.train.epochs
         if training.fabric.is_global_zero and len(rows) > self._rows:
@@ -94,11 +94,11 @@ class Checkpointer:
             if done:
                 training.finish()
         if not done:
-            training.save()
+            training.save(together=together)
         self._rows = len(rows)
         self._written = time.monotonic()
 
-    def write(self) -> None:
-        """Write all that is staged, and the checkpoint."""
+    def write(self, *, together: bool = False) -> None:
+        """Write all that is staged, and the checkpoint (see `TrainState.save`)."""
         self.write_weights()
-        self.write_progress()
+        self.write_progress(together=together)

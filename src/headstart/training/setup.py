@@ -28,6 +28,7 @@ from headstart.training.checkpoint import Progress, load_checkpoint
 from headstart.training.creation import create_run, missing_at_start, write_missing
 from headstart.training.feature_cache import cache_features
 from headstart.training.optimizer import make_optimizer
+from headstart.training.ranks import synchronize_batchnorm
 from headstart.training.recorders import recorders_for
 from headstart.training.state import TrainState
 
@@ -83,9 +84,7 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
             f"headstart fit {path / 'recipe.toml'} {data or facts['root']} (a new run)",
         )
     if saved is not None:
-        training.progress, state = saved
-        training.task.load_state_dict(state["task"])
-        training.optimizer.load_state_dict(state["optimizer"])
+        training.load(*saved)
     elif run.trained:
         training.progress = Progress(epoch=recipe.train.epochs, rows=run.metrics)
     write_missing(training)
@@ -134,6 +133,8 @@ def _prepare(
         clean = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
         rows, excluded = clean, len(rows) - len(clean)
     # 5. The network on its device, with its optimizer and the cached features of a frozen backbone.
+    if recipe.train.sync_batchnorm:
+        task = synchronize_batchnorm(fabric, task)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     task.prepare(pixels, rows)
