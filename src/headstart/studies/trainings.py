@@ -15,6 +15,7 @@ from headstart.files import rename_aside
 from headstart.models.run_weights import read_weights
 from headstart.recipes.recipe import Recipe, override
 from headstart.runs.folder import RunFolder
+from headstart.runs.lifecycle import is_free
 from headstart.runs.lock import own, owner_of
 from headstart.training.loop import Step, train
 from headstart.training.setup import resume, start
@@ -102,16 +103,15 @@ def train_to_completion(training: Training, dataset: Dataset, listener: Listener
 
 
 def _train(state: TrainState, name: str, listener: Listener) -> None:
-    total, before = state.recipe.train.epochs * state.steps, 0
-    events = train(state)
-    for event in events:
+    epochs, before = state.recipe.train.epochs, 0
+    state.stop_requested = listener.stop_requested
+    for event in train(state):
         steps = event.epoch * event.steps + event.step + 1 if isinstance(event, Step) else 0
-        listener.progress(name, max(0, steps - before) / total)
+        listener.progress(name, max(0, steps - before) / (epochs * state.steps))
         before = max(before, steps)
-        if listener.stop_requested():
-            events.close()  # saves
-            raise StoppedError(name)
-    listener.progress(name, (total - before) / total)
+    if state.progress.epoch < epochs:  # it is saved
+        raise StoppedError(name)
+    listener.progress(name, 1 - before / (epochs * state.steps))
 
 
 def _resumed(training: Training, dataset: Dataset) -> TrainState | Exception:
@@ -151,7 +151,7 @@ def fault_of(folder: Path, recipe: Recipe) -> str | None:
 
 def _fault(folder: Path, recipe: Recipe) -> str | None:
     """Why a run in an existing folder can be neither used nor continued; None for one that can."""
-    if folder.is_dir() and not any(each.name != ".lock" for each in folder.iterdir()):
+    if is_free(folder):
         return None  # where a training was about to begin
     try:
         run = RunFolder.open(folder)
