@@ -24,6 +24,7 @@ from headstart.runs.folder import RunFolder, read_held_out, refuse_unless_free, 
 from headstart.tasks import Task, task_named
 from headstart.training.architecture import architecture
 from headstart.training.checkpoint import load_checkpoint
+from headstart.training.compilation import compile_steps
 from headstart.training.feature_cache import cache_features
 from headstart.training.optimizer import make_optimizer
 from headstart.training.provenance import describe_data, describe_environment
@@ -145,6 +146,9 @@ def _prepare(
     # 5. The network on its device, with its optimizer and the cached features of a frozen backbone.
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
+    pixels = pixels.on(fabric.device)
+    if recipe.train.compile and not recipe.backbone.freeze:
+        compile_steps(task.backbone, fabric.device)
     task.prepare(pixels, rows)
     cached = recipe.backbone.freeze and recipe.probe.cache_features
     training = TrainState(

@@ -15,6 +15,7 @@ from headstart.data.sampling import Rows, batches, seed_of, shard
 from headstart.files import Row
 from headstart.tasks import Batch, ModelOutput
 from headstart.training.batches import validation_batch
+from headstart.training.compilation import uncompiled
 from headstart.training.state import TrainState
 from headstart.transforms.params import sample_params
 
@@ -70,7 +71,7 @@ def run_inference(
     for places in batches(shard(np.arange(len(rows)), fabric.global_rank, fabric.world_size), recipe.val.batch_size):
         second = params.select(torch.from_numpy(places)) if views == 2 else None
         batch = validation_batch(training, rows[places], second)
-        with fabric.autocast():
+        with fabric.autocast(), uncompiled():
             outputs = method(batch)
         features[places], probabilities[places] = outputs.features.cpu(), outputs.probabilities.cpu()
         if outputs.confusion is not None:
