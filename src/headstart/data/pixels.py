@@ -25,6 +25,7 @@ from headstart.data.find_range import find_conversion
 from headstart.data.headers import read_headers
 from headstart.data.index import Index
 from headstart.data.masks.mask_pixels import MaskTable, decode_masks
+from headstart.data.memory import decoding
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
 from headstart.data.requirements import without_unreadable
@@ -241,9 +242,10 @@ def _fill(
 ) -> CacheMetadata:
     def one(row: int) -> tuple[str, str | None]:
         try:
-            picture = _read(files[row], config)
-            if table is not None:
-                table[row] = _array(picture, config, sizes, row)
+            with decoding():
+                picture = _read(files[row], config)
+                if table is not None:
+                    table[row] = _array(picture, config, sizes, row)
         except Unreadable as error:
             return "", str(error)
         return picture.content, None
@@ -289,6 +291,7 @@ def _from_files(
     threads = ThreadPoolExecutor(os.cpu_count())
 
     def one(row: int) -> NDArray[np.uint8]:
-        return _array(_read(files[row], config), config, sizes, row)
+        with decoding():
+            return _array(_read(files[row], config), config, sizes, row)
 
     return lambda rows: np.stack(list(threads.map(one, kept[rows].tolist())))

@@ -19,4 +19,5 @@ def compile_steps(backbone: nn.Module, device: torch.device) -> None:
 
 def uncompiled() -> AbstractContextManager[object]:
     """A context in which compiled networks run uncompiled."""
-    return torch.compiler.set_stance("force_eager")
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance

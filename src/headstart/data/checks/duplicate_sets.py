@@ -20,8 +20,10 @@ from headstart.data.checks.duplicates import THUMBNAIL_SIDE, near_duplicates, sa
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Picture, Unreadable, read
 from headstart.data.index import Index
+from headstart.data.memory import decoding
 from headstart.data.parallel import Progress, map_ordered
 from headstart.data.pixel_cache import cache_path, read_metadata
+from headstart.data.resize import without_extremes
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
@@ -48,10 +50,12 @@ def read_picture(index: Index, row: int, conversion: Conversion) -> tuple[Pictur
     A large JPEG is decoded at a fraction of its size, always the same one. The range of ``conversion`` does not matter
     to the thumbnail: thumbnails are compared without their mean and contrast.
     """
-    picture = read(index.root / index.paths[row], enough_for=THUMBNAIL_SIDE, conversion=conversion)
-    if index.masks:  # an image with a mask is trained on at its own size
-        conversion.require_pixels(*picture.size)
-    small = picture.rgb.convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    with decoding():
+        picture = read(index.root / index.paths[row], enough_for=THUMBNAIL_SIDE, conversion=conversion)
+        if index.masks:  # an image with a mask is trained on at its own size
+            conversion.require_pixels(*picture.size)
+        gray = without_extremes(picture.rgb, THUMBNAIL_SIDE).convert("L")
+        small = gray.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     return picture, np.asarray(small)
 
 
