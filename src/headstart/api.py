@@ -27,7 +27,7 @@ from headstart.recipes.recipe import Recipe
 from headstart.run import PathLike, Run
 from headstart.runs.analysis import has_feature_analysis
 from headstart.runs.lifecycle import finish, is_free, refuse_unless_free
-from headstart.runs.lock import own
+from headstart.runs.lock import own, owner_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -84,7 +84,7 @@ def fit(
 
     config = _resolve_recipe(recipe, overrides)
     name = f"{config.name}-{Path(data).absolute().name}"
-    folder = Path(out) if out is not None else free_name(Path("runs"), name, is_free)
+    folder = Path(out) if out is not None else free_name(Path("runs"), name, _is_nobodys)
     refuse_unless_free(folder)  # before there is a lock in it
     return _train(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
 
@@ -158,6 +158,10 @@ def run_study(
 
 def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
+
+
+def _is_nobodys(folder: Path) -> bool:
+    return is_free(folder) and owner_of(folder) is None
 
 
 def _train(folder: Path, prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
