@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from headstart.comparison.summary import Results
+    from headstart.data.cache import CacheEntry
     from headstart.studies.plan import Plan
     from headstart.studies.request import StudyOptions
     from headstart.training.state import TrainState
 
-__all__ = ["Run", "check", "fit", "resume", "run_study", "study"]
+__all__ = ["Run", "cache", "check", "clear_cache", "fit", "resume", "run_study", "study"]
 
 
 def check(
@@ -154,6 +155,20 @@ def run_study(
     plan = make_plan(dataset, **options)
     planned(plan)
     return plan, Results(progress.run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=console))
+
+
+def cache() -> list[CacheEntry]:
+    """What is in the cache folder (decoded images, drawn masks, duplicates), the least recently used first."""
+    from headstart.data.cache import entries
+
+    return entries()
+
+
+def clear_cache() -> tuple[int, int]:
+    """Remove what is in the cache folder, except what a live process uses: (entries, bytes) removed."""
+    from headstart.data.cache import clear
+
+    return clear()
 
 
 def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
