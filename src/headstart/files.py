@@ -16,8 +16,8 @@ from headstart.errors import HeadstartError
 Row = dict[str, Any]
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write ``content`` to a temporary file beside ``path``, flush it to disk, and rename it to ``path``.
+def write_atomically(path: Path, content: bytes | memoryview, *, flush: bool = True) -> None:
+    """Write ``content`` to a temporary file beside ``path``, flush it to disk (``flush``), and rename it to ``path``.
 
     Raises HeadstartError when the disk is full or the folder cannot be written; ``path`` is then as it was.
     """
@@ -27,7 +27,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):  # under a file, or on a read-only disk, there is nothing to remove
@@ -62,13 +63,8 @@ def table(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> byte
     return encoded(text.getvalue())
 
 
-def read_table(path: Path) -> list[Row]:
-    """Rows of a CSV file written by `table`: numbers parsed, empty cells dropped."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
-
-
-def _number(text: str) -> Any:
+def number(text: str) -> Any:
+    """An int or a float, or the text itself where it is neither."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -12,9 +12,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headstart.errors import HeadstartError
-from headstart.files import Row, read_table
+from headstart.files import Row
 from headstart.metrics.bootstrap import Interval
 from headstart.runs.folder import RunFolder
+from headstart.runs.tables import map_rows
 
 NAME, MAPS = "analysis/feature_analysis.json", "analysis/maps.csv"
 
@@ -89,12 +90,14 @@ def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] |
 
     Raises HeadstartError for a damaged file.
     """
-    file, table = run.path / NAME, run.path / MAPS
-    if not (file.is_file() and table.is_file()):
+    hint = f"headstart map {run.path}"
+    content, table = run.read(NAME, hint), run.read(MAPS, hint)
+    if content is None or table is None:
         return None
     try:
-        return FeatureAnalysis.model_validate_json(file.read_bytes()), read_table(table)
-    except (OSError, ValidationError, UnicodeDecodeError):
+        analysis = FeatureAnalysis.model_validate_json(content)
+    except ValidationError:
         raise HeadstartError(
-            f"{file}: expected what headstart map writes, found a damaged file", f"headstart map {run.path}"
+            f"{run.path / NAME}: expected what headstart map writes, found a damaged file", hint
         ) from None
+    return analysis, map_rows(table, run.path / MAPS, len(run.feature_images), hint)

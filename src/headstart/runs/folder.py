@@ -14,6 +14,7 @@
     features/              `headstart.runs.features`
     thumbnails.zip         `headstart.runs.thumbnails`
     weights/best.safetensors, weights/last.safetensors
+    checksums.json         `headstart.runs.checksums`: tells damaged files
     resume/checkpoint.pt   while unfinished: optimizer, schedule position, rows so far
     analysis/              derived: `headstart.runs.analysis` (headstart map)
     report.html            derived; both may be deleted and made again
@@ -24,19 +25,25 @@ half of one. This module does not import torch.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from headstart.errors import HeadstartError
-from headstart.files import Row, json_bytes, read_table, table, write_atomically
+from headstart.files import Row, json_bytes, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
+from headstart.runs import facts
+from headstart.runs.checksums import recorded, require_unchanged
+from headstart.runs.facts import parse
+from headstart.runs.tables import metric_rows, text_rows
 from headstart.value_range import ValueRanges
 
 FORMAT = 2
@@ -72,7 +79,7 @@ class RunFolder:
     def open(path: str | os.PathLike[str]) -> RunFolder:
         """Open the run at ``path``. Raises HeadstartError when there is none, or one of another format."""
         folder = Path(path)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises for a name of more than 255 bytes)
             raise HeadstartError(f"{folder}: expected a run folder, found no such folder", "headstart fit quick DATA")
         missing = [n for n in ("recipe.toml", "data.json", "environment.json") if not (folder / n).is_file()]
         if missing:
@@ -101,7 +108,8 @@ class RunFolder:
         )
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        write_atomically(self.path / name, content)
+        with recorded(self.path, name, content):
+            write_atomically(self.path / name, content)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         self.write(name, json_bytes(content))
@@ -109,34 +117,59 @@ class RunFolder:
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.write(name, table(rows))
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def has(self, name: str, hint: str = "", *, optional: bool = False) -> bool:
+        """Whether a file is there, as it was written; without it, False, if it was never written or is ``optional``.
+
+        Raises HeadstartError for a file that was damaged or changed (`headstart.runs.checksums`).
+        """
+        return require_unchanged(self.path, name, hint or self.copy_again, optional=optional)
+
+    def read(self, name: str, hint: str = "", *, optional: bool = False) -> bytes | None:
+        """The bytes of a file that `has` finds; None without it."""
+        if not self.has(name, hint, optional=optional):
+            return None
         try:
-            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise HeadstartError(f"{self.path / name}: cannot be read ({error})", "headstart fit quick DATA") from None
-        return content
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            message = f"{self.path / name}: cannot be read ({error.strerror or error})"
+            raise HeadstartError(message, hint or self.copy_again) from None
+
+    @property
+    def copy_again(self) -> str:
+        """What helps against a damaged file: a hint."""
+        return f"copy the run again, or headstart fit {self.path / 'recipe.toml'} DATA --out NEW_RUN"
+
+    def _read_json(self, name: str, kind: type[BaseModel]) -> dict[str, Any] | None:
+        content = self.read(name)
+        try:
+            return None if content is None else parse(content, kind)
+        except ValueError as error:
+            raise HeadstartError(
+                f"{self.path / name}: expected what headstart writes, found another content ({error})", self.copy_again
+            ) from None
 
     @property
     def recipe(self) -> Recipe:
-        return recipes.load(str(self.path / "recipe.toml"))
+        self.has("recipe.toml")
+        return recipes.load_complete(self.path / "recipe.toml", self.copy_again)
 
     @property
     def environment(self) -> dict[str, Any]:
-        return self._read_json("environment.json")
+        return self._read_json("environment.json", facts.Environment) or {}
 
     @property
     def data(self) -> dict[str, Any]:
-        return self._read_json("data.json")
+        return {"fingerprint": "", "counts": {}, **(self._read_json("data.json", facts.Data) or {})}
 
     @property
     def architecture(self) -> dict[str, Any] | None:
         """The network's stages, shapes and parameters; None in a run without the file."""
-        return self._read_json("architecture.json") if (self.path / "architecture.json").is_file() else None
+        return self._read_json("architecture.json", facts.Architecture)
 
     @property
     def probe(self) -> dict[str, Any]:
-        """Hyper-parameters chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``."""
-        return self._read_json("probe.json")
+        """Hyper-parameters chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``; empty without."""
+        return self._read_json("probe.json", facts.Probe) or {}
 
     @property
     def classes(self) -> list[str]:
@@ -157,25 +190,26 @@ class RunFolder:
     @property
     def metrics(self) -> list[Row]:
         """One row per finished epoch and split; empty before the first epoch ends."""
-        path = self.path / "metrics.csv"
-        return read_table(path) if path.is_file() else []
+        content = self.read("metrics.csv")
+        return [] if content is None else metric_rows(content, self.path / "metrics.csv", self.copy_again)
 
     @property
     def predictions(self) -> list[dict[str, str]]:
         """Rows of `predictions.csv` as text (a class may be called ``1e3``); empty before the first epoch ends."""
-        return self._read_text_table("predictions.csv")
+        return self._read_text_table("predictions.csv", ("filename", "label"))
 
     @property
     def feature_images(self) -> list[dict[str, str]]:
-        """The images whose features are stored, the validation images first: filename, split, label."""
-        return self._read_text_table("features/images.csv")
+        """The images whose features are stored, the validation images first: filename, split, label.
 
-    def _read_text_table(self, name: str) -> list[dict[str, str]]:
-        path = self.path / name
-        if not path.is_file():
-            return []
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return list(csv.DictReader(file))
+        Empty where `features/` was removed, to make room.
+        """
+        removed = not (self.path / "features").exists()
+        return self._read_text_table("features/images.csv", ("filename", "split", "label"), optional=removed)
+
+    def _read_text_table(self, name: str, columns: Sequence[str], optional: bool = False) -> list[dict[str, str]]:
+        content = self.read(name, optional=optional)
+        return [] if content is None else text_rows(content, self.path / name, columns, self.copy_again)
 
     @property
     def best(self) -> Path:
@@ -216,8 +250,14 @@ def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
 
 def read_trained_on(run: RunFolder) -> set[str]:
     """Read `trained_on.txt`; empty without the file."""
-    path = run.path / "trained_on.txt"
-    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+    content = run.read("trained_on.txt")
+    hashes = set((content or b"").decode("ascii", "replace").split())
+    if not all(len(each) == 32 and set(each) <= set(string.hexdigits) for each in hashes):
+        raise HeadstartError(
+            f"{run.path / 'trained_on.txt'}: expected the hash of an image in each line, found another content",
+            run.copy_again,
+        )
+    return hashes
 
 
 def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
@@ -228,7 +268,7 @@ def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
 
 def read_held_out(run: RunFolder) -> dict[str, str]:
     """Read `held_out.json`; empty without the file, as in a run on data that came with a split."""
-    return dict(run._read_json("held_out.json")) if (run.path / "held_out.json").is_file() else {}
+    return run._read_json("held_out.json", facts.HeldOut) or {}
 
 
 def classifier_command(run: RunFolder) -> str:
