@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ import headstart as hs
 from command import Done, headstart
 from conftest import copy_photos
 from headstart.recipes import recipe as recipes
-from headstart.runs.checksums import NAME as CHECKSUMS
 
 pytestmark = pytest.mark.slow
 

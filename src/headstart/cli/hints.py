@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 
@@ -17,3 +19,8 @@ def resume_command(run: Path) -> str:
     nodes = f" --nnodes={processes // local} ..." if processes > local else ""
     launch = f"torchrun --nproc-per-node={local}{nodes} -m " if processes > 1 else ""
     return f"{launch}headstart fit --resume {run}"
+
+
+def typed_command() -> str:
+    """The command that was typed."""
+    return shlex.join(["headstart", *sys.argv[1:]])

@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from headstart.console.signals import ENDING
 from headstart.console.streams import make_console, spinner
 from headstart.console.tables import epoch_line, epochs_table, study_table
+from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
     from headstart.comparison.study import Study
@@ -61,7 +63,7 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
     reported, report_seconds = time.monotonic(), 0.0
     events = train(state)
     live = Live(Group(epochs_table(state.progress.rows, recipe), progress), console=console, refresh_per_second=4)
-    with interrupt.handle_signals(), _display(live, console, first_process):
+    with interrupt.handle_signals(), _display(live, console, first_process), _closing(events):
         for event in events:
             if isinstance(event, Epoch):
                 live.update(Group(epochs_table(state.progress.rows, recipe), progress))
@@ -76,6 +78,17 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
             else:
                 description = f"epoch {event.epoch + 1}/{recipe.train.epochs}"
                 progress.update(task, advance=costs[event.epoch], description=description)
+
+
+@contextmanager
+def _closing(events: Generator[object, None, None]) -> Iterator[None]:
+    """Close ``events``, which saves, at an error of the block; that error counts, not one of the disk in saving."""
+    try:
+        yield
+    except BaseException:
+        with suppress(HeadstartError):
+            events.close()
+        raise
 
 
 @contextmanager
@@ -185,9 +198,8 @@ class GracefulInterrupt:
     @contextmanager
     def handle_signals(self) -> Iterator[None]:
         """Handle signals inside the block; outside the main thread, where Python allows no handlers, do nothing."""
-        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # no SIGHUP on Windows
         try:
-            for number in (signal.Signals[name] for name in names):
+            for number in (signal.SIGINT, *ENDING):
                 previous = signal.getsignal(number)
                 if previous is not signal.SIG_IGN:  # nohup
                     signal.signal(number, self._request)

@@ -3,8 +3,8 @@
     recipe.toml            complete, every default written out
     environment.json       format version of the folder, package versions, device, provenance of the weights
     data.json              fingerprint, classes, counts, where the images were, ranges of values of more than 8 bits
-    trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can exclude them
-    held_out.json          where headstart made the split: every image that is not in training, and its split
+    trained_on.txt         `headstart.runs.training_images`: so that `evaluate` can exclude them
+    held_out.json          likewise, where headstart made the split
     metrics.csv            a row per epoch and split
     predictions.csv        `headstart.runs.predictions`; only of a task that predicts classes
     confusion.safetensors  `headstart.runs.confusion`; only of a task that predicts masks
@@ -15,7 +15,8 @@
     thumbnails.zip         `headstart.runs.thumbnails`
     weights/best.safetensors, weights/last.safetensors
     checksums.json         `headstart.runs.checksums`: tells damaged files
-    resume/checkpoint.pt   while unfinished: optimizer, schedule position, rows so far
+    resume/                while unfinished: checkpoint.pt (optimizer, schedule position, rows so far)
+    .lock                  while a process writes into the folder: `headstart.runs.lock`
     analysis/              derived: `headstart.runs.analysis` (headstart map)
     report.html            derived; both may be deleted and made again
 
@@ -25,10 +26,8 @@ half of one. This module does not import torch.
 
 from __future__ import annotations
 
-import json
 import os
-import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,11 @@ from headstart.files import Row, json_bytes, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
-from headstart.runs import facts
+from headstart.runs import facts, lifecycle
 from headstart.runs.checksums import recorded, require_unchanged
-from headstart.runs.facts import parse
+from headstart.runs.lifecycle import refuse_unless_free
+from headstart.runs.lock import NAME as LOCK
+from headstart.runs.lock import own
 from headstart.runs.tables import metric_rows, text_rows
 from headstart.value_range import ValueRanges
 
@@ -57,22 +58,32 @@ class RunFolder:
     path: Path
 
     @staticmethod
-    def create(path: Path, recipe: Recipe, environment: Mapping[str, Any], data: Mapping[str, Any]) -> RunFolder:
-        """Make a run folder with what is known before the first step. On failure nothing is left behind."""
-        refuse_unless_free(path)
-        existed = path.exists()
-        run = RunFolder(path)
-        try:
-            run.write_json("environment.json", {"format": FORMAT, **environment})
-            run.write_json("data.json", data)
-            # The recipe comes last: a folder with a recipe is a run.
-            run.write("recipe.toml", recipe.to_toml().encode())
-        except HeadstartError:
-            if not existed and path.is_dir():
-                for file in path.iterdir():
-                    file.unlink()
-                path.rmdir()
-            raise
+    def create(
+        path: Path,
+        recipe: Recipe,
+        environment: Mapping[str, Any],
+        data: Mapping[str, Any],
+        write_rest: Callable[[RunFolder], object] | None = None,
+    ) -> RunFolder:
+        """Make a run folder with what is known before the first step; ``write_rest`` writes what else belongs to it.
+
+        It becomes a run in one step. On failure nothing is left behind; what a dead process leaves is nobody's.
+        """
+        with own(path):
+            refuse_unless_free(path)
+            run = RunFolder(path)
+            try:
+                lifecycle.begin(path)
+                run.write_json("environment.json", {"format": FORMAT, **environment})
+                run.write_json("data.json", data)
+                if write_rest is not None:
+                    write_rest(run)
+                # The recipe comes last, in one step: a folder with a recipe is a run.
+                run.write("recipe.toml", recipe.to_toml().encode())
+            except BaseException:  # Ctrl-C as well
+                lifecycle.clear(path)
+                raise
+            lifecycle.born(path)
         return run
 
     @staticmethod
@@ -81,6 +92,11 @@ class RunFolder:
         folder = Path(path)
         if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises for a name of more than 255 bytes)
             raise HeadstartError(f"{folder}: expected a run folder, found no such folder", "headstart fit quick DATA")
+        if lifecycle.is_cut_short(folder) or (lifecycle.is_free(folder) and (folder / LOCK).exists()):
+            raise HeadstartError(
+                f"{folder}: expected a run folder, found a start that was stopped before its first step",
+                "the headstart fit command that began it, again",
+            )
         missing = [n for n in ("recipe.toml", "data.json", "environment.json") if not (folder / n).is_file()]
         if missing:
             raise HeadstartError(
@@ -139,13 +155,22 @@ class RunFolder:
         """What helps against a damaged file: a hint."""
         return f"copy the run again, or headstart fit {self.path / 'recipe.toml'} DATA --out NEW_RUN"
 
-    def _read_json(self, name: str, kind: type[BaseModel]) -> dict[str, Any] | None:
-        content = self.read(name)
+    @property
+    def write_again(self) -> str:
+        """What helps against a damaged file of those that are known before the first step: a hint."""
+        return f"copy the run again, or remove the file, then headstart fit --resume {self.path}"
+
+    def facts(
+        self, name: str, kind: type[BaseModel], hint: str = "", *, optional: bool = False
+    ) -> dict[str, Any] | None:
+        """The values of a JSON file; None without it. Raises HeadstartError for other values than those of ``kind``."""
+        content = self.read(name, hint, optional=optional)
         try:
-            return None if content is None else parse(content, kind)
+            return None if content is None else facts.parse(content, kind)
         except ValueError as error:
             raise HeadstartError(
-                f"{self.path / name}: expected what headstart writes, found another content ({error})", self.copy_again
+                f"{self.path / name}: expected what headstart writes, found another content ({error})",
+                hint or self.copy_again,
             ) from None
 
     @property
@@ -155,21 +180,21 @@ class RunFolder:
 
     @property
     def environment(self) -> dict[str, Any]:
-        return self._read_json("environment.json", facts.Environment) or {}
+        return self.facts("environment.json", facts.Environment) or {}
 
     @property
     def data(self) -> dict[str, Any]:
-        return {"fingerprint": "", "counts": {}, **(self._read_json("data.json", facts.Data) or {})}
+        return {"fingerprint": "", "counts": {}, **(self.facts("data.json", facts.Data) or {})}
 
     @property
     def architecture(self) -> dict[str, Any] | None:
         """The network's stages, shapes and parameters; None in a run without the file."""
-        return self._read_json("architecture.json", facts.Architecture)
+        return self.facts("architecture.json", facts.Architecture, self.write_again)
 
     @property
     def probe(self) -> dict[str, Any]:
         """Hyper-parameters chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``; empty without."""
-        return self._read_json("probe.json", facts.Probe) or {}
+        return self.facts("probe.json", facts.Probe) or {}
 
     @property
     def classes(self) -> list[str]:
@@ -196,7 +221,8 @@ class RunFolder:
     @property
     def predictions(self) -> list[dict[str, str]]:
         """Rows of `predictions.csv` as text (a class may be called ``1e3``); empty before the first epoch ends."""
-        return self._read_text_table("predictions.csv", ("filename", "label"))
+        name, content = "predictions.csv", self.read("predictions.csv")
+        return [] if content is None else text_rows(content, self.path / name, ("filename", "label"), self.copy_again)
 
     @property
     def feature_images(self) -> list[dict[str, str]]:
@@ -205,11 +231,10 @@ class RunFolder:
         Empty where `features/` was removed, to make room.
         """
         removed = not (self.path / "features").exists()
-        return self._read_text_table("features/images.csv", ("filename", "split", "label"), optional=removed)
-
-    def _read_text_table(self, name: str, columns: Sequence[str], optional: bool = False) -> list[dict[str, str]]:
-        content = self.read(name, optional=optional)
-        return [] if content is None else text_rows(content, self.path / name, columns, self.copy_again)
+        name = "features/images.csv"
+        content = self.read(name, self.write_again, optional=removed)
+        columns = ("filename", "split", "label")
+        return [] if content is None else text_rows(content, self.path / name, columns, self.write_again)
 
     @property
     def best(self) -> Path:
@@ -224,51 +249,51 @@ class RunFolder:
         return self.path / "resume" / "checkpoint.pt"
 
     @property
+    def trained(self) -> bool:
+        """Whether every epoch of the recipe is trained and saved: the weights are final."""
+        return self.best.is_file() and self._epochs() == self.recipe.train.epochs
+
+    @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe was trained and saved."""
-        return self.best.is_file() and not self.checkpoint.is_file() and self._epochs() == self.recipe.train.epochs
+        """Whether everything is there: the run is trained, and maps and report are made if they were to be."""
+        return self.trained and not lifecycle.is_marked_unfinished(self.path)
+
+    def require_resumable(self) -> None:
+        """Raise HeadstartError where training would overwrite the weights of a run that had finished.
+
+        A run without its metrics, or with a part of them, that waits for nothing has finished: it was damaged since.
+        """
+        weights = [file for file in (self.best, self.last) if file.exists()]
+        if weights and not lifecycle.is_marked_unfinished(self.path) and not self.trained:
+            raise HeadstartError(
+                f"{self._damage()}; training again would overwrite {weights[0]}",
+                f"copy the file back, or a new run: headstart fit {self.path / 'recipe.toml'} {self.data['root']}",
+            )
+
+    def _damage(self) -> str:
+        found, epochs = self._epochs(), self.recipe.train.epochs
+        if found == epochs:
+            return f"{self.best}: expected the best weights of a finished run, found no such file"
+        return (
+            f"{self.path / 'metrics.csv'}: expected the {epochs} epochs of a finished run, found"
+            f" {found if (self.path / 'metrics.csv').is_file() else 'no such file'}"
+        )
 
     def _epochs(self) -> int:
         return 1 + max((row["epoch"] for row in self.metrics), default=-1)
 
     def require_finished(self, unfinished_too: bool = False) -> None:
-        """Raise HeadstartError unless the run finished; with ``unfinished_too``, unless it has any weights."""
-        done, epochs = self._epochs(), self.recipe.train.epochs
-        if self.finished or (unfinished_too and self.best.is_file()):
+        """Raise HeadstartError unless the run is trained; with ``unfinished_too``, unless it has any weights."""
+        if self.trained or (unfinished_too and self.best.is_file()):
             return
+        if self.best.is_file() and not lifecycle.is_marked_unfinished(self.path):
+            raise HeadstartError(self._damage(), "add --unfinished, which uses its weights as they are")
         others = " (or use the best weights so far: add --unfinished)" if self.best.is_file() else ""
+        done, epochs = self._epochs(), self.recipe.train.epochs
         raise HeadstartError(
             f"{self.path}: expected a finished run, found {done} of {epochs} epochs{others}",
             f"headstart fit --resume {self.path}",
         )
-
-
-def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
-    """Write `trained_on.txt`: the BLAKE2b-128 of each training image's file, in hexadecimal digits."""
-    run.write("trained_on.txt", "".join(f"{content}\n" for content in sorted(set(contents))).encode())
-
-
-def read_trained_on(run: RunFolder) -> set[str]:
-    """Read `trained_on.txt`; empty without the file."""
-    content = run.read("trained_on.txt")
-    hashes = set((content or b"").decode("ascii", "replace").split())
-    if not all(len(each) == 32 and set(each) <= set(string.hexdigits) for each in hashes):
-        raise HeadstartError(
-            f"{run.path / 'trained_on.txt'}: expected the hash of an image in each line, found another content",
-            run.copy_again,
-        )
-    return hashes
-
-
-def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
-    """Write `held_out.json`: path in the data folder -> split, of the images that are not in training."""
-    # ASCII, for file names need not be UTF-8.
-    run.write("held_out.json", (json.dumps(splits, indent=0) + "\n").encode())
-
-
-def read_held_out(run: RunFolder) -> dict[str, str]:
-    """Read `held_out.json`; empty without the file, as in a run on data that came with a split."""
-    return run._read_json("held_out.json", facts.HeldOut) or {}
 
 
 def classifier_command(run: RunFolder) -> str:
@@ -284,36 +309,3 @@ def classifier_command(run: RunFolder) -> str:
         f"headstart fit quick LABELED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
         f"{''.join(differ)}"
     )
-
-
-def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
-    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
-
-    ``metric`` may be a recipe's `checkpoint.monitor`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last
-    epoch.
-    """
-    if metric == "last":
-        return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)
-    metric = metric.removeprefix("val_")
-    kept = [row for row in rows if row["split"] == split and metric in row]
-    if not kept:
-        return None
-    sign = 1 if metric == "loss" else -1
-    return int(min(kept, key=lambda row: (sign * row[metric], row["epoch"]))["epoch"])
-
-
-def refuse_unless_free(path: Path) -> None:
-    """Raise HeadstartError unless a run can be created at ``path``: absent or empty, and writable."""
-    if (path / "recipe.toml").exists():
-        raise HeadstartError(
-            f"{path}: expected a free folder for the run, found another run",
-            f"headstart fit --resume {path}, or choose another --out",
-        )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise HeadstartError(
-            f"{path}: expected a free folder for the run, found {'files in it' if path.is_dir() else 'a file'}",
-            "choose another --out",
-        )
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise HeadstartError(f"{parent}: expected a folder that can be written, found none", "choose another --out")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.files import Row, number
@@ -59,3 +60,19 @@ def map_rows(content: bytes, path: Path, images: int, hint: str) -> list[Row]:
             raise HeadstartError(f"{path}: expected a row of {images} images, found {str(place)[:80]}", hint)
         rows.append(parsed)
     return rows
+
+
+def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
+    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
+
+    ``metric`` may be a recipe's `checkpoint.monitor`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last
+    epoch.
+    """
+    if metric == "last":
+        return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)
+    metric = metric.removeprefix("val_")
+    kept = [row for row in rows if row["split"] == split and metric in row]
+    if not kept:
+        return None
+    sign = 1 if metric == "loss" else -1
+    return int(min(kept, key=lambda row: (sign * row[metric], row["epoch"]))["epoch"])

@@ -6,13 +6,13 @@ written together every few seconds: a kill loses no more than these, and resumin
 
 from __future__ import annotations
 
-import shutil
 import time
 
 from torch import Tensor
 
 from headstart.models.run_weights import save_weights
 from headstart.runs.confusion import write_mask_confusions
+from headstart.runs.lock import require_owned
 from headstart.runs.predictions import write_predictions
 from headstart.tasks import ModelOutput
 from headstart.training.state import TrainState
@@ -89,9 +89,10 @@ class Checkpointer:
         training, run, rows = self._training, self._training.run, self._training.progress.rows
         done = training.progress.epoch == training.recipe.train.epochs
         if training.fabric.is_global_zero and len(rows) > self._rows:
+            require_owned(run.path)
             run.write_table("metrics.csv", rows)
             if done:
-                shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
+                training.finish()
         if not done:
             training.save(together=together)
         self._rows = len(rows)

@@ -72,6 +72,7 @@ def train(training: TrainState) -> Generator[Step | Epoch, None, None]:
             else:
                 yield from _train_epoch(training, checkpointer)
             yield _end_epoch(training, checkpointer)
+        training.finish()
     except Stopped:
         checkpointer.write(together=True)
     except GeneratorExit:

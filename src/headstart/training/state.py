@@ -15,6 +15,7 @@ from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows, epoch_permutation, seed_of, steps_in_epoch
 from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import RunFolder
+from headstart.runs.lifecycle import finish
 from headstart.tasks import Task
 from headstart.training.checkpoint import Progress, save_checkpoint
 from headstart.training.feature_cache import FeatureCache
@@ -51,6 +52,8 @@ class TrainState:
     """Training images dropped as (near-)duplicates of held-out ones of `data.exclude_overlap_with`; None without it."""
     feature_cache: FeatureCache | None = None
     """Cached outputs of a frozen backbone; None if it is run in every step."""
+    maps_follow: bool = False
+    """Whether maps and report follow the training: the run is finished by who makes them, when they are there."""
     stop_requested: Callable[[], bool] = lambda: False
     """Whether this process was asked to stop (Ctrl-C); all ranks then stop at the same step."""
 
@@ -102,3 +105,8 @@ class TrainState:
         self.optimizer.load_state_dict(state["optimizer"])
         if not self.fabric.is_global_zero:  # the first rank counts for all
             self.task.training_metrics.reset()
+
+    def finish(self) -> None:
+        """Mark the trained run as finished, unless its maps and report are still to come."""
+        if self.fabric.is_global_zero and not self.maps_follow:
+            finish(self.run.path)
