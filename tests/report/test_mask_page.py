@@ -142,6 +142,7 @@ def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) ->
 @pytest.mark.slow
 def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
     """Masks and images of noise, which nothing compresses: 5 epochs of 12 images, and 16 images more."""
+    (run.path / "checksums.json").unlink()
     palette, chance = Palette.from_json(run.data["palette"]), np.random.default_rng(0)
     names = [Path(row["filename"]).stem for row in run.feature_images]
     noise = chance.integers(0, 6, (400, 400), dtype=np.uint8)
@@ -163,8 +164,8 @@ def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
 @pytest.mark.slow
 def test_a_map_is_in_the_colors_of_the_masks(run: RunFolder) -> None:
     """Each validation image is of the class of most of its pixels; training images are of none that is known."""
-    with (run.path / "features" / "images.csv").open("a") as table:
-        table.write("train/0000_sat.jpg,train,\n")
+    more = {"filename": "train/0000_sat.jpg", "split": "train", "label": ""}
+    run.write_table("features/images.csv", [*run.feature_images, more])
     features = np.random.default_rng(0).normal(size=(25, 8)).astype(np.float32)
     tensors = {"features": features, "probabilities": np.zeros((25, 0), np.float32)}
     run.write("features/epoch-0001.safetensors", save(tensors, metadata={"seconds": "1"}))

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headstart.errors import HeadstartError
-from headstart.files import Row
+from headstart.files import Row, table
 from headstart.metrics.bootstrap import Interval
 from headstart.runs.folder import RunFolder
 from headstart.runs.tables import map_rows
@@ -81,7 +81,7 @@ class FeatureAnalysis(BaseModel):
 
 def write_feature_analysis(run: RunFolder, analysis: FeatureAnalysis, rows: Sequence[Row]) -> None:
     """Write an analysis and the ``rows`` of its maps: ``epoch``, ``row`` of `features/images.csv`, coordinates."""
-    run.write_table(MAPS, rows)
+    run.write(MAPS, table(rows, () if rows else ("epoch", "row")))
     run.write(NAME, analysis.model_dump_json(indent=2).encode())
 
 
@@ -96,8 +96,8 @@ def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] |
     Raises HeadstartError for a damaged file.
     """
     hint = f"headstart map {run.path}"
-    content, table = run.read(NAME, hint), run.read(MAPS, hint)
-    if content is None or table is None:
+    content, maps = run.read(NAME, hint), run.read(MAPS, hint)
+    if content is None or maps is None:
         return None
     try:
         analysis = FeatureAnalysis.model_validate_json(content)
@@ -105,4 +105,4 @@ def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] |
         raise HeadstartError(
             f"{run.path / NAME}: expected what headstart map writes, found a damaged file", hint
         ) from None
-    return analysis, map_rows(table, run.path / MAPS, len(run.feature_images), hint)
+    return analysis, map_rows(maps, run.path / MAPS, len(run.feature_images), hint)
