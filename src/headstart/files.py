@@ -133,3 +133,8 @@ def free_name(parent: Path, stem: str, is_free: Callable[[Path], bool] = lambda 
     while not is_free(path := parent / (stem if number == 1 else f"{stem}-{number}")):
         number += 1
     return path
+
+
+def digits_to_int(digits: str) -> int:
+    """The number that decimal digits stand for; 10 ** 18 for a larger one, of which Python reads 4,300 digits alone."""
+    return min(int(digits), 10**18) if len(digits) <= 4000 else 10**18

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from headstart.errors import HeadstartError
+from headstart.files import digits_to_int
 from headstart.palette import Palette
 
 SPLIT_OF = {
@@ -113,7 +114,7 @@ class Entry(NamedTuple):
 def natural_key(name: str) -> tuple[list[tuple[int, int | str]], str]:
     """Sort key for natural order: 2 before 10."""
     parts = re.split(r"(\d+)", name)
-    return [(0, int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p], name
+    return [(0, digits_to_int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p], name
 
 
 def make_index(
