@@ -78,3 +78,8 @@ def _start(pid: int) -> str | None:
     except OSError:
         return ""
     return blake2b(shown, digest_size=4).hexdigest() if shown else None
+
+
+def is_first_rank() -> bool:
+    """Whether this process writes and speaks: under torchrun only the first one does."""
+    return os.environ.get("RANK", "0") == "0"

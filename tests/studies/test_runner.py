@@ -22,7 +22,8 @@ from headstart.comparison.study import read_study
 from headstart.console.progress import run_study_with_progress
 from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
-from headstart.runs.folder import RunFolder, read_trained_on
+from headstart.runs.folder import RunFolder
+from headstart.runs.training_images import read_trained_on
 from headstart.studies import executor
 from headstart.studies import time_estimate as measuring
 from headstart.studies.plan import Plan, default_fractions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +20,7 @@ from headstart.cli.report import report
 from headstart.cli.study import study
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
+from headstart.process import is_first_rank
 
 app = typer.Typer(
     name="headstart",
@@ -76,7 +76,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def main() -> None:
     """Run the command line. A HeadstartError is printed as one line on standard error, with exit status 2."""
-    OUT.quiet = os.environ.get("RANK", "0") != "0"  # under torchrun only the first process prints
+    OUT.quiet = not is_first_rank()
     try:
         app()
     except BrokenPipeError:

@@ -1,22 +1,25 @@
 """Training progress: a live table of epochs and a bar with the time left in a terminal, plain lines in a log.
 
-Ctrl-C (or SIGTERM) finishes the current step, saves, and stops; a second one stops at once.
+Ctrl-C (or SIGTERM, or a closed terminal) finishes the current step, saves, and stops; a second one stops at once.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from headstart.console.signals import ENDING
 from headstart.console.streams import make_console, spinner
 from headstart.console.tables import epoch_line, epochs_table, study_table
+from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
     from headstart.comparison.study import Study
@@ -48,6 +51,7 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
     from headstart.training.loop import Epoch, train
 
     recipe, interrupt = state.recipe, GracefulInterrupt()
+    state.stop_requested = lambda: interrupt.requested
     first_process = state.fabric.is_global_zero
     # The bar counts pixels, not steps: with growing image sizes later steps take longer.
     costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]
@@ -59,7 +63,7 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
     reported, report_seconds = time.monotonic(), 0.0
     events = train(state)
     live = Live(Group(epochs_table(state.progress.rows, recipe), progress), console=console, refresh_per_second=4)
-    with interrupt.handle_signals(), _display(live, console, first_process):
+    with interrupt.handle_signals(), _display(live, console, first_process), _closing(events):
         for event in events:
             if isinstance(event, Epoch):
                 live.update(Group(epochs_table(state.progress.rows, recipe), progress))
@@ -74,9 +78,17 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
             else:
                 description = f"epoch {event.epoch + 1}/{recipe.train.epochs}"
                 progress.update(task, advance=costs[event.epoch], description=description)
-            if interrupt.requested:
-                events.close()
-                break
+
+
+@contextmanager
+def _closing(events: Generator[object, None, None]) -> Iterator[None]:
+    """Close ``events``, which saves, at an error of the block; that error counts, not one of the disk in saving."""
+    try:
+        yield
+    except BaseException:
+        with suppress(HeadstartError):
+            events.close()
+        raise
 
 
 @contextmanager
@@ -173,7 +185,11 @@ def minutes(seconds: float) -> str:
 
 
 class GracefulInterrupt:
-    """Turns the first SIGINT or SIGTERM into a request to stop; the second has its usual effect."""
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop; the second has its usual effect.
+
+    Under torchrun it has none: a Ctrl-C reaches each process from the terminal, and once more from torchrun, which
+    kills what is still there after 30 seconds.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -183,22 +199,29 @@ class GracefulInterrupt:
     def handle_signals(self) -> Iterator[None]:
         """Handle signals inside the block; outside the main thread, where Python allows no handlers, do nothing."""
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, *ENDING):
                 previous = signal.getsignal(number)
-                signal.signal(number, self._request)
-                self._previous[number] = previous
+                if previous is not signal.SIG_IGN:  # nohup
+                    signal.signal(number, self._request)
+                    self._previous[number] = previous
         except ValueError:  # not in the main thread
             self._previous = {}
         try:
             yield
         finally:
-            self._restore()
+            if not (self.requested and _under_torchrun()):  # the second signal may come while the report is written
+                self._restore()
 
     def _request(self, *_: object) -> None:
         self.requested = True
-        self._restore()
+        if not _under_torchrun():
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+def _under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
-from headstart.files import write_atomically
+from headstart.files import temporary_name, write_atomically
 
 CacheMetadata = dict[str, Any]
 """JSON beside a table: ``contents`` (content hashes) and ``unreadable`` (row -> reason), and what `Fill` adds."""
@@ -74,8 +73,7 @@ def open_table(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 def make_table(path: Path, shape: tuple[int, ...], fill: Fill) -> tuple[CacheMetadata, NDArray[np.uint8] | None]:
     """Create and fill a table at ``path``; without room, ``fill`` gets None. Returns metadata and table."""
-    # A UUID, not the process ID: containers that share a cache may have equal process IDs.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    temporary = temporary_name(path)
     table: Table | None
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -93,17 +91,12 @@ def make_table(path: Path, shape: tuple[int, ...], fill: Fill) -> tuple[CacheMet
 
 def _publish(temporary: Path, table: Table, metadata: CacheMetadata, path: Path) -> bool:
     """Rename metadata and table to their final names, the table last. False when the disk refuses."""
-    metadata_file = temporary.with_suffix(".json")
     try:
         table.flush()
-        write_atomically(metadata_file, json.dumps(metadata).encode())
-        metadata_file.replace(path.with_suffix(".json"))
+        write_atomically(path.with_suffix(".json"), json.dumps(metadata).encode())
         temporary.replace(path)
     except (OSError, HeadstartError):
         return False
-    finally:
-        with suppress(OSError):
-            metadata_file.unlink()
     return True
 
 

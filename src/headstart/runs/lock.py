@@ -23,10 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 
 from headstart.errors import HeadstartError
-from headstart.process import Process, boot, this_process
+from headstart.files import remove_leftovers
+from headstart.process import Process, boot, is_first_rank, this_process
 
 try:
     import fcntl
@@ -62,7 +64,8 @@ class _Held:
     """A folder that this process owns."""
 
     def __init__(self, folder: Path) -> None:
-        self.file, self.thread, self.depth = folder / NAME, threading.get_ident(), 0
+        self.key, self.file = Path(os.path.realpath(folder)), folder / NAME
+        self.thread, self.depth = threading.get_ident(), 0
         self.owner = Owner(platform.node(), boot(), str(this_process()), round(time.time(), 3))
         self.descriptor = _acquire(folder, self.owner)
         self._end = threading.Event()
@@ -97,33 +100,48 @@ _guard = threading.Lock()
 def own(folder: Path) -> Iterator[None]:
     """Own ``folder``, which is made if it is missing, and removed at the end if it was and nothing was put into it.
 
+    What dead processes were writing below it is removed (`files.remove_leftovers`).
+
     Entering again from the same thread is free. Under torchrun the first process alone owns the folder; the others work
     for it. Raises HeadstartError when another live process owns it, and when it cannot be written.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first_rank():
         yield
         return
-    key, existed = Path(os.path.realpath(folder)), folder.is_dir()
+    made = list(takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+    try:
+        held = _enter(folder)
+        try:
+            yield
+        finally:
+            _leave(held)
+    finally:
+        with suppress(OSError):
+            for each in made:  # while empty
+                each.rmdir()
+
+
+def _enter(folder: Path) -> _Held:
+    key = Path(os.path.realpath(folder))
     with _guard:
         held = _held.get(key)
         if held is not None and held.owner.process != str(this_process()):
             held = None  # the parent's, from before a fork
         if held is None:
             held = _held[key] = _open(folder)
+            remove_leftovers(folder)
         elif held.thread != threading.get_ident():
             raise _refusal(folder, held.owner)
         held.depth += 1
-    try:
-        yield
-    finally:
-        with _guard:
-            held.depth -= 1
-            if held.depth == 0:
-                del _held[key]
-                held.release()
-        if not existed:
-            with suppress(OSError):
-                folder.rmdir()
+    return held
+
+
+def _leave(held: _Held) -> None:
+    with _guard:
+        held.depth -= 1
+        if held.depth == 0:
+            del _held[held.key]
+            held.release()
 
 
 def require_owned(folder: Path) -> None:
@@ -167,35 +185,44 @@ def _open(folder: Path) -> _Held:
 
 def _acquire(folder: Path, owner: Owner) -> int:
     """Open the file, locked, with ``owner`` written into it. Raises HeadstartError where another one lives."""
-    file = folder / NAME
+    until = time.monotonic() + 1
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
         locked = _try_lock(descriptor)
         try:
             if locked is False:
-                raise _refusal(folder, _read(file, patient=True))
-            if not _is_at(descriptor, file):  # its owner removed it between our two steps
-                os.close(descriptor)
-                continue
-            before = _read(file)
-            if before is not None and _lives_without_lock(before, folder, locked is True):
-                raise _refusal(folder, before)
-            content = json.dumps(asdict(owner)).encode()
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, content, 0) if hasattr(os, "pwrite") else os.write(descriptor, content)
-            if before is not None and (locked is None or before.boot != boot()):
-                time.sleep(0.2)  # another one may have taken it in the same moment: the later one has it
-                if (after := _read(file)) != owner:
-                    raise _refusal(folder, after)
-            return descriptor
-        except HeadstartError:
+                holder = _read(folder / NAME, patient=True)
+                if not _is_dead(holder) or time.monotonic() > until:
+                    raise _refusal(folder, holder)
+                time.sleep(0.02)  # somebody only looks, in `owner_of`
+            elif _is_at(descriptor, folder / NAME):  # else its owner has just removed it
+                _take(descriptor, folder, owner, locked is True)
+                return descriptor
+        except BaseException as error:
+            if locked and isinstance(error, OSError):  # a full disk; it is nobody else's
+                _remove(folder / NAME)
             os.close(descriptor)
             raise
-        except OSError:
-            if locked:  # so it is nobody else's
-                _remove(file)
-            os.close(descriptor)
-            raise
+        os.close(descriptor)
+
+
+def _take(descriptor: int, folder: Path, owner: Owner, locked: bool) -> None:
+    """Write ``owner`` into the open file. Raises HeadstartError where another one lives."""
+    before = _read(folder / NAME)
+    if before is not None and _lives_without_lock(before, folder, locked):
+        raise _refusal(folder, before)
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, json.dumps(asdict(owner)).encode())
+    if before is not None and (not locked or before.boot != boot()):
+        time.sleep(0.2)  # another one may have taken it in the same moment: the later one has it
+        if (after := _read(folder / NAME)) != owner:
+            raise _refusal(folder, after)
+
+
+def _is_dead(owner: Owner | None) -> bool:
+    process = None if owner is None else Process.parse(owner.process)
+    return process is not None and process.is_alive is False
 
 
 def _try_lock(descriptor: int) -> bool | None:

@@ -30,7 +30,8 @@ def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]]) -> Non
             picture.thumbnail((SIDE, SIDE))
             jpeg = io.BytesIO()
             picture.save(jpeg, "JPEG", quality=80)
-            zipped.writestr(f"{row}.jpg", jpeg.getvalue())
+            # Without the time, so that the archive is the same whenever it is written.
+            zipped.writestr(zipfile.ZipInfo(f"{row}.jpg"), jpeg.getvalue())
     run.write(NAME, archive.getvalue())
 
 

@@ -21,7 +21,8 @@ from headstart.models.run_weights import read_weights
 from headstart.training.batches import training_batch
 from headstart.training.checkpointing import Checkpointer
 from headstart.training.optimizer import lr_factor, set_lr
-from headstart.training.state import TrainState
+from headstart.training.ranks import agree
+from headstart.training.state import Stopped, TrainState
 from headstart.training.stopping import check_finite, stop_on_collapse
 from headstart.training.validate import compute_and_reset, validate
 
@@ -53,7 +54,7 @@ class Epoch:
 
 
 def train(training: TrainState) -> Generator[Step | Epoch, None, None]:
-    """Train to the last epoch of the recipe; yields an event after every step and every epoch.
+    """Train to the last epoch of the recipe, or to a requested stop; yields an event after every step and epoch.
 
     Raises HeadstartError when the loss is not finite, the network collapsed, or the run folder cannot be written.
     """
@@ -71,6 +72,9 @@ def train(training: TrainState) -> Generator[Step | Epoch, None, None]:
             else:
                 yield from _train_epoch(training, checkpointer)
             yield _end_epoch(training, checkpointer)
+        training.finish()
+    except Stopped:
+        checkpointer.write(together=True)
     except GeneratorExit:
         if progress.epoch < recipe.train.epochs:
             checkpointer.write()
@@ -98,21 +102,24 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
         progress.step, progress.seconds = step + 1, time.perf_counter() - began
         if progress.step % FINITE_CHECK_INTERVAL == 0 or progress.step == steps:
             check_finite(loss, training)
-        if checkpointer.step_save_due:
-            checkpointer.write()
+        save_due, stop = agree(fabric, checkpointer.step_save_due, training.stop_requested())
+        if save_due and not stop:
+            checkpointer.write(together=True)
         yield Step(epoch, step, steps, len(batch.labels) * fabric.world_size, loss.detach())
+        if stop:
+            raise Stopped
 
 
 def _end_epoch(training: TrainState, checkpointer: Checkpointer) -> Epoch:
     """Validate, stage the weights, and save what is due: `metrics.csv` comes after all files that it describes."""
     progress = training.progress
     done = progress.epoch + 1 == training.recipe.train.epochs
-    # 1. The rows of `metrics.csv`, and what the recorders write for this epoch.
-    train_row = _training_row(training)
+    # 1. The rows of `metrics.csv`, and what the recorders write for this epoch. A stop in here leaves the epoch as it
+    #    is behind its last step: nothing of it is counted before all ranks have validated.
     val_row, outputs = validate(training, "val")
     for recorder in training.recorders:
         val_row |= recorder.at_epoch(training, outputs)
-    rows = [train_row, val_row]
+    rows = [_training_row(training), val_row]
     # 2. Weights and predictions.
     is_best = _update_best(training, val_row)
     checkpointer.stage(is_best, outputs)
@@ -150,6 +157,7 @@ def _evaluate_best(training: TrainState) -> list[Row]:
     if has_test or any(recorder.needs_best_weights for recorder in training.recorders):
         training.fabric.barrier()  # the first rank has written them
         training.task.load_weights(read_weights(training.run))
+    training.stop_requested = lambda: False  # the best weights are in the network: it is too late to stop and resume
     rows = [validate(training, "test")[0]] if has_test else []
     for recorder in training.recorders:
         recorder.at_end(training)

@@ -44,7 +44,7 @@ class Recorder:
         """Raise HeadstartError if ``config`` names what ``index`` does not hold. Called before images are decoded."""
 
     def at_start(self, training: TrainState) -> None:
-        """Called once in the new run folder, before the first step, on the first rank."""
+        """Called in the new run folder, before the first step, on the first rank; again where its files are missing."""
 
     def at_epoch(self, training: TrainState, validation: ModelOutput) -> Row:  # noqa: ARG002
         """Called after each validation, on every rank; returns columns for the validation row of `metrics.csv`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from headstart.data.masks.class_lists import NAMES
 from headstart.data.parallel import Progress, map_ordered
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
+from headstart.files import temporary_name
 
 VERSION = 1
 """Part of the folder's name: increased when the same files would give another mask."""
@@ -127,7 +127,7 @@ def _draw_all(
 
 
 def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f".{uuid.uuid4().hex}.part")  # unique: two processes may draw the same masks
+    temporary = temporary_name(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
