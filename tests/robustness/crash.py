@@ -13,11 +13,13 @@ import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -54,7 +56,7 @@ def _kills(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> 
     for name, scenario in scenarios.items():
         for number in range(max(1, round(count * SHARES[name] / 200))):
             case = f"kill/{name}/{number}"
-            yield _case(top, case, lambda f, s=scenario, c=case: crash_kinds.killed(s, f, _draw(seed, c)))  # type: ignore[misc]
+            yield _case(top, case, partial(crash_kinds.killed, scenario, _draw(seed, case)))
 
 
 def _renames(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
@@ -65,10 +67,8 @@ def _renames(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -
         folder.mkdir(exist_ok=True)
         for number in range(1, crash_kinds.renames(scenario, folder) + 1):
             for when in ("before", "after"):
-                case = f"rename/{name}/{number}/{when}"
-                yield _case(
-                    top, case, lambda f, s=scenario, n=number, w=when: crash_kinds.at_rename(s, f, n, w == "after")
-                )  # type: ignore[misc]
+                trial = partial(crash_kinds.at_rename, scenario, number, when == "after")
+                yield _case(top, f"rename/{name}/{number}/{when}", trial)
 
 
 def _signals(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
@@ -76,42 +76,33 @@ def _signals(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -
         for which in ("SIGTERM", "SIGINT", "SIGHUP"):
             for number in range(3 if name in FITS else 2):
                 case = f"signal/{name}/{which}/{number}"
-                number_ = getattr(signal, which)
-                yield _case(
-                    top, case, lambda f, s=scenario, c=case, n=number_: crash_kinds.signaled(s, f, _draw(seed, c), n)
-                )  # type: ignore[misc]
+                trial = partial(crash_kinds.signaled, scenario, _draw(seed, case), getattr(signal, which))
+                yield _case(top, case, trial)
 
 
 def _disks(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
     if os.geteuid() or not _can_mount(top):
         print("disk: skipped, for it mounts file systems (needs root)", flush=True)
         return
-    for name in FITS:
-        if name not in scenarios:
+    for name, scenario in scenarios.items():
+        if name not in FITS:
             continue
-        scenario = scenarios[name]
         for size in SIZES:
-            yield _case(
-                top,
-                f"disk/{name}/size={size}",
-                lambda f, s=scenario, o=size: crash_kinds.full(s, f, f"size={o}", "size=200m"),
-            )  # type: ignore[misc]
+            trial = partial(crash_kinds.full, scenario, f"size={size}", "size=200m")
+            yield _case(top, f"disk/{name}/size={size}", trial)
         for inodes in INODES:
-            yield _case(
-                top,
-                f"disk/{name}/inodes={inodes}",
-                lambda f, s=scenario, o=inodes: crash_kinds.full(s, f, f"size=200m,nr_inodes={o}", "nr_inodes=9000"),
-            )  # type: ignore[misc]
+            trial = partial(crash_kinds.full, scenario, f"size=200m,nr_inodes={inodes}", "nr_inodes=9000")
+            yield _case(top, f"disk/{name}/inodes={inodes}", trial)
         for number in range(4):
             case = f"disk/{name}/read-only-{number}"
-            yield _case(top, case, lambda f, s=scenario, c=case: crash_kinds.read_only(s, f, _draw(seed, c)))  # type: ignore[misc]
+            yield _case(top, case, partial(crash_kinds.read_only, scenario, _draw(seed, case)))
 
 
 def _can_mount(top: Path) -> bool:
     try:
         with crash_kinds.small_disk(top / "can-mount", "size=40k"):
             return True
-    except (OSError, crash_kinds.subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError):
         return False
 
 
@@ -127,11 +118,12 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--trials", type=int, default=200, help="random kills")
     arguments.add_argument("--only", choices=(*FITS, *STUDIES), action="append", help="only these commands")
-    arguments.add_argument("--case", help="replay one trial, named as it was printed")
+    arguments.add_argument("--case", action="append", help="replay a trial, named as it was printed")
     arguments.add_argument("--minutes", type=float, default=600, help="begin no trial later than this")
     given = arguments.parse_args()
-    kinds = [given.case.split("/")[0]] if given.case else given.kind or KINDS
-    names = [given.case.split("/")[1]] if given.case else given.only or [*FITS, *STUDIES]
+    cases = [case.split("/") for case in given.case or ()]
+    kinds = dict.fromkeys(case[0] for case in cases) or given.kind or KINDS
+    names = dict.fromkeys(case[1] for case in cases) or given.only or [*FITS, *STUDIES]
     _import_everything()
     place = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
     with tempfile.TemporaryDirectory(prefix="crash-", dir=place) as folder:
@@ -147,7 +139,7 @@ def _try_all(kind: str, scenarios: dict[str, Scenario], top: Path, given: argpar
     tried: dict[str, list[bool]] = defaultdict(list)
     end = time.monotonic() + 60 * given.minutes
     for case, trial in trials(kind, scenarios, top, given.seed, given.trials):
-        if given.case not in (None, case):
+        if given.case and case not in given.case:
             continue
         if time.monotonic() > end:
             print(f"{kind}: out of time before {case}", flush=True)

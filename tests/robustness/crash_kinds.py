@@ -9,17 +9,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from robustness.commands import Command, run, start
+from robustness.compare import differences
 from robustness.scenarios import STUDIES, Scenario
 
 STOPPED = (130, 143)
 """Exit statuses of a command that was asked to stop, and saved."""
 
 
-def killed(scenario: Scenario, folder: Path, draw: random.Random) -> str | None:
+def killed(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
     """SIGKILL at a random moment, and often again while it is resumed; then resumed to the end."""
     shares = [draw.random() * 1.05, *(draw.random() for _ in range(draw.choice((0, 0, 0, 1, 1, 2))))]
     words = scenario.words
@@ -60,11 +62,10 @@ def _resumed(scenario: Scenario, folder: Path) -> str | None:
     return "; ".join(faults[:4]) if faults else None
 
 
-def at_rename(scenario: Scenario, folder: Path, number: int, after: bool) -> str | None:
+def at_rename(scenario: Scenario, number: int, after: bool, folder: Path) -> str | None:
     """A process that kills itself before or after its n-th rename; then resumed."""
-    command = start(
-        scenario.words, folder, scenario.environment(folder), lambda: _count_renames(lambda n: _die(n == number), after)
-    )
+    die = partial(_count_renames, lambda at: _die(at == number), after)
+    command = start(scenario.words, folder, scenario.environment(folder), die)
     command.wait()
     return _resumed(scenario, folder)
 
@@ -72,9 +73,8 @@ def at_rename(scenario: Scenario, folder: Path, number: int, after: bool) -> str
 def renames(scenario: Scenario, folder: Path) -> int:
     """How many files and folders a command renames."""
     count = folder / "renames"
-    run(
-        scenario.words, folder, scenario.environment(folder), lambda: _count_renames(lambda n: count.write_text(str(n)))
-    )
+    note = partial(_count_renames, lambda number: count.write_text(str(number)))
+    run(scenario.words, folder, scenario.environment(folder), note)
     return int(count.read_text())
 
 
@@ -104,7 +104,7 @@ def _count_renames(use: Callable[[int], object], after: bool = False) -> None:
     os.rename, os.replace = wrapped(os.rename), wrapped(os.replace)
 
 
-def signaled(scenario: Scenario, folder: Path, draw: random.Random, number: int) -> str | None:
+def signaled(scenario: Scenario, draw: random.Random, number: int, folder: Path) -> str | None:
     """SIGTERM, SIGINT or SIGHUP at a random moment: it stops within ten seconds and says how to go on."""
     command = start(scenario.words, folder, scenario.environment(folder))
     if command.wait((0.1 + 0.9 * draw.random()) * scenario.seconds) is None:
@@ -137,7 +137,7 @@ def small_disk(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
 
 
-def full(scenario: Scenario, folder: Path, options: str, larger: str) -> str | None:
+def full(scenario: Scenario, options: str, larger: str, folder: Path) -> str | None:
     """A disk without room for the work, or without inodes; then with room, resumed."""
     with small_disk(folder / "disk", options):
         work = folder / "disk"
@@ -149,7 +149,7 @@ def full(scenario: Scenario, folder: Path, options: str, larger: str) -> str | N
         return _resumed_in(scenario, folder, work)
 
 
-def read_only(scenario: Scenario, folder: Path, draw: random.Random) -> str | None:
+def read_only(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
     """A disk that is mounted read-only at a random moment; then writable again, resumed."""
     with small_disk(folder / "disk", "size=200m"):
         work = folder / "disk"
@@ -183,11 +183,8 @@ def _one_line(status: int | None, said: str) -> str | None:
 
 
 def _resumed_in(scenario: Scenario, folder: Path, work: Path) -> str | None:
-    moved = scenario._replace(words=scenario.words)
-    fault = moved.go_on(work)
+    fault = scenario.go_on(work)
     if fault:
         return fault
-    from robustness.compare import differences
-
     faults = differences(scenario.expected, work / scenario.place)
     return "; ".join(faults[:4]) if faults else None

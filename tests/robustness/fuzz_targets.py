@@ -8,6 +8,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ def image_targets(folder: Path) -> list[Target]:
     ]  # fmt: skip
     files["png"] = [
         save(photo, "PNG"), save(photo.convert("RGBA"), "PNG"), save(photo.quantize(16), "PNG", transparency=3),
-        save(gray, "PNG", exif=exif), save(deep, "PNG"), save(gray.convert("1"), "PNG"), save(gray.convert("LA"), "PNG"),
+        save(gray, "PNG", exif=exif), save(deep, "PNG"), save(gray.convert("1"), "PNG"),
+        save(gray.convert("LA"), "PNG"),
     ]  # fmt: skip
     files["tiff"] = [
         save(photo, "TIFF"), save(photo, "TIFF", compression="tiff_lzw"), save(photo, "TIFF", compression="jpeg"),
@@ -131,10 +133,8 @@ def _optional(photo: Image.Image, deep: Image.Image) -> dict[str, list[bytes]]:
         found["heic"] = [material.encoded(photo, "HEIF")]
     except ImportError:
         pass
-    try:
+    with suppress(KeyError, OSError):
         found["avif"] = [material.encoded(photo, "AVIF")]
-    except (KeyError, OSError):
-        pass
     try:
         import pydicom
     except ImportError:
@@ -168,12 +168,10 @@ def _read_image(file: Path, draw: random.Random) -> None:
     upright_size(file)
     known = ValueRange(0, 1000)
     conversion = draw.choice((Conversion(), Conversion(ValueRanges(known, known)), Conversion(bands=(3, 2, 1))))
-    try:
+    with suppress(Unreadable):
         picture = read(file, draw.choice((None, 8)), conversion)
         resize_to_square(picture.rgb, 8, draw.choice(("squash", "crop", "pad")))
         read_deep(file, conversion)
-    except Unreadable:
-        pass
 
 
 def _read_mask(file: Path, image: Path) -> None:
@@ -193,14 +191,10 @@ def _read_mask(file: Path, image: Path) -> None:
     collect_color_stats([file])
     names, colors = tuple(material.PALETTE), tuple(material.PALETTE.values())
     for kind in ("number", "color"):
-        try:
+        with suppress(Unreadable):
             read_mask(file, Palette(names, colors, (0, 1), kind), turn.orientation)
-        except Unreadable:
-            pass
-    try:
+    with suppress(Unreadable, HeadstartError):
         read_binary(file)
-    except (Unreadable, HeadstartError):
-        pass
 
 
 def text_targets(folder: Path) -> list[Target]:
@@ -397,7 +391,7 @@ def study_targets(folder: Path) -> list[Target]:
     random_ = np.random.default_rng(0)
     trials = tuple(
         Trial(setting=s, fraction=f, seed=seed, labels=int(100 * f), correct=random_.random(12) > 0.5, ece=0.1, knn=0.4,
-              optimism=0.01, chosen={"lr": 0.001}, seconds_pretrain=3.0, seconds_tune=5.0, seconds_train=2.0, images_seen=10)
+              optimism=0.01, chosen={"lr": 0.001}, seconds_tune=5.0, seconds_train=2.0, images_seen=10)
         for s in "AB" for f in (0.5, 1.0) for seed in (0, 1)
     )  # fmt: skip
     study = Study(

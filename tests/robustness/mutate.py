@@ -6,6 +6,7 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 EXTREME = (
@@ -21,11 +22,12 @@ EXTREME = (
 )
 NASTY_TEXT = (
     b"9" * 5000, b"-1", b"1e999", b"nan", b"inf", b"\0", b"\xff\xfe", b"\xe9", b'"', b"'", b"[" * 3000, b"{" * 3000,
-    b"a" * 300, b"../" * 50, b"\r\n", b"\n\n", b",,,,", b";", b"\t", b"=", b"=cmd|calc!A1", b"\xef\xbb\xbf", b"\\", b"0x10",
-    b"true", b"null", b"[]", b"{}", b"1_000", b"\xed\xa0\x80", b"%s", b"/dev/zero", b"/", b".",
+    b"a" * 300, b"../" * 50, b"\r\n", b"\n\n", b",,,,", b";", b"\t", b"=", b"=cmd|calc!A1", b"\xef\xbb\xbf", b"\\",
+    b"0x10",     b"true", b"null", b"[]", b"{}", b"1_000", b"\xed\xa0\x80", b"%s", b"/dev/zero", b"/", b".",
 )  # fmt: skip
 NASTY_VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 1e308, 10**30, float("nan"), float("inf"), "", "x", "\ud800", "a" * 300, "../../x", [], {}, [None],
+    None, True, 0, -1, 1e308, 10**30, float("nan"), float("inf"), "", "x", "\ud800", "a" * 300, "../../x", [], {},
+    [None],
     [[]], {"a": 1}, [1, 2, 3], "1", 3.5, -0.0, [["x"]],
 )  # fmt: skip
 
@@ -118,12 +120,12 @@ def json_of(draw: random.Random, corpus: Sequence[bytes]) -> bytes:
 
 def _with_another_value(draw: random.Random, content: Any) -> Any:
     if not isinstance(content, (dict, list)) or not content or draw.random() < 0.08:
-        return draw.choice(NASTY_VALUES)
+        return deepcopy(draw.choice(NASTY_VALUES))
     key = draw.choice(list(content)) if isinstance(content, dict) else draw.randrange(len(content))
     if draw.random() < 0.15:
         del content[key]
     elif isinstance(content, list) and draw.random() < 0.1:
-        content.append(draw.choice(NASTY_VALUES))
+        content.append(deepcopy(draw.choice(NASTY_VALUES)))
     elif isinstance(content, dict) and draw.random() < 0.08:
         content[draw.choice(("", "x", "__class__", "a" * 300))] = content.pop(key)
     else:

@@ -182,7 +182,7 @@ def parse_color(text: str) -> Color | None:
 
 
 def _small(digits: str) -> int:
-    """A number of at most three digits; 256, which no mask holds, for a larger one: Python refuses to read very long ones."""
+    """A number of at most three digits; 256, which no mask holds, for a larger one: Python reads no very long ones."""
     return int(digits) if len(digits.lstrip("0")) <= 3 else 256
 
 
