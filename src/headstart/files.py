@@ -114,6 +114,23 @@ def _number(text: str) -> Any:
     return text
 
 
+def rename_aside(path: Path) -> Path:
+    """Rename a broken file or folder to the first free name of ``path.broken-1``, ``path.broken-2``, ...
+
+    Raises HeadstartError where that cannot be done.
+    """
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.broken-{number}")):
+        number += 1
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise HeadstartError(
+            f"{path}: cannot be renamed to {aside.name} ({error.strerror or error})", f"mv {path} {aside}"
+        ) from None
+    return aside
+
+
 def free_name(parent: Path, stem: str, is_free: Callable[[Path], bool] = lambda path: not path.exists()) -> Path:
     """The first of ``parent/stem``, ``stem-2``, ``stem-3``, ... that is free: unless said otherwise, does not exist."""
     number = 1

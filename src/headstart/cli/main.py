@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from headstart.cli import recipe
+from headstart.cli import cache, recipe
 from headstart.cli.arguments import ERR, OUT
 from headstart.cli.check import check
 from headstart.cli.evaluate import evaluate
@@ -35,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+cache_app = typer.Typer(no_args_is_help=True, help="List and clear decoded images, which any command makes again.")
 recipe_app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")
 
 app.command(rich_help_panel="Train")(fit)
@@ -60,6 +61,9 @@ app.command(rich_help_panel="Inspect")(report)
 app.command("map", rich_help_panel="Inspect")(map_features)
 app.command(rich_help_panel="Use")(predict)
 app.command(rich_help_panel="Use")(evaluate)
+app.add_typer(cache_app, name="cache", rich_help_panel="Use")
+cache_app.command()(cache.ls)
+cache_app.command()(cache.clear)
 recipe_app.command()(recipe.ls)
 recipe_app.command()(recipe.show)
 recipe_app.command()(recipe.cp)
