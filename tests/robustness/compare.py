@@ -14,7 +14,7 @@ from typing import Any
 TIMES = ("seconds", "images_per_second", "started", "stopped", "elapsed", "took", "estimate")
 """Beginnings of the columns and fields that a clock fills."""
 DERIVED = ("report.html",)
-DIGESTS = ("checksums.json", "digests.json", "checksums.txt")
+DIGESTS = ("checksums.json",)
 
 
 def differences(expected: Path, found: Path) -> list[str]:
@@ -32,7 +32,7 @@ def differences(expected: Path, found: Path) -> list[str]:
 
 def _content(file: Path) -> Any:
     if file.name in DIGESTS:
-        return sorted(_names(file))
+        return sorted(json.loads(file.read_bytes())["files"])
     if file.suffix == ".json":
         return _without_times(json.loads(file.read_bytes()))
     if file.suffix == ".csv":
@@ -43,11 +43,6 @@ def _content(file: Path) -> Any:
 
         return {name: array.tobytes() for name, array in load_file(file).items() if not _is_time(name)}
     return file.read_bytes()
-
-
-def _names(file: Path) -> list[str]:
-    content = json.loads(file.read_bytes()) if file.suffix == ".json" else file.read_text().split()
-    return list(content) if isinstance(content, dict) else []
 
 
 def _without_times(content: Any) -> Any:

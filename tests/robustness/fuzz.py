@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import mmap
 import os
-import pickle
 import random
 import resource
+import select
 import signal
 import struct
 import sys
@@ -100,26 +100,22 @@ def _work(folder: Path, target: Target, cases: Sequence[int], seed: int, shared:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)  # the libraries' own complaints
-    failures = []
     for at, case in enumerate(cases):
         shared[:16] = struct.pack("qd", at, time.monotonic())
         kind = try_case(folder, target, seed, case)
         if kind:
-            failures.append((case, kind))
+            os.write(out, f"{case} {kind}\n".encode())
             if kind.startswith("memory"):
                 break
-    with os.fdopen(out, "wb") as pipe:
-        pickle.dump(failures, pipe)
+    os.write(out, b"end\n")
     os._exit(0)
 
 
 def _watch(child: int, shared: mmap.mmap, pipe: int) -> tuple[list[tuple[int, str]], str]:
     """Failures that the child found, and why it ended early: "" if it did not."""
-    import select
-
-    content = b""
+    content, reason = b"", ""
     while True:
-        ready, _, _ = select.select([pipe], [], [], 0.5)
+        ready, _, _ = select.select([pipe], [], [], 0.1)
         if ready:
             part = os.read(pipe, 1 << 16)
             if not part:
@@ -127,14 +123,15 @@ def _watch(child: int, shared: mmap.mmap, pipe: int) -> tuple[list[tuple[int, st
             content += part
         elif (begun := struct.unpack("qd", shared[:16])[1]) and time.monotonic() - begun > SECONDS:
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(pipe)
-            return [], "hang"
+            reason = "hang"
+            break
     os.close(pipe)
     status = os.waitpid(child, 0)[1]
-    if content:
-        return pickle.loads(content), ""
-    return [], f"process died of signal {os.WTERMSIG(status)}"
+    lines = content.decode().splitlines()
+    if not reason and lines[-1:] != ["end"]:
+        reason = f"process died of signal {os.WTERMSIG(status)}"
+    failures = [line.split(" ", 1) for line in lines if line != "end"]
+    return [(int(case), kind) for case, kind in failures], reason
 
 
 def main() -> int:
