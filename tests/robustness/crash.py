@@ -93,9 +93,10 @@ def _disks(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> 
         for inodes in INODES:
             trial = partial(crash_kinds.full, scenario, f"size=200m,nr_inodes={inodes}", "nr_inodes=9000")
             yield _case(top, f"disk/{name}/inodes={inodes}", trial)
-        for number in range(4):
-            case = f"disk/{name}/read-only-{number}"
-            yield _case(top, case, partial(crash_kinds.read_only, scenario, _draw(seed, case)))
+        for way, kind in (("read-only", crash_kinds.read_only), ("full-at-once", crash_kinds.full_at_once)):
+            for number in range(4):
+                case = f"disk/{name}/{way}-{number}"
+                yield _case(top, case, partial(kind, scenario, _draw(seed, case)))
 
 
 def _can_mount(top: Path) -> bool:

@@ -146,21 +146,39 @@ def full(scenario: Scenario, options: str, larger: str, folder: Path) -> str | N
         if fault := _one_line(status, said):
             return fault
         _remount(work, larger)
-        return _resumed_in(scenario, folder, work)
+        return _resumed_in(scenario, work)
 
 
 def read_only(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
-    """A disk that is mounted read-only at a random moment; then writable again, resumed."""
+    """A run that was killed at a random moment is resumed on a read-only disk, in vain; then on a writable one.
+
+    A disk cannot become read-only while a file on it is open for writing, as the lock of a run is.
+    """
     with small_disk(folder / "disk", "size=200m"):
-        work = folder / "disk"
-        command = start(scenario.words, _logs(folder, work), scenario.environment(folder))
-        if command.wait(draw.random() * scenario.seconds) is None:
-            _remount(work, "ro")
-            status = command.wait()
-            if fault := _one_line(status, command.said()):
+        work = _logs(folder, folder / "disk")
+        environment = scenario.environment(folder)
+        _kill_after(start(scenario.words, work, environment), draw.random() * scenario.seconds)
+        _remount(work, "ro")
+        for words in (("fit", "--resume", scenario.place), scenario.words):
+            status, said = run(words, work, environment)
+            if fault := _one_line(status, said):
                 return fault
-            _remount(work, "rw")
-        return _resumed_in(scenario, folder, work)
+        _remount(work, "rw")
+        return _resumed_in(scenario, work)
+
+
+def full_at_once(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
+    """A disk that is full from a random moment on; then it has room, and the run is resumed."""
+    with small_disk(folder / "disk", "size=200m"):
+        work = _logs(folder, folder / "disk")
+        command = start(scenario.words, work, scenario.environment(folder))
+        if command.wait(draw.random() * scenario.seconds) is None:
+            disk = os.statvfs(work)
+            _remount(work, f"size={(disk.f_blocks - disk.f_bfree) * disk.f_frsize + 8192}")
+            if fault := _one_line(command.wait(), command.said()):
+                return fault
+            _remount(work, "size=200m")
+        return _resumed_in(scenario, work)
 
 
 def _logs(folder: Path, work: Path) -> Path:
@@ -182,7 +200,7 @@ def _one_line(status: int | None, said: str) -> str | None:
     return None if status in (0, 1, 2) else f"status {status}"
 
 
-def _resumed_in(scenario: Scenario, folder: Path, work: Path) -> str | None:
+def _resumed_in(scenario: Scenario, work: Path) -> str | None:
     fault = scenario.go_on(work)
     if fault:
         return fault

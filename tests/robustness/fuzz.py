@@ -3,8 +3,8 @@
     python tests/robustness/fuzz.py [--cases 10000] [--seed 0] [--target image-png] [--case 123]
 
 A case is a real file that is mutated by a random generator of (seed, target, case), so each can be replayed alone. A
-case survives if its file is read, or refused by HeadstartError or Unreadable, within five seconds and within 1 GiB of
-memory in all. Prints survived / tried per target, and how to replay each kind of failure.
+case survives if its file is read, or refused by HeadstartError or Unreadable, within five seconds of computing and within
+1 GiB of memory in all. Prints survived / tried per target, and how to replay each kind of failure.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from robustness.fuzz_targets import GROUPS, Target, all_targets
+from robustness.fuzz_targets import GROUPS, all_targets
+from robustness.mutate import Target
 
-SECONDS, MEMORY = 5.0, 1 << 30
-"""Longest time of a case, and most memory of its process (with Python and PyTorch)."""
+SECONDS, WAITING, MEMORY = 5.0, 60.0, 1 << 30
+"""Longest time of a case, computing and waiting, and most memory of its process (with Python and PyTorch)."""
 
 
 class Failure(NamedTuple):
@@ -66,6 +67,7 @@ def try_case(folder: Path, target: Target, seed: int, case: int) -> str | None:
         ours = [frame for frame in frames if "/headstart/" in frame.filename] or frames
         return f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         if len(target.corpus) == 1:
             file.write_bytes(target.corpus[0])
         else:
@@ -102,6 +104,7 @@ def _work(folder: Path, target: Target, cases: Sequence[int], seed: int, shared:
     os.dup2(quiet, 2)  # the libraries' own complaints
     for at, case in enumerate(cases):
         shared[:16] = struct.pack("qd", at, time.monotonic())
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends the process, whatever it does
         kind = try_case(folder, target, seed, case)
         if kind:
             os.write(out, f"{case} {kind}\n".encode())
@@ -121,7 +124,7 @@ def _watch(child: int, shared: mmap.mmap, pipe: int) -> tuple[list[tuple[int, st
             if not part:
                 break
             content += part
-        elif (begun := struct.unpack("qd", shared[:16])[1]) and time.monotonic() - begun > SECONDS:
+        elif (begun := struct.unpack("qd", shared[:16])[1]) and time.monotonic() - begun > WAITING:
             os.kill(child, signal.SIGKILL)
             reason = "hang"
             break
@@ -129,7 +132,8 @@ def _watch(child: int, shared: mmap.mmap, pipe: int) -> tuple[list[tuple[int, st
     status = os.waitpid(child, 0)[1]
     lines = content.decode().splitlines()
     if not reason and lines[-1:] != ["end"]:
-        reason = f"process died of signal {os.WTERMSIG(status)}"
+        number = os.WTERMSIG(status)
+        reason = "hang" if number == signal.SIGPROF else f"process died of signal {number}"
     failures = [line.split(" ", 1) for line in lines if line != "end"]
     return [(int(case), kind) for case, kind in failures], reason
 

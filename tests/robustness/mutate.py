@@ -7,7 +7,8 @@ import random
 import zlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 EXTREME = (
     b"\0",
@@ -32,6 +33,19 @@ NASTY_VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 Mutation = Callable[[random.Random, Sequence[bytes]], bytes]
+Use = Callable[[Path, random.Random], object]
+
+
+class Target(NamedTuple):
+    """One parser: files to mutate, and what is done with a mutated one."""
+
+    name: str
+    file: str
+    """Name that a mutated file gets, in the folder of the target."""
+    corpus: Sequence[bytes]
+    mutate: Mutation
+    use: Use
+    """Called with the mutated file. Anything that it raises, but HeadstartError and Unreadable, is a failure."""
 
 
 def bytes_of(draw: random.Random, corpus: Sequence[bytes]) -> bytes:

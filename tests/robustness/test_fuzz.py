@@ -11,8 +11,8 @@ import pytest
 
 from headstart.errors import HeadstartError
 from robustness.fuzz import fuzz, generator
-from robustness.fuzz_targets import Target, all_targets
-from robustness.mutate import bytes_of, json_of, text_of
+from robustness.fuzz_targets import all_targets
+from robustness.mutate import Target, bytes_of, json_of, text_of
 
 CASES = 25
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks")
