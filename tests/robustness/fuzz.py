@@ -3,7 +3,7 @@
     python tests/robustness/fuzz.py [--cases 10000] [--seed 0] [--target image-png] [--case 123]
 
 A case is a real file that is mutated by a random generator of (seed, target, case), so each can be replayed alone. A
-case survives if its file is read, or refused by HeadstartError or Unreadable, within five seconds of computing and within
+case survives if its file is read, or refused by HeadstartError or Unreadable, in five seconds of computing and within
 1 GiB of memory in all. Prints survived / tried per target, and how to replay each kind of failure.
 """
 
