@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from headstart.errors import HeadstartError
-from headstart.files import digits_to_int
 from headstart.palette import Palette
 
 SPLIT_OF = {
@@ -111,10 +110,14 @@ class Entry(NamedTuple):
     """Its mask, "" without one; None in a dataset without masks."""
 
 
+MAX_DIGITS = 1000
+"""Python makes no numbers of more than 4,300 digits."""
+
+
 def natural_key(name: str) -> tuple[list[tuple[int, int | str]], str]:
     """Sort key for natural order: 2 before 10."""
     parts = re.split(r"(\d+)", name)
-    return [(0, digits_to_int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p], name
+    return [(0, int(p)) if p.isdecimal() and len(p) <= MAX_DIGITS else (1, p.casefold()) for p in parts if p], name
 
 
 def make_index(

@@ -167,7 +167,7 @@ def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recip
     text = source(name_or_file)
     try:
         fields = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # numbers of more than 4,300 digits are no TOMLDecodeError
+    except (ValueError, RecursionError) as error:  # TOML's own, numbers of thousands of digits, lists in lists in lists
         raise HeadstartError(
             f"recipe {name_or_file}: expected TOML, found an error: {error}", "headstart recipe show quick"
         ) from None
