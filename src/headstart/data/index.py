@@ -110,10 +110,14 @@ class Entry(NamedTuple):
     """Its mask, "" without one; None in a dataset without masks."""
 
 
+MAX_DIGITS = 1000
+"""Python makes no numbers of more than 4,300 digits."""
+
+
 def natural_key(name: str) -> tuple[list[tuple[int, int | str]], str]:
     """Sort key for natural order: 2 before 10."""
     parts = re.split(r"(\d+)", name)
-    return [(0, int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p], name
+    return [(0, int(p)) if p.isdecimal() and len(p) <= MAX_DIGITS else (1, p.casefold()) for p in parts if p], name
 
 
 def make_index(
