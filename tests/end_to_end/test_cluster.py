@@ -78,7 +78,7 @@ def test_a_killed_study_leaves_no_worker_and_its_next_call_ends_equal(
 ) -> None:
     out = tmp_path / "study"
     process = begin(trained[1], recipe, out, "--jobs", "2")
-    until(lambda: (out / "trials" / "A-1-seed0" / "recipe.toml").exists())
+    until((out / "trials" / "A-1-seed0" / "recipe.toml").exists)
     workers = children(process.pid)
     assert workers
     process.kill()
@@ -105,7 +105,7 @@ def test_workers_that_are_killed_lose_nothing(
         pytest.importorskip("distributed")
     out = tmp_path / "study"
     process = begin(trained[1], recipe, out, *where)
-    until(lambda: (out / "trials" / "A-1-seed0" / "metrics.csv").exists())
+    until((out / "trials" / "A-1-seed0" / "metrics.csv").exists)
     killed = children(process.pid)
     assert killed
     for worker in killed:
