@@ -7,11 +7,13 @@ Anything else, and images that use less than an eighth of such a scale, by perce
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +112,26 @@ def find_conversion(
     trained = set(training)
     rows = [row for row in deep if row in trained] or deep
     return Conversion(_stored_ranges([files[row] for row in rows], plain), config.bands, config.max_pixels)
+
+
+@dataclass(frozen=True)
+class ConversionWhenNeeded(Conversion):
+    """A conversion that is found when the first deep image is met: without one, no header is read."""
+
+    find: Callable[[], Conversion] = Conversion
+    lock: Lock = field(default_factory=Lock, compare=False)
+    """Images are decoded in threads, and one of them finds it for all."""
+
+    def range_of(self, values: Values) -> ValueRange:
+        with self.lock:
+            found = self.find()
+        return found.range_of(values)
+
+
+def conversion_when_needed(files: Sequence[Path], training: Sequence[int], config: Data) -> Conversion:
+    """What `find_conversion` gives, found when it is needed."""
+    find = lru_cache(maxsize=1)(partial(find_conversion, files, training, config))
+    return ConversionWhenNeeded(bands=config.bands, max_pixels=config.max_pixels, find=find)
 
 
 def _stored_ranges(files: Sequence[Path], conversion: Conversion) -> ValueRanges:
