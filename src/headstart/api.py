@@ -8,30 +8,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from rich.console import Console
 
 from headstart.console.progress import progress_bar, run_with_progress
+from headstart.console.signals import ending_as_interrupt
 from headstart.console.streams import make_console, spinner
 from headstart.data.checks.check import CheckResult, check_with_index
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 from headstart.files import free_name
+from headstart.process import is_first_rank
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.run import PathLike, Run
+from headstart.runs.analysis import has_feature_analysis
+from headstart.runs.lifecycle import finish, is_free, refuse_unless_free
+from headstart.runs.lock import own, owner_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from headstart.comparison.summary import Results
+    from headstart.data.cache import CacheEntry
     from headstart.studies.plan import Plan
     from headstart.studies.request import StudyOptions
     from headstart.training.state import TrainState
 
-__all__ = ["Run", "check", "fit", "resume", "run_study", "study"]
+__all__ = ["Run", "cache", "check", "clear_cache", "fit", "resume", "run_study", "study"]
 
 
 def check(
@@ -77,22 +84,37 @@ def fit(
     from headstart.training.setup import start
 
     config = _resolve_recipe(recipe, overrides)
-    folder = Path(out) if out is not None else free_name(Path("runs"), f"{config.name}-{Path(data).absolute().name}")
-    return _train(lambda progress: start(config, os.fspath(data), folder, progress), console)
+    name = f"{config.name}-{Path(data).absolute().name}"
+    folder = Path(out) if out is not None else free_name(Path("runs"), name, _is_nobodys)
+    refuse_unless_free(folder)  # before there is a lock in it
+    return _train(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
 
 
 def resume(run: PathLike, data: PathLike | None = None, *, console: Console | None = None) -> Run:
-    """Continue a run that was stopped; ``data`` is where its images are now, if they have moved."""
+    """Continue a run that was stopped; ``data`` is where its images are now, if they have moved.
+
+    What a run lacks that is trained already, maps or report among it, is made; a finished run is returned as it is.
+    """
+    from headstart.training.creation import missing_at_start
     from headstart.training.setup import resume as resume_training
 
-    moved = None if data is None else os.fspath(data)
-    return _train(lambda progress: resume_training(Path(run), moved, progress), console)
+    console, moved, opened = console or make_console(stderr=True), None if data is None else os.fspath(data), Run(run)
+    if not opened.folder.trained:
+        return _train(opened.path, lambda progress: resume_training(opened.path, moved, progress), console)
+    if is_first_rank():
+        with own(opened.path), ending_as_interrupt(), suppress(KeyboardInterrupt):
+            if missing_at_start(opened.folder):
+                with progress_bar(console, "decode images") as progress:
+                    resume_training(opened.path, moved, progress)
+            _complete(opened, console)
+    return opened
 
 
 def study(
     data: PathLike,
     *,
     jobs: int = 1,
+    cluster: str | None = None,
     budget: str | None = None,
     console: Console | None = None,
     **options: Unpack[StudyOptions],
@@ -105,13 +127,14 @@ def study(
     `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``tune=False`` leaves the learning rates as they are.
     A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
     ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("30m") chooses the epochs to
-    fit; ``jobs`` trials are trained at the same time. Raises HeadstartError for what the caller can fix.
+    fit; ``jobs`` trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786",
+    "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
     """
     import pandas as pd
 
     from headstart.comparison.summary import table_rows
 
-    _, results = run_study(data, jobs=jobs, budget=budget, console=console, **options)
+    _, results = run_study(data, jobs=jobs, cluster=cluster, budget=budget, console=console, **options)
     return pd.DataFrame(table_rows(results))
 
 
@@ -119,6 +142,7 @@ def run_study(
     data: PathLike,
     *,
     jobs: int = 1,
+    cluster: str | None = None,
     budget: str | None = None,
     console: Console | None = None,
     planned: Callable[[Plan], object] = lambda _: None,
@@ -126,35 +150,70 @@ def run_study(
 ) -> tuple[Plan, Results]:
     """A study as `study` runs it: its plan, which ``planned`` is given before the first trial, and its results."""
     from headstart.comparison.summary import Results
-    from headstart.console import progress
+    from headstart.console import study_progress
     from headstart.data.dataset import Dataset
     from headstart.studies.request import make_plan
 
     dataset = Dataset(data)
     plan = make_plan(dataset, **options)
     planned(plan)
-    return plan, Results(progress.run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=console))
+    study = study_progress.run_study_with_progress(
+        plan, dataset, jobs=jobs, cluster=cluster, budget=budget, console=console
+    )
+    return plan, Results(study)
+
+
+def cache() -> list[CacheEntry]:
+    """What is in the cache folder (decoded images, drawn masks, duplicates), the least recently used first."""
+    from headstart.data.cache import entries
+
+    return entries()
+
+
+def clear_cache() -> tuple[int, int]:
+    """Remove what is in the cache folder, except what a live process uses: (entries, bytes) removed."""
+    from headstart.data.cache import clear
+
+    return clear()
 
 
 def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
 
 
-def _train(prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
+def _is_nobodys(folder: Path) -> bool:
+    return is_free(folder) and owner_of(folder) is None
+
+
+def _train(folder: Path, prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
     """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
     from headstart.training.data_warnings import data_warnings
 
     console = console or make_console(stderr=True)
-    with progress_bar(console, "decode images") as progress:
-        state = prepare(progress)
-    run = Run(state.run.path)
-    for warning in data_warnings(state):
-        console.print(warning, highlight=False, markup=False, soft_wrap=True)
-    run_with_progress(state, console, run.report)
-    if state.fabric.is_global_zero:
-        if run.finished:
-            with console.status("map features", spinner=spinner(console)):
-                run.map()
-        run.report()
-    state.fabric.barrier()
+    with own(folder), ending_as_interrupt():
+        with progress_bar(console, "decode images") as progress:
+            state = prepare(progress)
+        state.maps_follow = True
+        run = Run(state.run.path)
+        for warning in data_warnings(state):
+            console.print(warning, highlight=False, markup=False, soft_wrap=True)
+        with suppress(KeyboardInterrupt):  # the run says that it is unfinished
+            run_with_progress(state, console, run.report)
+            if state.fabric.is_global_zero:
+                if run.folder.trained:
+                    _complete(run, console)
+                else:
+                    run.report()
+            state.fabric.barrier()
     return run
+
+
+def _complete(run: Run, console: Console) -> None:
+    """Make what is missing of a trained run, and mark it as finished: `resume/` goes last."""
+    if not run.finished or not has_feature_analysis(run.folder):
+        with console.status("map features", spinner=spinner(console)):
+            run.map()
+        run.report()
+    elif not (run.path / "report.html").is_file():
+        run.report()
+    finish(run.path)

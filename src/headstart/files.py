@@ -1,4 +1,4 @@
-"""Atomic writes, CSV tables and free file names. No torch."""
+"""Atomic writes, temporary names, CSV tables and free file names. No torch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,51 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.process import Process, this_process
 
 Row = dict[str, Any]
+
+_TEMPORARY = re.compile(r"\.([0-9a-f]{8}-[0-9]+-[0-9a-f]*)-[0-9a-f]{8}\..*\.part", re.DOTALL)
+"""Names that `temporary_name` gives: the process stands in them."""
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside ``path`` that nobody else uses: this process's number and start, a random part, and its name."""
+    name = os.fsdecode(os.fsencode(path.name)[-150:])  # of at most 255 bytes
+    return path.with_name(f".{this_process()}-{secrets.token_hex(4)}.{name}.part")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is called as `temporary_name` calls them."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_leftovers(folder: Path, *, deep: bool = True, foreign_after: float = 60.0) -> None:
+    """Remove what dead processes left under `temporary_name` in ``folder``, and below it unless not ``deep``.
+
+    Whether a process of another machine lives cannot be seen from here: its files go once they are ``foreign_after``
+    seconds old. What cannot be removed stays.
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if (match := _TEMPORARY.fullmatch(name)) is None:
+                continue
+            process, path = Process.parse(match[1]), Path(parent, name)
+            alive = None if process is None else process.is_alive
+            with suppress(OSError):
+                if alive is False or (alive is None and time.time() - path.lstat().st_mtime > foreign_after):
+                    shutil.rmtree(path, ignore_errors=True) if name in folders else path.unlink()
+        folders[:] = [name for name in folders if deep and not _TEMPORARY.fullmatch(name)]
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -21,7 +58,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
     Raises HeadstartError when the disk is full or the folder cannot be written; ``path`` is then as it was.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -77,9 +114,26 @@ def _number(text: str) -> Any:
     return text
 
 
-def free_name(parent: Path, stem: str) -> Path:
-    """The first of ``parent/stem``, ``stem-2``, ``stem-3``, ... that does not exist."""
+def rename_aside(path: Path) -> Path:
+    """Rename a broken file or folder to the first free name of ``path.broken-1``, ``path.broken-2``, ...
+
+    Raises HeadstartError where that cannot be done.
+    """
     number = 1
-    while (path := parent / (stem if number == 1 else f"{stem}-{number}")).exists():
+    while os.path.lexists(aside := path.with_name(f"{path.name}.broken-{number}")):
+        number += 1
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise HeadstartError(
+            f"{path}: cannot be renamed to {aside.name} ({error.strerror or error})", f"mv {path} {aside}"
+        ) from None
+    return aside
+
+
+def free_name(parent: Path, stem: str, is_free: Callable[[Path], bool] = lambda path: not path.exists()) -> Path:
+    """The first of ``parent/stem``, ``stem-2``, ``stem-3``, ... that is free: unless said otherwise, does not exist."""
+    number = 1
+    while not is_free(path := parent / (stem if number == 1 else f"{stem}-{number}")):
         number += 1
     return path

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from headstart.data.parallel import Progress
 from headstart.files import Row
 from headstart.runs.folder import RunFolder, best_epoch
+from headstart.runs.lock import own
 
 if TYPE_CHECKING:
     from headstart.inference.evaluate import Evaluation, MaskEvaluation
@@ -77,7 +78,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe is trained and saved."""
+        """Whether every epoch of the recipe is trained and saved, and maps and report are made."""
         return self.folder.finished
 
     def map(
@@ -96,7 +97,8 @@ class Run:
         """
         from headstart.analysis.feature_analysis import analyze_features
 
-        return analyze_features(self.folder, perplexity, epochs, split, seed)
+        with own(self.path):
+            return analyze_features(self.folder, perplexity, epochs, split, seed)
 
     def report(self) -> Path:
         """Write ``report.html`` into the run folder, replacing an earlier one, and return its path."""

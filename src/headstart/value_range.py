@@ -33,13 +33,12 @@ class ValueRange:
 
     def to_bytes(self, values: Values) -> NDArray[np.uint8]:
         """``values`` scaled to uint8, of the same shape: rounded, clipped, and 0 where they are not a number."""
-        if values.dtype == np.uint16:
-            table = self._scale(np.arange(1 << 16, dtype=np.uint16))
-            return np.asarray(table[values])
+        table = self._scale(np.arange(1 << 16, dtype=np.uint16)) if values.dtype == np.uint16 else None
         scaled = np.empty(values.shape, np.uint8)
         rows = max(1, BLOCK * len(values) // max(1, values.size))
         for top in range(0, len(values), rows):
-            scaled[top : top + rows] = self._scale(values[top : top + rows])
+            part = values[top : top + rows]
+            scaled[top : top + rows] = self._scale(part) if table is None else table[part]
         return scaled
 
     def _scale(self, values: Values) -> NDArray[np.uint8]:

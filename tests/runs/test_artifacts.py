@@ -14,7 +14,8 @@ from headstart.metrics.bootstrap import Interval
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.runs import analysis, confusion, features, mask_snapshots, predictions, thumbnails
-from headstart.runs.folder import FORMAT, RunFolder, read_trained_on, write_trained_on
+from headstart.runs.folder import FORMAT, RunFolder
+from headstart.runs.training_images import read_trained_on, write_trained_on
 
 CLASSES = ["hat", "1e3"]
 PALETTE = Palette(("road", "water"), ((255, 0, 0), (0, 0, 255)), (0, 1), "color")
@@ -112,7 +113,8 @@ def test_an_analysis_comes_back_with_its_maps(run: RunFolder) -> None:
 
 
 def test_the_training_images_come_back(run: RunFolder) -> None:
-    assert read_trained_on(run) == set()
+    with pytest.raises(hs.HeadstartError, match="found no such file"):
+        read_trained_on(run)
     write_trained_on(run, ["bb", "aa", "bb"])
     assert read_trained_on(run) == {"aa", "bb"}
     assert (run.path / "trained_on.txt").read_text() == "aa\nbb\n"

@@ -17,10 +17,11 @@ from rich.console import Console
 
 import headstart as hs
 from headstart.comparison.study import read_study
-from headstart.console.progress import study_bar
+from headstart.console.study_progress import study_bar
 from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
-from headstart.runs.folder import RunFolder, read_trained_on
+from headstart.runs.folder import RunFolder
+from headstart.runs.training_images import read_trained_on
 from headstart.studies.plan import Plan, default_fractions
 from headstart.studies.request import make_plan
 from headstart.studies.runner import StudyRunner

@@ -19,15 +19,18 @@ from rich.console import Console
 import headstart as hs
 from headstart.cli.main import main
 from headstart.comparison.study import read_study
-from headstart.console.progress import run_study_with_progress
+from headstart.console.study_progress import run_study_with_progress
 from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
-from headstart.runs.folder import RunFolder, read_trained_on
-from headstart.studies import executor
+from headstart.runs.folder import RunFolder
+from headstart.runs.training_images import read_trained_on
 from headstart.studies import time_estimate as measuring
+from headstart.studies import worker
 from headstart.studies.plan import Plan, default_fractions
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate, fit_budget, read_budget
+from headstart.studies.trainings import Listener, Training
+from headstart.studies.workers import LocalProcesses
 
 pytestmark = pytest.mark.slow
 
@@ -153,32 +156,32 @@ def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, mon
         next(events)
     events.close()
     trained: list[str] = []
-    original = executor.train_to_completion
+    original = worker.train_to_completion
 
-    def counted(recipe: recipes.Recipe, *rest: object) -> RunFolder:
-        trained.append(recipe.name)
-        return original(recipe, *rest)  # type: ignore[arg-type]
+    def counted(training: Training, dataset: Dataset, listener: Listener) -> bool:
+        trained.append(training.name)
+        return original(training, dataset, listener)
 
-    monkeypatch.setattr(executor, "train_to_completion", counted)
+    monkeypatch.setattr(worker, "train_to_completion", counted)
     assert finish(plan).study.done == 6
     trials = [name for name in trained if "lr" not in name]
     assert len(trials) == 3
     again: list[str] = []
-    monkeypatch.setattr(executor, "train_to_completion", lambda recipe, *_: again.append(recipe.name))
+    monkeypatch.setattr(worker, "train_to_completion", lambda training, *_: again.append(training.name))
     assert finish(plan).study.done == 6
     assert again == []
 
 
 def test_a_trial_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, plan = executor.train_to_completion, replace(plan, seeds=(0,), settings="DG")
+    original, plan = worker.train_to_completion, replace(plan, seeds=(0,), settings="DG")
 
-    def broken(recipe: recipes.Recipe, *rest: object) -> RunFolder:
-        if recipe.name == "G-0.25-seed0":
+    def broken(training: Training, dataset: Dataset, listener: Listener) -> bool:
+        if training.name == "G-0.25-seed0":
             raise RuntimeError("the disk caught fire")
-        return original(recipe, *rest)  # type: ignore[arg-type]
+        return original(training, dataset, listener)
 
     with monkeypatch.context() as patched:
-        patched.setattr(executor, "train_to_completion", broken)
+        patched.setattr(worker, "train_to_completion", broken)
         study = finish(plan).study
     assert (study.done, len(study.failed)) == (3, 1)
     assert study.failed[0].error == "RuntimeError: the disk caught fire"
@@ -364,7 +367,7 @@ def test_without_tuning_the_epoch_is_judged_by_cross_fitting(plan: Plan) -> None
 def test_several_processes_give_the_same_trials(plan: Plan, tmp_path: Path) -> None:
     one = replace(plan, settings="DG", seeds=(0,))
     alone = finish(one).study
-    runner = StudyRunner(replace(one, out=tmp_path / "together"), jobs=2)
+    runner = StudyRunner(replace(one, out=tmp_path / "together"), workers=LocalProcesses(2))
     for _ in runner.run():
         pass
     for trial in alone.trials:

@@ -17,6 +17,7 @@ from rich.console import Console
 from headstart.comparison.study import read_study
 from headstart.comparison.summary import Results
 from headstart.errors import HeadstartError
+from headstart.files import remove_leftovers, temporary_name
 from headstart.studies.plan import trial_name
 
 VAL_FRACTION = 0.25
@@ -45,8 +46,8 @@ def solar_cells(target: Path) -> Path:
     labels = ["defective" if float(probability) > 0.5 else "functional" for _, probability, _ in rows]
     strata = [f"{label} {kind}" for label, (_, _, kind) in zip(labels, rows, strict=True)]
     _, val = train_test_split(names, test_size=VAL_FRACTION, stratify=strata, random_state=0)
-    val_names, partial = set(val), target.with_name(f".{target.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
+    val_names, partial = set(val), temporary_name(target)
+    remove_leftovers(target.parent, deep=False)
     for name, label in zip(names, labels, strict=True):
         folder = partial / ("val" if name in val_names else "train") / label
         folder.mkdir(parents=True, exist_ok=True)

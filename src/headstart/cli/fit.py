@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.arguments import DATA_HELP, ERR, OUT, Overrides
-from headstart.cli.hints import predict_command, resume_command
+from headstart.cli.hints import predict_command, resume_command, typed_command
 from headstart.errors import HeadstartError
+from headstart.process import is_first_rank
 
 if TYPE_CHECKING:
     from headstart.api import Run
@@ -39,23 +40,31 @@ def fit(
     from headstart import api
     from headstart.recipes.recipe import read_overrides
 
-    if resume is not None:
-        if recipe is not None:
-            raise HeadstartError(
-                f"fit --resume: expected no recipe (a run keeps its own), found {recipe}", resume_command(resume)
-            )
-        run = api.resume(resume, moved_to, console=ERR)
-    elif recipe is None or data is None:
+    if resume is not None and recipe is not None:
+        raise HeadstartError(
+            f"fit --resume: expected no recipe (a run keeps its own), found {recipe}", resume_command(resume)
+        )
+    if resume is None and (recipe is None or data is None):
         missing = "RECIPE and DATA" if recipe is None else "DATA"
         raise HeadstartError(f"fit: expected {missing}, found nothing", "headstart fit quick photos/")
-    else:
-        run = api.fit(recipe, data, out=out, overrides=read_overrides(overrides or []), console=ERR)
+    try:
+        if resume is not None:
+            run = api.resume(resume, moved_to, console=ERR)
+        else:
+            assert recipe is not None
+            assert data is not None
+            run = api.fit(recipe, data, out=out, overrides=read_overrides(overrides or []), console=ERR)
+    except KeyboardInterrupt:  # before the first step; later ones return the unfinished run
+        again = "Resume with" if resume is not None else "Nothing is left of it; start again with"
+        ERR.print(f"Stopped. {again}: {typed_command()}", markup=False, soft_wrap=True)
+        raise typer.Exit(130) from None
     _print_result(run)
 
 
 def _print_result(run: Run) -> None:
-    if not run.finished:
-        ERR.print(f"Stopped and saved. Resume with: [bold]{resume_command(run.path)}[/bold]", soft_wrap=True)
+    if not (run.finished if is_first_rank() else run.folder.trained):
+        if not OUT.quiet:
+            ERR.print(f"Stopped and saved. Resume with: {resume_command(run.path)}", markup=False, soft_wrap=True)
         raise typer.Exit(130)
     from headstart.metrics.collapse import diagnose
     from headstart.runs.folder import classifier_command

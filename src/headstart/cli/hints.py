@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from pathlib import Path
 
 
@@ -11,5 +14,13 @@ def predict_command(run: Path, masks: bool) -> str:
 
 
 def resume_command(run: Path) -> str:
-    """The command that continues a stopped run."""
-    return f"headstart fit --resume {run}"
+    """The command that continues a stopped run, in as many processes as run now."""
+    processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    nodes = f" --nnodes={processes // local} ..." if processes > local else ""
+    launch = f"torchrun --nproc-per-node={local}{nodes} -m " if processes > 1 else ""
+    return f"{launch}headstart fit --resume {run}"
+
+
+def typed_command() -> str:
+    """The command that was typed."""
+    return shlex.join(["headstart", *sys.argv[1:]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from headstart.cli import recipe
+from headstart.cli import cache, recipe
 from headstart.cli.arguments import ERR, OUT
 from headstart.cli.check import check
 from headstart.cli.evaluate import evaluate
@@ -21,6 +20,7 @@ from headstart.cli.report import report
 from headstart.cli.study import study
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
+from headstart.process import is_first_rank
 
 app = typer.Typer(
     name="headstart",
@@ -35,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+cache_app = typer.Typer(no_args_is_help=True, help="List and clear decoded images, which any command makes again.")
 recipe_app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")
 
 app.command(rich_help_panel="Train")(fit)
@@ -60,6 +61,9 @@ app.command(rich_help_panel="Inspect")(report)
 app.command("map", rich_help_panel="Inspect")(map_features)
 app.command(rich_help_panel="Use")(predict)
 app.command(rich_help_panel="Use")(evaluate)
+app.add_typer(cache_app, name="cache", rich_help_panel="Use")
+cache_app.command()(cache.ls)
+cache_app.command()(cache.clear)
 recipe_app.command()(recipe.ls)
 recipe_app.command()(recipe.show)
 recipe_app.command()(recipe.cp)
@@ -76,7 +80,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def main() -> None:
     """Run the command line. A HeadstartError is printed as one line on standard error, with exit status 2."""
-    OUT.quiet = os.environ.get("RANK", "0") != "0"  # under torchrun only the first process prints
+    OUT.quiet = not is_first_rank()
     try:
         app()
     except BrokenPipeError:

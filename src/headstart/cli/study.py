@@ -35,6 +35,12 @@ Labels = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Random seeds per setting, for confidence intervals.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trials trained at the same time, sharing the cores.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE", help="Train on a Dask cluster: local:4, tcp://HOST:8786, slurm:FILE.toml or pbs:FILE.toml."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")]
 TrialRecipe = Annotated[
     str | None,
@@ -64,6 +70,7 @@ def study(
     labels: Labels = None,
     seeds: Seeds = 3,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     out: Out = None,
     recipe: TrialRecipe = None,
     pretraining: Pretraining = None,
@@ -93,6 +100,7 @@ def study(
             overrides=read_overrides(overrides or []),
             tune=tune,
             jobs=jobs,
+            cluster=cluster,
             budget=budget,
             console=ERR,
             planned=planned.append,

@@ -1,28 +1,26 @@
 """Training progress: a live table of epochs and a bar with the time left in a terminal, plain lines in a log.
 
-Ctrl-C (or SIGTERM) finishes the current step, saves, and stops; a second one stops at once.
+Ctrl-C (or SIGTERM, or a closed terminal) finishes the current step, saves, and stops; a second one stops at once.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from headstart.console.streams import make_console, spinner
-from headstart.console.tables import epoch_line, epochs_table, study_table
+from headstart.console.signals import ENDING
+from headstart.console.tables import epoch_line, epochs_table
+from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
-    from headstart.comparison.study import Study
-    from headstart.data.dataset import Dataset
-    from headstart.studies.plan import Plan
-    from headstart.studies.runner import StudyRunner
     from headstart.training.state import TrainState
 
 REPORT_SHARE = 0.05
@@ -35,7 +33,7 @@ def progress_bar(console: Console, description: str) -> Iterator[Callable[[int, 
     if not console.is_terminal:  # a bar that is disabled ends with an empty line in rich before 14
         yield lambda *_: None
         return
-    with _progress(console, transient=True) as progress:
+    with make_progress(console, transient=True) as progress:
         task = progress.add_task(description, total=None, visible=False)
         began = time.monotonic()
 
@@ -51,18 +49,19 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
     from headstart.training.loop import Epoch, train
 
     recipe, interrupt = state.recipe, GracefulInterrupt()
+    state.stop_requested = lambda: interrupt.requested
     first_process = state.fabric.is_global_zero
     # The bar counts pixels, not steps: with growing image sizes later steps take longer.
     costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]
     epoch, step = state.progress.epoch, state.progress.step
     done = sum(costs[:epoch]) * state.steps + (costs[epoch] * step if step else 0)
-    progress = _progress(console, transient=False)
+    progress = make_progress(console, transient=False)
     task = progress.add_task("train", total=sum(costs) * state.steps, completed=done)
 
     reported, report_seconds = time.monotonic(), 0.0
     events = train(state)
     live = Live(Group(epochs_table(state.progress.rows, recipe), progress), console=console, refresh_per_second=4)
-    with interrupt.handle_signals(), _display(live, console, first_process):
+    with interrupt.handle_signals(), _display(live, console, first_process), _closing(events):
         for event in events:
             if isinstance(event, Epoch):
                 live.update(Group(epochs_table(state.progress.rows, recipe), progress))
@@ -77,9 +76,17 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
             else:
                 description = f"epoch {event.epoch + 1}/{recipe.train.epochs}"
                 progress.update(task, advance=costs[event.epoch], description=description)
-            if interrupt.requested:
-                events.close()
-                break
+
+
+@contextmanager
+def _closing(events: Generator[object, None, None]) -> Iterator[None]:
+    """Close ``events``, which saves, at an error of the block; that error counts, not one of the disk in saving."""
+    try:
+        yield
+    except BaseException:
+        with suppress(HeadstartError):
+            events.close()
+        raise
 
 
 @contextmanager
@@ -91,7 +98,8 @@ def _display(live: Live, console: Console, first_process: bool) -> Iterator[None
         yield
 
 
-def _progress(console: Console, transient: bool) -> Progress:
+def make_progress(console: Console, transient: bool) -> Progress:
+    """A bar with its description, share, and times elapsed and left; none where the console is no terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -103,80 +111,12 @@ def _progress(console: Console, transient: bool) -> Progress:
     return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
 
-def run_study_with_progress(
-    plan: Plan,
-    dataset: Dataset | None = None,
-    *,
-    jobs: int = 1,
-    budget: str | None = None,
-    console: Console | None = None,
-) -> Study:
-    """Run the remaining trainings of a plan under one bar, having printed an estimate of their time.
-
-    ``budget`` ("30m") shortens the trainings of a new study to fit. Raises HeadstartError for what the user can fix.
-    """
-    from headstart.studies.request import prepare_study
-    from headstart.studies.resume import exists
-    from headstart.studies.time_estimate import read_budget
-
-    console = console or make_console(stderr=True)
-    seconds_allowed = None if budget is None else read_budget(budget)
-    if seconds_allowed is not None and exists(plan):
-        console.print(f"{plan.out} has started already: --budget does not change its epochs", soft_wrap=True)
-    with console.status("decode the images, and time a few steps", spinner=spinner(console)):
-        runner, seconds = prepare_study(plan, dataset, jobs=jobs, budget=seconds_allowed)
-    with study_bar(console, runner, seconds) as show:
-        for study in runner.run():
-            show(study)
-    return runner.study
-
-
-@contextmanager
-def study_bar(console: Console, runner: StudyRunner, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
-    """One bar for a whole study; ``seconds`` are the estimates of the remaining trainings, by name.
-
-    Yields a function to call with the study after each trial, which shows the results so far.
-    """
-    from headstart.comparison.metric import METRICS
-    from headstart.comparison.summary import Results
-
-    if seconds:
-        console.print(f"{len(seconds)} trainings remaining, about {minutes(sum(seconds.values()))}", highlight=False)
-    else:
-        console.print("nothing remaining: every trial is finished", highlight=False)
-    progress = _progress(console, transient=False)
-    task = progress.add_task("study", total=sum(seconds.values()))
-    live = Live(Group(progress), console=console, refresh_per_second=4)
-
-    def advance(name: str, share: float) -> None:
-        progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
-
-    def show(study: Study) -> None:
-        trial = study.trials[-1]
-        if console.is_terminal:
-            live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
-        else:
-            metric = METRICS[study.metric].title
-            outcome = f"failed: {trial.error}" if trial.each is None else f"{metric} {trial.each.mean():.2%}"
-            text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {outcome}"
-            console.print(f"{text}  ({study.done} of {study.planned} trials)", markup=False, soft_wrap=True)
-
-    runner.on_progress = advance
-    if not console.is_terminal:
-        yield show
-        return
-    with live:
-        yield show
-
-
-def minutes(seconds: float) -> str:
-    """``95`` -> ``2 min``; ``7300`` -> ``2 h 2 min``."""
-    whole = max(1, round(seconds / 60))
-    return f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{whole} min"
-
-
 class GracefulInterrupt:
-    """Turns the first SIGINT or SIGTERM into a request to stop; the second has its usual effect."""
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop; the second has its usual effect.
+
+    Under torchrun it has none: a Ctrl-C reaches each process from the terminal, and once more from torchrun, which
+    kills what is still there after 30 seconds.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -186,22 +126,29 @@ class GracefulInterrupt:
     def handle_signals(self) -> Iterator[None]:
         """Handle signals inside the block; outside the main thread, where Python allows no handlers, do nothing."""
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, *ENDING):
                 previous = signal.getsignal(number)
-                signal.signal(number, self._request)
-                self._previous[number] = previous
+                if previous is not signal.SIG_IGN:  # nohup
+                    signal.signal(number, self._request)
+                    self._previous[number] = previous
         except ValueError:  # not in the main thread
             self._previous = {}
         try:
             yield
         finally:
-            self._restore()
+            if not (self.requested and _under_torchrun()):  # the second signal may come while the report is written
+                self._restore()
 
     def _request(self, *_: object) -> None:
         self.requested = True
-        self._restore()
+        if not _under_torchrun():
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+def _under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ

@@ -12,6 +12,8 @@ from headstart.value_range import ValueRange, ValueRanges, Values
 
 MAX_PIXELS = 178_956_970
 """Largest image that is decoded at full size, in pixels: Pillow's limit against decompression bombs."""
+BYTES_PER_PIXEL = 5
+"""Memory that decoding may take, for each pixel of the limit: RGB takes four. In all threads together."""
 DARK = 1 / 8
 """Share of the full scale below which 16 bits without a known range are not taken for 16 bits that are used."""
 
@@ -35,6 +37,11 @@ class Conversion:
         if width * height > self.max_pixels:
             detail = f"{width} x {height} pixels, more than data.max_pixels={self.max_pixels}"
             raise Unreadable("too large", f"{detail}; {way_out}" if way_out else detail)
+
+    @property
+    def max_bytes(self) -> int:
+        """Memory that decoding may take, in all threads together; a file may not be larger either."""
+        return BYTES_PER_PIXEL * max(self.max_pixels, MAX_PIXELS)
 
     def select_bands(self, values: Values) -> Values:
         """(H, W, C) or (H, W) -> the bands that become red, green and blue, or the one that is gray.

@@ -12,8 +12,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.data.conversion import Conversion, too_many_bands
 from headstart.data.deep import deep_values, unsupported_depth
+from headstart.data.memory import decoding, reserve
 from headstart.data.open_image import (
     EXIF_ORIENTATION,
+    decoded_bytes,
     digest,
     explained,
     open_image,
@@ -23,6 +25,7 @@ from headstart.data.open_image import (
 )
 from headstart.data.other_formats import read_array
 from headstart.data.resize import Resize, pad_to, resize_to_square
+from headstart.data.strips import strips
 from headstart.data.tiff import TiffTags, read_bands, read_tags
 from headstart.data.unreadable import Unreadable
 from headstart.value_range import ValueRange, Values
@@ -109,19 +112,24 @@ def read(file: Path, enough_for: int | None = None, conversion: Conversion | Non
     makes deep values and further bands red, green and blue. Raises Unreadable, and nothing else.
     """
     conversion = conversion or Conversion()
-    content = read_content(file)
-    with explained(content):
-        found = _decode(content, enough_for, conversion)
-        turn = None if found.turned else TURNS.get(found.orientation)
-        known, transparent = None, False
-        if isinstance(found.pixels, Image.Image):
-            upright = ImageOps.exif_transpose(found.pixels) if turn else found.pixels
-            rgb, transparent = _flatten(upright)
-        else:
-            rgb, known = conversion.to_rgb(turn(found.pixels) if turn else found.pixels)
-            if found.alpha is not None and found.alpha.min() < found.alpha.max():
-                alpha = Image.fromarray(np.ascontiguousarray(turn(found.alpha) if turn else found.alpha))
-                rgb, transparent = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), True
+    with decoding():
+        content = read_content(file, conversion.max_bytes)
+        with explained(content):
+            return _read(content, enough_for, conversion)
+
+
+def _read(content: bytes, enough_for: int | None, conversion: Conversion) -> Picture:
+    found = _decode(content, enough_for, conversion)
+    turn = None if found.turned else TURNS.get(found.orientation)
+    known, transparent = None, False
+    if isinstance(found.pixels, Image.Image):
+        upright = ImageOps.exif_transpose(found.pixels) if turn else found.pixels
+        rgb, transparent = _flatten(upright)
+    else:
+        rgb, known = conversion.to_rgb(turn(found.pixels) if turn else found.pixels)
+        if found.alpha is not None and found.alpha.min() < found.alpha.max():
+            alpha = Image.fromarray(np.ascontiguousarray(turn(found.alpha) if turn else found.alpha))
+            rgb, transparent = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), True
     rotated = found.orientation in TURNS
     facts = (found.format, found.mode, found.size, rotated, known, transparent, found.paged)
     return Picture(rgb, digest(content), *facts)
@@ -129,14 +137,16 @@ def read(file: Path, enough_for: int | None = None, conversion: Conversion | Non
 
 def read_deep(file: Path, conversion: Conversion | None = None) -> Values | None:
     """Values of an image of more than 8 bits, (H, W) or (H, W, 3); None for 8 bits. Raises Unreadable."""
-    content = read_content(file)
-    with explained(content):
-        pixels = _decode(content, None, conversion or Conversion()).pixels
+    conversion = conversion or Conversion()
+    with decoding():
+        content = read_content(file, conversion.max_bytes)
+        with explained(content):
+            pixels = _decode(content, None, conversion).pixels
     return None if isinstance(pixels, Image.Image) else pixels
 
 
 def _decode(content: bytes, enough_for: int | None, conversion: Conversion) -> _Decoded:
-    array = read_array(content)
+    array = read_array(content, conversion)
     if array is not None:
         values, kind = array
         conversion.require_pixels(values.shape[1], values.shape[0])
@@ -151,7 +161,9 @@ def _decode(content: bytes, enough_for: int | None, conversion: Conversion) -> _
             raise
         return _of_bands(content, tags, conversion, enough_for)  # a TIFF of bands that Pillow has no mode for
     with image:
-        too_large = image.width * image.height > conversion.max_pixels
+        pixels = image.width * image.height
+        taken = pixels * decoded_bytes(image, content, tags) + len(content)
+        too_large = pixels > conversion.max_pixels or taken > conversion.max_bytes
         in_strips = too_large and enough_for is not None and tags is not None and tags.plain
         if tags is not None and (in_strips or _needs_bands(image, tags, conversion)):
             return _of_bands(content, tags, conversion, enough_for)
@@ -190,6 +202,7 @@ def _of_image(
     size = image.size if tags is None or not all(tags.size) else tags.size
     width, height = image.size if enough_for is None else _reduce(image, content, enough_for, conversion)
     conversion.require_pixels(width, height)
+    reserve(width * height * decoded_bytes(image, content, tags) + len(content), conversion.max_bytes)
     orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     image.load()
     turned = image.getexif().get(EXIF_ORIENTATION, 1) != orientation
@@ -250,13 +263,23 @@ def is_graded(alpha: Values, opaque: int) -> bool:
 def _flatten(image: Image.Image) -> tuple[Image.Image, bool]:
     """RGB, with what is transparent over white, as viewers show it; transparency that is the same all over is none."""
     if not image.has_transparency_data:
-        rgb = image.convert("RGB")
-        rgb.load()
-        return rgb, False
+        return image if image.mode == "RGB" else image.convert("RGB"), False
+    ends = [strip.convert("RGBA").getchannel("A").getextrema() for _, strip in strips(image)]
+    if min(low for low, _ in ends) == max(high for _, high in ends):
+        return _in_strips(image, lambda strip: strip.convert("RGBA").convert("RGB")), False
+    return _in_strips(image, _over_white), True
+
+
+def _over_white(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
-    low, high = rgba.getchannel("A").getextrema()
-    if low == high:
-        return rgba.convert("RGB"), False
     white = Image.new("RGBA", rgba.size, "white")
     white.alpha_composite(rgba)
-    return white.convert("RGB"), True
+    return white.convert("RGB")
+
+
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """RGB of an image that is converted strip by strip."""
+    rgb = Image.new("RGB", image.size)
+    for top, strip in strips(image):
+        rgb.paste(convert(strip), (0, top))
+    return rgb

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from headstart.data.strips import pixels_of, strips
 from headstart.data.tiff import MAGIC, TiffTags, complete, read_tags
 from headstart.value_range import Values
 
@@ -20,27 +21,50 @@ PNG = b"\x89PNG"
 NATIVE_OTHER = "B" if np.little_endian else "L"
 OTHER_ORDER = {"16L": "16B", "16B": "16L", "16N": f"16{NATIVE_OTHER}"}
 """Byte order in the name of Pillow's raw modes -> the other one."""
-GRAY_ALPHA, GRAY_ALPHA_LOWER = ("LA;16B", "RGBA"), [1, 1, 1, 3]
-"""A PNG of gray and transparency, whose four bytes are read as if they were those of RGBA: where the lower ones are."""
+GRAY_ALPHA, GRAY_IN_RGBA = ("LA;16B", "RGBA"), "gray in RGBA"
+"""A PNG of gray and transparency, whose four bytes are read as if they were those of RGBA: green is the lower one."""
 
 
 def deep_values(image: Image.Image, content: bytes, tags: TiffTags | None) -> Values | None:
     """Values of more than 8 bits, (H, W) or (H, W, 3), without transparency; None for an image of 8 bits or fewer."""
     if image.mode == "F":
-        values: Values = np.asarray(image)
+        values: Values = pixels_of(image)
         return values if tags is None else complete(values, tags)
     if image.mode.startswith("I"):
-        values = np.asarray(image)
+        values = pixels_of(image)
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
         if image.format in ("PNG", "PPM"):  # some versions of Pillow give their 16 bits as 32
             return values.astype(np.uint16)
         return values if tags is None else complete(values, tags)
-    if _bits(content, tags) <= 8 or image.mode not in ("L", "LA", "RGB", "RGBA"):  # inks: their upper bytes
+    if not is_deep(image, content, tags):
         return None
-    upper = np.asarray(image).astype(np.uint16)
     lower = _lower_bytes(image, content)
-    values = upper * 257 if lower is None else upper << 8 | lower  # without the lower bytes: white stays white
-    return values if values.ndim == 2 else values[..., 0] if values.shape[2] == 2 else values[..., :3]
+    values = np.empty((image.height, image.width, 3)[: 3 if len(image.getbands()) > 2 else 2], np.uint16)
+    for top, strip in strips(image):
+        upper = _colors(strip).astype(np.uint16)
+        if lower is None:  # without the lower bytes: white stays white
+            upper *= 257
+        else:
+            upper <<= 8
+            upper |= _colors(lower, top, strip.height)
+        values[top : top + strip.height] = upper
+    return values
+
+
+def _colors(image: Image.Image, top: int = 0, height: int | None = None) -> NDArray[np.uint8]:
+    """Gray levels (H, W) or colors (H, W, 3), without transparency, of rows of an image."""
+    part = image if height is None or height == image.height else image.crop((0, top, image.width, top + height))
+    bands = np.asarray(part)
+    if image.info.get(GRAY_IN_RGBA):
+        return bands[..., [1, 1, 1]]
+    return bands if bands.ndim == 2 else bands[..., 0] if bands.shape[2] == 2 else bands[..., :3]
+
+
+def is_deep(image: Image.Image, content: bytes, tags: TiffTags | None) -> bool:
+    """Whether an opened image has values of more than 8 bits that `deep_values` gives."""
+    if image.mode[0] in "IF":
+        return True
+    return _bits(content, tags) > 8 and image.mode in ("L", "LA", "RGB", "RGBA")  # inks: their upper bytes
 
 
 def _bits(content: bytes, tags: TiffTags | None) -> int:
@@ -49,7 +73,7 @@ def _bits(content: bytes, tags: TiffTags | None) -> int:
     return content[24] if content.startswith(PNG) and len(content) > 24 else 8
 
 
-def _lower_bytes(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None:
+def _lower_bytes(image: Image.Image, content: bytes) -> Image.Image | None:
     """The lower bytes of an image of which Pillow gives the upper ones; None where it has no such raw mode."""
     with Image.open(io.BytesIO(content), formats=[image.format or ""]) as again:
         other = [_other_order(tile.args) for tile in again.tile]
@@ -57,8 +81,8 @@ def _lower_bytes(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None
             return None
         again.tile = [tile._replace(args=args) for tile, args in zip(again.tile, other, strict=True)]
         again.load()
-        found = np.asarray(again)
-        return found[..., GRAY_ALPHA_LOWER] if other == [GRAY_ALPHA[1]] else found
+        again.info[GRAY_IN_RGBA] = other == [GRAY_ALPHA[1]]
+        return again
 
 
 def _other_order(args: str | tuple[Any, ...] | None) -> str | tuple[Any, ...] | None:

@@ -6,25 +6,24 @@ Anything else, and images that use less than an eighth of such a scale, by perce
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.cache import touch
+from headstart.data.cache_notes import read_notes, write_notes
 from headstart.data.conversion import DARK, Conversion
 from headstart.data.decode import read_deep
 from headstart.data.headers import Header, read_headers
 from headstart.data.pixel_cache import cache_path
 from headstart.data.unreadable import Unreadable
 from headstart.errors import HeadstartError
-from headstart.files import write_atomically
 from headstart.recipes.recipe import Data
 from headstart.value_range import ValueRange, ValueRanges, Values
 
@@ -114,38 +113,15 @@ def find_conversion(
     return Conversion(_stored_ranges([files[row] for row in rows], plain), config.bands, config.max_pixels)
 
 
-@dataclass(frozen=True)
-class ConversionWhenNeeded(Conversion):
-    """A conversion that is found when the first deep image is met: without one, no header is read."""
-
-    find: Callable[[], Conversion] = Conversion
-    lock: Lock = field(default_factory=Lock, compare=False)
-    """Images are decoded in threads, and one of them finds it for all."""
-
-    def range_of(self, values: Values) -> ValueRange:
-        with self.lock:
-            found = self.find()
-        return found.range_of(values)
-
-
-def conversion_when_needed(files: Sequence[Path], training: Sequence[int], config: Data) -> Conversion:
-    """What `find_conversion` gives, found when it is needed."""
-    find = lru_cache(maxsize=1)(partial(find_conversion, files, training, config))
-    return ConversionWhenNeeded(bands=config.bands, max_pixels=config.max_pixels, find=find)
-
-
 def _stored_ranges(files: Sequence[Path], conversion: Conversion) -> ValueRanges:
     """`find_ranges`, from the cache if it was asked for these very files before."""
     names = blake2b("\n".join(map(str, files)).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     path = cache_path(files, f"ranges {VERSION} {names} {conversion.bands} {conversion.max_pixels}")
     path = path.with_suffix(".range.json")
-    try:
-        return ValueRanges.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        ranges = find_ranges(files, conversion)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(ranges.to_json()).encode())
-    except (OSError, HeadstartError):  # no room: found anew the next time
-        pass
+    if (stored := read_notes(path)) is not None:
+        touch(path)
+        return ValueRanges.from_json(stored)
+    ranges = find_ranges(files, conversion)
+    with suppress(HeadstartError):  # no room: found anew the next time
+        write_notes(path, ranges.to_json())
     return ranges

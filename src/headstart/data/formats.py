@@ -24,8 +24,13 @@ from headstart.data.other_formats import (
     register_heif,
 )
 
-NOT_READ = frozenset(["EPS", "WMF", "PDF", "PALM", "MPEG", "FPX", "MIC", "BUFR", "GRIB", "HDF5"])
-"""Formats of Pillow that are no raster images, need another program, or can only be written."""
+RASTER_FORMATS = (
+    "JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "MPO", "JPEG2000", "PPM", "PCX", "SGI", "TGA"
+)  # fmt: skip
+"""Formats that Pillow may open, those without magic bytes last: photographs, scans and masks come in these.
+
+None that starts another program, unfolds data without a limit, or holds an image of another size than it says.
+"""
 PREFIX = DICOM_AT + len(DICOM)
 """Bytes that a format is recognized by."""
 COMMON_SUFFIXES = frozenset(
@@ -55,6 +60,7 @@ NOT_IMAGES = (
     (b"<svg", "an SVG drawing"),
     (b"<?xml", "an XML file"),
     (b"%!ps", "a PostScript file"),
+    (b"8bps", "a Photoshop file: save it as PNG or TIFF"),
     (b"%pdf", "a PDF document"),
     (b"pk\3\4", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -67,8 +73,7 @@ NOT_IMAGES = (
 def raster_formats() -> tuple[str, ...]:
     """Names of the raster formats that the installed Pillow reads, those without magic bytes last."""
     Image.init()
-    found = [name for name in Image.ID if name not in NOT_READ and name not in HEIF_FORMATS]
-    return tuple(sorted(found, key=lambda name: Image.OPEN[name][1] is None))
+    return tuple(name for name in RASTER_FORMATS if name in Image.OPEN)
 
 
 def formats_for(head: bytes) -> tuple[str, ...]:

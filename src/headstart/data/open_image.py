@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 import stat
 import warnings
@@ -16,12 +17,23 @@ from typing import IO, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from headstart.data.conversion import Conversion
+from headstart.data.deep import is_deep
 from headstart.data.formats import PREFIX, accepts, describe, formats_for, read_head
+from headstart.data.memory import decoding, reserve
 from headstart.data.other_formats import array_size, read_array
-from headstart.data.tiff import load_tags
+from headstart.data.tiff import TiffTags, load_tags, read_tags
 from headstart.data.unreadable import Unreadable
 
 T = TypeVar("T")
+LARGE_FILE = 1 << 25
+"""Bytes from which on a file is read and decoded while no other thread decodes."""
+MAX_WEBP = 1 << 26
+"""Pixels of a WebP file from which on it is not opened."""
+IN_MEMORY = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+"""Bytes per pixel in memory of Pillow's modes; 4 of the others."""
+RGB = 4
+INSIDE = {"WEBP": 12, "AVIF": 6, "HEIF": 4, "JPEG2000": 16}
+"""Bytes per pixel that a decoder takes beside the image, as measured with Pillow 13 (12 for WebP: an animation's)."""
 EXIF_ORIENTATION = 0x0112
 PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"(PIL|pydicom)\."), 0)
 """Silences Pillow's warnings of broken metadata and of more than 89 million pixels: such files are read (from twice as
@@ -30,21 +42,39 @@ for library in ("PIL", "pydicom"):  # they write of damaged files to the termina
     logging.getLogger(library).addHandler(logging.NullHandler())
 
 
-def with_image(file: Path, use: Callable[[Image.Image, bytes], T]) -> T:
-    """Open an image file and return ``use(image, content)``. Raises Unreadable, and nothing else."""
-    content = read_content(file)
-    with explained(content), open_image(content) as image:
-        Conversion().require_pixels(*image.size)
-        return use(image, content)
+def with_image(file: Path, use: Callable[[Image.Image, bytes], T], per_pixel: int) -> T:
+    """Open an image file and return ``use(image, content)``. Raises Unreadable, and nothing else.
+
+    ``per_pixel``: bytes that ``use`` takes per pixel, beside those of decoding.
+    """
+    with decoding():
+        content = read_content(file)
+        with explained(content), open_image(content) as image:
+            limit = Conversion()
+            limit.require_pixels(*image.size)
+            taken = (decoded_bytes(image, content, read_tags(content)) + per_pixel) * image.width * image.height
+            reserve(taken + len(content), limit.max_bytes)
+            return use(image, content)
 
 
-def read_content(file: Path) -> bytes:
-    """The bytes of a regular file. Raises Unreadable for a missing or empty one, and for pipes and devices."""
+def read_content(file: Path, max_bytes: int = Conversion().max_bytes) -> bytes:
+    """The bytes of a regular file, within a scope `decoding`.
+
+    Raises Unreadable for a missing or empty one, for pipes and devices, and for one of more than ``max_bytes``.
+    """
     _silence_pillow()
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise Unreadable("not a regular file", "a folder" if file.is_dir() else "a pipe or a device")
-        content = file.read_bytes()
+        if status.st_size > max_bytes:  # looked at before: a sparse file takes no room on the disk
+            raise Unreadable(
+                "too large", f"a file of {status.st_size / 1e9:.1f} GB, more than {max_bytes / 1e9:.2f} GB"
+            )
+        if status.st_size > LARGE_FILE:
+            reserve(max_bytes, max_bytes)
+        with file.open("rb") as source:
+            content = source.read(status.st_size)  # no more than that, if it grows in the meantime
     except OSError as error:
         raise Unreadable("missing", error.strerror or str(error)) from None
     if not content:
@@ -80,12 +110,44 @@ def open_image(content: bytes) -> Image.Image:
 
 def _open(source: IO[bytes], head: bytes) -> Image.Image:
     formats = formats_for(head)
+    if (pixels := math.prod(webp_size(head))) > MAX_WEBP:  # whose decoder takes the memory as it opens the file
+        raise Unreadable("too large", f"WebP of {pixels:,} pixels, more than {MAX_WEBP:,}")
     try:
         return Image.open(source, formats=formats)
     except Image.DecompressionBombError:  # raised for the size alone: the plugin opens it all the same
         source.seek(0)
         opened: Image.Image = Image.OPEN[next(name for name in formats if accepts(name, head))][0](source, "")
         return opened
+
+
+def decoded_bytes(image: Image.Image, content: bytes, tags: TiffTags | None) -> int:
+    """Bytes per pixel that it takes to decode an open image, and to make it RGB of 8 bits, at the worst moment."""
+    own = IN_MEMORY.get(image.mode, 4)
+    inside = INSIDE.get(image.format or "", 0)
+    if "progressive" in image.info:
+        inside = 8  # the coefficients of all components
+    if tags is not None:  # one strip may be the whole image
+        inside = (tags.bands * tags.bits + 7) // 8
+    if is_deep(image, content, tags):
+        values = own if image.mode[0] in "IF" else 6
+        second = 0 if image.mode[0] in "IF" else own
+        return max(own + inside, own + second + values, values + own + RGB)
+    copied = 0 if image.mode == "RGB" and not image.has_transparency_data else RGB
+    turned = own if image.getexif().get(EXIF_ORIENTATION, 1) != 1 else 0
+    return own + max(inside, copied + turned)
+
+
+def webp_size(head: bytes) -> tuple[int, int]:
+    """Width and height of a WebP file by its first 30 bytes; (0, 0) for any other."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0, 0
+    kind, at = head[12:16], {b"VP8X": 24, b"VP8L": 21, b"VP8 ": 26}.get(head[12:16], 0)
+    numbers = int.from_bytes(head[at : at + 6], "little")
+    if kind == b"VP8X":
+        return (numbers & 0xFFFFFF) + 1, (numbers >> 24 & 0xFFFFFF) + 1
+    if kind == b"VP8L":
+        return (numbers & 0x3FFF) + 1, (numbers >> 14 & 0x3FFF) + 1
+    return numbers & 0x3FFF, numbers >> 16 & 0x3FFF
 
 
 def upright_size(file: Path) -> tuple[int, int]:

@@ -6,18 +6,25 @@ The readers are imported when the first such file is met.
 from __future__ import annotations
 
 import io
+import math
 from importlib.util import find_spec
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
+from headstart.data.conversion import Conversion
+from headstart.data.memory import reserve
 from headstart.data.unreadable import Unreadable
 from headstart.value_range import Values
 
 NPY = b"\x93NUMPY"
 DICOM_AT, DICOM = 128, b"DICM"
 """A DICOM file has its magic bytes after a preamble."""
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""Transfer syntax of DICOM files that are compressed as a whole."""
+RGB, DICOM_PER_PIXEL = 4, 20
+"""Bytes per pixel of an RGB image, and of the tables and real numbers that make the values of a DICOM file."""
 HEIF_BRANDS = frozenset([b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"])
 MIN_SIDE, MAX_ASPECT = 8, 8
 """A NumPy array is taken for an image from this side on, unless it is longer than this: a table of features, rather."""
@@ -76,20 +83,38 @@ def array_size(source: IO[bytes], head: bytes) -> tuple[int, int] | None:
         return None
     import pydicom
 
+    if DEFLATED in source.read(1 << 12):
+        return 0, 0
+    source.seek(0)
     dataset = pydicom.dcmread(source, stop_before_pixels=True)
     return int(dataset.Rows), int(dataset.Columns)
 
 
-def read_array(content: bytes) -> tuple[Values, str] | None:
-    """Pixels (H, W) or (H, W, C) and format of a NumPy or DICOM file; None for any other. Raises Unreadable."""
+def read_array(content: bytes, conversion: Conversion | None = None) -> tuple[Values, str] | None:
+    """Pixels (H, W) or (H, W, C) and format of a NumPy or DICOM file; None for any other. Raises Unreadable.
+
+    To be called within a scope `decoding`.
+    """
+    limit = conversion or Conversion()
     if content.startswith(NPY):
-        return _read_npy(content), "NumPy"
+        return _read_npy(content, limit), "NumPy"
     if is_dicom(content):
-        return _read_dicom(content), "DICOM"
+        return _read_dicom(content, limit), "DICOM"
     return None
 
 
-def _read_npy(content: bytes) -> Values:
+def load_npy(content: bytes) -> Values:
+    """The array of a NumPy file, which is never larger than the file. Raises what NumPy raises."""
+    header = npy_header(io.BytesIO(content))
+    if header is None:
+        raise ValueError("its header cannot be read")
+    if math.prod(header[0]) * header[1].itemsize > len(content):
+        raise ValueError(f"it ends before an array of shape {header[0]} and type {header[1]} does")
+    values: Values = np.load(io.BytesIO(content), allow_pickle=False)
+    return values
+
+
+def _read_npy(content: bytes, limit: Conversion) -> Values:
     header = npy_header(io.BytesIO(content))
     if header is None:
         raise Unreadable("truncated", "a NumPy array whose header cannot be read")
@@ -98,21 +123,29 @@ def _read_npy(content: bytes) -> Values:
         raise Unreadable(
             f"an array of shape {shape} and type {dtype}", "expected (height, width) or (height, width, 3) of numbers"
         )
-    values: Values = np.load(io.BytesIO(content), allow_pickle=False)
+    limit.require_pixels(shape[1], shape[0])
+    reserve(len(content) + (dtype.itemsize + RGB) * math.prod(shape), limit.max_bytes)
+    values = load_npy(content)
     return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
 
 
-def _read_dicom(content: bytes) -> Values:
+def _read_dicom(content: bytes, limit: Conversion) -> Values:
     if not has_dicom_reader():
         raise Unreadable("not an image", "a DICOM file; to read it: pip install 'headstart[medical]'")
     import pydicom
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
+    if DEFLATED in content[: 1 << 12]:  # unfolds to a thousand times its size before anything can be looked at
+        raise Unreadable("a deflated DICOM file", "save it without compression of the whole file")
     dataset = pydicom.dcmread(io.BytesIO(content))
     if "PixelData" not in dataset:
         raise Unreadable("not an image", "a DICOM file without pixels")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise Unreadable(f"of {dataset.NumberOfFrames} frames", "expected one; save each as a file")
+    pixels = int(dataset.Rows) * int(dataset.Columns)
+    limit.require_pixels(int(dataset.Columns), int(dataset.Rows))
+    stored_bytes = int(dataset.SamplesPerPixel) * ((int(dataset.BitsAllocated) + 7) // 8)
+    reserve(2 * len(content) + pixels * (3 * stored_bytes + DICOM_PER_PIXEL), limit.max_bytes)
     try:
         stored: Values = dataset.pixel_array
     except (RuntimeError, NotImplementedError) as error:  # a compression that needs another package

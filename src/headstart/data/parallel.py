@@ -24,8 +24,9 @@ def map_ordered(
     threads = ThreadPoolExecutor(os.cpu_count())
     try:
         for part, results in zip(parts, threads.map(lambda part: [*map(function, part)], parts), strict=True):
-            yield from zip(part, results, strict=True)
-            if progress is not None:
-                progress(part.stop, count)
+            for row, result in zip(part, results, strict=True):
+                yield row, result
+                if progress is not None:
+                    progress(row + 1, count)
     finally:
         threads.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for the rest

@@ -19,14 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.cache_notes import CacheMetadata
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Picture, Unreadable, read, upright_size
 from headstart.data.find_range import find_conversion
 from headstart.data.headers import read_headers
 from headstart.data.index import Index
 from headstart.data.masks.mask_pixels import MaskTable, decode_masks
+from headstart.data.memory import decoding
 from headstart.data.parallel import Progress, map_ordered
-from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
+from headstart.data.pixel_cache import cache_path, make_table, open_table, read_metadata
 from headstart.data.requirements import without_unreadable
 from headstart.data.resize import Resize, pad_to, resize_to_square
 from headstart.data.sampling import Rows
@@ -65,13 +67,32 @@ class Pixels:
     """The masks, per row of the index."""
     conversion: Conversion = field(default_factory=Conversion)
     """How deep values and bands became RGB of 8 bits."""
+    resident: Tensor | None = field(default=None, repr=False)
+    """The images in a GPU's memory, uint8 (N, 3, height, width); None if they are read for every batch."""
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, rows: Sequence[int] | Rows) -> Tensor:
-        """Images at ``rows`` of the index: uint8 (B, 3, height, width)."""
-        return torch.from_numpy(self.read(np.asarray(rows, dtype=np.int64)))
+    def batch(self, rows: Sequence[int] | Rows, device: torch.device | None = None) -> Tensor:
+        """Images at ``rows`` of the index: uint8 (B, 3, height, width), on ``device`` (default: the CPU)."""
+        rows = np.asarray(rows, dtype=np.int64)
+        if self.resident is not None and device == self.resident.device:
+            return self.resident[torch.from_numpy(rows).to(device)]
+        images = torch.from_numpy(self.read(rows))
+        return images if device is None else images.to(device)
+
+    def on(self, device: torch.device) -> Pixels:
+        """The same images, copied to a GPU once if they take at most half of its free memory: no copy per batch."""
+        if device.type != "cuda" or self.streaming:
+            return self
+        bytes_needed, (free, _) = 3 * self.height * self.width * len(self), torch.cuda.mem_get_info(device)
+        if bytes_needed > free / 2:
+            return self
+        resident = torch.empty((len(self), 3, self.height, self.width), dtype=torch.uint8, device=device)
+        for start in range(0, len(self), 1024):
+            rows = np.arange(start, min(start + 1024, len(self)))
+            resident[start : start + len(rows)] = torch.from_numpy(self.read(rows)).to(device)
+        return replace(self, resident=resident)
 
     def masks(self, rows: Sequence[int] | Rows) -> Tensor:
         """Masks at ``rows``, uint8 (B, height, width): positions in `Palette.names`; `IGNORE_INDEX` in the padding."""
@@ -191,7 +212,7 @@ def _decode_images(
     shape = (len(files), 3, *(int(side) for side in sizes.max(axis=0)))
     table = open_table(path, shape)
     if metadata is None or table is None:
-        metadata, table = make_table(path, shape, lambda table: _fill(files, config, sizes, table, progress))
+        metadata, table = make_table(path, shape, lambda table: _fill(files, config, sizes, table, progress), files)
     return metadata, table, sizes
 
 
@@ -222,9 +243,10 @@ def _fill(
 ) -> CacheMetadata:
     def one(row: int) -> tuple[str, str | None]:
         try:
-            picture = _read(files[row], config)
-            if table is not None:
-                table[row] = _array(picture, config, sizes, row)
+            with decoding():
+                picture = _read(files[row], config)
+                if table is not None:
+                    table[row] = _array(picture, config, sizes, row)
         except Unreadable as error:
             return "", str(error)
         return picture.content, None
@@ -270,6 +292,7 @@ def _from_files(
     threads = ThreadPoolExecutor(os.cpu_count())
 
     def one(row: int) -> NDArray[np.uint8]:
-        return _array(_read(files[row], config), config, sizes, row)
+        with decoding():
+            return _array(_read(files[row], config), config, sizes, row)
 
     return lambda rows: np.stack(list(threads.map(one, kept[rows].tolist())))

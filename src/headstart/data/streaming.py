@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Resize, Unreadable, read, resize_to_square
+from headstart.data.memory import decoding
 
 
 def stream(
@@ -28,8 +29,9 @@ def stream(
 
     def one(position: int) -> NDArray[np.uint8] | str:
         try:
-            picture = read(files[position], enough_for=size, conversion=conversion)
-            return resize_to_square(picture.rgb, size, resize)
+            with decoding():
+                picture = read(files[position], enough_for=size, conversion=conversion)
+                return resize_to_square(picture.rgb, size, resize)
         except Unreadable as error:
             return str(error)
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from headstart.data.conversion import Conversion, too_many_bands
+from headstart.data.memory import reserve
 from headstart.data.unreadable import Unreadable
 from headstart.value_range import Values
 
@@ -19,6 +20,8 @@ SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, FORMAT,
     254, 256, 257, 258, 262, 274, 277, 284, 339, 42113,
 )  # fmt: skip
 """Tags of TIFF 6.0, and GDAL's of the value that stands for no data."""
+CACHE_MB = 32
+"""Memory of GDAL's cache of blocks, which by default is a twentieth of the machine's."""
 NEEDS_RASTERIO = "pip install 'headstart[geo]'"
 
 
@@ -67,7 +70,7 @@ def load_tags(source: IO[bytes]) -> TiffTags | None:
         tags = ImageFileDirectory_v2(head if 43 in head[2:4] else head[:8])  # 43: BigTIFF
         source.seek(tags.next)
         tags.load(source)
-        bits, bands = max(tags.get(BITS, (1,))), int(tags.get(SAMPLES, 1))
+        bits, bands = max(int(each) for each in tags.get(BITS, (1,))), int(tags.get(SAMPLES, 1))
         return TiffTags(
             width=int(tags.get(WIDTH, 0)),
             height=int(tags.get(HEIGHT, 0)),
@@ -113,8 +116,16 @@ def read_bands(content: bytes, tags: TiffTags, conversion: Conversion, enough_fo
     if not any(each[2] is ignored for each in warnings.filters):  # permanent: `catch_warnings` is not thread-safe
         warnings.filterwarnings("ignore", category=ignored)
     chosen = list(conversion.bands or range(1, tags.bands + 1))
-    with rasterio.MemoryFile(content) as memory, memory.open(driver="GTiff") as source:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+        rasterio.MemoryFile(content) as memory,
+        memory.open(driver="GTiff") as source,
+    ):
         shape = _shape(source.height, source.width, conversion, enough_for)
+        sample = max(np.dtype(each).itemsize for each in source.dtypes)
+        block = max(height * width for height, width in source.block_shapes) * sample * source.count
+        taken = 3 * shape[0] * shape[1] * len(chosen) * sample  # as read, in the order of pixels, and as bytes
+        reserve(len(content) + taken + block + (CACHE_MB << 20), conversion.max_bytes)
         averaged = rasterio.enums.Resampling.average
         values: Values = source.read(chosen, out_shape=(len(chosen), *shape), resampling=averaged)
     values = values[0] if len(chosen) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))
@@ -145,5 +156,7 @@ def complete(values: Values, tags: TiffTags) -> Values:
     if tags.bits == 32 and values.dtype == np.int32 and not tags.signed:
         values = values.view(np.uint32)
     if tags.photometric == 0 and values.dtype.kind == "u":
-        values = ((1 << min(tags.bits, 32)) - 1 - values.astype(np.int64)).astype(values.dtype)
+        values = (
+            values.dtype.type(((1 << min(tags.bits, 32)) - 1) & int(np.iinfo(values.dtype).max)) - values
+        )  # modulo the type
     return _without_nodata(values, tags)

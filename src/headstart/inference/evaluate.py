@@ -21,7 +21,8 @@ from headstart.inference.evaluate_masks import confusion_per_image, labeled_pair
 from headstart.inference.model import Model, load_model
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.segmentation import SegmentationMetrics, segmentation_metrics
-from headstart.runs.folder import RunFolder, read_held_out, read_trained_on
+from headstart.runs.folder import RunFolder
+from headstart.runs.training_images import read_held_out, read_trained_on
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from headstart.data.conversion import Conversion
 from headstart.data.decode import Unreadable, is_graded
 from headstart.data.masks.origin import SOFTWARE
 from headstart.errors import HeadstartError
+from headstart.files import temporary_name
 from headstart.palette import Color
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def geotiff_like(image: GeoTiff, file: Path, colors: Mapping[int, Color] | None 
     import rasterio
     from rasterio.errors import RasterioError
 
-    temporary = file.with_name(f".{file.name}.part")
+    temporary = temporary_name(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with rasterio.open(temporary, "w", **_profile(image, bands=3 if colors is None else 1)) as target:

@@ -85,6 +85,15 @@ def classification_metrics(
     )
 
 
+def classification_estimates(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
+    """The point estimates of `classification_metrics`, by name, without intervals: the same numbers to the last digit.
+
+    ``labels`` is int (N,), ``probabilities`` float (N, C), N > 0.
+    """
+    targets, p = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
+    return {name: float(value[0]) for name, value in _metrics(_terms(targets, p), np.ones((1, len(targets)))).items()}
+
+
 def _terms(targets: NDArray[np.int64], p: Floats) -> dict[str, Floats]:
     """What each image adds to each metric, (N,) or (N, K): a resample is then a product of matrices."""
     rows, classes = np.arange(len(targets)), p.shape[1]

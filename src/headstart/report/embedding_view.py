@@ -17,7 +17,7 @@ from headstart.report.plots import GRAY
 from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
-from headstart.runs.thumbnails import read_thumbnails
+from headstart.runs.thumbnails import decode_thumbnail, read_thumbnails
 
 MAX_POINTS = 3500
 """Images on a map at the most; of more a sample is shown, so that the page stays small and fast."""
@@ -136,9 +136,9 @@ def _sheet(run: RunFolder, rows: Sequence[int]) -> str | None:
     if not thumbnails:
         return None
     for i, row in enumerate(rows):
-        if row in thumbnails:
-            with Image.open(io.BytesIO(thumbnails[row])) as thumbnail:
-                small = thumbnail.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        thumbnail = decode_thumbnail(thumbnails[row]) if row in thumbnails else None
+        if thumbnail is not None:
+            small = thumbnail.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
             sheet.paste(small, (SIDE * (i % ACROSS), SIDE * (i // ACROSS)))
     content = io.BytesIO()
     sheet.save(content, "JPEG", quality=55)

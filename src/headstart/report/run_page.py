@@ -119,7 +119,7 @@ class ConfidentError:
 
 def _context(run: RunFolder) -> RunPage:
     recipe, data, rows = run.recipe, run.data, run.metrics
-    resamples = 1000 if run.finished else RESAMPLES_WHILE_TRAINING
+    resamples = 1000 if run.trained else RESAMPLES_WHILE_TRAINING
     predictions, network = read_predictions(run), run.architecture
     metrics = None
     if predictions is not None:
@@ -135,7 +135,7 @@ def _context(run: RunFolder) -> RunPage:
     train = [row for row in rows if row["split"] == "train"]
     return RunPage(
         path=str(run.path),
-        finished=run.finished,
+        finished=run.trained,
         recipe=recipe,
         recipe_toml=recipe.to_toml(),
         data=data,

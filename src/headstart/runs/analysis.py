@@ -84,13 +84,18 @@ def write_feature_analysis(run: RunFolder, analysis: FeatureAnalysis, rows: Sequ
     run.write(NAME, analysis.model_dump_json(indent=2).encode())
 
 
+def has_feature_analysis(run: RunFolder) -> bool:
+    """Whether an analysis is there."""
+    return (run.path / NAME).is_file() and (run.path / MAPS).is_file()
+
+
 def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] | None:
     """Read the latest analysis and the rows of its maps; None if there is none.
 
     Raises HeadstartError for a damaged file.
     """
     file, table = run.path / NAME, run.path / MAPS
-    if not (file.is_file() and table.is_file()):
+    if not has_feature_analysis(run):
         return None
     try:
         return FeatureAnalysis.model_validate_json(file.read_bytes()), read_table(table)

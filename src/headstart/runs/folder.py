@@ -3,8 +3,8 @@
     recipe.toml            complete, every default written out
     environment.json       format version of the folder, package versions, device, provenance of the weights
     data.json              fingerprint, classes, counts, where the images were, ranges of values of more than 8 bits
-    trained_on.txt         BLAKE2b-128 of every training image's file, so that `evaluate` can exclude them
-    held_out.json          where headstart made the split: every image that is not in training, and its split
+    trained_on.txt         `headstart.runs.training_images`: so that `evaluate` can exclude them
+    held_out.json          likewise, where headstart made the split
     metrics.csv            a row per epoch and split
     predictions.csv        `headstart.runs.predictions`; only of a task that predicts classes
     confusion.safetensors  `headstart.runs.confusion`; only of a task that predicts masks
@@ -14,7 +14,8 @@
     features/              `headstart.runs.features`
     thumbnails.zip         `headstart.runs.thumbnails`
     weights/best.safetensors, weights/last.safetensors
-    resume/checkpoint.pt   while unfinished: optimizer, schedule position, rows so far
+    resume/                while unfinished: checkpoint.pt (optimizer, schedule position, rows so far)
+    .lock                  while a process writes into the folder: `headstart.runs.lock`
     analysis/              derived: `headstart.runs.analysis` (headstart map)
     report.html            derived; both may be deleted and made again
 
@@ -27,7 +28,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ from headstart.files import Row, json_bytes, read_table, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
+from headstart.runs import lifecycle
+from headstart.runs.lifecycle import refuse_unless_free
+from headstart.runs.lock import NAME as LOCK
+from headstart.runs.lock import own
 from headstart.value_range import ValueRanges
 
 FORMAT = 2
@@ -50,22 +55,32 @@ class RunFolder:
     path: Path
 
     @staticmethod
-    def create(path: Path, recipe: Recipe, environment: Mapping[str, Any], data: Mapping[str, Any]) -> RunFolder:
-        """Make a run folder with what is known before the first step. On failure nothing is left behind."""
-        refuse_unless_free(path)
-        existed = path.exists()
-        run = RunFolder(path)
-        try:
-            run.write_json("environment.json", {"format": FORMAT, **environment})
-            run.write_json("data.json", data)
-            # The recipe comes last: a folder with a recipe is a run.
-            run.write("recipe.toml", recipe.to_toml().encode())
-        except HeadstartError:
-            if not existed and path.is_dir():
-                for file in path.iterdir():
-                    file.unlink()
-                path.rmdir()
-            raise
+    def create(
+        path: Path,
+        recipe: Recipe,
+        environment: Mapping[str, Any],
+        data: Mapping[str, Any],
+        write_rest: Callable[[RunFolder], object] | None = None,
+    ) -> RunFolder:
+        """Make a run folder with what is known before the first step; ``write_rest`` writes what else belongs to it.
+
+        It becomes a run in one step. On failure nothing is left behind; what a dead process leaves is nobody's.
+        """
+        with own(path):
+            refuse_unless_free(path)
+            run = RunFolder(path)
+            try:
+                lifecycle.begin(path)
+                run.write_json("environment.json", {"format": FORMAT, **environment})
+                run.write_json("data.json", data)
+                if write_rest is not None:
+                    write_rest(run)
+                # The recipe comes last, in one step: a folder with a recipe is a run.
+                run.write("recipe.toml", recipe.to_toml().encode())
+            except BaseException:  # Ctrl-C as well
+                lifecycle.clear(path)
+                raise
+            lifecycle.born(path)
         return run
 
     @staticmethod
@@ -74,6 +89,11 @@ class RunFolder:
         folder = Path(path)
         if not folder.is_dir():
             raise HeadstartError(f"{folder}: expected a run folder, found no such folder", "headstart fit quick DATA")
+        if lifecycle.is_cut_short(folder) or (lifecycle.is_free(folder) and (folder / LOCK).exists()):
+            raise HeadstartError(
+                f"{folder}: expected a run folder, found a start that was stopped before its first step",
+                "the headstart fit command that began it, again",
+            )
         missing = [n for n in ("recipe.toml", "data.json", "environment.json") if not (folder / n).is_file()]
         if missing:
             raise HeadstartError(
@@ -190,45 +210,51 @@ class RunFolder:
         return self.path / "resume" / "checkpoint.pt"
 
     @property
+    def trained(self) -> bool:
+        """Whether every epoch of the recipe is trained and saved: the weights are final."""
+        return self.best.is_file() and self._epochs() == self.recipe.train.epochs
+
+    @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe was trained and saved."""
-        return self.best.is_file() and not self.checkpoint.is_file() and self._epochs() == self.recipe.train.epochs
+        """Whether everything is there: the run is trained, and maps and report are made if they were to be."""
+        return self.trained and not lifecycle.is_marked_unfinished(self.path)
+
+    def require_resumable(self) -> None:
+        """Raise HeadstartError where training would overwrite the weights of a run that had finished.
+
+        A run without its metrics, or with a part of them, that waits for nothing has finished: it was damaged since.
+        """
+        weights = [file for file in (self.best, self.last) if file.exists()]
+        if weights and not lifecycle.is_marked_unfinished(self.path) and not self.trained:
+            raise HeadstartError(
+                f"{self._damage()}; training again would overwrite {weights[0]}",
+                f"copy the file back, or a new run: headstart fit {self.path / 'recipe.toml'} {self.data['root']}",
+            )
+
+    def _damage(self) -> str:
+        found, epochs = self._epochs(), self.recipe.train.epochs
+        if found == epochs:
+            return f"{self.best}: expected the best weights of a finished run, found no such file"
+        return (
+            f"{self.path / 'metrics.csv'}: expected the {epochs} epochs of a finished run, found"
+            f" {found if (self.path / 'metrics.csv').is_file() else 'no such file'}"
+        )
 
     def _epochs(self) -> int:
         return 1 + max((row["epoch"] for row in self.metrics), default=-1)
 
     def require_finished(self, unfinished_too: bool = False) -> None:
-        """Raise HeadstartError unless the run finished; with ``unfinished_too``, unless it has any weights."""
-        done, epochs = self._epochs(), self.recipe.train.epochs
-        if self.finished or (unfinished_too and self.best.is_file()):
+        """Raise HeadstartError unless the run is trained; with ``unfinished_too``, unless it has any weights."""
+        if self.trained or (unfinished_too and self.best.is_file()):
             return
+        if self.best.is_file() and not lifecycle.is_marked_unfinished(self.path):
+            raise HeadstartError(self._damage(), "add --unfinished, which uses its weights as they are")
         others = " (or use the best weights so far: add --unfinished)" if self.best.is_file() else ""
+        done, epochs = self._epochs(), self.recipe.train.epochs
         raise HeadstartError(
             f"{self.path}: expected a finished run, found {done} of {epochs} epochs{others}",
             f"headstart fit --resume {self.path}",
         )
-
-
-def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
-    """Write `trained_on.txt`: the BLAKE2b-128 of each training image's file, in hexadecimal digits."""
-    run.write("trained_on.txt", "".join(f"{content}\n" for content in sorted(set(contents))).encode())
-
-
-def read_trained_on(run: RunFolder) -> set[str]:
-    """Read `trained_on.txt`; empty without the file."""
-    path = run.path / "trained_on.txt"
-    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
-
-
-def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
-    """Write `held_out.json`: path in the data folder -> split, of the images that are not in training."""
-    # ASCII, for file names need not be UTF-8.
-    run.write("held_out.json", (json.dumps(splits, indent=0) + "\n").encode())
-
-
-def read_held_out(run: RunFolder) -> dict[str, str]:
-    """Read `held_out.json`; empty without the file, as in a run on data that came with a split."""
-    return dict(run._read_json("held_out.json")) if (run.path / "held_out.json").is_file() else {}
 
 
 def classifier_command(run: RunFolder) -> str:
@@ -260,20 +286,3 @@ def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val
         return None
     sign = 1 if metric == "loss" else -1
     return int(min(kept, key=lambda row: (sign * row[metric], row["epoch"]))["epoch"])
-
-
-def refuse_unless_free(path: Path) -> None:
-    """Raise HeadstartError unless a run can be created at ``path``: absent or empty, and writable."""
-    if (path / "recipe.toml").exists():
-        raise HeadstartError(
-            f"{path}: expected a free folder for the run, found another run",
-            f"headstart fit --resume {path}, or choose another --out",
-        )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise HeadstartError(
-            f"{path}: expected a free folder for the run, found {'files in it' if path.is_dir() else 'a file'}",
-            "choose another --out",
-        )
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise HeadstartError(f"{parent}: expected a folder that can be written, found none", "choose another --out")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from headstart.errors import HeadstartError
 from headstart.palette import Palette
@@ -23,6 +23,9 @@ from headstart.runs.folder import RunFolder
 
 IMAGES, TRUTH, BEST = "images", "truth", "best"
 """Folders within `masks/`."""
+
+MAX_BYTES, MAX_PIXELS = 1 << 28, 1 << 27
+"""Largest file and picture that is read: masks are as large as the images of the data."""
 
 Pixels = NDArray[np.uint8]
 
@@ -85,9 +88,13 @@ def read_mask(file: Path) -> Pixels:
 def read_image(file: Path) -> Image.Image:
     """Read a picture. Raises HeadstartError for a damaged file."""
     try:
-        with Image.open(file) as picture:
+        if not file.is_file() or file.stat().st_size > MAX_BYTES:
+            raise OSError("no regular file of a picture's size")
+        with Image.open(file, formats=["PNG", "JPEG"]) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise OSError(f"{picture.width} x {picture.height} pixels")
             picture.load()
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises whatever the damage leads it to
         raise HeadstartError(f"{file}: expected an image, found a damaged file ({error})", "remove the file") from None
     return picture
 

@@ -17,6 +17,8 @@ from headstart.runs.folder import RunFolder
 
 NAME = "thumbnails.zip"
 SIDE = 96
+MAX_ENTRY = 1 << 17
+"""Bytes of a thumbnail; an entry of a foreign archive may unfold to a thousand times its size."""
 
 
 def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]]) -> None:
@@ -28,7 +30,8 @@ def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]]) -> Non
             picture.thumbnail((SIDE, SIDE))
             jpeg = io.BytesIO()
             picture.save(jpeg, "JPEG", quality=80)
-            zipped.writestr(f"{row}.jpg", jpeg.getvalue())
+            # Without the time, so that the archive is the same whenever it is written.
+            zipped.writestr(zipfile.ZipInfo(f"{row}.jpg"), jpeg.getvalue())
     run.write(NAME, archive.getvalue())
 
 
@@ -39,7 +42,17 @@ def read_thumbnails(run: RunFolder, rows: Iterable[int]) -> dict[int, bytes]:
     """
     try:
         with zipfile.ZipFile(run.path / NAME) as archive:
-            known = set(archive.namelist())
-            return {row: archive.read(f"{row}.jpg") for row in rows if f"{row}.jpg" in known}
-    except (OSError, zipfile.BadZipFile):
+            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+            names = {row: f"{row}.jpg" for row in rows}
+            return {row: archive.read(name) for row, name in names.items() if 0 < sizes.get(name, 0) <= MAX_ENTRY}
+    except Exception:  # damaged: BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, zlib.error, ...
         return {}
+
+
+def decode_thumbnail(content: bytes) -> Image.Image | None:
+    """A thumbnail as RGB; None for a damaged one, for another format and for a larger image."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            return image.convert("RGB") if max(image.size) <= SIDE else None
+    except Exception:  # Pillow raises whatever the damage leads it to
+        return None

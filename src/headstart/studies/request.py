@@ -14,6 +14,8 @@ from headstart.studies.plan import Plan, default_fractions, default_pretraining,
 from headstart.studies.resume import exists
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate, fit_budget
+from headstart.studies.worker import torch_threads
+from headstart.studies.workers import Workers
 
 PathLike = str | os.PathLike[str]
 
@@ -73,7 +75,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
 
 
 def prepare_study(
-    plan: Plan, dataset: str | Dataset | None = None, *, jobs: int = 1, budget: float | None = None
+    plan: Plan, dataset: str | Dataset | None = None, *, workers: Workers | None = None, budget: float | None = None
 ) -> tuple[StudyRunner, dict[str, float]]:
     """A runner of the plan, and the estimated seconds of each remaining training, by name.
 
@@ -81,11 +83,12 @@ def prepare_study(
     Raises HeadstartError as `StudyRunner` does, and for a budget that is too short.
     """
     dataset = open_dataset(plan.data if dataset is None else dataset)
-    runner = StudyRunner(plan, dataset, jobs=jobs)
-    if budget is None or exists(plan):
-        return runner, estimate(runner.plan, dataset, runner.finished())
-    shortened, seconds = fit_budget(plan, dataset, budget)
-    return StudyRunner(shortened, dataset, jobs=jobs), seconds
+    runner = StudyRunner(plan, dataset, workers=workers)
+    with torch_threads(runner.workers.threads):
+        if budget is None or exists(plan):
+            return runner, estimate(runner.plan, dataset, runner.finished())
+        shortened, seconds = fit_budget(plan, dataset, budget, max(1, runner.workers.count()))
+    return StudyRunner(shortened, dataset, workers=workers), seconds
 
 
 def _path(path: PathLike | None) -> str | None:

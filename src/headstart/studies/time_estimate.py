@@ -176,15 +176,15 @@ def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:
     return "".join(setting for setting in plan.settings if setting in left)
 
 
-def fit_budget(plan: Plan, dataset: Dataset, budget: float) -> tuple[Plan, dict[str, float]]:
-    """``plan`` with as many epochs as ``budget`` (in seconds) allows, and its `estimate`.
+def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) -> tuple[Plan, dict[str, float]]:
+    """``plan`` with as many epochs as ``budget`` (in seconds) allows so many workers, and its `estimate`.
 
     Raises HeadstartError, naming the least budget, when even the shortest trainings take longer.
     """
     seconds = estimate(plan, dataset)
     for _ in range(6):
         total = sum(seconds.values())
-        share = min(1.0, 0.95 * budget / total)
+        share = min(1.0, 0.95 * budget * workers / total)
         if share == 1.0:
             return plan, seconds
         shorter = replace(
@@ -196,8 +196,8 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float) -> tuple[Plan, dict[
         if (shorter.recipe, shorter.pretraining) == (plan.recipe, plan.pretraining):
             break
         plan, seconds = shorter, estimate(shorter, dataset)
-    if sum(seconds.values()) > budget:
-        minutes = sum(seconds.values()) / 60
+    if sum(seconds.values()) > budget * workers:
+        minutes = sum(seconds.values()) / workers / 60
         raise HeadstartError(
             f"--budget: expected at least {np.ceil(minutes):.0f}m for this grid with {LEAST_EPOCHS} epochs each, found"
             f" {budget / 60:.0f}m",

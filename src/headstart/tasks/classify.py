@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Self
 
@@ -9,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics.classification import MulticlassAccuracy
 
+from headstart.metrics.classification import classification_estimates
 from headstart.models.backbones import build, features_of, freeze
 from headstart.models.heads import make_head, width_into
 from headstart.recipes.recipe import Recipe
@@ -32,8 +34,7 @@ class Classify(Task):
         if frozen:
             freeze(backbone)
         self.training_metrics = MetricCollection(_metrics(classes), compute_groups=False)
-        ece = MulticlassCalibrationError(classes, n_bins=15, norm="l1", validate_args=False)  # Guo et al. 2017
-        self.metrics = MetricCollection({**_metrics(classes), "ece": ece}, compute_groups=False)
+        self.metrics = MetricCollection(_metrics(classes), compute_groups=False)
         self.training_metrics.persistent(True)  # in the checkpoint of a run that is stopped within an epoch
 
     @classmethod
@@ -65,9 +66,15 @@ class Classify(Task):
         likelihoods = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
         losses = F.nll_loss(likelihoods, batch.labels, reduction="none")
         self.metrics["loss"].update(losses)
-        for name in ("accuracy", "ece"):
-            self.metrics[name].update(probabilities, batch.labels)
+        self.metrics["accuracy"].update(probabilities, batch.labels)
         return outputs
+
+    def evaluate_split(self, outputs: ModelOutput, labels: Tensor) -> dict[str, float]:
+        """Log loss, accuracy and expected calibration error, as `headstart evaluate` computes them."""
+        if not torch.isfinite(outputs.probabilities).all():
+            return {"ece": math.nan}  # no bin holds it; the loss in `metrics` is nan, too
+        values = classification_estimates(labels.numpy(), outputs.probabilities.numpy())
+        return {name: values[name] for name in ("loss", "accuracy", "ece")}
 
     def _features(self, batch: Batch) -> Tensor:
         (features,) = batch.features or self.encode(batch.images)

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from headstart.metrics.segmentation import iou, mean_iou, pixel_accuracy
+
 PAIRED = 11
 """Classes up to which the bins of two pixels, 0 to K * K each, fit into 15 bits."""
 
@@ -64,11 +66,10 @@ class ConfusionMetric(Metric):
         self.confusion += confusion.sum(dim=0)
 
     def compute(self) -> dict[str, Tensor]:
-        pixels = self.confusion.double()
-        right, either = pixels.diagonal(), pixels.sum(dim=0) + pixels.sum(dim=1) - pixels.diagonal()
-        iou = right / either  # 0 / 0 is nan
-        each = {f"iou_{name}": value for name, value in zip(self.names, iou, strict=False)}
-        return {"accuracy": right.sum() / pixels.sum(), "miou": iou.nanmean(), **each}
+        pixels = self.confusion.cpu().numpy()  # by the functions that `headstart evaluate` calls
+        each = {f"iou_{name}": value for name, value in zip(self.names, iou(pixels), strict=False)}
+        values = {"accuracy": pixel_accuracy(pixels), "miou": mean_iou(pixels), **each}
+        return {name: torch.tensor(float(value), dtype=torch.float64) for name, value in values.items()}
 
 
 class PixelMean(Metric):

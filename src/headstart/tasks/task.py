@@ -112,6 +112,14 @@ class Task(nn.Module):
     def evaluate(self, batch: Batch) -> ModelOutput:
         """Update `metrics` with a batch, and return its outputs as `infer` does."""
 
+    def evaluate_split(self, outputs: ModelOutput, labels: Tensor) -> dict[str, float]:  # noqa: ARG002
+        """Metrics of a whole split from the outputs for its N images, in order, and their labels, (N,).
+
+        They replace those of equal name in `metrics`. For figures that `headstart evaluate` gives, too: both call the
+        same function of the same arrays, so that they agree to the last digit.
+        """
+        return {}
+
     def predict(self, images: Tensor) -> Tensor:
         """float32 (B, 3, S, S) -> probabilities, float32 (B, C); of masks (B, K, S, S)."""
         unlabeled = torch.full((len(images),), -1, device=images.device)

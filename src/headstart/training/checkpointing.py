@@ -6,13 +6,13 @@ written together every few seconds: a kill loses no more than these, and resumin
 
 from __future__ import annotations
 
-import shutil
 import time
 
 from torch import Tensor
 
 from headstart.models.run_weights import save_weights
 from headstart.runs.confusion import write_mask_confusions
+from headstart.runs.lock import require_owned
 from headstart.runs.predictions import write_predictions
 from headstart.tasks import ModelOutput
 from headstart.training.state import TrainState
@@ -84,20 +84,21 @@ class Checkpointer:
                 validation.probabilities.numpy(),
             )
 
-    def write_progress(self) -> None:
-        """Write `metrics.csv`, after the weights that it describes, and the checkpoint to resume from."""
+    def write_progress(self, *, together: bool = False) -> None:
+        """Write `metrics.csv`, after the weights that it describes, and the checkpoint (see `TrainState.save`)."""
         training, run, rows = self._training, self._training.run, self._training.progress.rows
         done = training.progress.epoch == training.recipe.train.epochs
         if training.fabric.is_global_zero and len(rows) > self._rows:
+            require_owned(run.path)
             run.write_table("metrics.csv", rows)
             if done:
-                shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
+                training.finish()
         if not done:
-            training.save()
+            training.save(together=together)
         self._rows = len(rows)
         self._written = time.monotonic()
 
-    def write(self) -> None:
-        """Write all that is staged, and the checkpoint."""
+    def write(self, *, together: bool = False) -> None:
+        """Write all that is staged, and the checkpoint (see `TrainState.save`)."""
         self.write_weights()
-        self.write_progress()
+        self.write_progress(together=together)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +21,10 @@ from headstart.files import Row
 from headstart.models.run_weights import read_weights
 from headstart.training.batches import training_batch
 from headstart.training.checkpointing import Checkpointer
+from headstart.training.compilation import compile_steps, uncompiled
 from headstart.training.optimizer import lr_factor, set_lr
-from headstart.training.state import TrainState
+from headstart.training.ranks import agree
+from headstart.training.state import Stopped, TrainState
 from headstart.training.stopping import check_finite, stop_on_collapse
 from headstart.training.validate import compute_and_reset, validate
 
@@ -53,12 +56,14 @@ class Epoch:
 
 
 def train(training: TrainState) -> Generator[Step | Epoch, None, None]:
-    """Train to the last epoch of the recipe; yields an event after every step and every epoch.
+    """Train to the last epoch of the recipe, or to a requested stop; yields an event after every step and epoch.
 
     Raises HeadstartError when the loss is not finite, the network collapsed, or the run folder cannot be written.
     """
     recipe, progress = training.recipe, training.progress
     checkpointer = Checkpointer(training)
+    if recipe.train.compile and not recipe.backbone.freeze:
+        compile_steps(training.task.backbone, training.fabric.device)
     try:
         while progress.epoch < recipe.train.epochs:
             training.task.train()
@@ -71,6 +76,9 @@ def train(training: TrainState) -> Generator[Step | Epoch, None, None]:
             else:
                 yield from _train_epoch(training, checkpointer)
             yield _end_epoch(training, checkpointer)
+        training.finish()
+    except Stopped:
+        checkpointer.write(together=True)
     except GeneratorExit:
         if progress.epoch < recipe.train.epochs:
             checkpointer.write()
@@ -81,6 +89,7 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
     """The steps of the epoch under way, from the one where it was stopped."""
     recipe, fabric, progress = training.recipe, training.fabric, training.progress
     epochs, epoch, steps = recipe.train.epochs, progress.epoch, training.steps
+    full = recipe.train.batch_size // fabric.world_size
     order, began = training.epoch_rows(epoch), time.perf_counter() - progress.seconds
     while progress.step < steps:
         step = progress.step
@@ -89,7 +98,8 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
         batch = training_batch(training, epoch, step, step_rows(order, step, recipe.train.batch_size))
         _seed_dropout(fabric.device, seed_of("step", recipe.seed, epoch, step, fabric.global_rank))
         # 2. Loss, gradient, update.
-        loss = training.network(batch)
+        with nullcontext() if len(batch.labels) == full else uncompiled():
+            loss = training.network(batch)
         fabric.backward(loss)
         training.optimizer.step()
         training.optimizer.zero_grad()
@@ -98,21 +108,24 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
         progress.step, progress.seconds = step + 1, time.perf_counter() - began
         if progress.step % FINITE_CHECK_INTERVAL == 0 or progress.step == steps:
             check_finite(loss, training)
-        if checkpointer.step_save_due:
-            checkpointer.write()
+        save_due, stop = agree(fabric, checkpointer.step_save_due, training.stop_requested())
+        if save_due and not stop:
+            checkpointer.write(together=True)
         yield Step(epoch, step, steps, len(batch.labels) * fabric.world_size, loss.detach())
+        if stop:
+            raise Stopped
 
 
 def _end_epoch(training: TrainState, checkpointer: Checkpointer) -> Epoch:
     """Validate, stage the weights, and save what is due: `metrics.csv` comes after all files that it describes."""
     progress = training.progress
     done = progress.epoch + 1 == training.recipe.train.epochs
-    # 1. The rows of `metrics.csv`, and what the recorders write for this epoch.
-    train_row = _training_row(training)
+    # 1. The rows of `metrics.csv`, and what the recorders write for this epoch. A stop in here leaves the epoch as it
+    #    is behind its last step: nothing of it is counted before all ranks have validated.
     val_row, outputs = validate(training, "val")
     for recorder in training.recorders:
         val_row |= recorder.at_epoch(training, outputs)
-    rows = [train_row, val_row]
+    rows = [_training_row(training), val_row]
     # 2. Weights and predictions.
     is_best = _update_best(training, val_row)
     checkpointer.stage(is_best, outputs)
@@ -150,6 +163,7 @@ def _evaluate_best(training: TrainState) -> list[Row]:
     if has_test or any(recorder.needs_best_weights for recorder in training.recorders):
         training.fabric.barrier()  # the first rank has written them
         training.task.load_weights(read_weights(training.run))
+    training.stop_requested = lambda: False  # the best weights are in the network: it is too late to stop and resume
     rows = [validate(training, "test")[0]] if has_test else []
     for recorder in training.recorders:
         recorder.at_end(training)

@@ -20,13 +20,15 @@ from headstart.data.splits import label_subset, with_stored_split
 from headstart.errors import HeadstartError
 from headstart.models.backbones import default_image_size
 from headstart.recipes.recipe import Recipe
-from headstart.runs.folder import RunFolder, read_held_out, refuse_unless_free, write_held_out, write_trained_on
+from headstart.runs.folder import RunFolder
+from headstart.runs.lifecycle import refuse_unless_free
+from headstart.runs.training_images import read_held_out
 from headstart.tasks import Task, task_named
-from headstart.training.architecture import architecture
-from headstart.training.checkpoint import load_checkpoint
+from headstart.training.checkpoint import Progress, load_checkpoint
+from headstart.training.creation import create_run, missing_at_start, write_missing
 from headstart.training.feature_cache import cache_features
 from headstart.training.optimizer import make_optimizer
-from headstart.training.provenance import describe_data, describe_environment
+from headstart.training.ranks import synchronize_batchnorm
 from headstart.training.recorders import recorders_for
 from headstart.training.state import TrainState
 
@@ -44,12 +46,13 @@ def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | N
     Raises HeadstartError for data, weights or an output folder that cannot be used.
     """
     fabric = _launch(recipe)
+    out = Path(fabric.broadcast(str(out)))  # each process may have found another free name
     if fabric.is_global_zero:
         refuse_unless_free(out)
     _check_input_sizes(recipe)
     training, provenance = _prepare(fabric, recipe, RunFolder(out), data, decoding)
     if fabric.is_global_zero:
-        _create_run(training, provenance)
+        create_run(training, provenance)
     fabric.barrier()
     return training
 
@@ -57,17 +60,20 @@ def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | N
 def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | None = None) -> TrainState:
     """Restore a run from its checkpoint; ``data`` is where its images are now, if they have moved.
 
-    Raises HeadstartError for a finished run, for other images than it began with, and for a damaged checkpoint.
+    What is missing of the files that `start` wrote is written again. Of a run that is trained already, nothing is left
+    to train. Raises HeadstartError for a finished run that misses none of them, for one that was damaged since, for
+    other images than it began with, and for a damaged checkpoint.
     """
     run = RunFolder.open(path)
     recipe, facts = run.recipe, run.data
-    if run.finished:
+    if run.finished and not missing_at_start(run):
         raise HeadstartError(
             f"{path}: expected an unfinished run, found all {recipe.train.epochs} epochs done",
             f"headstart report {path}",
         )
-    saved = load_checkpoint(run) if run.checkpoint.is_file() else None  # none: it was stopped before the first save
-    if saved is not None:  # the checkpoint holds the backbone's weights
+    run.require_resumable()
+    saved = load_checkpoint(run) if run.checkpoint.is_file() and not run.trained else None
+    if saved is not None or run.trained:  # the checkpoint holds the backbone's weights, if they are needed at all
         recipe_without_weights = recipe.backbone.model_copy(update={"weights": "none"})
         recipe = recipe.model_copy(update={"backbone": recipe_without_weights})
     training, _ = _prepare(_launch(recipe), recipe, run, data or facts["root"], decoding)
@@ -78,27 +84,11 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
             f"headstart fit {path / 'recipe.toml'} {data or facts['root']} (a new run)",
         )
     if saved is not None:
-        training.progress, state = saved
-        training.task.load_state_dict(state["task"])
-        training.optimizer.load_state_dict(state["optimizer"])
+        training.load(*saved)
+    elif run.trained:
+        training.progress = Progress(epoch=recipe.train.epochs, rows=run.metrics)
+    write_missing(training)
     return training
-
-
-def _create_run(training: TrainState, provenance: dict[str, Any]) -> None:
-    """Create the run folder, with all that is known before the first step."""
-    recipe, fabric, pixels = training.recipe, training.fabric, training.pixels
-    environment = {**describe_environment(fabric.device), "processes": fabric.world_size, "weights": provenance}
-    counts = {"images_trained_on": len(training.train_rows)}  # fewer than the training split, with a label fraction
-    if training.excluded is not None:
-        counts["left_out"] = training.excluded
-    RunFolder.create(training.run.path, recipe, environment, {**describe_data(pixels), **counts})
-    write_trained_on(training.run, [pixels.contents[row] for row in training.train_rows])
-    if pixels.index.split_made:
-        rows = zip(pixels.index.paths, pixels.index.splits, strict=True)
-        write_held_out(training.run, {path: split for path, split in rows if split != "train"})
-    for recorder in training.recorders:
-        recorder.at_start(training)
-    training.run.write_json("architecture.json", architecture(training.task, recipe.data.image_size))
 
 
 def _launch(recipe: Recipe) -> Fabric:
@@ -143,8 +133,11 @@ def _prepare(
         clean = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
         rows, excluded = clean, len(rows) - len(clean)
     # 5. The network on its device, with its optimizer and the cached features of a frozen backbone.
+    if recipe.train.sync_batchnorm:
+        task = synchronize_batchnorm(fabric, task)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
+    pixels = pixels.on(fabric.device)
     task.prepare(pixels, rows)
     cached = recipe.backbone.freeze and recipe.probe.cache_features
     training = TrainState(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,18 @@ from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows, epoch_permutation, seed_of, steps_in_epoch
 from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import RunFolder
+from headstart.runs.lifecycle import finish
 from headstart.tasks import Task
 from headstart.training.checkpoint import Progress, save_checkpoint
 from headstart.training.feature_cache import FeatureCache
+from headstart.training.ranks import agree
 
 if TYPE_CHECKING:  # recorders work on a TrainState
     from headstart.training.recorders import Recorder
+
+
+class Stopped(Exception):  # noqa: N818 (as StopIteration: it is no error)
+    """A requested stop, on all ranks at the same place of the training."""
 
 
 @dataclass
@@ -44,6 +52,10 @@ class TrainState:
     """Training images dropped as (near-)duplicates of held-out ones of `data.exclude_overlap_with`; None without it."""
     feature_cache: FeatureCache | None = None
     """Cached outputs of a frozen backbone; None if it is run in every step."""
+    maps_follow: bool = False
+    """Whether maps and report follow the training: the run is finished by who makes them, when they are there."""
+    stop_requested: Callable[[], bool] = lambda: False
+    """Whether this process was asked to stop (Ctrl-C); all ranks then stop at the same step."""
 
     @property
     def train_sample_rows(self) -> Rows:
@@ -67,8 +79,34 @@ class TrainState:
         recipe, count = self.recipe, len(self.train_rows)
         return self.train_rows[epoch_permutation(recipe.seed, epoch, count, self.images_per_epoch)]
 
-    def save(self) -> None:
-        """Write the checkpoint to resume from."""
-        if self.fabric.is_global_zero:
+    def stop_if_requested(self) -> None:
+        """Raise `Stopped` if any rank was asked to stop. Called by all ranks together."""
+        (stop,) = agree(self.fabric, self.stop_requested())
+        if stop:
+            raise Stopped
+
+    def save(self, *, together: bool = False) -> None:
+        """Write the checkpoint to resume from.
+
+        ``together``: all ranks call this, within an epoch; its training metrics are then of all of them.
+        """
+        metrics = self.task.training_metrics.values()
+        with ExitStack() as synchronized:
+            for metric in metrics if together and self.fabric.world_size > 1 else ():
+                synchronized.enter_context(metric.sync_context())
             state = {"task": self.task.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.fabric.is_global_zero:
             save_checkpoint(self.run, self.progress, state)
+
+    def load(self, progress: Progress, state: Mapping[str, Any]) -> None:
+        """Restore what `save` wrote."""
+        self.progress = progress
+        self.task.load_state_dict(state["task"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if not self.fabric.is_global_zero:  # the first rank counts for all
+            self.task.training_metrics.reset()
+
+    def finish(self) -> None:
+        """Mark the trained run as finished, unless its maps and report are still to come."""
+        if self.fabric.is_global_zero and not self.maps_follow:
+            finish(self.run.path)

@@ -11,21 +11,28 @@ import numpy as np
 import torch
 from torchmetrics import MetricCollection
 
-from headstart.data.sampling import Rows, batches, seed_of, shard
+from headstart.data.sampling import Rows, batches, seed_of
 from headstart.files import Row
 from headstart.tasks import Batch, ModelOutput
 from headstart.training.batches import validation_batch
+from headstart.training.compilation import uncompiled
+from headstart.training.ranks import broadcast_buffers, merge_states, take_states
 from headstart.training.state import TrainState
 from headstart.transforms.params import sample_params
 
 
 def validate(training: TrainState, split: str) -> tuple[Row, ModelOutput]:
-    """Validate on one split: its row of `metrics.csv`, and the outputs for its images, over all ranks."""
+    """Validate on one split: its row of `metrics.csv`, and the outputs for its images, over all ranks.
+
+    The figures do not depend on the number of ranks, and are those of the network that is saved. Raises `Stopped`.
+    """
     began, rows = time.perf_counter(), np.array(training.pixels.index.positions(split), dtype=np.int64)
+    broadcast_buffers(training.fabric, training.task)
     outputs = run_inference(training, rows, training.task.evaluate, views=training.task.num_views)
     seconds = time.perf_counter() - began
     speed = {"seconds": round(seconds, 3), "images_per_second": round(len(rows) / seconds, 1)}
-    values = compute_and_reset(training.task.metrics)
+    of_outputs = training.task.evaluate_split(outputs, training.labels[rows])
+    values = compute_and_reset(training.task.metrics) | of_outputs
     return {"epoch": training.progress.epoch, "split": split, "images": len(rows), **values, **speed}, outputs
 
 
@@ -58,8 +65,9 @@ def run_inference(
 ) -> ModelOutput:
     """Outputs of ``method`` (`Task.infer` or `Task.evaluate`) for the images at ``rows``, in order, on the CPU.
 
-    Each rank runs its share. The first view is not augmented; a second one is sampled per image, the same at every
-    epoch, so that epochs compare.
+    Each rank runs its share of the batches, whole ones: what a network says of an image may depend, in the last digits,
+    on the images beside it. The first view is not augmented; a second one is sampled per image, the same at every
+    epoch, so that epochs compare. Raises `Stopped`, on all ranks, when a stop is requested meanwhile.
     """
     recipe, fabric, task = training.recipe, training.fabric, training.task
     features, probabilities = (torch.zeros(len(rows), width) for width in (task.features, task.classes))
@@ -67,14 +75,22 @@ def run_inference(
     generator = torch.Generator().manual_seed(seed_of("validation views", recipe.seed))
     params = sample_params(recipe.second_augment or recipe.augment, len(rows), generator)
     task.eval()
-    for places in batches(shard(np.arange(len(rows)), fabric.global_rank, fabric.world_size), recipe.val.batch_size):
+    all_batches, states = batches(np.arange(len(rows)), recipe.val.batch_size), {}
+    for first in range(0, len(all_batches), fabric.world_size):
+        training.stop_if_requested()
+        number = first + fabric.global_rank
+        if number >= len(all_batches):
+            continue
+        places = all_batches[number]
         second = params.select(torch.from_numpy(places)) if views == 2 else None
         batch = validation_batch(training, rows[places], second)
-        with fabric.autocast():
+        with fabric.autocast(), uncompiled():
             outputs = method(batch)
+        states[number] = take_states(task.metrics)
         features[places], probabilities[places] = outputs.features.cpu(), outputs.probabilities.cpu()
         if outputs.confusion is not None:
             confusion[places] = outputs.confusion.cpu()
+    merge_states(fabric, task.metrics, states)
     if fabric.world_size > 1:  # each row is zero on all ranks but one
         parts = tuple(part.to(fabric.device) for part in (features, probabilities, confusion))
         whole = fabric.all_reduce(parts, reduce_op="sum")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headstart.data.checks.duplicate_sets import read_picture
 from headstart.data.checks.duplicates import THUMBNAIL_SIDE
 from headstart.data.decode import Unreadable, upright_size
-from headstart.data.find_range import conversion_when_needed
+from headstart.data.find_range import find_conversion
 from headstart.data.index import Index
 from headstart.data.parallel import Progress, map_ordered
 from headstart.recipes.recipe import Data
@@ -59,7 +59,7 @@ def read_image_infos(
     failures: dict[int, tuple[str, str]] = {}
     thumbs = np.zeros((len(index), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
     files = [index.root / path for path in index.paths]
-    conversion = conversion_when_needed(files, index.positions("train"), config or Data())
+    conversion = find_conversion(files, index.positions("train"), config or Data())
 
     def read_one(row: int) -> ImageInfo | Unreadable:
         try:

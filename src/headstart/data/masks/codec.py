@@ -8,6 +8,7 @@ assigned to the nearest class where that is unambiguous. Any other color or numb
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -29,6 +30,8 @@ from headstart.data.masks.mask_file import (
 )
 from headstart.data.masks.orientation import turned
 from headstart.data.masks.origin import png_mark
+from headstart.data.memory import decoding
+from headstart.data.strips import blocks
 from headstart.palette import IGNORE_INDEX, Color, Palette
 
 MAX_COLOR_DISTANCE = 32
@@ -80,7 +83,11 @@ def examine_mask(file: Path, palette: Palette, orientation: int = 1) -> Mask:
 
     ``orientation``: the EXIF orientation to turn it by, as `turn_of` finds.
     """
-    mask = with_transparency(read_mask_file(file), palette.transparency)
+    with decoding():
+        return _examine(with_transparency(read_mask_file(file), palette.transparency), palette, orientation)
+
+
+def _examine(mask: MaskFile, palette: Palette, orientation: int) -> Mask:
     found = _read_numbers(mask, palette) if palette.kind == "number" else _read_colors(mask, palette)
     if palette.soft and len(palette.names) > 2:
         found = _without_thin(found)
@@ -145,14 +152,23 @@ def class_of_number(palette: Palette) -> NDArray[np.uint8]:
 
 
 def _read_colors(mask: MaskFile, palette: Palette) -> Mask:
-    codes = codes_of(mask)
-    classes = _class_of_code(palette)[codes]
-    unknown = classes == UNKNOWN_COLOR
-    if not unknown.any():
+    table, classes = _class_of_code(palette), np.empty(mask.bands.shape[:2], np.uint8)
+    total: Counter[int] = Counter()
+    for rows in blocks(classes.shape):
+        codes = codes_of(mask, rows)
+        classes[rows] = table[codes]
+        unknown = classes[rows] == UNKNOWN_COLOR
+        if unknown.any():
+            found, counts = np.unique(codes[unknown], return_counts=True)
+            total.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+    if not total:
         return Mask(classes, mask.content, ColorCounts(), ColorCounts())
-    found, position, counts = np.unique(codes[unknown], return_inverse=True, return_counts=True)
+    found = np.array(sorted(total), np.int32)
+    counts = np.array([total[code] for code in found.tolist()])
     nearest = nearest_class(colors_of(found), palette)
-    classes[unknown] = nearest[position]
+    for rows in blocks(classes.shape):
+        unknown = classes[rows] == UNKNOWN_COLOR
+        classes[rows][unknown] = nearest[np.searchsorted(found, codes_of(mask, rows)[unknown])]
     outside = nearest == IGNORE_INDEX
     near, of_none = (_color_counts(found[those], counts[those]) for those in (~outside, outside))
     return Mask(classes, mask.content, near, of_none)

@@ -24,6 +24,8 @@ from headstart.data.masks.mask_file import (
     visible_pixels,
     with_transparency,
 )
+from headstart.data.memory import decoding
+from headstart.data.strips import blocks
 from headstart.palette import Transparency
 
 MAX_CODES = 1 << 16
@@ -137,9 +139,13 @@ def _collect(masks: Sequence[Path], transparency: Transparency) -> tuple[MaskCol
 
 def _examine(file: Path, transparency: Transparency) -> tuple[_FileStats, _Opacity | None] | None:
     try:
-        mask = read_mask_file(file)
+        with decoding():
+            return _stats_and_opacity(read_mask_file(file), transparency)
     except Unreadable:
         return None
+
+
+def _stats_and_opacity(mask: MaskFile, transparency: Transparency) -> tuple[_FileStats, _Opacity | None]:
     opacity = None
     if mask.alpha is not None:
         colors = np.unique(codes_of(mask)[visible_pixels(mask.alpha)])[: MAX_CLASSES + 1]
@@ -163,9 +169,13 @@ def _transparency(opacities: Sequence[_Opacity]) -> Transparency:
 def _file_stats(mask: MaskFile) -> _FileStats:
     numbers = numbers_of(mask)
     if numbers is None:
-        codes = codes_of(mask)
-        solid = _count_codes(_solid(codes, codes & 0xF8F8F8 if mask.lossy else codes))
-        return _FileStats("RGB", None, _count_codes(codes), solid, Counter(), {}, mask.lossy)
+        all_codes, all_solid = Counter[int](), Counter[int]()
+        for rows in blocks(mask.bands.shape[:2]):
+            all_codes.update(_count_codes(codes_of(mask, rows)))
+        for rows in blocks(mask.bands.shape[:2], overlap=1):
+            codes = codes_of(mask, rows)
+            all_solid.update(_count_codes(_solid(codes, codes & 0xF8F8F8 if mask.lossy else codes)))
+        return _FileStats("RGB", None, all_codes, all_solid, Counter(), {}, mask.lossy)
     table = np.arange(0, 0x1000000, 0x10101) if mask.table is None else mask.table
 
     def by_code(counted: Counter[int]) -> Counter[int]:

@@ -13,6 +13,7 @@ from headstart.data.index import natural_key
 from headstart.data.masks.cached_masks import BACKGROUND, CachedMasks, cached_masks, files_key
 from headstart.data.masks.mask_file import read_mask_file, visible_pixels
 from headstart.data.masks.orientation import read_header, turned
+from headstart.data.memory import decoding
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 
@@ -77,6 +78,7 @@ def _combine(parts: Sequence[tuple[str, Path]], number_of: Mapping[str, int]) ->
     return combined, int(overlap.sum())
 
 
+@decoding()
 def read_binary(file: Path) -> NDArray[np.bool_]:
     """A binary mask file to bool (H, W): what is painted, at least half as bright or opaque as the rest.
 

@@ -26,7 +26,7 @@ coarse colors, both asked of masks that are blurred."""
 def looks_like_mask(file: Path) -> bool | None:
     """Whether an image file looks like a mask; None if it cannot be read."""
     try:
-        return with_image(file, _looks_flat)
+        return with_image(file, _looks_flat, per_pixel=0)
     except Unreadable:
         return None
 

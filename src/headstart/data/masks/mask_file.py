@@ -5,7 +5,6 @@ Numbers of 16 bits, 32 bits and floating point are read where they are whole and
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from headstart.data.conversion import Conversion
 from headstart.data.decode import Unreadable, digest, unsupported_depth, with_image
+from headstart.data.memory import decoding, reserve
+from headstart.data.open_image import read_content
+from headstart.data.other_formats import load_npy, npy_header
+from headstart.data.strips import blocks, pixels_of
 from headstart.palette import IGNORE_INDEX, Transparency
 
 MODES: dict[str, Literal["L", "P", "RGB"]] = {"P": "P", "PA": "P", "L": "L", "LA": "L", "La": "L", "1": "L"}
+PER_PIXEL = 5
+"""Bytes per pixel of the bands, an opacity and classes."""
 COMMON_ALPHA = 0.05
 """Share of the pixels painted at all from which on an opacity is one that was chosen, not that of a soft edge."""
 
@@ -45,7 +51,7 @@ class MaskFile:
 
 def read_mask_file(file: Path) -> MaskFile:
     """Read the bands of a mask file. Raises Unreadable, and nothing else."""
-    return _read_array(file) if file.suffix.lower() == ".npy" else with_image(file, _bands)
+    return _read_array(file) if file.suffix.lower() == ".npy" else with_image(file, _bands, PER_PIXEL)
 
 
 def _bands(image: Image.Image, content: bytes) -> MaskFile:
@@ -57,15 +63,15 @@ def _bands(image: Image.Image, content: bytes) -> MaskFile:
         np.empty((0, 0), np.uint8), None, None, MODES.get(image.mode, "RGB"), digest(content), _is_lossy(image, content)
     )
     if deep:
-        return replace(plain, bands=_whole_numbers(np.asarray(image)), mode="L")
+        return replace(plain, bands=_whole_numbers(pixels_of(image)), mode="L")
     if image.mode in ("1", "L"):
-        return replace(plain, bands=np.asarray(image.convert("L")))
+        return replace(plain, bands=pixels_of(image.convert("L")))
     if image.mode in ("LA", "La"):
         return replace(plain, bands=np.asarray(image.getchannel(0)), alpha=np.asarray(image.getchannel(1)))
     if image.mode in ("P", "PA"):
         return _indices(image, plain)
     alpha = np.asarray(image.convert("RGBA").getchannel(3)) if image.has_transparency_data else None
-    return replace(plain, bands=np.asarray(image.convert("RGB")), alpha=alpha)
+    return replace(plain, bands=pixels_of(image.convert("RGB")), alpha=alpha)
 
 
 def _is_lossy(image: Image.Image, content: bytes) -> bool:
@@ -84,7 +90,7 @@ def _indices(image: Image.Image, plain: MaskFile) -> MaskFile:
     if image.mode == "PA":
         alpha = np.asarray(image.getchannel(1))
         return replace(plain, bands=np.asarray(image.getchannel(0)), alpha=alpha, table=table)
-    indices, opacity = np.asarray(image), image.info.get("transparency")
+    indices, opacity = pixels_of(image), image.info.get("transparency")
     hidden = [opacity] if isinstance(opacity, int) else [i for i, a in enumerate(opacity or b"") if a == 0]
     if hidden and not np.isin(indices, hidden).all():
         merged = np.arange(256, dtype=np.uint8)
@@ -95,13 +101,21 @@ def _indices(image: Image.Image, plain: MaskFile) -> MaskFile:
 
 def _whole_numbers(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Numbers of any depth as uint8: -1 and "not a number" are ignored (255), 0 and 65535 are 0 and 255."""
+    whole = np.empty(array.shape, np.uint8)
+    full = bool(array.size) and array.max() == 65535  # full scale of 16 bits: white beside black, or a border
+    for rows in blocks(array.shape):
+        whole[rows] = _whole(array[rows], full)
+    return whole
+
+
+def _whole(array: NDArray[Any], full: bool) -> NDArray[np.uint8]:
     numbers = np.where(np.isnan(array), -1, array) if array.dtype.kind == "f" else array
     if array.dtype.kind == "f" and (fractions := numbers[numbers != np.floor(numbers)]).size:
         raise Unreadable("of fractions", f"{fractions.flat[0]:.4g}: expected the number of a class in each pixel")
     low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
     if low < -1:
         raise Unreadable("of negative numbers", f"down to {low:.0f}: expected class numbers from 0 to 254")
-    if high == 65535:  # full scale of 16 bits: white beside black, or the border beside class numbers
+    if full:
         numbers = np.where(numbers == 65535, IGNORE_INDEX, numbers)
         high = numbers.max()
     if high > IGNORE_INDEX:
@@ -112,14 +126,15 @@ def _whole_numbers(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _read_array(file: Path) -> MaskFile:
+    with decoding():
+        content = read_content(file)
+        reserve(2 * len(content), Conversion().max_bytes)
+        return _of_array(content)
+
+
+def _of_array(content: bytes) -> MaskFile:
     try:
-        content = file.read_bytes() if file.is_file() else b""
-    except OSError as error:
-        raise Unreadable("missing", error.strerror or str(error)) from None
-    if not content:
-        raise Unreadable(*(("empty", "0 bytes") if file.is_file() else ("missing", "no such file")))
-    try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
+        array = load_npy(content)
     except Exception as error:  # NumPy raises ValueError, EOFError, SyntaxError, ... as the damage leads it to
         raise Unreadable("not a NumPy array", str(error).partition("\n")[0]) from None
     plane = array.squeeze() if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]) else array
@@ -133,10 +148,9 @@ def numpy_size(file: Path) -> tuple[int, int]:
     """Height and width of a NumPy file, from its header; (0, 0) for an unreadable file."""
     if not file.is_file():  # a pipe would wait for ever
         return 0, 0
-    try:
-        shape = [side for side in np.load(file, mmap_mode="r", allow_pickle=False).shape if side != 1]
-    except Exception:  # reading it raises what is wrong
-        return 0, 0
+    with file.open("rb") as source:
+        header = npy_header(source)
+    shape = [side for side in header[0] if side != 1] if header is not None else []
     return (int(shape[0]), int(shape[1])) if len(shape) == 2 else (0, 0)
 
 
@@ -172,11 +186,11 @@ def numbers_of(mask: MaskFile) -> NDArray[np.uint8] | None:
     return np.ascontiguousarray(bands[..., 0]) if gray else None
 
 
-def codes_of(mask: MaskFile) -> NDArray[np.int32]:
-    """Color codes, int32 (H, W): red * 65536 + green * 256 + blue."""
+def codes_of(mask: MaskFile, rows: slice = slice(None)) -> NDArray[np.int32]:
+    """Color codes, int32 (H, W), of all or some rows: red * 65536 + green * 256 + blue."""
     if mask.table is not None:
-        return mask.table[mask.bands]
-    bands = mask.bands.astype(np.int32)
+        return mask.table[mask.bands[rows]]
+    bands = mask.bands[rows].astype(np.int32)
     codes: NDArray[np.int32] = (
         bands * 0x10101 if bands.ndim == 2 else (bands[..., 0] << 16) | (bands[..., 1] << 8) | bands[..., 2]
     )

@@ -8,6 +8,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from headstart.data.formats import raster_formats
+
 SOFTWARE = "headstart"
 TAG = 305
 """Number of the tag Software in TIFF and EXIF."""
@@ -32,6 +34,8 @@ def exif_mark() -> Image.Exif:
 def is_written_by_headstart(file: Path) -> bool:
     """Whether a mask or overlay file carries the mark. Reads the header alone; False for another kind of file."""
     try:
+        if not file.is_file():  # a pipe would wait for ever
+            return False
         with file.open("rb") as source:
             head = source.read(8)
             if head[:4] in TIFF:  # not by Pillow, which refuses the largest
@@ -40,7 +44,7 @@ def is_written_by_headstart(file: Path) -> bool:
                 source.seek(tags.next)
                 tags.load(source)
                 return str(tags.get(TAG, "")) == SOFTWARE
-        with Image.open(file) as image:
+        with Image.open(file, formats=raster_formats()) as image:
             return str(image.info.get("Software") or image.getexif().get(TAG)) == SOFTWARE
     except Exception:  # damaged, or no image
         return False

@@ -1,0 +1,111 @@
+"""Life of a run folder: free, being made, unfinished, finished. Told from the names in it.
+
+.new                    the folder is being made; goes once `recipe.toml` is there. Without that file it is what a dead
+                        process left: nobody's, and taken by the next start
+resume/unfinished.txt   from the start until everything is there, the last artifact included
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from headstart.errors import HeadstartError
+from headstart.files import is_temporary, temporary_name, write_atomically
+from headstart.runs.lock import NAME as LOCK
+
+NEW = ".new"
+RESUME = "resume"
+UNFINISHED = "unfinished.txt"
+
+_AT_START = {
+    *("environment.json", "data.json", "trained_on.txt", "held_out.json", "architecture.json", "thumbnails.zip"),
+    *("features", "masks", RESUME),
+}
+"""What is in a new run folder before its recipe."""
+
+
+def is_free(path: Path) -> bool:
+    """Whether a run can be made at ``path``: nothing is there, or an empty folder, or what a dead start left."""
+    return not path.exists() or (path.is_dir() and (_is_empty(path) or is_cut_short(path)))
+
+
+def is_cut_short(path: Path) -> bool:
+    """Whether ``path`` holds the beginning of a run that never came to be: no recipe, nothing of someone else."""
+    names = _names(path)
+    return NEW in names and "recipe.toml" not in names and names <= _AT_START | {NEW}
+
+
+def refuse_unless_free(path: Path) -> None:
+    """Raise HeadstartError unless a run can be made at ``path``, and written."""
+    if (path / "recipe.toml").exists():
+        raise HeadstartError(
+            f"{path}: expected a free folder for the run, found another run",
+            f"headstart fit --resume {path}, or choose another --out",
+        )
+    if not is_free(path):
+        raise HeadstartError(
+            f"{path}: expected a free folder for the run, found {'files in it' if path.is_dir() else 'a file'}",
+            "choose another --out",
+        )
+    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise HeadstartError(f"{parent}: expected a folder that can be written, found none", "choose another --out")
+
+
+def begin(path: Path) -> None:
+    """Mark the free folder ``path`` as one that is being made, and remove what a dead start left in it."""
+    write_atomically(path / NEW, b"")
+    clear(path, keep=(NEW,))
+
+
+def clear(path: Path, keep: tuple[str, ...] = ()) -> None:
+    """Remove what a start wrote; the mark last, so that what cannot be removed stays known as nobody's."""
+    for name in [name for name in (*sorted(_AT_START), "recipe.toml", NEW) if name not in keep]:
+        with suppress(OSError):
+            shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink()
+
+
+def born(path: Path) -> None:
+    """Remove the mark of a folder that is being made: it has its recipe, so it is a run."""
+    with suppress(OSError):
+        (path / NEW).unlink()
+
+
+def mark_unfinished(path: Path) -> None:
+    """Mark a run as unfinished, whatever else is in it or is not."""
+    write_atomically(path / RESUME / UNFINISHED, b"headstart fit --resume continues this run.\n")
+
+
+def is_marked_unfinished(path: Path) -> bool:
+    """Whether a run waits to be continued: by its mark, or a checkpoint."""
+    return bool(_names(path / RESUME))
+
+
+def finish(path: Path) -> None:
+    """Remove the mark and the checkpoint of a run that has everything, in one step."""
+    folder = path / RESUME
+    if not folder.is_dir():
+        return
+    gone = temporary_name(folder)
+    try:
+        folder.rename(gone)
+    except OSError as error:
+        raise HeadstartError(
+            f"{folder}: cannot be removed ({error.strerror or error})", f"headstart fit --resume {path}"
+        ) from None
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _is_empty(path: Path) -> bool:
+    return not _names(path)
+
+
+def _names(path: Path) -> set[str]:
+    """What is in a folder, without its lock and files that were being written."""
+    try:
+        return {name for name in os.listdir(path) if name != LOCK and not is_temporary(name)}  # noqa: PTH208
+    except OSError:
+        return set()

@@ -1,0 +1,43 @@
+"""Which images a run was trained on, and which were held out.
+
+trained_on.txt   BLAKE2b-128 of every training image's file, so that `evaluate` can exclude them
+held_out.json    where headstart made the split: every image that is not in training, and its split
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from headstart.errors import HeadstartError
+from headstart.runs.folder import RunFolder
+
+
+def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
+    """Write `trained_on.txt`: the BLAKE2b-128 of each training image's file, in hexadecimal digits."""
+    run.write("trained_on.txt", "".join(f"{content}\n" for content in sorted(set(contents))).encode())
+
+
+def read_trained_on(run: RunFolder) -> set[str]:
+    """Read `trained_on.txt`. Raises HeadstartError without it: no image would count as one that was trained on."""
+    path = run.path / "trained_on.txt"
+    contents = set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+    if not contents:
+        raise HeadstartError(
+            f"{path}: expected the hashes of the images that the run was trained on, found"
+            f" {'none in it' if path.is_file() else 'no such file'}",
+            f"headstart fit --resume {run.path}, which writes it again from the images (--moved-to DATA: where they are"
+            " now)",
+        )
+    return contents
+
+
+def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
+    """Write `held_out.json`: path in the data folder -> split, of the images that are not in training."""
+    # ASCII, for file names need not be UTF-8.
+    run.write("held_out.json", (json.dumps(splits, indent=0) + "\n").encode())
+
+
+def read_held_out(run: RunFolder) -> dict[str, str]:
+    """Read `held_out.json`; empty without the file, as in a run on data that came with a split."""
+    return dict(run._read_json("held_out.json")) if (run.path / "held_out.json").is_file() else {}

@@ -1,0 +1,35 @@
+"""What processes share, as far as one shows it; two of them are in `end_to_end/test_two_processes.py`."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from headstart.errors import HeadstartError
+from headstart.models.backbones import build
+from headstart.training.ranks import synchronize_batchnorm
+
+
+def fabric(device: str) -> Any:
+    return SimpleNamespace(world_size=2, device=torch.device(device))
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "tf_efficientnet_lite0"])
+def test_synchronized_batch_normalization_is_the_same_network_of_the_same_weights(name: str) -> None:
+    """The second has its activations inside of its normalization layers."""
+    torch.manual_seed(0)
+    network, images = build(name).eval(), torch.rand(2, 3, 32, 32)
+    before, tensors = network(images), network.state_dict()
+    synchronized = synchronize_batchnorm(fabric("cuda"), network)
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in synchronized.modules())
+    torch.testing.assert_close(synchronized.eval()(images), before, rtol=0, atol=0)
+    assert synchronized.state_dict().keys() == tensors.keys()
+
+
+def test_it_is_refused_where_it_does_not_run() -> None:
+    with pytest.raises(HeadstartError, match=r"train.sync_batchnorm: expected GPUs.*Next: train.sync_batchnorm=false"):
+        synchronize_batchnorm(fabric("cpu"), build("resnet10t"))
