@@ -112,11 +112,16 @@ class Entry(NamedTuple):
     """Its mask, "" without one; None in a dataset without masks."""
 
 
+MAX_DIGITS = 1000
+"""Python makes no numbers of more than 4,300 digits."""
+
+
 @lru_cache(maxsize=1 << 16)  # the paths of a folder are sorted several times
 def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
     """Sort key for natural order: 2 before 10."""
-    parts = DIGITS.split(name)
-    return tuple([(0, int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p]), name
+    parts = [part for part in DIGITS.split(name) if part]
+    numbered = [(0, int(p)) if p.isdecimal() and len(p) <= MAX_DIGITS else (1, p.casefold()) for p in parts]
+    return tuple(numbered), name
 
 
 def make_index(

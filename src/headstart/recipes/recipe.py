@@ -166,7 +166,7 @@ def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recip
     text = source(name_or_file)
     try:
         fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOML's own, numbers of thousands of digits, lists in lists in lists
         raise HeadstartError(
             f"recipe {name_or_file}: expected TOML, found an error: {error}", "headstart recipe show quick"
         ) from None
@@ -201,7 +201,7 @@ def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
             raise HeadstartError(f"{text}: expected field=value, found no '='", "headstart fit --help")
         try:
             overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             overrides[name.strip()] = value
     return overrides
 
