@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from headstart.files import digits_to_int
+
 IMAGE_WORDS = {
     "image", "images", "img", "imgs", "jpeg", "photo", "photos", "input", "inputs", "rgb", "raw", "sat",
 }  # fmt: skip
@@ -87,7 +89,7 @@ def mask_ending(stem: str) -> tuple[str, str] | None:
 
 def last_number(stem: str) -> int | None:
     found = re.findall(r"\d+", stem)
-    return int(found[-1]) if found else None
+    return digits_to_int(found[-1]) if found else None
 
 
 def class_of_ending(ending: str) -> str:
