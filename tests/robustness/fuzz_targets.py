@@ -172,9 +172,10 @@ def run_targets(folder: Path) -> list[Target]:
 
 def _read_run(file: Path, draw: random.Random) -> None:
     from headstart.runs.analysis import read_feature_analysis
+    from headstart.runs.commands import classifier_command
     from headstart.runs.confusion import read_mask_confusions
     from headstart.runs.features import read_features
-    from headstart.runs.folder import RunFolder, classifier_command, read_held_out, read_trained_on
+    from headstart.runs.folder import RunFolder, read_held_out, read_trained_on
     from headstart.runs.mask_snapshots import read_image, read_mask
     from headstart.runs.predictions import read_predictions
     from headstart.runs.thumbnails import decode_thumbnail, read_thumbnails
