@@ -71,6 +71,13 @@ def trimmed(stem: str, first: int, last: int) -> tuple[str, str, str] | None:
     return "".join(parts[:first]), rest, "".join(parts[len(parts) - last :])
 
 
+def stem_of(path: str) -> str:
+    """The name of a file without its folders and its last suffix, as pathlib has it, and several times as fast."""
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name
+
+
 def mask_ending(stem: str) -> tuple[str, str] | None:
     """``13_gt`` -> (13, _gt), ``x (1)_mask_1`` -> (x (1), _mask_1): a stem before its first mask word, and the rest."""
     parts = pieces(stem)
