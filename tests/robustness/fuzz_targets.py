@@ -172,24 +172,20 @@ def run_targets(folder: Path) -> list[Target]:
 
 def _read_run(file: Path, draw: random.Random) -> None:
     from headstart.runs.analysis import read_feature_analysis
-    from headstart.runs.commands import classifier_command
     from headstart.runs.confusion import read_mask_confusions
     from headstart.runs.features import read_features
-    from headstart.runs.folder import RunFolder
+    from headstart.runs.folder import RunFolder, classifier_command, read_held_out, read_trained_on
     from headstart.runs.mask_snapshots import read_image, read_mask
     from headstart.runs.predictions import read_predictions
     from headstart.runs.thumbnails import decode_thumbnail, read_thumbnails
-    from headstart.runs.training_images import read_held_out, read_trained_on
 
     top = next(folder for folder in file.parents if folder.name.startswith("run-"))
-    for listed in top.rglob("checksums.json"):
-        listed.unlink()  # without them the parsers themselves are asked
     run = RunFolder.open(top)
     run.require_finished()
     for part in (run.classes, run.palette, run.ranges, run.metrics, run.architecture, classifier_command(run)):
         repr(part)
     if file.suffix in (".png", ".jpg"):
-        (read_mask if file.suffix == ".png" else read_image)(run, file)
+        (read_mask if file.suffix == ".png" else read_image)(file)
     for read in (read_predictions, read_mask_confusions, read_features, read_feature_analysis, read_held_out):
         read(run)
     read_trained_on(run)

@@ -67,7 +67,7 @@ def _print_result(run: Run) -> None:
             ERR.print(f"Stopped and saved. Resume with: {resume_command(run.path)}", markup=False, soft_wrap=True)
         raise typer.Exit(130)
     from headstart.metrics.collapse import diagnose
-    from headstart.runs.commands import classifier_command
+    from headstart.runs.folder import classifier_command
 
     diagnosis, use = diagnose(run.metrics), predict_command(run.path, run.miou is not None)
     if diagnosis is not None:

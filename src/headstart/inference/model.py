@@ -14,8 +14,7 @@ from headstart.errors import HeadstartError
 from headstart.models.run_weights import read_weights
 from headstart.palette import Palette
 from headstart.recipes.recipe import Recipe
-from headstart.runs.commands import classifier_command
-from headstart.runs.folder import RunFolder
+from headstart.runs.folder import RunFolder, classifier_command
 from headstart.tasks import Task, task_named
 from headstart.transforms.augment import eval_transform
 

@@ -26,8 +26,7 @@ from headstart.report.mask_page import MaskSection, mask_page
 from headstart.report.network_diagram import drawing
 from headstart.report.page import data_url, render_page
 from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
-from headstart.runs.commands import classifier_command
-from headstart.runs.folder import RunFolder
+from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.predictions import StoredPredictions, read_predictions
 from headstart.runs.thumbnails import read_thumbnails
 

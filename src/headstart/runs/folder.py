@@ -296,3 +296,18 @@ class RunFolder:
             f"{self.path}: expected a finished run, found {done} of {epochs} epochs{others}",
             f"headstart fit --resume {self.path}",
         )
+
+
+def classifier_command(run: RunFolder) -> str:
+    """The command that trains a classifier from the run's backbone, its images normalized as in that run."""
+    recipe, default = run.recipe, recipes.load("quick").augment
+    scales = {name: getattr(recipe.augment, name) for name in ("mean", "std")}
+    differ = [
+        f' "augment.{name}=[{",".join(f"{value:g}" for value in values)}]"'
+        for name, values in scales.items()
+        if values != getattr(default, name)
+    ]
+    return (
+        f"headstart fit quick LABELED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
+        f"{''.join(differ)}"
+    )
