@@ -66,13 +66,32 @@ class Pixels:
     """The masks, per row of the index."""
     conversion: Conversion = field(default_factory=Conversion)
     """How deep values and bands became RGB of 8 bits."""
+    resident: Tensor | None = field(default=None, repr=False)
+    """The images in a GPU's memory, uint8 (N, 3, height, width); None if they are read for every batch."""
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, rows: Sequence[int] | Rows) -> Tensor:
-        """Images at ``rows`` of the index: uint8 (B, 3, height, width)."""
-        return torch.from_numpy(self.read(np.asarray(rows, dtype=np.int64)))
+    def batch(self, rows: Sequence[int] | Rows, device: torch.device | None = None) -> Tensor:
+        """Images at ``rows`` of the index: uint8 (B, 3, height, width), on ``device`` (default: the CPU)."""
+        rows = np.asarray(rows, dtype=np.int64)
+        if self.resident is not None and device == self.resident.device:
+            return self.resident[torch.from_numpy(rows).to(device)]
+        images = torch.from_numpy(self.read(rows))
+        return images if device is None else images.to(device)
+
+    def on(self, device: torch.device) -> Pixels:
+        """The same images, copied to a GPU once if they take at most half of its free memory: no copy per batch."""
+        if device.type != "cuda" or self.streaming:
+            return self
+        bytes_needed, (free, _) = 3 * self.height * self.width * len(self), torch.cuda.mem_get_info(device)
+        if bytes_needed > free / 2:
+            return self
+        resident = torch.empty((len(self), 3, self.height, self.width), dtype=torch.uint8, device=device)
+        for start in range(0, len(self), 1024):
+            rows = np.arange(start, min(start + 1024, len(self)))
+            resident[start : start + len(rows)] = torch.from_numpy(self.read(rows)).to(device)
+        return replace(self, resident=resident)
 
     def masks(self, rows: Sequence[int] | Rows) -> Tensor:
         """Masks at ``rows``, uint8 (B, height, width): positions in `Palette.names`; `IGNORE_INDEX` in the padding."""

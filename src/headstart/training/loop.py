@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ from headstart.files import Row
 from headstart.models.run_weights import read_weights
 from headstart.training.batches import training_batch
 from headstart.training.checkpointing import Checkpointer
+from headstart.training.compilation import compile_steps, uncompiled
 from headstart.training.optimizer import lr_factor, set_lr
 from headstart.training.ranks import agree
 from headstart.training.state import Stopped, TrainState
@@ -60,6 +62,8 @@ def train(training: TrainState) -> Generator[Step | Epoch, None, None]:
     """
     recipe, progress = training.recipe, training.progress
     checkpointer = Checkpointer(training)
+    if recipe.train.compile and not recipe.backbone.freeze:
+        compile_steps(training.task.backbone, training.fabric.device)
     try:
         while progress.epoch < recipe.train.epochs:
             training.task.train()
@@ -85,6 +89,7 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
     """The steps of the epoch under way, from the one where it was stopped."""
     recipe, fabric, progress = training.recipe, training.fabric, training.progress
     epochs, epoch, steps = recipe.train.epochs, progress.epoch, training.steps
+    full = recipe.train.batch_size // fabric.world_size
     order, began = training.epoch_rows(epoch), time.perf_counter() - progress.seconds
     while progress.step < steps:
         step = progress.step
@@ -93,7 +98,8 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
         batch = training_batch(training, epoch, step, step_rows(order, step, recipe.train.batch_size))
         _seed_dropout(fabric.device, seed_of("step", recipe.seed, epoch, step, fabric.global_rank))
         # 2. Loss, gradient, update.
-        loss = training.network(batch)
+        with nullcontext() if len(batch.labels) == full else uncompiled():
+            loss = training.network(batch)
         fabric.backward(loss)
         training.optimizer.step()
         training.optimizer.zero_grad()

@@ -24,6 +24,7 @@ from headstart.runs.features import write_epoch_features, write_feature_images
 from headstart.runs.mask_snapshots import BEST, TRUTH, epoch_folder, mask_names, write_image, write_mask
 from headstart.runs.thumbnails import write_thumbnails
 from headstart.tasks import ModelOutput, Task
+from headstart.training.compilation import uncompiled
 from headstart.training.state import TrainState
 from headstart.training.validate import embed_train_sample, knn_metrics
 from headstart.transforms.augment import eval_transform
@@ -182,7 +183,7 @@ def _predicted_mask(training: TrainState, image: Image8) -> Image8:
     """uint8 (H, W, 3) -> class index of each pixel, uint8 (H, W)."""
     batch = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).to(training.fabric.device)
     batch = eval_transform(batch, training.recipe.augment)
-    with training.fabric.autocast():
+    with training.fabric.autocast(), uncompiled():
         probabilities = training.task.eval().predict(batch)[0]
     mask: Image8 = probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
     return mask

@@ -137,6 +137,7 @@ def _prepare(
         task = synchronize_batchnorm(fabric, task)
     task.to(memory_format=torch.channels_last)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
+    pixels = pixels.on(fabric.device)
     task.prepare(pixels, rows)
     cached = recipe.backbone.freeze and recipe.probe.cache_features
     training = TrainState(

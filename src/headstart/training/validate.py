@@ -15,6 +15,7 @@ from headstart.data.sampling import Rows, batches, seed_of
 from headstart.files import Row
 from headstart.tasks import Batch, ModelOutput
 from headstart.training.batches import validation_batch
+from headstart.training.compilation import uncompiled
 from headstart.training.ranks import broadcast_buffers, merge_states, take_states
 from headstart.training.state import TrainState
 from headstart.transforms.params import sample_params
@@ -83,7 +84,7 @@ def run_inference(
         places = all_batches[number]
         second = params.select(torch.from_numpy(places)) if views == 2 else None
         batch = validation_batch(training, rows[places], second)
-        with fabric.autocast():
+        with fabric.autocast(), uncompiled():
             outputs = method(batch)
         states[number] = take_states(task.metrics)
         features[places], probabilities[places] = outputs.features.cpu(), outputs.probabilities.cpu()

@@ -42,9 +42,9 @@ def images_at(pixels: Pixels, rows: Rows, data: Data, masks: bool, device: torch
     With data.resize=keep, H and W are those of the largest of these images; the others are padded below and to the
     right.
     """
-    images, under = pixels.batch(rows), pixels.masks(rows) if masks else None
+    images, under = pixels.batch(rows, device), pixels.masks(rows) if masks else None
     sizes = torch.from_numpy(pixels.sizes[rows]) if data.resize == "keep" else None
     if sizes is not None:
         height, width = sizes.amax(dim=0).tolist()
         images, under = images[..., :height, :width], None if under is None else under[..., :height, :width]
-    return Images(images.to(device), None if under is None else under.to(device), sizes)
+    return Images(images, None if under is None else under.to(device), sizes)
