@@ -27,17 +27,18 @@ from headstart.recipes.recipe import Recipe
 from headstart.run import PathLike, Run
 from headstart.runs.analysis import has_feature_analysis
 from headstart.runs.lifecycle import finish, is_free, refuse_unless_free
-from headstart.runs.lock import own
+from headstart.runs.lock import own, owner_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from headstart.comparison.summary import Results
+    from headstart.data.cache import CacheEntry
     from headstart.studies.plan import Plan
     from headstart.studies.request import StudyOptions
     from headstart.training.state import TrainState
 
-__all__ = ["Run", "check", "fit", "resume", "run_study", "study"]
+__all__ = ["Run", "cache", "check", "clear_cache", "fit", "resume", "run_study", "study"]
 
 
 def check(
@@ -84,7 +85,7 @@ def fit(
 
     config = _resolve_recipe(recipe, overrides)
     name = f"{config.name}-{Path(data).absolute().name}"
-    folder = Path(out) if out is not None else free_name(Path("runs"), name, is_free)
+    folder = Path(out) if out is not None else free_name(Path("runs"), name, _is_nobodys)
     refuse_unless_free(folder)  # before there is a lock in it
     return _train(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
 
@@ -162,16 +163,35 @@ def run_study(
     return plan, Results(study)
 
 
+def cache() -> list[CacheEntry]:
+    """What is in the cache folder (decoded images, drawn masks, duplicates), the least recently used first."""
+    from headstart.data.cache import entries
+
+    return entries()
+
+
+def clear_cache() -> tuple[int, int]:
+    """Remove what is in the cache folder, except what a live process uses: (entries, bytes) removed."""
+    from headstart.data.cache import clear
+
+    return clear()
+
+
 def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
+
+
+def _is_nobodys(folder: Path) -> bool:
+    return is_free(folder) and owner_of(folder) is None
 
 
 def _train(folder: Path, prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
     """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
     from headstart.training.data_warnings import data_warnings
+    from headstart.training.setup import threads_restored
 
     console = console or make_console(stderr=True)
-    with own(folder), ending_as_interrupt():
+    with own(folder), ending_as_interrupt(), threads_restored():
         with progress_bar(console, "decode images") as progress:
             state = prepare(progress)
         state.maps_follow = True

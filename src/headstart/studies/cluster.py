@@ -8,6 +8,7 @@ slurm:FILE, pbs:FILE jobs of a batch system, by dask-jobqueue; FILE is a TOML fi
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import logging
 import os
 import pickle
@@ -19,7 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, did_you_mean
 from headstart.studies.trainings import Training
 from headstart.studies.worker import Context, Ended, Event
 
@@ -137,7 +138,8 @@ def _batch_system(kind: str, file: Path) -> ClusterWorkers:
     _require("dask-jobqueue")
     import dask_jobqueue
 
-    options = _read_options(file)
+    kinds = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
+    options = _read_options(file, kinds[kind])
     jobs, cores = options.pop("jobs"), options.pop("cores")
     # A worker trains one trial at a time, with all cores of its job.
     if kind == "slurm":
@@ -145,9 +147,7 @@ def _batch_system(kind: str, file: Path) -> ClusterWorkers:
     else:
         options.setdefault("resource_spec", f"select=1:ncpus={cores}:mem={options['memory']}")
     try:
-        cluster = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}[kind](
-            cores=1, processes=1, **options
-        )
+        cluster = kinds[kind](cores=1, processes=1, **options)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         raise HeadstartError(
             f"{file}: expected arguments of dask_jobqueue.{kind.upper()}Cluster, found {str(error).splitlines()[0]}",
@@ -157,15 +157,23 @@ def _batch_system(kind: str, file: Path) -> ClusterWorkers:
     return ClusterWorkers(_connect(cluster), cluster, cores)
 
 
-def _read_options(file: Path) -> dict[str, Any]:
+def _read_options(file: Path, kind: Any) -> dict[str, Any]:
     try:
         options = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         text = error.strerror if isinstance(error, OSError) else error
         raise HeadstartError(f"{file}: expected a TOML file, found {text}", "docs/cluster.md shows one") from None
-    for name, least in (("jobs", 1), ("cores", 1)):
+    classes = (kind, *kind.__mro__, *kind.job_cls.__mro__)
+    known = {name for each in classes for name in inspect.signature(each.__init__).parameters} | {"jobs"}
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise HeadstartError(
+            f"{file}: {unknown[0]}: expected an argument of {kind.__name__}, found none of that name",
+            did_you_mean(unknown[0], known),
+        )
+    for name in ("jobs", "cores"):
         value = options.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise HeadstartError(f"{file}: {name}: expected a whole number above 0, found {value}", f"{name} = 4")
     if not isinstance(options.get("memory"), str):
         raise HeadstartError(f"{file}: memory: expected a size, found {options.get('memory')}", 'memory = "16GB"')
