@@ -259,8 +259,7 @@ def describe(plan: Plan, budget: float | None) -> Iterator[str]:
         per_epoch = pretraining.train.images_per_epoch
         yield (
             f"         self-supervised pre-training: {pretraining.data.image_size} px,"
-            f" {pretraining.train.epochs} epochs"
-            + (f" of {per_epoch:,} images" if per_epoch else "")
+            f" {pretraining.train.epochs} epochs" + (f" of {per_epoch:,} images" if per_epoch else "")
         )
     yield (
         f"because  of {'the budget' if budget is None else f'--budget {_time(budget)}'};"
