@@ -41,8 +41,8 @@ worker 1
 worker 2
 second=$last
 
-"$python" -m headstart study "$data" --out "$out/alone" "$@" >"$out/alone.txt" 2>&1
-"$python" -m headstart study "$data" --out "$out/hosts" --cluster tcp://10.77.0.254:8786 "$@" >"$out/hosts.txt" 2>&1 &
+"$python" -m headstart study "$data" --budget none --out "$out/alone" "$@" >"$out/alone.txt" 2>&1
+"$python" -m headstart study "$data" --budget none --out "$out/hosts" --cluster tcp://10.77.0.254:8786 "$@" >"$out/hosts.txt" 2>&1 &
 study=$!
 while ! ls "$out"/hosts/trials/A-*/metrics.csv >/dev/null 2>&1; do kill -0 "$study"; sleep 0.2; done
 kill -9 "$second"
