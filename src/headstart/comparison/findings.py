@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headstart.comparison.forecast_findings import of_forecasts
 from headstart.comparison.intervals import Difference
 from headstart.comparison.metric import METRICS
 from headstart.comparison.settings import SETTINGS
@@ -86,6 +87,7 @@ def findings(results: Results) -> list[str]:
         *of_ranking(results),
         *of_pairs(results),
         *of_label_multipliers(results),
+        *of_forecasts(results),
         *of_harm(results),
         *of_freezing(results),
         *of_floor(results),
