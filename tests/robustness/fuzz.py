@@ -143,7 +143,7 @@ def main() -> int:
     arguments.add_argument("--cases", type=int, default=10_000)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--group", choices=GROUPS, action="append")
-    arguments.add_argument("--target", help="one target")
+    arguments.add_argument("--target", action="append", help="only these targets")
     arguments.add_argument("--case", type=int, help="replay one case, with its traceback")
     arguments.add_argument(
         "--part", default="0/1", help="every n-th target, to share them among processes: 0/2 and 1/2"
@@ -154,7 +154,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=place) as folder:
         os.environ["HEADSTART_CACHE"] = f"{folder}/cache"
         targets = all_targets(Path(folder), given.group or tuple(GROUPS))
-        targets = [each for each in targets if given.target in (None, each[1].name)][part::parts]
+        targets = [each for each in targets if not given.target or each[1].name in given.target][part::parts]
         if given.case is not None:
             return _replay(*targets[0], given.seed, given.case)
         total = 0
