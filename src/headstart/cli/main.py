@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from headstart.cli import cache, recipe
 from headstart.cli.arguments import ERR, OUT
@@ -85,6 +86,15 @@ def main() -> None:
         app()
     except BrokenPipeError:
         reader_has_gone()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _refuse(HeadstartError(f"{error.filename}: expected a path of shorter names, found one too long", "rename it"))
     except HeadstartError as error:
-        ERR.print(f"[bold red]error[/bold red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
+        _refuse(error)
+
+
+def _refuse(error: HeadstartError) -> NoReturn:
+    """Print an error on one line, and leave with status 2."""
+    ERR.print(Text.assemble(("error", "bold red"), " ", str(error)), soft_wrap=True)
+    sys.exit(2)

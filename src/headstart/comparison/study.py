@@ -49,7 +49,10 @@ Correct = Annotated[
 
 def _finite(value: object) -> Floats:
     """One finite number per image, (N,), N > 0, from any array of numbers; read-only."""
-    numbers = np.array(value, dtype=np.float64)
+    try:
+        numbers = np.array(value, dtype=np.float64)
+    except TypeError as error:
+        raise ValueError(f"expected numbers: {error}") from None
     if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
         raise ValueError(f"expected one number for each of at least one image, found the shape {numbers.shape}")
     numbers.setflags(write=False)

@@ -30,6 +30,9 @@ REPORT_SHARE = 0.05
 @contextmanager
 def progress_bar(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the time left; yields its ``update(done, total)``. Hidden in the first half second."""
+    if not console.is_terminal:  # a bar that is disabled ends with an empty line in rich before 14
+        yield lambda *_: None
+        return
     with make_progress(console, transient=True) as progress:
         task = progress.add_task(description, total=None, visible=False)
         began = time.monotonic()

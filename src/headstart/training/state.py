@@ -54,6 +54,8 @@ class TrainState:
     """Cached outputs of a frozen backbone; None if it is run in every step."""
     maps_follow: bool = False
     """Whether maps and report follow the training: the run is finished by who makes them, when they are there."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know before the first step."""
     stop_requested: Callable[[], bool] = lambda: False
     """Whether this process was asked to stop (Ctrl-C); all ranks then stop at the same step."""
 

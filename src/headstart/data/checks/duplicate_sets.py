@@ -44,14 +44,14 @@ class OwnRange(Conversion):
         return ValueRange(low, high if high > low else low + 1, "full scale")
 
 
-def read_picture(index: Index, row: int, conversion: Conversion) -> tuple[Picture, NDArray[np.uint8]]:
-    """One decoded image and its gray thumbnail, uint8 (32, 32). Raises Unreadable.
+def read_picture(index: Index, file: Path, conversion: Conversion) -> tuple[Picture, NDArray[np.uint8]]:
+    """A decoded image of ``index`` and its gray thumbnail, uint8 (32, 32). Raises Unreadable.
 
     A large JPEG is decoded at a fraction of its size, always the same one. The range of ``conversion`` does not matter
     to the thumbnail: thumbnails are compared without their mean and contrast.
     """
     with decoding():
-        picture = read(index.root / index.paths[row], enough_for=THUMBNAIL_SIDE, conversion=conversion)
+        picture = read(file, enough_for=THUMBNAIL_SIDE, conversion=conversion)
         if index.masks:  # an image with a mask is trained on at its own size
             conversion.require_pixels(*picture.size)
         gray = without_extremes(picture.rgb, THUMBNAIL_SIDE).convert("L")
@@ -77,7 +77,7 @@ def duplicate_sets(index: Index, progress: Progress | None = None) -> Sets:
 
     def one(row: int) -> str | Unreadable:
         try:
-            picture, thumbs[row] = read_picture(index, row, conversion)
+            picture, thumbs[row] = read_picture(index, files[row], conversion)
         except Unreadable as error:
             return error
         return picture.content
