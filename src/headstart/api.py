@@ -115,7 +115,7 @@ def study(
     *,
     jobs: int = 1,
     cluster: str | None = None,
-    budget: str | None = None,
+    budget: str | None = "10m",
     console: Console | None = None,
     **options: Unpack[StudyOptions],
 ) -> DataFrame:
@@ -126,8 +126,9 @@ def study(
     on; ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with masks to `segment-quick` and
     `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``tune=False`` leaves the learning rates as they are.
     A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
-    ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("30m") chooses the epochs to
-    fit; ``jobs`` trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786",
+    ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "none" for all
+    that is asked for) chooses image size, epochs, label fractions and seeds to fit, and a larger one refines the study
+    later. ``jobs`` trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786",
     "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
     """
     import pandas as pd
@@ -143,7 +144,7 @@ def run_study(
     *,
     jobs: int = 1,
     cluster: str | None = None,
-    budget: str | None = None,
+    budget: str | None = "10m",
     console: Console | None = None,
     planned: Callable[[Plan], object] = lambda _: None,
     **options: Unpack[StudyOptions],

@@ -33,7 +33,12 @@ Settings = Annotated[
 Labels = Annotated[
     str | None, typer.Option(metavar="0.1,0.5,1", help="Label fractions. [dim]Default: 0.05,0.1,0.25,0.5,1[/dim]")
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="Random seeds per setting, for confidence intervals.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Random seeds per setting, for confidence intervals. [dim]Default: 3[/dim]", show_default=False
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Trials trained at the same time, sharing the cores.")]
 Cluster = Annotated[
     str | None,
@@ -58,7 +63,14 @@ Pretraining = Annotated[
 Tune = Annotated[
     bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
 ]
-Budget = Annotated[str | None, typer.Option(metavar="30m", help="Choose epochs to fit into this time.")]
+Budget = Annotated[
+    str,
+    typer.Option(
+        metavar="30m",
+        help="Choose image size, epochs, label fractions and seeds to fit into this time; later, a larger one refines"
+        " the study. none: train all that is asked for.",
+    ),
+]
 
 
 def study(
@@ -68,14 +80,14 @@ def study(
     corpus: Corpus = None,
     settings: Settings = "ABCDE",
     labels: Labels = None,
-    seeds: Seeds = 3,
+    seeds: Seeds = None,
     jobs: Jobs = 1,
     cluster: Cluster = None,
     out: Out = None,
     recipe: TrialRecipe = None,
     pretraining: Pretraining = None,
     tune: Tune = True,
-    budget: Budget = None,
+    budget: Budget = "10m",
 ) -> None:
     """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
 

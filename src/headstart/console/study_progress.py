@@ -40,23 +40,37 @@ def run_study_with_progress(
     fit. Raises HeadstartError for what the user can fix, and KeyboardInterrupt when stopped, with everything saved.
     """
     from headstart.runs.lock import own
+    from headstart.studies.budget import Deadline, describe, unfinished_text
     from headstart.studies.request import prepare_study
-    from headstart.studies.resume import exists
     from headstart.studies.time_estimate import read_budget
     from headstart.studies.workers import open_workers
 
-    console = console or make_console(stderr=True)
-    seconds_allowed = None if budget is None else read_budget(budget)
-    if seconds_allowed is not None and exists(plan):
-        console.print(f"{plan.out} has started already: --budget does not change its epochs", soft_wrap=True)
+    console, began = console or make_console(stderr=True), time.monotonic()
+    allowed = None if budget is None else read_budget(budget)
     with own(plan.out), closing(open_workers(jobs, cluster)) as workers:
-        with console.status("decode the images, and time a few steps", spinner=spinner(console)):
-            runner, seconds = prepare_study(plan, dataset, workers=workers, budget=seconds_allowed)
+        with console.status("time a few steps, and decode the images", spinner=spinner(console)):
+            runner, seconds = prepare_study(plan, dataset, workers=workers, budget=allowed)
+        for line in describe(runner.plan, allowed):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         interrupt = GracefulInterrupt()
         with study_bar(console, runner, seconds) as show, interrupt.handle_signals():
             runner.stop_requested = lambda: interrupt.requested
+            deadline = None
+            if allowed is not None:
+                deadline = Deadline(allowed, seconds, workers.count, began)
+                runner.may_start = deadline.allows
+            show_progress = runner.on_progress
+
+            def advance(name: str, share: float) -> None:
+                show_progress(name, share)
+                if deadline is not None:
+                    deadline.finished(name, share)
+
+            runner.on_progress = advance
             for study in runner.run():
                 show(study)
+        if deadline is not None and allowed is not None and deadline.held_back:
+            console.print(unfinished_text(deadline.held_back, allowed), soft_wrap=True, highlight=False)
     return runner.study
 
 

@@ -154,10 +154,10 @@ class _MaskFolder:
         photo, truth = self.path / "images" / f"{name}.jpg", self.path / "truth" / f"{name}.png"
         files = {}
         for epoch, folders in sorted(self.folders.items()):
-            existing = [file for folder in folders if (file := folder / f"{name}.png").is_file()]
+            existing = [file for folder in folders if (file := folder / f"{name}.png").exists()]
             if existing and only in (None, epoch):
                 files[epoch] = existing[0]
-        if not (files and photo.is_file() and truth.is_file()):
+        if not (files and photo.exists() and truth.exists()):
             return None
         targets = read_mask(self.run, truth)
         height, width = targets.shape

@@ -127,7 +127,8 @@ def _check_features(stored: EpochFeatures, images: int, file: str, run: RunFolde
         )
     if not len(stored.features) == len(stored.probabilities) == images:
         raise HeadstartError(
-            f"{file}: expected the features of {images} images, found {len(stored.features)}", run.copy_again
+            f"{file}: expected features of the {images} images in images.csv, found {len(stored.features)}",
+            run.copy_again,
         )
     broken = int((~np.isfinite(stored.features).all(axis=1)).sum())
     slower = f"optimizer.lr={run.recipe.optimizer.lr / 10:g}"

@@ -251,6 +251,8 @@ class RunFolder:
     @property
     def trained(self) -> bool:
         """Whether every epoch of the recipe is trained and saved: the weights are final."""
+        if self.best.is_dir():
+            raise HeadstartError(f"{self.best}: expected a file, found a folder", self.copy_again)
         return self.best.is_file() and self._epochs() == self.recipe.train.epochs
 
     @property

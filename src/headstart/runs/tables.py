@@ -57,7 +57,7 @@ def map_rows(content: bytes, path: Path, images: int, hint: str) -> list[Row]:
         if any(isinstance(value, str) for value in parsed.values()) or not isinstance(parsed.get("epoch"), int):
             raise HeadstartError(f"{path}: expected numbers, found {str(row)[:80]}", hint)
         if not isinstance(place, int) or not 0 <= place < images:
-            raise HeadstartError(f"{path}: expected a row of {images} images, found {str(place)[:80]}", hint)
+            raise HeadstartError(f"{path}: expected a row of the {images} in images.csv, found {str(place)[:80]}", hint)
         rows.append(parsed)
     return rows
 

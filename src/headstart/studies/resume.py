@@ -45,6 +45,17 @@ def exists(plan: Plan) -> bool:
     return os.path.lexists(plan.out / STUDY) or (begun and (plan.out / "requested.toml").is_file())
 
 
+def require_free(plan: Plan) -> None:
+    """Raise HeadstartError if the folder of a new study holds anything else."""
+    ours = {*files(plan), ".lock"}  # they come before study.json
+    if plan.out.exists() and any(
+        other.name not in ours and not other.name.endswith(".part") for other in plan.out.iterdir()
+    ):
+        raise HeadstartError(
+            f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
+        )
+
+
 def stored_study(plan: Plan) -> tuple[Study | None, str]:
     """The study in the folder; None and the reason where its file is missing or damaged, as its runs remain."""
     try:
@@ -61,13 +72,15 @@ def set_broken_aside(plan: Plan) -> None:
 
 
 def load_existing(plan: Plan) -> Plan:
-    """``plan`` with the recipes in its folder, which a budget may have shortened; ``plan`` itself for a new folder.
+    """``plan`` with the recipes, label fractions and seeds in its folder, which a budget may have chosen.
+
+    It is ``plan`` itself for a new folder, and has its label fractions and seeds where they are more than before.
 
     Raises HeadstartError, naming the differences, when the folder's study was requested otherwise.
     """
     if not exists(plan):
         return plan
-    stored_study(plan)  # raises for another format version, before its other files are read
+    study, _ = stored_study(plan)  # raises for another format version, before its other files are read
     recipe, pretraining = (recipes.load(str(plan.out / f"{name}.toml")) for name in RECIPES)
     before, now = dict(_leaves(_requested_before(plan))), dict(_leaves(_requested(plan)))
     differ = [
@@ -84,7 +97,10 @@ def load_existing(plan: Plan) -> Plan:
             "choose another --out",
         )
     requested = plan.requested or (plan.recipe, plan.pretraining)
-    return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested)
+    grid: dict[str, Any] = {}
+    if study is not None and plan.requested is None:
+        grid = {name: getattr(study, name) for name in ("fractions", "seeds") if name in plan.free}
+    return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested, **grid)
 
 
 def require_same_folders(plan: Plan, dataset: Dataset) -> None:

@@ -54,6 +54,8 @@ class StudyRunner:
         self.on_progress: OnProgress = lambda _name, _share: None
         self.on_note: Callable[[str], None] = lambda _: None
         """Called with a line for the user."""
+        self.may_start: Callable[[str], bool] = lambda _: True
+        """Whether the training of a name may begin; the others are left for another call."""
         self.stop_requested: Callable[[], bool] = lambda: False
         """Whether `run` shall save everything and raise KeyboardInterrupt."""
         self.latest: Trial | None = None
@@ -107,7 +109,8 @@ class StudyRunner:
             self._write()
             try:
                 self.workers.begin(self._context(), self.stop_requested, self._on_event)
-                schedule = Schedule(self.jobs.remaining(self._left()), self.workers, self.stop_requested)
+                left = self.jobs.remaining(self._left())
+                schedule = Schedule(left, self.workers, self.stop_requested, self.may_start)
                 for job, error in schedule.run():
                     self._on_progress(job.name, 1.0)
                     key = self.jobs.trials.get(job.name)
@@ -171,11 +174,7 @@ class StudyRunner:
         """``study`` with the trials in its folder, except those that failed or whose run is gone or broken."""
         plan = self.plan
         if not resuming.exists(plan):
-            written = resuming.files(plan)  # they come before study.json
-            if plan.out.exists() and any(not _is_ours(other.name, written) for other in plan.out.iterdir()):
-                raise HeadstartError(
-                    f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
-                )
+            resuming.require_free(plan)
             return study
         before, fault = resuming.stored_study(plan)
         if before is None:
@@ -183,7 +182,7 @@ class StudyRunner:
             return study
         for name in ("fingerprint", "settings", "fractions", "seeds", "tuned"):
             was, wanted = getattr(before, name), getattr(study, name)
-            if was != wanted:
+            if was != wanted and not (name in plan.free and set(was) <= set(wanted)):
                 raise HeadstartError(
                     f"{plan.out}: expected the study in this folder ({name} {was}), found {wanted} requested",
                     "choose another --out",
@@ -263,8 +262,3 @@ def _in_order(plan: Plan) -> Iterator[TrialKey]:
         for setting in settings:
             for fraction in sorted(plan.fractions, reverse=True):
                 yield setting, fraction, seed
-
-
-def _is_ours(name: str, written: dict[str, str]) -> bool:
-    """Whether a file may lie in the folder of a study that has not begun."""
-    return name in written or name == ".lock" or name.endswith(".part")

@@ -43,8 +43,15 @@ class _Attempt:
 class Schedule:
     """The jobs of a study; iterate over `run`."""
 
-    def __init__(self, jobs: Sequence[Job], workers: Workers, stop: Callable[[], bool]) -> None:
-        self.workers, self.stop = workers, stop
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        workers: Workers,
+        stop: Callable[[], bool],
+        may_start: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self.workers, self.stop, self.may_start = workers, stop, may_start
+        self._held_back: set[str] = set()
         self._waiting = {job.name: job for job in jobs}
         self._failed: dict[str, Exception] = {}
         self._running: dict[Future[Ended], _Attempt] = {}
@@ -75,6 +82,10 @@ class Schedule:
         for job in list(self._waiting.values()):
             if self.stop() or len(self._running) >= room:
                 return
+            if not (self._held_back.isdisjoint(job.needs) and self.may_start(job.name)):
+                del self._waiting[job.name]
+                self._held_back.add(job.name)
+                continue
             failed = next((self._failed[name] for name in job.needs if name in self._failed), None)
             if failed is None and not self._unfinished.isdisjoint(job.needs):
                 continue

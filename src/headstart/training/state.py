@@ -73,8 +73,11 @@ class TrainState:
     @property
     def images_per_epoch(self) -> int:
         """Images per epoch; with `train.fixed_steps` as many as with all labels, images then repeat in an epoch."""
-        in_steps = self.recipe.probe.method == "sgd" and self.recipe.train.fixed_steps
-        return len(self.pixels.index.positions("train")) if in_steps else len(self.train_rows)
+        recipe = self.recipe
+        if recipe.probe.method == "logistic":  # solved on all images
+            return len(self.train_rows)
+        count = len(self.pixels.index.positions("train")) if recipe.train.fixed_steps else len(self.train_rows)
+        return min(count, recipe.train.images_per_epoch or count)
 
     def epoch_rows(self, epoch: int) -> Rows:
         """Rows of the training images of an epoch, in training order."""
