@@ -240,7 +240,7 @@ def study_targets(folder: Path) -> list[Target]:
 
             table_rows(Results(found))
             if draw.random() < 0.1:
-                write_study_page(Results(found), file.with_suffix(".html"))
+                write_study_page(file.parent, Results(found))
 
     return [Target("study.json", "study.json", [study.to_json().encode()], json_of, read)]
 

@@ -210,8 +210,8 @@ def _parse_lines(file: Path, text: str, own: bool) -> ClassList:
     if not all(lines):
         raise HeadstartError(f"{file} line {lines.index('') + 1}: expected a name, found nothing", f"fix {file}")
     if long := [number for number, line in enumerate(lines, 1) if len(line) > MAX_LINE]:
-        found = f"{len(lines[long[0] - 1]):,} characters"
-        raise HeadstartError(f"{file} line {long[0]}: expected a name, found {found}", f"fix {file}")
+        length = f"{len(lines[long[0] - 1]):,} characters"
+        raise HeadstartError(f"{file} line {long[0]}: expected a name, found {length}", f"fix {file}")
     forms = {
         "cvat": r"(?P<name>.+?):\s*(?P<rgb>\d+\s*,\s*\d+\s*,\s*\d+)\s*(?::.*)?",
         "camvid": r"(?P<rgb>\d+\s+\d+\s+\d+)\s+(?P<name>.*\D.*)",
