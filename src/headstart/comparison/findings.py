@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from headstart.comparison.intervals import Difference
 from headstart.comparison.metric import METRICS
 from headstart.comparison.settings import SETTINGS
-from headstart.comparison.summary import Result, Results
+from headstart.comparison.summary import FROZEN, Result, Results
 from headstart.comparison.wording import (
     difference_sentence,
     gap_with_ci,
+    improvement_sentence,
     label_share,
     listed,
     name,
@@ -24,8 +25,6 @@ NOTABLE_OPTIMISM = 0.005
 """An optimism above this, averaged over the trials, is an inflated score."""
 PAIRS = (("B", "C"), ("D", "E"), ("F", "B"))
 """Pairs compared whatever their rank: supervised or self-supervised weights, and continued pre-training or not."""
-FROZEN = (("D", "B"), ("E", "C"))
-"""The same weights, frozen and fine-tuned."""
 
 
 def headline(results: Results) -> str:
@@ -84,11 +83,14 @@ def findings(results: Results) -> list[str]:
     return [
         *of_failures(results),
         *of_ranking(results),
+        *of_improvement(results),
         *of_pairs(results),
         *of_label_multipliers(results),
         *of_harm(results),
         *of_freezing(results),
         *of_floor(results),
+        *of_family(results),
+        *of_weights(results),
         *of_selection(results),
         *of_grid_edges(results),
         *of_seeds(results),
@@ -124,7 +126,41 @@ def of_ranking(results: Results) -> Iterator[str]:
 
 def _difference(results: Results, one: str, two: str, difference: Difference) -> str:
     images = "test images" if results.study.split == "test" else "validation images"
-    return difference_sentence(one, two, difference, images, METRICS[results.study.metric].title)
+    return difference_sentence(one, two, difference, images, results.study.margin)
+
+
+def of_improvement(results: Results) -> Iterator[str]:
+    """The highest score with the most labels against training from scratch, as a probability."""
+    at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
+    if at and at[0].to_a is not None:
+        yield improvement_sentence(name(at[0].setting), name("A"), at[0].to_a)
+
+
+def of_family(results: Results) -> Iterator[str]:
+    """How many comparisons the intervals hold for together, and what naming the highest score adds to it."""
+    fraction = results.largest_fraction
+    if len(results.family) > 1:
+        yield (
+            f"The intervals of differences and label multipliers are simultaneous: all {len(results.family)}"
+            f" comparisons hold together with 95 % (each alone with {100 * (1 - results.level):.1f} %)."
+        )
+    if fraction is not None and len(results.at(fraction)) > 1:
+        yield (
+            f"The highest of {len(results.at(fraction))} scores is named after looking: by chance alone that adds"
+            f" about {points(results.winner_bias(fraction))} to it on average."
+        )
+
+
+def of_weights(results: Results) -> Iterator[str]:
+    """Which settings rest on weights that were pre-trained once, so that their intervals hold for these weights."""
+    study = results.study
+    shared = sorted({each.setting for each in study.trials if each.seconds_pretrain is not None and not each.error})
+    if shared:
+        verb = "rests" if len(shared) == 1 else "rest"
+        yield (
+            f"{listed(shared)} {verb} on weights that were pre-trained once: the intervals hold for these weights, and"
+            " leave out how much another pre-training would differ."
+        )
 
 
 def of_pairs(results: Results) -> Iterator[str]:
