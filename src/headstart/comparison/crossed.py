@@ -9,9 +9,9 @@ replication has the mean squares of seeds, images and residual, and the mean of 
 
 with Satterthwaite's degrees of freedom for its two terms. It is the variance of readers over the same cases (Hillis
 2007, *A comparison of denominator degrees of freedom methods for multiple observer ROC analysis*, Statistics in
-Medicine 26:596), and of which the crossed ("pigeonhole") bootstrap is the resampled form (Owen 2007, Annals of Applied
-Statistics 1:386). MS_s is clipped to MS_r, its expectation where seeds make no difference: seeds that agree by chance do
-not narrow an interval. With one seed there is the variance between images alone.
+Medicine 26:596), and of which the crossed ("pigeonhole") bootstrap is the resampled form (Owen 2007, Annals of
+Applied Statistics 1:386). MS_s is clipped to MS_r, its expectation where seeds make no difference: seeds that agree by
+chance do not narrow an interval. With one seed there is the variance between images alone.
 
 A few seeds say little about their own variance: with three, Student's quantile of one comparison alone is 4.3. The
 comparisons of a study are many, and their seeds vary alike: `SeedPrior` moves each MS_s toward the mean of all, with at
@@ -158,7 +158,7 @@ class Crossed:
 
 
 def grouped(cells: Floats, groups: NDArray[np.int64]) -> Floats:
-    """Scores (C, S, N) -> linearized values of G groups (C, S, G), with the same means; ``groups`` (N,) numbers them."""
+    """Scores (C, S, N) -> linearized values of G groups (C, S, G) of the same means; ``groups`` (N,) numbers them."""
     known, position, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     member = np.zeros((len(groups), len(known)))
     member[np.arange(len(groups)), position] = 1.0

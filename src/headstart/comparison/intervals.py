@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from headstart.comparison.crossed import Contrasts, Crossed
 from headstart.metrics.bootstrap import Interval
@@ -71,10 +71,12 @@ class Difference:
     def detectable(self) -> float:
         """The smallest true difference that is found significant with a power of 80 %.
 
-        (t_{1 - level/2} + t_{0.8}) standard errors: 2.8 for a comparison alone and many degrees of freedom. It does not
-        depend on the difference that was observed (Hoenig and Heisey 2001, The American Statistician 55:19).
+        With t the quantile of ``level`` it is (t + z_0.8 sqrt(1 + t^2 / (2 freedom))) standard errors, the root from the
+        uncertainty of the standard error: 2.8 for a comparison alone and many degrees of freedom. It does not depend on
+        the difference that was observed (Hoenig and Heisey 2001, The American Statistician 55:19).
         """
-        return float(t.ppf(1 - self.level / 2, self.freedom) + t.ppf(POWER, self.freedom)) * self.error
+        quantile = float(t.ppf(1 - self.level / 2, self.freedom))
+        return float(quantile + norm.ppf(POWER) * np.sqrt(1 + quantile**2 / (2 * self.freedom))) * self.error
 
     @property
     def improvement(self) -> float:

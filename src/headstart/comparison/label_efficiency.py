@@ -106,7 +106,8 @@ def label_multiplier(
     limits = float(at[0]) / n, float(at[-1]) / n
     ends = times, min(low, times), max(high, times)
     clipped = [float(np.clip(end, *limits)) for end in ends]
-    return LabelMultiplier(clipped[0], clipped[1], clipped[2], *(_side(end) for end in ends), *limits)
+    sides = [_side(end) for end in ends]
+    return LabelMultiplier(clipped[0], clipped[1], clipped[2], sides[0], sides[1], sides[2], *limits)
 
 
 def _compared(at: Floats, n: int, stretches: Sequence[Contrasts | None], delta: Difference) -> tuple[Floats, Floats]:

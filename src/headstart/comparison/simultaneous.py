@@ -3,8 +3,8 @@
 The level is that of the least p-value (balanced max-t; Beran 1988, *Balanced simultaneous confidence sets*, JASA
 83:679; Westfall and Young 1993, *Resampling-based multiple testing*): each comparison's deviation in a resample is
 divided by its own standard deviation, so that all have the same distribution, and the level is the 5 % quantile of the
-smallest p-value over the family. It lies between 5 % and Bonferroni's 5 % / M. Each interval then has Student's quantile
-of this level with its own degrees of freedom.
+smallest p-value over the family. It lies between 5 % and Bonferroni's 5 % / M. Each interval then has Student's
+quantile of this level with its own degrees of freedom.
 
 A resample draws the images (or groups) with replacement, the same for all cells, and for each cell a deviation of its
 seeds, independent of the other cells': S seeds could show no more than S - 1 independent directions, and comparisons

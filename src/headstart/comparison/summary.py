@@ -162,8 +162,10 @@ class Results:
         key = (setting, other, fraction)
         if key not in self._differences:
             seeds = self._common(*key)
-            found = self._pair(*key).contrast([[1.0, -1.0]], self.prior) if seeds else None
-            self._differences[key] = found and difference_of(found, self.study.images, len(seeds), self.level)
+            self._differences[key] = None
+            if seeds:
+                found = self._pair(*key).contrast([[1.0, -1.0]], self.prior)
+                self._differences[key] = difference_of(found, self.study.images, len(seeds), self.level)
         return self._differences[key]
 
     def _pair(self, setting: str, other: str, fraction: float) -> Crossed:
@@ -216,8 +218,8 @@ class Results:
         stretches = []
         for fewer, more in itertools.pairwise(fractions):
             seeds = self._common(setting, setting, fraction, ("A", fewer), ("A", more))
-            cells = (self._at(*key, seeds) for key in ((setting, fraction), ("A", fewer), ("A", more)))
-            stretches.append(stretch(*cells, groups=self.study.groups, prior=self.prior) if seeds else None)
+            own, below, above = (self._at(*key, seeds) for key in ((setting, fraction), ("A", fewer), ("A", more)))
+            stretches.append(stretch(own, below, above, self.study.groups, self.prior) if seeds else None)
         value = float(_scores(self.study.at(setting, fraction)).mean())
         return label_multiplier(curve, _labels(self.study.at("A", fraction)), value, stretches, delta)
 

@@ -11,6 +11,7 @@ the effective sample size, the one at which independent images would have the sa
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t
 
 from headstart.metrics.bootstrap import Interval
@@ -34,3 +35,10 @@ def share_interval(value: float, error: float, units: float, freedom: float = np
     center = (effective * value + quantile**2 / 2) / size
     half = quantile * np.sqrt(center * (1 - center) / size)
     return Interval(value, float(max(min(center - half, value), 0.0)), float(min(max(center + half, value), 1.0)))
+
+
+def mean_share(each: ArrayLike) -> Interval:
+    """The mean of one value from 0 to 1 per image, (N,), N > 0, with its interval over images."""
+    values = np.asarray(each, dtype=np.float64)
+    error = float(np.sqrt(values.var(ddof=1) / len(values))) if len(values) > 1 else 0.0
+    return share_interval(float(values.mean()), error, len(values), max(len(values) - 1, 1))
