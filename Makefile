@@ -10,7 +10,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 BENCHMARKS := benchmarks/help_time.py benchmarks/iou.py benchmarks/maps.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint format typecheck test test-fast test-minimum docs architecture wheel bench clean
+.PHONY: help setup demo lint format typecheck test test-fast test-minimum crash fuzz docs architecture wheel bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,6 +59,12 @@ TOOLS := pytest|pytest-cov|hypothesis|playwright|byol-pytorch|efficientnet-lite-
 # Old libraries beside new ones deprecate things that headstart does not call.
 test-minimum: .venv-minimum/ready ## the fast tests, with the lowest versions that pyproject.toml allows
 	.venv-minimum/bin/pytest -W default::DeprecationWarning -W default::FutureWarning -m "not slow and not browser and not shared"
+
+crash: setup ## interrupt training and studies in every way, resume, compare: survived / tried (an hour)
+	$(BIN)/python tests/robustness/crash.py
+
+fuzz: setup ## 10,000 damaged files per parser: survived / tried (an hour)
+	$(BIN)/python tests/robustness/fuzz.py
 
 docs: setup ## the documentation with the API reference, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

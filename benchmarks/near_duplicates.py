@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from headstart.data.checks.duplicates import near_duplicates
-from headstart.data.index import images_below
+from headstart.data.tree import walk
 
 Thumbnails = NDArray[np.uint8]
 SEARCHED, COPIED, MANY = 4000, 1500, 25_000
@@ -67,7 +67,7 @@ def pairs(sets: list[list[int]]) -> set[tuple[int, int]]:
 
 def measure(folder: Path) -> Thumbnails:
     """Print precision and recall of every kind of copy; return the thumbnails of all images of the folder."""
-    files = sorted(images_below(folder))
+    files = sorted(walk(folder).images)
     random.Random(0).shuffle(files)
     images = [Image.open(folder / name).convert("RGB") for name in files[:SEARCHED]]
     originals = thumbnails(images)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from headstart.console.progress import run_study_with_progress
+from headstart.console.study_progress import run_study_with_progress
 from headstart.data.dataset import Dataset
 from headstart.recipes.recipe import read_overrides
 from headstart.studies.request import make_plan

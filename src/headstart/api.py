@@ -27,17 +27,18 @@ from headstart.recipes.recipe import Recipe
 from headstart.run import PathLike, Run
 from headstart.runs.analysis import has_feature_analysis
 from headstart.runs.lifecycle import finish, is_free, refuse_unless_free
-from headstart.runs.lock import own
+from headstart.runs.lock import own, owner_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from headstart.comparison.summary import Results
+    from headstart.data.cache import CacheEntry
     from headstart.studies.plan import Plan
     from headstart.studies.request import StudyOptions
     from headstart.training.state import TrainState
 
-__all__ = ["Run", "check", "fit", "resume", "run_study", "study"]
+__all__ = ["Run", "cache", "check", "clear_cache", "fit", "resume", "run_study", "study"]
 
 
 def check(
@@ -84,7 +85,7 @@ def fit(
 
     config = _resolve_recipe(recipe, overrides)
     name = f"{config.name}-{Path(data).absolute().name}"
-    folder = Path(out) if out is not None else free_name(Path("runs"), name, is_free)
+    folder = Path(out) if out is not None else free_name(Path("runs"), name, _is_nobodys)
     refuse_unless_free(folder)  # before there is a lock in it
     return _train(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
 
@@ -113,7 +114,8 @@ def study(
     data: PathLike,
     *,
     jobs: int = 1,
-    budget: str | None = None,
+    cluster: str | None = None,
+    budget: str | None = "10m",
     console: Console | None = None,
     **options: Unpack[StudyOptions],
 ) -> DataFrame:
@@ -124,14 +126,16 @@ def study(
     on; ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with masks to `segment-quick` and
     `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``tune=False`` leaves the learning rates as they are.
     A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
-    ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("30m") chooses the epochs to
-    fit; ``jobs`` trials are trained at the same time. Raises HeadstartError for what the caller can fix.
+    ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "none" for all
+    that is asked for) chooses image size, epochs, label fractions and seeds to fit, and a larger one refines the study
+    later. ``jobs`` trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786",
+    "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
     """
     import pandas as pd
 
     from headstart.comparison.summary import table_rows
 
-    _, results = run_study(data, jobs=jobs, budget=budget, console=console, **options)
+    _, results = run_study(data, jobs=jobs, cluster=cluster, budget=budget, console=console, **options)
     return pd.DataFrame(table_rows(results))
 
 
@@ -139,33 +143,56 @@ def run_study(
     data: PathLike,
     *,
     jobs: int = 1,
-    budget: str | None = None,
+    cluster: str | None = None,
+    budget: str | None = "10m",
     console: Console | None = None,
     planned: Callable[[Plan], object] = lambda _: None,
     **options: Unpack[StudyOptions],
 ) -> tuple[Plan, Results]:
     """A study as `study` runs it: its plan, which ``planned`` is given before the first trial, and its results."""
     from headstart.comparison.summary import Results
-    from headstart.console import progress
+    from headstart.console import study_progress
     from headstart.data.dataset import Dataset
     from headstart.studies.request import make_plan
 
     dataset = Dataset(data)
     plan = make_plan(dataset, **options)
     planned(plan)
-    return plan, Results(progress.run_study_with_progress(plan, dataset, jobs=jobs, budget=budget, console=console))
+    study = study_progress.run_study_with_progress(
+        plan, dataset, jobs=jobs, cluster=cluster, budget=budget, console=console
+    )
+    return plan, Results(study)
+
+
+def cache() -> list[CacheEntry]:
+    """What is in the cache folder (decoded images, drawn masks, duplicates), the least recently used first."""
+    from headstart.data.cache import entries
+
+    return entries()
+
+
+def clear_cache() -> tuple[int, int]:
+    """Remove what is in the cache folder, except what a live process uses: (entries, bytes) removed."""
+    from headstart.data.cache import clear
+
+    return clear()
 
 
 def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
     return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
 
 
+def _is_nobodys(folder: Path) -> bool:
+    return is_free(folder) and owner_of(folder) is None
+
+
 def _train(folder: Path, prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
     """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
     from headstart.training.data_warnings import data_warnings
+    from headstart.training.setup import threads_restored
 
     console = console or make_console(stderr=True)
-    with own(folder), ending_as_interrupt():
+    with own(folder), ending_as_interrupt(), threads_restored():
         with progress_bar(console, "decode images") as progress:
             state = prepare(progress)
         state.maps_follow = True

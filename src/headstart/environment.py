@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from headstart.errors import HeadstartError
 
 PACKAGES = ("headstart", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
 
@@ -42,3 +46,27 @@ def _cpu() -> str:
 def cache_folder() -> Path:
     """``$HEADSTART_CACHE``, or ``~/.cache/headstart``; it may not exist yet."""
     return Path(os.environ.get("HEADSTART_CACHE") or Path.home() / ".cache" / "headstart")
+
+
+CACHE_LIMIT = "20%"
+"""Of the disk, where ``$HEADSTART_CACHE_SIZE`` says nothing."""
+
+
+def cache_limit() -> int:
+    """Bytes that the cache may hold: ``$HEADSTART_CACHE_SIZE``, such as ``50GB`` or ``10%`` of its disk.
+
+    Raises HeadstartError for another text.
+    """
+    text = os.environ.get("HEADSTART_CACHE_SIZE") or CACHE_LIMIT
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(%|[KMGT]?B?)", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise HeadstartError(
+            f"HEADSTART_CACHE_SIZE: expected a size such as 50GB or 10%, found {text[:40]}",
+            f"unset HEADSTART_CACHE_SIZE (then {CACHE_LIMIT} of the disk)",
+        )
+    number, unit = float(match[1]), match[2].upper()
+    if unit == "%":
+        folder = cache_folder().absolute()
+        disk = next(path for path in (folder, *folder.parents) if path.exists())
+        return int(number / 100 * shutil.disk_usage(disk).total)
+    return int(number * 1000 ** " KMGT".index((unit or " ")[0].replace("B", " ")))

@@ -19,6 +19,9 @@ class HeadstartError(Exception):
         end = "" if self.message.endswith("?") else "."
         super().__init__(f"{self.message}{end} Next: {self.hint}")
 
+    def __reduce__(self) -> tuple[type[HeadstartError], tuple[str, str]]:
+        return type(self), (self.message, self.hint)  # by default Python passes on the one text of `args`
+
 
 def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:
     """A suggestion for the end of an error: ``did you mean hat?``, or the known names where none is similar."""

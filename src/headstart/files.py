@@ -53,8 +53,8 @@ def remove_leftovers(folder: Path, *, deep: bool = True, foreign_after: float = 
         folders[:] = [name for name in folders if deep and not _TEMPORARY.fullmatch(name)]
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write ``content`` to a temporary file beside ``path``, flush it to disk, and rename it to ``path``.
+def write_atomically(path: Path, content: bytes | memoryview, *, flush: bool = True) -> None:
+    """Write ``content`` to a temporary file beside ``path``, flush it to disk (``flush``), and rename it to ``path``.
 
     Raises HeadstartError when the disk is full or the folder cannot be written; ``path`` is then as it was.
     """
@@ -64,7 +64,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):  # under a file, or on a read-only disk, there is nothing to remove
@@ -99,13 +100,8 @@ def table(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> byte
     return encoded(text.getvalue())
 
 
-def read_table(path: Path) -> list[Row]:
-    """Rows of a CSV file written by `table`: numbers parsed, empty cells dropped."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return [{k: _number(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
-
-
-def _number(text: str) -> Any:
+def number(text: str) -> Any:
+    """An int or a float, or the text itself where it is neither."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -114,9 +110,31 @@ def _number(text: str) -> Any:
     return text
 
 
+def rename_aside(path: Path) -> Path:
+    """Rename a broken file or folder to the first free name of ``path.broken-1``, ``path.broken-2``, ...
+
+    Raises HeadstartError where that cannot be done.
+    """
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.broken-{number}")):
+        number += 1
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise HeadstartError(
+            f"{path}: cannot be renamed to {aside.name} ({error.strerror or error})", f"mv {path} {aside}"
+        ) from None
+    return aside
+
+
 def free_name(parent: Path, stem: str, is_free: Callable[[Path], bool] = lambda path: not path.exists()) -> Path:
     """The first of ``parent/stem``, ``stem-2``, ``stem-3``, ... that is free: unless said otherwise, does not exist."""
     number = 1
     while not is_free(path := parent / (stem if number == 1 else f"{stem}-{number}")):
         number += 1
     return path
+
+
+def digits_to_int(digits: str) -> int:
+    """The number that decimal digits stand for; 10 ** 18 for a larger one, of which Python reads 4,300 digits alone."""
+    return min(int(digits), 10**18) if len(digits) <= 4000 else 10**18

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from headstart.data.parallel import Progress
 from headstart.files import Row
-from headstart.runs.folder import RunFolder, best_epoch
+from headstart.runs.folder import RunFolder
 from headstart.runs.lock import own
+from headstart.runs.tables import best_epoch
 
 if TYPE_CHECKING:
     from headstart.inference.evaluate import Evaluation, MaskEvaluation

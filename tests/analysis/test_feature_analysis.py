@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.neighbors import KNeighborsClassifier
 
 import headstart as hs
 from headstart.cli.main import main
-from headstart.files import read_table
 from headstart.inference.model import load_model
 from headstart.recipes import recipe as recipes
 from headstart.runs.analysis import read_feature_analysis
@@ -40,10 +39,10 @@ def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 def edit(run: RunFolder, epoch: int, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    file = run.path / "features" / f"epoch-{epoch:04}.safetensors"
-    tensors = load_file(file)
+    name = f"features/epoch-{epoch:04}.safetensors"
+    tensors = load_file(run.path / name)
     tensors["features"] = change(tensors["features"])
-    save_file(tensors, file, metadata={"seconds": "0"})
+    run.write(name, save(tensors, metadata={"seconds": "0"}))
 
 
 @pytest.mark.slow
@@ -75,7 +74,7 @@ def test_by_default_the_first_the_middle_and_the_last_epoch_are_looked_at() -> N
 def test_stored_features_are_what_the_last_layer_works_on(run: RunFolder) -> None:
     """The weights of the last epoch, put on the stored features, give the stored probabilities and predictions."""
     stored = read_features(run).epochs[-1]
-    shutil.copy(run.last, run.best)
+    run.write("weights/best.safetensors", run.last.read_bytes())
     head = load_model(run).task.head[-1]
     logits = stored.features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -103,7 +102,7 @@ def test_measures_are_those_of_the_stored_features(run: RunFolder) -> None:
 
 
 def test_training_maps_at_its_end_and_the_report_shows_it(run: RunFolder) -> None:
-    rows = read_table(run.path / "analysis" / "maps.csv")
+    _, rows = read_feature_analysis(run) or pytest.fail("there is no analysis")
     assert {row["epoch"] for row in rows} == {1, 2, 3}
     assert len(rows) == 3 * 60
     assert 'id="map-slider"' in hs.Run(run.path).report().read_text(encoding="utf-8")
@@ -189,9 +188,9 @@ def test_features_that_are_constant_are_named_and_the_others_mapped(run: RunFold
 
 
 def test_a_damaged_file_is_named(run: RunFolder) -> None:
-    (run.path / "analysis" / "feature_analysis.json").write_bytes(b"{ half")
+    run.write("analysis/feature_analysis.json", b"{ half")
     with pytest.raises(hs.HeadstartError, match=r"feature_analysis\.json.*found a damaged file"):
         hs.Run(run.path).report()
-    (run.path / "features" / "epoch-0001.safetensors").write_bytes(b"{ half")
+    run.write("features/epoch-0001.safetensors", b"{ half")
     with pytest.raises(hs.HeadstartError, match=r"epoch-0001.*found a damaged file"):
         hs.Run(run.path).map()

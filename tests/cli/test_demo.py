@@ -15,7 +15,7 @@ import headstart as hs
 from headstart.cli import demo
 from headstart.cli.main import main
 from headstart.comparison.study import Study, read_study
-from headstart.console import progress
+from headstart.console import study_progress
 from headstart.studies.plan import Plan
 
 pytestmark = pytest.mark.slow
@@ -77,7 +77,7 @@ def test_its_study_is_of_settings_a_to_e_at_two_label_fractions_with_three_seeds
         plans.append(plan)
         raise hs.HeadstartError("that will do", "")
 
-    monkeypatch.setattr(progress, "run_study_with_progress", planned)
+    monkeypatch.setattr(study_progress, "run_study_with_progress", planned)
     assert headstart("demo", "--out", str(solar_cells.parent)) == 2
     (plan,) = plans
     assert (plan.settings, plan.fractions, plan.seeds, plan.tuned) == ("ABCDE", (0.1, 1.0), (0, 1, 2), True)

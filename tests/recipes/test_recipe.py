@@ -11,7 +11,7 @@ from torch import nn
 import headstart as hs
 from headstart.models.backbones import build, image_statistics
 from headstart.recipes import recipe as recipes
-from headstart.runs.folder import best_epoch
+from headstart.runs.tables import best_epoch
 from headstart.tasks import TASKS
 from headstart.training.optimizer import lr_factor, make_optimizer, set_lr
 

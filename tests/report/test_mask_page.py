@@ -142,6 +142,7 @@ def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) ->
 @pytest.mark.slow
 def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
     """Masks and images of noise, which nothing compresses: 5 epochs of 12 images, and 16 images more."""
+    (run.path / "checksums.json").unlink()
     palette, chance = Palette.from_json(run.data["palette"]), np.random.default_rng(0)
     names = [Path(row["filename"]).stem for row in run.feature_images]
     noise = chance.integers(0, 6, (400, 400), dtype=np.uint8)
@@ -163,8 +164,8 @@ def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
 @pytest.mark.slow
 def test_a_map_is_in_the_colors_of_the_masks(run: RunFolder) -> None:
     """Each validation image is of the class of most of its pixels; training images are of none that is known."""
-    with (run.path / "features" / "images.csv").open("a") as table:
-        table.write("train/0000_sat.jpg,train,\n")
+    more = {"filename": "train/0000_sat.jpg", "split": "train", "label": ""}
+    run.write_table("features/images.csv", [*run.feature_images, more])
     features = np.random.default_rng(0).normal(size=(25, 8)).astype(np.float32)
     tensors = {"features": features, "probabilities": np.zeros((25, 0), np.float32)}
     run.write("features/epoch-0001.safetensors", save(tensors, metadata={"seconds": "1"}))
@@ -224,13 +225,13 @@ def test_a_run_without_epochs_pictures_or_pixels_counted_has_a_page(run: RunFold
     del data["shares"], data["ignored"]
     run.write_json("data.json", data)
     assert visible(text(run)).count("no image of its mask was saved") == 16
-    (run.path / "confusion.safetensors").unlink()
-    (run.path / "metrics.csv").unlink()
+    for name in ("confusion.safetensors", "metrics.csv", "checksums.json"):
+        (run.path / name).unlink()
     assert "No epoch has ended yet" in text(run)
 
 
 @pytest.mark.parametrize("folder", ["truth", "best"])
 def test_a_broken_picture_is_an_error_that_names_it(run: RunFolder, folder: str) -> None:
-    (run.path / "masks" / folder / "0084_sat.png").write_bytes(b"no picture")
+    run.write(f"masks/{folder}/0084_sat.png", b"no picture")
     with pytest.raises(hs.HeadstartError, match=rf"masks/{folder}/0084_sat\.png: expected an image"):
         write_report(run)

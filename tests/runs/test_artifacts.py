@@ -78,13 +78,13 @@ def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> 
     masks = run.path / "masks"
     folders = mask_snapshots.prediction_folders(run, best_epoch=2)
     assert folders == {1: [masks / "epoch-0001"], 2: [masks / "best", masks / "epoch-0002"]}
-    assert (mask_snapshots.read_mask(masks / "best" / "a.png") == mask).all()
-    assert mask_snapshots.read_image(masks / "images" / "a.jpg").size == (30, 20)
+    assert (mask_snapshots.read_mask(run, masks / "best" / "a.png") == mask).all()
+    assert mask_snapshots.read_image(run, masks / "images" / "a.jpg").size == (30, 20)
     with pytest.raises(hs.HeadstartError, match=r"a\.jpg: expected a mask of class indices, found an image"):
-        mask_snapshots.read_mask(masks / "images" / "a.jpg")
-    (masks / "best" / "a.png").write_bytes(b"half")
+        mask_snapshots.read_mask(run, masks / "images" / "a.jpg")
+    run.write("masks/best/a.png", b"half")
     with pytest.raises(hs.HeadstartError, match=r"a\.png: expected an image, found a damaged file"):
-        mask_snapshots.read_mask(masks / "best" / "a.png")
+        mask_snapshots.read_mask(run, masks / "best" / "a.png")
 
 
 def test_thumbnails_come_back_by_row(run: RunFolder) -> None:
@@ -93,7 +93,7 @@ def test_thumbnails_come_back_by_row(run: RunFolder) -> None:
     stored = thumbnails.read_thumbnails(run, [3, 0, 9])
     assert list(stored) == [3, 0]
     assert all(jpeg.startswith(b"\xff\xd8") for jpeg in stored.values())
-    (run.path / thumbnails.NAME).write_bytes(b"half")
+    run.write(thumbnails.NAME, b"half")
     assert thumbnails.read_thumbnails(run, [0]) == {}
 
 
@@ -113,11 +113,12 @@ def test_an_analysis_comes_back_with_its_maps(run: RunFolder) -> None:
 
 
 def test_the_training_images_come_back(run: RunFolder) -> None:
+    one, other = "aa" * 16, "bb" * 16
     with pytest.raises(hs.HeadstartError, match="found no such file"):
         read_trained_on(run)
-    write_trained_on(run, ["bb", "aa", "bb"])
-    assert read_trained_on(run) == {"aa", "bb"}
-    assert (run.path / "trained_on.txt").read_text() == "aa\nbb\n"
+    write_trained_on(run, [other, one, other])
+    assert read_trained_on(run) == {one, other}
+    assert (run.path / "trained_on.txt").read_text() == f"{one}\n{other}\n"
 
 
 def test_what_is_known_at_the_start_comes_back(run: RunFolder) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headstart.console.progress import run_study_with_progress
+from headstart.console.study_progress import run_study_with_progress
 from headstart.data import dataset as datasets
 from headstart.data import layouts
 from headstart.data.index import Index
@@ -78,7 +78,7 @@ def test_a_study_with_tuning_pretraining_and_probes_scans_and_decodes_each_folde
         corpus=str(corpus),
     )
     study = run_study_with_progress(plan, console=QUIET)
-    assert (study.done, study.planned) == (4, 4)
+    assert (study.done, study.planned) == (4, 4), study.failed
     assert {each.folder for each in study.excluded} == {str(unlabeled), str(corpus)}
     assert scans == {photos: 1, unlabeled: 1, corpus: 1}
     assert set(decodings.values()) == {1}

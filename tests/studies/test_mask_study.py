@@ -17,7 +17,7 @@ from rich.console import Console
 
 import headstart as hs
 from headstart.comparison.study import read_study
-from headstart.console.progress import study_bar
+from headstart.console.study_progress import study_bar
 from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder

@@ -17,7 +17,6 @@ from torch import nn
 import headstart as hs
 from headstart.data.pixels import decode
 from headstart.data.splits import training_index
-from headstart.files import read_table
 from headstart.metrics.segmentation import segmentation_metrics
 from headstart.recipes import recipe as recipes
 from headstart.tasks import EMPTY_IMAGES, Batch, Task, task_named
@@ -117,7 +116,7 @@ def test_a_run_on_masks_is_stopped_and_resumed_to_the_same_weights(
     whole, resumed = (load_file(tmp_path / name / "weights" / "last.safetensors") for name in ("whole", "part"))
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    tables = [read_table(tmp_path / name / "metrics.csv") for name in ("whole", "part")]
+    tables = [hs.Run(tmp_path / name).metrics for name in ("whole", "part")]
     for one, other in zip(*tables, strict=True):
         assert {k: v for k, v in one.items() if "second" not in k} == {
             k: v for k, v in other.items() if "second" not in k

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from headstart.files import Row
 from headstart.metrics.collapse import diagnose
 from headstart.runs.analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
-from headstart.runs.folder import best_epoch
+from headstart.runs.tables import best_epoch
 
 GAP = 0.1
 """Training accuracy above validation accuracy by more than this is over-fitting."""

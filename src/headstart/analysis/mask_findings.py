@@ -11,7 +11,7 @@ from headstart.files import Row
 from headstart.metrics.bootstrap import Floats
 from headstart.metrics.segmentation import Counts, confused_pairs, iou, mean_iou
 from headstart.runs.confusion import MaskConfusions
-from headstart.runs.folder import best_epoch
+from headstart.runs.tables import best_epoch
 
 LOW_RECALL = 0.05
 """A class is missed when its recall is below this."""

@@ -21,7 +21,7 @@ from headstart.files import remove_leftovers, temporary_name
 from headstart.studies.plan import trial_name
 
 VAL_FRACTION = 0.25
-STUDY = ["--recipe", "quick-48px", "--pretraining", "byol-short", "--labels", "0.1,1"]
+STUDY = ["--recipe", "quick-48px", "--pretraining", "byol-short", "--labels", "0.1,1", "--budget", "none"]
 """Options of the study: thirty trials and their pre-training, under ten minutes on two cores."""
 CELL_OVERRIDES = ["augment.vflip=0.5", "augment.rotate=0"]
 """A solar cell has no upper side and is never tilted."""

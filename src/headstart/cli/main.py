@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
-from headstart.cli import recipe
+from headstart.cli import cache, recipe
 from headstart.cli.arguments import ERR, OUT
 from headstart.cli.check import check
 from headstart.cli.evaluate import evaluate
@@ -35,6 +36,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+cache_app = typer.Typer(no_args_is_help=True, help="List and clear decoded images, which any command makes again.")
 recipe_app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")
 
 app.command(rich_help_panel="Train")(fit)
@@ -60,6 +62,9 @@ app.command(rich_help_panel="Inspect")(report)
 app.command("map", rich_help_panel="Inspect")(map_features)
 app.command(rich_help_panel="Use")(predict)
 app.command(rich_help_panel="Use")(evaluate)
+app.add_typer(cache_app, name="cache", rich_help_panel="Use")
+cache_app.command()(cache.ls)
+cache_app.command()(cache.clear)
 recipe_app.command()(recipe.ls)
 recipe_app.command()(recipe.show)
 recipe_app.command()(recipe.cp)
@@ -81,6 +86,15 @@ def main() -> None:
         app()
     except BrokenPipeError:
         reader_has_gone()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _refuse(HeadstartError(f"{error.filename}: expected a path of shorter names, found one too long", "rename it"))
     except HeadstartError as error:
-        ERR.print(f"[bold red]error[/bold red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
+        _refuse(error)
+
+
+def _refuse(error: HeadstartError) -> NoReturn:
+    """Print an error on one line, and leave with status 2."""
+    ERR.print(Text.assemble(("error", "bold red"), " ", str(error)), soft_wrap=True)
+    sys.exit(2)

@@ -9,6 +9,7 @@ import typer
 from headstart.cli.arguments import ERR, OUT, RunArgument
 from headstart.console.streams import spinner
 from headstart.errors import HeadstartError
+from headstart.files import digits_to_int
 
 
 def map_features(
@@ -44,4 +45,4 @@ def map_features(
 def _epoch(text: str) -> int:
     if not text.strip().isdecimal():
         raise HeadstartError(f"--epochs: expected numbers such as 1,50,100, found {text}", "headstart map --help")
-    return int(text)
+    return digits_to_int(text.strip())

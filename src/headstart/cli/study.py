@@ -33,8 +33,19 @@ Settings = Annotated[
 Labels = Annotated[
     str | None, typer.Option(metavar="0.1,0.5,1", help="Label fractions. [dim]Default: 0.05,0.1,0.25,0.5,1[/dim]")
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="Random seeds per setting, for confidence intervals.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Random seeds per setting, for confidence intervals. [dim]Default: 3[/dim]", show_default=False
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Trials trained at the same time, sharing the cores.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE", help="Train on a Dask cluster: local:4, tcp://HOST:8786, slurm:FILE.toml or pbs:FILE.toml."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="[dim]Default: runs/study-DATA[/dim]")]
 TrialRecipe = Annotated[
     str | None,
@@ -52,7 +63,14 @@ Pretraining = Annotated[
 Tune = Annotated[
     bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
 ]
-Budget = Annotated[str | None, typer.Option(metavar="30m", help="Choose epochs to fit into this time.")]
+Budget = Annotated[
+    str,
+    typer.Option(
+        metavar="30m",
+        help="Choose image size, epochs, label fractions and seeds to fit into this time; later, a larger one refines"
+        " the study. none: train all that is asked for.",
+    ),
+]
 
 
 def study(
@@ -62,13 +80,14 @@ def study(
     corpus: Corpus = None,
     settings: Settings = "ABCDE",
     labels: Labels = None,
-    seeds: Seeds = 3,
+    seeds: Seeds = None,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     out: Out = None,
     recipe: TrialRecipe = None,
     pretraining: Pretraining = None,
     tune: Tune = True,
-    budget: Budget = None,
+    budget: Budget = "10m",
 ) -> None:
     """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
 
@@ -93,6 +112,7 @@ def study(
             overrides=read_overrides(overrides or []),
             tune=tune,
             jobs=jobs,
+            cluster=cluster,
             budget=budget,
             console=ERR,
             planned=planned.append,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,6 +16,7 @@ from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
 from headstart.errors import HeadstartError
 
+AGAIN = "the command that started the study, headstart study DATA ..., makes it again from the runs"
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 FORMAT: Literal[2] = 2
@@ -48,7 +50,10 @@ Correct = Annotated[
 
 def _finite(value: object) -> Floats:
     """One finite number per image, (N,), N > 0, from any array of numbers; read-only."""
-    numbers = np.array(value, dtype=np.float64)
+    try:
+        numbers = np.array(value, dtype=np.float64)
+    except TypeError as error:
+        raise ValueError(f"expected numbers: {error}") from None
     if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
         raise ValueError(f"expected one number for each of at least one image, found the shape {numbers.shape}")
     numbers.setflags(write=False)
@@ -59,6 +64,10 @@ Scores = Annotated[
     Floats, PlainValidator(_finite), PlainSerializer(lambda scores: scores.tolist(), return_type=list[float])
 ]
 """A number for each held-out image; a list in JSON."""
+
+
+class BrokenStudyError(HeadstartError):
+    """`study.json` is missing or damaged. What it holds can be made again from the runs in its folder."""
 
 
 class StudyModel(BaseModel):
@@ -109,6 +118,8 @@ class Trial(StudyModel):
             raise ValueError(f"setting {self.setting!r}: expected one of {', '.join(SETTINGS)}")
         if sum(found is not None for found in (self.correct, self.scores, self.error)) != 1:
             raise ValueError("expected either `correct` (for segmentation: `scores`) or an `error`")
+        if self.tried and "lr" not in self.chosen:
+            raise ValueError("expected the learning rate that was `chosen` of those that were `tried`")
         return self
 
     @property
@@ -156,6 +167,8 @@ class Study(StudyModel):
     excluded: tuple[Excluded, ...] = ()
     """For each folder other than the dataset that was pre-trained on."""
     environment: dict[str, Any] = {}
+    checksum: str = ""
+    """BLAKE2b-128 of all other fields, of a study that was read from a file; empty in older files."""
 
     @model_validator(mode="after")
     def _trials_fit_the_grid(self) -> Self:
@@ -205,33 +218,48 @@ class Study(StudyModel):
         return sorted((trial for trial in found if trial.error is None), key=lambda trial: trial.seed)
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=1)
+        """The content of `study.json`, with its checksum."""
+        return self.model_copy(update={"checksum": self.compute_checksum()}).model_dump_json(indent=1)
+
+    def compute_checksum(self) -> str:
+        """BLAKE2b-128 of all fields but `checksum`."""
+        return blake2b(self.model_dump_json(exclude={"checksum"}).encode(), digest_size=16).hexdigest()
 
 
 def read_study(path: Path) -> Study:
-    """The study in the file ``path``. Raises HeadstartError where there is none, or a broken one."""
+    """The study in the file ``path``.
+
+    Raises BrokenStudyError where there is none, or a damaged or edited one, and HeadstartError for one of another
+    format version.
+    """
     try:
         content = path.read_bytes()
         _require_format(path, content)
-        return Study.model_validate_json(content)
+        study = Study.model_validate_json(content)
+    except PermissionError as error:
+        raise HeadstartError(f"{path}: cannot be read ({error.strerror})", f"chmod u+r {path}") from None
     except OSError as error:
-        raise HeadstartError(f"{path}: expected a study, found {error.strerror}", "headstart study DATA") from None
+        raise BrokenStudyError(f"{path}: expected a study, found {error.strerror}", AGAIN) from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise HeadstartError(
-            f"{path}: expected a study of this version, found {where}: {first['msg']}",
-            "move the folder away, and headstart study DATA",
+        where = ".".join(str(part) for part in first["loc"]) or "content"
+        raise BrokenStudyError(
+            f"{path}: expected a study of this version, found {where}: {first['msg']}", AGAIN
         ) from None
+    if study.checksum and study.checksum != study.compute_checksum():
+        raise BrokenStudyError(f"{path}: expected a study as it was written, found it changed since", AGAIN)
+    return study
 
 
 def _require_format(path: Path, content: bytes) -> None:
-    """Raise HeadstartError for a study of another format version; what is no JSON is left to the model."""
+    """Raise HeadstartError for a study of another format version; what is no JSON object is left to the model."""
     try:
         fields = json.loads(content)
     except ValueError:
         return
-    found = fields.get("format", 1) if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        return
+    found = fields.get("format", 1)
     if found != FORMAT:
         raise HeadstartError(
             f"{path}: expected a study of format {FORMAT}, found format {found}, of another version of headstart",

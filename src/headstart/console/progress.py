@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,10 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from headstart.console.signals import ENDING
-from headstart.console.streams import make_console, spinner
-from headstart.console.tables import epoch_line, epochs_table, study_table
+from headstart.console.tables import epoch_line, epochs_table
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
-    from headstart.comparison.study import Study
-    from headstart.data.dataset import Dataset
-    from headstart.studies.plan import Plan
-    from headstart.studies.runner import StudyRunner
     from headstart.training.state import TrainState
 
 REPORT_SHARE = 0.05
@@ -35,7 +30,10 @@ REPORT_SHARE = 0.05
 @contextmanager
 def progress_bar(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the time left; yields its ``update(done, total)``. Hidden in the first half second."""
-    with _progress(console, transient=True) as progress:
+    if not console.is_terminal:  # a bar that is disabled ends with an empty line in rich before 14
+        yield lambda *_: None
+        return
+    with make_progress(console, transient=True) as progress:
         task = progress.add_task(description, total=None, visible=False)
         began = time.monotonic()
 
@@ -57,7 +55,7 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
     costs = [recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)]
     epoch, step = state.progress.epoch, state.progress.step
     done = sum(costs[:epoch]) * state.steps + (costs[epoch] * step if step else 0)
-    progress = _progress(console, transient=False)
+    progress = make_progress(console, transient=False)
     task = progress.add_task("train", total=sum(costs) * state.steps, completed=done)
 
     reported, report_seconds = time.monotonic(), 0.0
@@ -100,7 +98,8 @@ def _display(live: Live, console: Console, first_process: bool) -> Iterator[None
         yield
 
 
-def _progress(console: Console, transient: bool) -> Progress:
+def make_progress(console: Console, transient: bool) -> Progress:
+    """A bar with its description, share, and times elapsed and left; none where the console is no terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -110,78 +109,6 @@ def _progress(console: Console, transient: bool) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
-
-
-def run_study_with_progress(
-    plan: Plan,
-    dataset: Dataset | None = None,
-    *,
-    jobs: int = 1,
-    budget: str | None = None,
-    console: Console | None = None,
-) -> Study:
-    """Run the remaining trainings of a plan under one bar, having printed an estimate of their time.
-
-    ``budget`` ("30m") shortens the trainings of a new study to fit. Raises HeadstartError for what the user can fix.
-    """
-    from headstart.studies.request import prepare_study
-    from headstart.studies.resume import exists
-    from headstart.studies.time_estimate import read_budget
-
-    console = console or make_console(stderr=True)
-    seconds_allowed = None if budget is None else read_budget(budget)
-    if seconds_allowed is not None and exists(plan):
-        console.print(f"{plan.out} has started already: --budget does not change its epochs", soft_wrap=True)
-    with console.status("decode the images, and time a few steps", spinner=spinner(console)):
-        runner, seconds = prepare_study(plan, dataset, jobs=jobs, budget=seconds_allowed)
-    with study_bar(console, runner, seconds) as show:
-        for study in runner.run():
-            show(study)
-    return runner.study
-
-
-@contextmanager
-def study_bar(console: Console, runner: StudyRunner, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
-    """One bar for a whole study; ``seconds`` are the estimates of the remaining trainings, by name.
-
-    Yields a function to call with the study after each trial, which shows the results so far.
-    """
-    from headstart.comparison.metric import METRICS
-    from headstart.comparison.summary import Results
-
-    if seconds:
-        console.print(f"{len(seconds)} trainings remaining, about {minutes(sum(seconds.values()))}", highlight=False)
-    else:
-        console.print("nothing remaining: every trial is finished", highlight=False)
-    progress = _progress(console, transient=False)
-    task = progress.add_task("study", total=sum(seconds.values()))
-    live = Live(Group(progress), console=console, refresh_per_second=4)
-
-    def advance(name: str, share: float) -> None:
-        progress.update(task, advance=seconds.get(name, 0.0) * share, description=name)
-
-    def show(study: Study) -> None:
-        trial = study.trials[-1]
-        if console.is_terminal:
-            live.update(Group(study_table(Results(study, resamples=200), wide=False), progress))
-        else:
-            metric = METRICS[study.metric].title
-            outcome = f"failed: {trial.error}" if trial.each is None else f"{metric} {trial.each.mean():.2%}"
-            text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {outcome}"
-            console.print(f"{text}  ({study.done} of {study.planned} trials)", markup=False, soft_wrap=True)
-
-    runner.on_progress = advance
-    if not console.is_terminal:
-        yield show
-        return
-    with live:
-        yield show
-
-
-def minutes(seconds: float) -> str:
-    """``95`` -> ``2 min``; ``7300`` -> ``2 h 2 min``."""
-    whole = max(1, round(seconds / 60))
-    return f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{whole} min"
 
 
 class GracefulInterrupt:

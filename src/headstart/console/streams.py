@@ -12,11 +12,14 @@ from rich.console import Console
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console for standard output or error that prints what it can in the encoding of the stream."""
+    """A console for standard output or error that prints what it can in the encoding of the stream.
+
+    Text is printed as it is: brackets and colons in the name of a file or class are no markup and no emoji.
+    """
     if not os.environ.get("COLUMNS", "1").strip("0 "):  # COLUMNS=0: no width is known, and none is no width
         del os.environ["COLUMNS"]
     _replace_unprintable(sys.stderr if stderr else sys.stdout)
-    return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def _replace_unprintable(stream: TextIO) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from headstart.files import Row
 from headstart.recipes.recipe import Recipe
-from headstart.runs.folder import best_epoch
+from headstart.runs.tables import best_epoch
 
 if TYPE_CHECKING:
     from headstart.comparison.metric import MetricName

@@ -6,9 +6,9 @@ Anything else, and images that use less than an eighth of such a scale, by perce
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.cache import touch
+from headstart.data.cache_notes import read_notes, write_notes
 from headstart.data.conversion import DARK, Conversion
 from headstart.data.decode import read_deep
 from headstart.data.headers import Header, read_headers
 from headstart.data.pixel_cache import cache_path
 from headstart.data.unreadable import Unreadable
 from headstart.errors import HeadstartError
-from headstart.files import write_atomically
 from headstart.recipes.recipe import Data
 from headstart.value_range import ValueRange, ValueRanges, Values
 
@@ -117,13 +118,10 @@ def _stored_ranges(files: Sequence[Path], conversion: Conversion) -> ValueRanges
     names = blake2b("\n".join(map(str, files)).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     path = cache_path(files, f"ranges {VERSION} {names} {conversion.bands} {conversion.max_pixels}")
     path = path.with_suffix(".range.json")
-    try:
-        return ValueRanges.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        ranges = find_ranges(files, conversion)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(ranges.to_json()).encode())
-    except (OSError, HeadstartError):  # no room: found anew the next time
-        pass
+    if (stored := read_notes(path)) is not None:
+        touch(path)
+        return ValueRanges.from_json(stored)
+    ranges = find_ranges(files, conversion)
+    with suppress(HeadstartError):  # no room: found anew the next time
+        write_notes(path, ranges.to_json())
     return ranges

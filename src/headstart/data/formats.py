@@ -142,7 +142,10 @@ def _pillow_format(file: str | os.PathLike[str], head: bytes) -> str | None:
 def accepts(name: str, head: bytes) -> bool:
     """Whether a file that begins with ``head`` has the magic bytes of one of Pillow's formats."""
     accept = Image.OPEN[name][1]
-    return bool(head) and accept is not None and accept(head[:16]) is True
+    try:
+        return bool(head) and accept is not None and accept(head[:16]) is True
+    except Exception:  # a file shorter than what the format looks at: struct.error, IndexError
+        return False
 
 
 def extra_for(file: str | os.PathLike[str]) -> str | None:

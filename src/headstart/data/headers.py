@@ -16,7 +16,7 @@ from headstart.data.other_formats import NPY, is_dicom
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 BITS_AT, COLOR_AT = 24, 25
 """Where a PNG says its bits per sample, and whether it has colors and transparency."""
-ALPHA = (4, 6)
+ALPHA = (b"\4", b"\6")
 PART = 64
 """Files per task of a thread: handing over a task takes longer than reading a header."""
 
@@ -44,7 +44,10 @@ def read_header(file: Path) -> Header:
         return Header()
     if head.startswith(PNG):
         with file.open("rb") as source:
-            return Header(head[BITS_AT : BITS_AT + 1] > b"\x08", head[COLOR_AT] in ALPHA or _has_transparency(source))
+            return Header(
+                head[BITS_AT : BITS_AT + 1] > b"\x08",
+                head[COLOR_AT : COLOR_AT + 1] in ALPHA or _has_transparency(source),
+            )
     if head.startswith(NPY) or is_dicom(head):
         return Header(deep=True, transparent=head.startswith(NPY))
     return Header(*header_of(file))

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,7 @@ SPLIT_OF = {
     "test": "test", "testing": "test", "testset": "test",
 }  # fmt: skip
 UNLABELED = -1
+DIGITS = re.compile(r"(\d+)")
 
 
 class Note(NamedTuple):
@@ -110,10 +112,16 @@ class Entry(NamedTuple):
     """Its mask, "" without one; None in a dataset without masks."""
 
 
-def natural_key(name: str) -> tuple[list[tuple[int, int | str]], str]:
+MAX_DIGITS = 1000
+"""Python makes no numbers of more than 4,300 digits."""
+
+
+@lru_cache(maxsize=1 << 16)  # the paths of a folder are sorted several times
+def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
     """Sort key for natural order: 2 before 10."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(p)) if p.isdecimal() else (1, p.casefold()) for p in parts if p], name
+    parts = [part for part in DIGITS.split(name) if part]
+    numbered = [(0, int(p)) if p.isdecimal() and len(p) <= MAX_DIGITS else (1, p.casefold()) for p in parts]
+    return tuple(numbered), name
 
 
 def make_index(

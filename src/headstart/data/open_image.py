@@ -133,7 +133,7 @@ def decoded_bytes(image: Image.Image, content: bytes, tags: TiffTags | None) -> 
         second = 0 if image.mode[0] in "IF" else own
         return max(own + inside, own + second + values, values + own + RGB)
     copied = 0 if image.mode == "RGB" and not image.has_transparency_data else RGB
-    turned = own if image.getexif().get(EXIF_ORIENTATION, 1) != 1 else 0
+    turned = own if orientation_in_header(image) != 1 else 0
     return own + max(inside, copied + turned)
 
 
@@ -189,8 +189,13 @@ def _size_in_header(source: IO[bytes], head: bytes) -> tuple[tuple[int, int], in
         return tags.size, tags.orientation
     source.seek(0)
     with _open(source, head) as image:
-        in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
-        return image.size, image.getexif().get(EXIF_ORIENTATION, 1) if in_header else 1
+        return image.size, orientation_in_header(image)
+
+
+def orientation_in_header(image: Image.Image) -> int:
+    """EXIF orientation of an open image, which is not decoded; 1 for a PNG with its EXIF after the pixels."""
+    in_header = image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG to reach its EXIF
+    return int(image.getexif().get(EXIF_ORIENTATION, 1)) if in_header else 1
 
 
 def digest(content: bytes) -> str:

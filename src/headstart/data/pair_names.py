@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from headstart.files import digits_to_int
+
 IMAGE_WORDS = {
     "image", "images", "img", "imgs", "jpeg", "photo", "photos", "input", "inputs", "rgb", "raw", "sat",
 }  # fmt: skip
@@ -69,6 +71,13 @@ def trimmed(stem: str, first: int, last: int) -> tuple[str, str, str] | None:
     return "".join(parts[:first]), rest, "".join(parts[len(parts) - last :])
 
 
+def stem_of(path: str) -> str:
+    """The name of a file without its folders and its last suffix, as pathlib has it, and several times as fast."""
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name
+
+
 def mask_ending(stem: str) -> tuple[str, str] | None:
     """``13_gt`` -> (13, _gt), ``x (1)_mask_1`` -> (x (1), _mask_1): a stem before its first mask word, and the rest."""
     parts = pieces(stem)
@@ -80,7 +89,7 @@ def mask_ending(stem: str) -> tuple[str, str] | None:
 
 def last_number(stem: str) -> int | None:
     found = re.findall(r"\d+", stem)
-    return int(found[-1]) if found else None
+    return digits_to_int(found[-1]) if found else None
 
 
 def class_of_ending(ending: str) -> str:

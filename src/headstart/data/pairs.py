@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from headstart.data.index import Note, natural_key
 from headstart.data.masks.likeness import look_like_masks
@@ -18,6 +17,7 @@ from headstart.data.pair_names import (
     is_mask_word,
     mask_ending,
     plain_endings,
+    stem_of,
     words_of,
 )
 
@@ -97,7 +97,7 @@ def _in_folders(paths: Sequence[str], likeness: Likeness | None) -> Pairs | None
 
 def _by_name(paths: Sequence[str], likeness: Likeness | None) -> Pairs | None:
     """``13_mask.png`` beside ``13_sat.jpg`` or ``13.jpg``, if at least half of the masks have an image."""
-    stems = {path: PurePosixPath(path).stem for path in paths}
+    stems = {path: stem_of(path) for path in paths}
     before = {path: cut[0] for path in paths if (cut := mask_ending(stems[path]))}
     images = [path for path in paths if path not in before]
     # A mask's stem before its mask word must be that of an image of its folder, perhaps with _sat.
@@ -155,7 +155,7 @@ def _label_studio(images: Sequence[str], masks: Sequence[str]) -> Pairs | None:
 
     The files tell the number of the task, not the image: tasks and images are taken in order if there are as many.
     """
-    found = {path: LABEL_STUDIO.match(PurePosixPath(path).stem) for path in masks}
+    found = {path: LABEL_STUDIO.match(stem_of(path)) for path in masks}
     if not all(found.values()):
         return None
     task_of = {path: (each.group(1), each.group(2)) for path, each in found.items() if each}
@@ -241,7 +241,7 @@ def _named(path: str, depths: set[int], masks: set[str], ending: str) -> Named:
     elif not told and folders:
         told = [0] if any(is_mask_word(folder.split("/")[0]) for folder in masks) else []
     rest = tuple(f.casefold() for at, f in enumerate(folders) if at not in told)
-    stem = re.sub(f"[_-]{ending}$", "", PurePosixPath(name).stem, flags=re.IGNORECASE)
+    stem = re.sub(f"[_-]{ending}$", "", stem_of(name), flags=re.IGNORECASE)
     return Named(path, rest, stem)
 
 

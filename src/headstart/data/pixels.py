@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.cache_notes import CacheMetadata
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Picture, Unreadable, read, upright_size
 from headstart.data.find_range import find_conversion
@@ -27,7 +28,7 @@ from headstart.data.index import Index
 from headstart.data.masks.mask_pixels import MaskTable, decode_masks
 from headstart.data.memory import decoding
 from headstart.data.parallel import Progress, map_ordered
-from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
+from headstart.data.pixel_cache import cache_path, make_table, open_table, read_metadata
 from headstart.data.requirements import without_unreadable
 from headstart.data.resize import Resize, pad_to, resize_to_square
 from headstart.data.sampling import Rows
@@ -211,7 +212,7 @@ def _decode_images(
     shape = (len(files), 3, *(int(side) for side in sizes.max(axis=0)))
     table = open_table(path, shape)
     if metadata is None or table is None:
-        metadata, table = make_table(path, shape, lambda table: _fill(files, config, sizes, table, progress))
+        metadata, table = make_table(path, shape, lambda table: _fill(files, config, sizes, table, progress), files)
     return metadata, table, sizes
 
 

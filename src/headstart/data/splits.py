@@ -11,10 +11,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from headstart.data.checks.duplicate_sets import Sets, duplicate_sets
+from headstart.data.components import components
 from headstart.data.index import UNLABELED, Index
 from headstart.data.layouts import Choice, scan
 from headstart.data.pair_index import without_masks
@@ -65,9 +64,8 @@ def _units(index: Index, duplicates: Sets) -> dict[str, list[int]]:
         for same in ([row for row in rows if row in names] for rows in duplicates)
         for one, other in pairwise(same)
     ]
-    ends = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges), bool), (ends[0], ends[1])), shape=(len(number), len(number)))
-    component = connected_components(graph, directed=False)[1] if number else []
+    ends = np.array(edges, dtype=np.int64).reshape(-1, 2)
+    component = components(ends, len(number))
     first: dict[int, str] = {}
     for name, part in zip(number, component, strict=True):
         first[int(part)] = min(name, first.get(int(part), name))

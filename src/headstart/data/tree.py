@@ -57,7 +57,7 @@ def walk(root: Path) -> Tree:
         if prefix:
             tree.folders.append(inside)
         for name in names:
-            _add(tree, Path(root, inside, name), prefix + name, name)
+            _add(tree, os.path.join(root, inside, name), prefix + name, name)  # noqa: PTH118 - a Path takes as long as the rest
     return tree
 
 
@@ -108,14 +108,14 @@ def _own_folder(names: Iterable[str]) -> str | None:
     return "study folder of headstart" if found >= STUDY_FILES else None
 
 
-def _add(tree: Tree, file: Path, path: str, name: str) -> None:
+def _add(tree: Tree, file: str, path: str, name: str) -> None:
     """Sort one file into ``tree``."""
     if SYSTEM_FILES.match(name):
         tree.system[path] = "file of the system"
     elif FOUND.match(name):
         tree.system[path] = "written by headstart check"
-    elif not file.is_file():  # a FIFO, a socket, a link to nothing: opening it could wait for ever
-        tree.others[path] = "link to a file that is not there" if file.is_symlink() else "not a regular file"
+    elif not os.path.isfile(file):  # noqa: PTH113 - a FIFO, a link to nothing: opening it could wait for ever
+        tree.others[path] = "link to a file that is not there" if Path(file).is_symlink() else "not a regular file"
     elif os.path.splitext(name)[1].lower() in TABLE_SUFFIXES:  # noqa: PTH122
         tree.tables.append(path)
     elif is_image_file(file):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -20,8 +19,10 @@ def save_weights(run: RunFolder, name: str, weights: Mapping[str, Tensor]) -> No
 
 def read_weights(run: RunFolder, name: str = "best") -> dict[str, Tensor]:
     """The tensors of ``weights/NAME.safetensors``. Raises HeadstartError for a file that is damaged or missing."""
-    path = run.path / "weights" / f"{name}.safetensors"
+    path, hint = run.path / "weights" / f"{name}.safetensors", run.copy_again
+    if not run.has(f"weights/{name}.safetensors", hint):
+        raise HeadstartError(f"{path}: expected weights, found no such file", hint)
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise HeadstartError(f"{path}: cannot be read ({error})", f"headstart fit --resume {run.path}") from None
+    except Exception as error:  # safetensors and torch raise whatever the bytes lead them to
+        raise HeadstartError(f"{path}: cannot be read ({error})", hint) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.recipes.recipe import Backbone
+from headstart.runs.folder import RunFolder
 
 Tensors = dict[str, Tensor]
 Provenance = dict[str, Any]
@@ -130,14 +132,15 @@ SOURCES: dict[str, Callable[[nn.Module, str], tuple[Tensors, Provenance]]] = {
 def _from_path(path: Path) -> tuple[Tensors, Provenance]:
     """Weights of a run folder (its best ones) or a file."""
     kind, expected = "file", f"expected {', '.join(CHOICES)}, a run folder or a weights file"
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 (likewise below)
         kind, folder, path = f"run {path}", path, path / "weights" / "best.safetensors"
         if not path.is_file():
             begun = (folder / "recipe.toml").is_file()
             found = "a run without a finished epoch" if begun else "a folder that is not a run"
             hint = f"headstart fit --resume {folder}" if begun else f"name a weights file: ls {folder}"
             raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", hint)
-    if not path.is_file():
+        RunFolder(folder).has("weights/best.safetensors")
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for a name of more than 255 bytes)
         raise HeadstartError(
             f"backbone.weights {path}: {expected}, found none of them; {did_you_mean(str(path), CHOICES)}",
             "headstart recipe show quick",
@@ -171,7 +174,11 @@ def _read_failure(path: Path, error: Exception) -> str:
     """Why a weights file cannot be read; torch's own message advises to execute the code in it."""
     if isinstance(error, OSError) and error.strerror:
         return f"a file that cannot be read ({error.strerror})"
-    if zipfile.is_zipfile(path):
+    try:
+        is_zip = zipfile.is_zipfile(path)
+    except (OSError, zipfile.BadZipFile):  # a damaged end of the archive
+        is_zip = False
+    if is_zip:
         return "a PyTorch file that holds more than tensors, which is not run"
     return "a file that is not a PyTorch or safetensors file, or is damaged"
 

@@ -7,6 +7,7 @@ type or out of range raises an error that names the field.
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -146,7 +147,7 @@ def source(name_or_file: str) -> str:
     if name_or_file in shipped():
         return (resources.files("headstart.recipes") / "shipped" / f"{name_or_file}.toml").read_text(encoding="utf-8")
     path = Path(name_or_file)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for a name of more than 255 bytes)
         raise HeadstartError(
             f"recipe {name_or_file}: expected a shipped recipe or a .toml file, found neither;"
             f" {did_you_mean(name_or_file, shipped())}",
@@ -166,12 +167,25 @@ def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recip
     text = source(name_or_file)
     try:
         fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOML's own, numbers of thousands of digits, lists in lists in lists
         raise HeadstartError(
             f"recipe {name_or_file}: expected TOML, found an error: {error}", "headstart recipe show quick"
         ) from None
     fields.setdefault("name", Path(name_or_file).stem)
     return build(fields, overrides, where=name_or_file)
+
+
+def load_complete(path: Path, hint: str) -> Recipe:
+    """Load the recipe of a run, in which every part stands. Raises HeadstartError, with ``hint``, for a broken file."""
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        missing = [part for part in ("name", "task", "data", "backbone", "train") if part not in fields]
+        found = f"no {missing[0]}" if missing else ""
+    except (OSError, ValueError, RecursionError) as error:
+        found = str(error)[:200]
+    if found:
+        raise HeadstartError(f"recipe {path}: expected the whole recipe of a run, found {found}", hint)
+    return build(fields, where=str(path))
 
 
 def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, where: str = "recipe") -> Recipe:
@@ -201,7 +215,7 @@ def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
             raise HeadstartError(f"{text}: expected field=value, found no '='", "headstart fit --help")
         try:
             overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             overrides[name.strip()] = value
     return overrides
 

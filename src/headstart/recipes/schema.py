@@ -138,6 +138,9 @@ class Probe(Part):
     """The recipe's own optimizer and steps, or multinomial logistic regression solved to convergence."""
     cache_features: bool = True
     """Encode all images once and train the head on the stored features; else run the backbone in every step."""
+    share_features: bool = False
+    """With `cache_features`: encode all training images, also those without a label fraction, so that the probes of a
+    study on one backbone share one pass."""
     views: Annotated[int, Field(ge=0)] = 0
     """With `cache_features`: augmented views to store of each training image, used in turn; 0: the image without
     augmentation."""
@@ -208,6 +211,8 @@ class Train(Part):
     """Images per step, summed over all processes."""
     fixed_steps: bool = True
     """With a label fraction, keep the steps per epoch of the full dataset; else an epoch is one pass."""
+    images_per_epoch: Annotated[int, Field(gt=1)] | None = None
+    """At most so many images per epoch, others in every one: for large datasets and short trainings. None: all."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Label smoothing (Szegedy et al. 2016): fraction of the target spread over all classes."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

@@ -135,6 +135,7 @@ def _encode(
 class _MaskFolder:
     """The folder `masks/` of a run."""
 
+    run: RunFolder
     path: Path
     palette: Palette
     folders: Mapping[int, Sequence[Path]]
@@ -142,7 +143,7 @@ class _MaskFolder:
 
     @staticmethod
     def of(run: RunFolder, palette: Palette, kept: int | None) -> _MaskFolder:
-        return _MaskFolder(run.path / "masks", palette, prediction_folders(run, kept))
+        return _MaskFolder(run, run.path / "masks", palette, prediction_folders(run, kept))
 
     def examples(self) -> list[str]:
         """Names of the images with predictions of single epochs, `MAX_EXAMPLES` at the most."""
@@ -153,26 +154,30 @@ class _MaskFolder:
         photo, truth = self.path / "images" / f"{name}.jpg", self.path / "truth" / f"{name}.png"
         files = {}
         for epoch, folders in sorted(self.folders.items()):
-            existing = [file for folder in folders if (file := folder / f"{name}.png").is_file()]
+            existing = [file for folder in folders if (file := folder / f"{name}.png").exists()]
             if existing and only in (None, epoch):
                 files[epoch] = existing[0]
-        if not (files and photo.is_file() and truth.is_file()):
+        if not (files and photo.exists() and truth.exists()):
             return None
-        targets = read_mask(truth)
+        targets = read_mask(self.run, truth)
         height, width = targets.shape
         size = _within(width, height, side)
         return Example(
             name=name,
             width=size[0],
             height=size[1],
-            image=_photo_url(photo, size),
+            image=_photo_url(self.run, photo, size),
             truth=_mask_url(targets, self.palette, size),
-            predictions=tuple(_prediction(epoch, file, targets, self.palette, size) for epoch, file in files.items()),
+            predictions=tuple(
+                _prediction(self.run, epoch, file, targets, self.palette, size) for epoch, file in files.items()
+            ),
         )
 
 
-def _prediction(epoch: int, file: Path, targets: Mask, palette: Palette, size: tuple[int, int]) -> EpochPrediction:
-    predicted, classes = read_mask(file), len(palette.classes)
+def _prediction(
+    run: RunFolder, epoch: int, file: Path, targets: Mask, palette: Palette, size: tuple[int, int]
+) -> EpochPrediction:
+    predicted, classes = read_mask(run, file), len(palette.classes)
     if predicted.shape != targets.shape:
         raise HeadstartError(
             f"{file}: expected a mask of {targets.shape[1]} x {targets.shape[0]} pixels like its truth, found"
@@ -199,8 +204,8 @@ def _within(width: int, height: int, side: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _photo_url(file: Path, size: tuple[int, int]) -> str:
-    return _url(read_image(file).convert("RGB").resize(size, Image.Resampling.LANCZOS), "JPEG", quality=82)
+def _photo_url(run: RunFolder, file: Path, size: tuple[int, int]) -> str:
+    return _url(read_image(run, file).convert("RGB").resize(size, Image.Resampling.LANCZOS), "JPEG", quality=82)
 
 
 def _mask_url(mask: Mask, palette: Palette, size: tuple[int, int]) -> str:

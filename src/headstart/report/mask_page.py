@@ -28,7 +28,8 @@ from headstart.report.mask_plots import hexadecimal, iou_over_epochs, pixel_conf
 from headstart.report.plots import as_script
 from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import MaskConfusions, read_mask_confusions
-from headstart.runs.folder import RunFolder, best_epoch
+from headstart.runs.folder import RunFolder
+from headstart.runs.tables import best_epoch
 
 MAX_PAIRS = 10
 """Rows in the table of confused pairs."""

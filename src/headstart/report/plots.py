@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from headstart.files import Row
 from headstart.metrics.calibration import reliability as reliability_bins
 from headstart.metrics.classification import ClassificationMetrics
-from headstart.runs.folder import best_epoch
+from headstart.runs.tables import best_epoch
 
 BLUE, ORANGE, GRAY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of color blindness
 METRIC_TITLES = {

@@ -12,9 +12,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headstart.errors import HeadstartError
-from headstart.files import Row, read_table
+from headstart.files import Row, table
 from headstart.metrics.bootstrap import Interval
 from headstart.runs.folder import RunFolder
+from headstart.runs.tables import map_rows
 
 NAME, MAPS = "analysis/feature_analysis.json", "analysis/maps.csv"
 
@@ -80,7 +81,7 @@ class FeatureAnalysis(BaseModel):
 
 def write_feature_analysis(run: RunFolder, analysis: FeatureAnalysis, rows: Sequence[Row]) -> None:
     """Write an analysis and the ``rows`` of its maps: ``epoch``, ``row`` of `features/images.csv`, coordinates."""
-    run.write_table(MAPS, rows)
+    run.write(MAPS, table(rows, () if rows else ("epoch", "row")))
     run.write(NAME, analysis.model_dump_json(indent=2).encode())
 
 
@@ -94,12 +95,14 @@ def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] |
 
     Raises HeadstartError for a damaged file.
     """
-    file, table = run.path / NAME, run.path / MAPS
-    if not has_feature_analysis(run):
+    hint = f"headstart map {run.path}"
+    content, maps = run.read(NAME, hint), run.read(MAPS, hint)
+    if content is None or maps is None:
         return None
     try:
-        return FeatureAnalysis.model_validate_json(file.read_bytes()), read_table(table)
-    except (OSError, ValidationError, UnicodeDecodeError):
+        analysis = FeatureAnalysis.model_validate_json(content)
+    except ValidationError:
         raise HeadstartError(
-            f"{file}: expected what headstart map writes, found a damaged file", f"headstart map {run.path}"
+            f"{run.path / NAME}: expected what headstart map writes, found a damaged file", hint
         ) from None
+    return analysis, map_rows(maps, run.path / MAPS, len(run.feature_images), hint)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from headstart.errors import HeadstartError
@@ -69,7 +69,7 @@ def read_mask_confusions(run: RunFolder) -> MaskConfusions | None:
     Raises HeadstartError for a broken file.
     """
     file, palette = run.path / NAME, run.palette
-    if palette is None or not file.is_file():
+    if palette is None or not run.has(NAME):
         return None
     names = tuple(row["filename"] for row in run.feature_images if row["split"] == "val")
     expected = (len(names), len(palette.classes), len(palette.classes))
@@ -77,11 +77,11 @@ def read_mask_confusions(run: RunFolder) -> MaskConfusions | None:
         with safe_open(file, "numpy") as content:
             confusion = content.get_tensor("confusion").astype(np.int64)
         found = f"{confusion.shape}"
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # safetensors and NumPy raise whatever the bytes lead them to
         confusion, found = np.zeros(0, np.int64), f"a damaged file ({error})"
     if confusion.shape != expected or not names:
         raise HeadstartError(
             f"{file}: expected a confusion matrix per validation image, {expected}, found {found}",
-            f"remove the file, or headstart fit {run.path / 'recipe.toml'} {run.data['root']} (a new run)",
+            run.copy_again,
         )
     return MaskConfusions(names, confusion, palette) if confusion.any() else None

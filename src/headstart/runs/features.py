@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from headstart.errors import HeadstartError
@@ -75,9 +75,8 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
     Raises HeadstartError when there are none, when a requested epoch is missing, when a file is damaged, and when
     features are NaN or infinite.
     """
-    files = {
-        int(file.stem.removeprefix("epoch-")): file for file in (run.path / "features").glob("epoch-*.safetensors")
-    }
+    named = {file.stem.removeprefix("epoch-"): file for file in (run.path / "features").glob("epoch-*.safetensors")}
+    files = {int(epoch): file for epoch, file in named.items() if epoch.isdecimal() and len(epoch) < 10}
     rows = run.feature_images
     if not files or not rows:
         raise HeadstartError(
@@ -95,16 +94,22 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
     stored = []
     for epoch in sorted(epochs or files):
         file = files[epoch]
+        run.has(f"features/{file.name}")
         try:
             with safe_open(file, "numpy") as content:
                 features, probabilities = (content.get_tensor(name) for name in ("features", "probabilities"))
                 stored.append(EpochFeatures(epoch, features, probabilities, float(content.metadata()["seconds"])))
-        except (OSError, SafetensorError, KeyError) as error:
+        except Exception as error:  # safetensors and NumPy raise whatever the bytes lead them to
             raise HeadstartError(
-                f"{file}: expected stored features, found a damaged file ({error})",
-                f"remove it, then headstart map {run.path}",
+                f"{file}: expected stored features, found a damaged file ({error})", run.copy_again
             ) from None
         _check_features(stored[-1], len(rows), str(file), run)
+    unknown = sorted({row["label"] for row in rows} - number.keys())
+    if unknown:
+        raise HeadstartError(
+            f"{run.path / 'features' / 'images.csv'}: expected labels that are classes of the run, found {unknown[0]}",
+            run.copy_again,
+        )
     return Features(
         filenames=tuple(row["filename"] for row in rows),
         splits=np.array([row["split"] for row in rows]),
@@ -115,10 +120,15 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
 
 
 def _check_features(stored: EpochFeatures, images: int, file: str, run: RunFolder) -> None:
-    if len(stored.features) != images:
+    widths = (0, len(run.classes))
+    if not (stored.features.ndim == stored.probabilities.ndim == 2) or stored.probabilities.shape[1] not in widths:
         raise HeadstartError(
-            f"{file}: expected the features of {images} images, found {len(stored.features)}",
-            f"remove it, then headstart map {run.path}",
+            f"{file}: expected features and probabilities, found arrays of other shapes", run.copy_again
+        )
+    if not len(stored.features) == len(stored.probabilities) == images:
+        raise HeadstartError(
+            f"{file}: expected features of the {images} images in images.csv, found {len(stored.features)}",
+            run.copy_again,
         )
     broken = int((~np.isfinite(stored.features).all(axis=1)).sum())
     slower = f"optimizer.lr={run.recipe.optimizer.lr / 10:g}"

@@ -14,6 +14,7 @@
     features/              `headstart.runs.features`
     thumbnails.zip         `headstart.runs.thumbnails`
     weights/best.safetensors, weights/last.safetensors
+    checksums.json         `headstart.runs.checksums`: tells damaged files
     resume/                while unfinished: checkpoint.pt (optimizer, schedule position, rows so far)
     .lock                  while a process writes into the folder: `headstart.runs.lock`
     analysis/              derived: `headstart.runs.analysis` (headstart map)
@@ -25,23 +26,25 @@ half of one. This module does not import torch.
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from headstart.errors import HeadstartError
-from headstart.files import Row, json_bytes, read_table, table, write_atomically
+from headstart.files import Row, json_bytes, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
-from headstart.runs import lifecycle
+from headstart.runs import facts, lifecycle
+from headstart.runs.checksums import recorded, require_unchanged
 from headstart.runs.lifecycle import refuse_unless_free
 from headstart.runs.lock import NAME as LOCK
 from headstart.runs.lock import own
+from headstart.runs.tables import metric_rows, text_rows
 from headstart.value_range import ValueRanges
 
 FORMAT = 2
@@ -87,7 +90,7 @@ class RunFolder:
     def open(path: str | os.PathLike[str]) -> RunFolder:
         """Open the run at ``path``. Raises HeadstartError when there is none, or one of another format."""
         folder = Path(path)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises for a name of more than 255 bytes)
             raise HeadstartError(f"{folder}: expected a run folder, found no such folder", "headstart fit quick DATA")
         if lifecycle.is_cut_short(folder) or (lifecycle.is_free(folder) and (folder / LOCK).exists()):
             raise HeadstartError(
@@ -121,7 +124,8 @@ class RunFolder:
         )
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        write_atomically(self.path / name, content)
+        with recorded(self.path, name, content):
+            write_atomically(self.path / name, content)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         self.write(name, json_bytes(content))
@@ -129,34 +133,68 @@ class RunFolder:
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.write(name, table(rows))
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def has(self, name: str, hint: str = "", *, optional: bool = False) -> bool:
+        """Whether a file is there, as it was written; without it, False, if it was never written or is ``optional``.
+
+        Raises HeadstartError for a file that was damaged or changed (`headstart.runs.checksums`).
+        """
+        return require_unchanged(self.path, name, hint or self.copy_again, optional=optional)
+
+    def read(self, name: str, hint: str = "", *, optional: bool = False) -> bytes | None:
+        """The bytes of a file that `has` finds; None without it."""
+        if not self.has(name, hint, optional=optional):
+            return None
         try:
-            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise HeadstartError(f"{self.path / name}: cannot be read ({error})", "headstart fit quick DATA") from None
-        return content
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            message = f"{self.path / name}: cannot be read ({error.strerror or error})"
+            raise HeadstartError(message, hint or self.copy_again) from None
+
+    @property
+    def copy_again(self) -> str:
+        """What helps against a damaged file: a hint."""
+        return f"copy the run again, or headstart fit {self.path / 'recipe.toml'} DATA --out NEW_RUN"
+
+    @property
+    def write_again(self) -> str:
+        """What helps against a damaged file of those that are known before the first step: a hint."""
+        return f"copy the run again, or remove the file, then headstart fit --resume {self.path}"
+
+    def facts(
+        self, name: str, kind: type[BaseModel], hint: str = "", *, optional: bool = False
+    ) -> dict[str, Any] | None:
+        """The values of a JSON file; None without it. Raises HeadstartError for other values than those of ``kind``."""
+        content = self.read(name, hint, optional=optional)
+        try:
+            return None if content is None else facts.parse(content, kind)
+        except ValueError as error:
+            raise HeadstartError(
+                f"{self.path / name}: expected what headstart writes, found another content ({error})",
+                hint or self.copy_again,
+            ) from None
 
     @property
     def recipe(self) -> Recipe:
-        return recipes.load(str(self.path / "recipe.toml"))
+        self.has("recipe.toml")
+        return recipes.load_complete(self.path / "recipe.toml", self.copy_again)
 
     @property
     def environment(self) -> dict[str, Any]:
-        return self._read_json("environment.json")
+        return self.facts("environment.json", facts.Environment) or {}
 
     @property
     def data(self) -> dict[str, Any]:
-        return self._read_json("data.json")
+        return {"fingerprint": "", "counts": {}, **(self.facts("data.json", facts.Data) or {})}
 
     @property
     def architecture(self) -> dict[str, Any] | None:
         """The network's stages, shapes and parameters; None in a run without the file."""
-        return self._read_json("architecture.json") if (self.path / "architecture.json").is_file() else None
+        return self.facts("architecture.json", facts.Architecture, self.write_again)
 
     @property
     def probe(self) -> dict[str, Any]:
-        """Hyper-parameters chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``."""
-        return self._read_json("probe.json")
+        """Hyper-parameters chosen for a logistic probe: ``C``, ``held_out_accuracy``, ``seconds``; empty without."""
+        return self.facts("probe.json", facts.Probe) or {}
 
     @property
     def classes(self) -> list[str]:
@@ -177,25 +215,26 @@ class RunFolder:
     @property
     def metrics(self) -> list[Row]:
         """One row per finished epoch and split; empty before the first epoch ends."""
-        path = self.path / "metrics.csv"
-        return read_table(path) if path.is_file() else []
+        content = self.read("metrics.csv")
+        return [] if content is None else metric_rows(content, self.path / "metrics.csv", self.copy_again)
 
     @property
     def predictions(self) -> list[dict[str, str]]:
         """Rows of `predictions.csv` as text (a class may be called ``1e3``); empty before the first epoch ends."""
-        return self._read_text_table("predictions.csv")
+        name, content = "predictions.csv", self.read("predictions.csv")
+        return [] if content is None else text_rows(content, self.path / name, ("filename", "label"), self.copy_again)
 
     @property
     def feature_images(self) -> list[dict[str, str]]:
-        """The images whose features are stored, the validation images first: filename, split, label."""
-        return self._read_text_table("features/images.csv")
+        """The images whose features are stored, the validation images first: filename, split, label.
 
-    def _read_text_table(self, name: str) -> list[dict[str, str]]:
-        path = self.path / name
-        if not path.is_file():
-            return []
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return list(csv.DictReader(file))
+        Empty where `features/` was removed, to make room.
+        """
+        removed = not (self.path / "features").exists()
+        name = "features/images.csv"
+        content = self.read(name, self.write_again, optional=removed)
+        columns = ("filename", "split", "label")
+        return [] if content is None else text_rows(content, self.path / name, columns, self.write_again)
 
     @property
     def best(self) -> Path:
@@ -212,6 +251,8 @@ class RunFolder:
     @property
     def trained(self) -> bool:
         """Whether every epoch of the recipe is trained and saved: the weights are final."""
+        if self.best.is_dir():
+            raise HeadstartError(f"{self.best}: expected a file, found a folder", self.copy_again)
         return self.best.is_file() and self._epochs() == self.recipe.train.epochs
 
     @property
@@ -270,19 +311,3 @@ def classifier_command(run: RunFolder) -> str:
         f"headstart fit quick LABELED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
         f"{''.join(differ)}"
     )
-
-
-def best_epoch(rows: Iterable[Mapping[str, Any]], metric: str, split: str = "val") -> int | None:
-    """The first epoch with the lowest ``loss`` or the highest of any other metric; None without rows.
-
-    ``metric`` may be a recipe's `checkpoint.monitor`: `val_loss`, `val_accuracy`, `val_miou`, or `last` for the last
-    epoch.
-    """
-    if metric == "last":
-        return max((int(row["epoch"]) for row in rows if row["split"] == split), default=None)
-    metric = metric.removeprefix("val_")
-    kept = [row for row in rows if row["split"] == split and metric in row]
-    if not kept:
-        return None
-    sign = 1 if metric == "loss" else -1
-    return int(min(kept, key=lambda row: (sign * row[metric], row["epoch"]))["epoch"])

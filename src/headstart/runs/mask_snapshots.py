@@ -75,9 +75,9 @@ def prediction_folders(run: RunFolder, best_epoch: int | None) -> dict[int, list
     return folders
 
 
-def read_mask(file: Path) -> Pixels:
-    """Read a mask, uint8 (H, W) of class indices. Raises HeadstartError for a damaged file or another picture."""
-    picture = read_image(file)
+def read_mask(run: RunFolder, file: Path) -> Pixels:
+    """Read a mask of ``run``, uint8 (H, W) of class indices. Raises HeadstartError for another or a damaged file."""
+    picture = read_image(run, file)
     if picture.mode not in ("P", "L"):
         raise HeadstartError(
             f"{file}: expected a mask of class indices, found an image ({picture.mode})", "remove the file"
@@ -85,8 +85,9 @@ def read_mask(file: Path) -> Pixels:
     return np.array(picture, np.uint8)
 
 
-def read_image(file: Path) -> Image.Image:
-    """Read a picture. Raises HeadstartError for a damaged file."""
+def read_image(run: RunFolder, file: Path) -> Image.Image:
+    """Read a picture of ``run``. Raises HeadstartError for a damaged file."""
+    run.has(file.relative_to(run.path).as_posix(), f"copy the run again, or remove {file}: the report does without")
     try:
         if not file.is_file() or file.stat().st_size > MAX_BYTES:
             raise OSError("no regular file of a picture's size")

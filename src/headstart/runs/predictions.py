@@ -70,5 +70,5 @@ def read_predictions(run: RunFolder) -> StoredPredictions | None:
     except (KeyError, ValueError) as error:
         raise HeadstartError(
             f"{run.path / NAME}: expected a label and a probability per class in every row, found {error}",
-            f"remove the file, or headstart fit {run.path / 'recipe.toml'} DATA",
+            run.copy_again,
         ) from None

@@ -38,8 +38,12 @@ def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]]) -> Non
 def read_thumbnails(run: RunFolder, rows: Iterable[int]) -> dict[int, bytes]:
     """Row of `features/images.csv` -> JPEG bytes, of those ``rows`` that have a thumbnail.
 
-    Empty for a run without thumbnails (`analysis.save_images=false`) and for a damaged archive: a report does without.
+    Empty for a run without thumbnails (`analysis.save_images=false`): a report does without. Raises HeadstartError for
+    an archive that is not the one that was written.
     """
+    hint = f"copy the run again, or remove {run.path / NAME}: the report does without"
+    if not run.has(NAME, hint, optional=True):
+        return {}
     try:
         with zipfile.ZipFile(run.path / NAME) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}

@@ -7,9 +7,11 @@ held_out.json    where headstart made the split: every image that is not in trai
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Iterable, Mapping
 
 from headstart.errors import HeadstartError
+from headstart.runs.facts import HeldOut
 from headstart.runs.folder import RunFolder
 
 
@@ -20,16 +22,18 @@ def write_trained_on(run: RunFolder, contents: Iterable[str]) -> None:
 
 def read_trained_on(run: RunFolder) -> set[str]:
     """Read `trained_on.txt`. Raises HeadstartError without it: no image would count as one that was trained on."""
-    path = run.path / "trained_on.txt"
-    contents = set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
-    if not contents:
+    path, again = run.path / "trained_on.txt", "(--moved-to DATA: where they are now)"
+    content = run.read("trained_on.txt", run.write_again, optional=True)
+    hashes = set((content or b"").decode("ascii", "replace").split())
+    if not hashes:
         raise HeadstartError(
             f"{path}: expected the hashes of the images that the run was trained on, found"
-            f" {'none in it' if path.is_file() else 'no such file'}",
-            f"headstart fit --resume {run.path}, which writes it again from the images (--moved-to DATA: where they are"
-            " now)",
+            f" {'no such file' if content is None else 'none in it'}",
+            f"headstart fit --resume {run.path}, which writes it again from the images {again}",
         )
-    return contents
+    if not all(len(each) == 32 and set(each) <= set(string.hexdigits) for each in hashes):
+        raise HeadstartError(f"{path}: expected the hash of an image in each line, found another", run.write_again)
+    return hashes
 
 
 def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
@@ -38,6 +42,9 @@ def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:
     run.write("held_out.json", (json.dumps(splits, indent=0) + "\n").encode())
 
 
-def read_held_out(run: RunFolder) -> dict[str, str]:
-    """Read `held_out.json`; empty without the file, as in a run on data that came with a split."""
-    return dict(run._read_json("held_out.json")) if (run.path / "held_out.json").is_file() else {}
+def read_held_out(run: RunFolder, *, optional: bool = False) -> dict[str, str]:
+    """Read `held_out.json`; empty without the file, as in a run on data that came with a split.
+
+    Raises HeadstartError where the run had one, unless it is ``optional``: `headstart fit --resume` writes it again.
+    """
+    return run.facts("held_out.json", HeldOut, run.write_again, optional=optional) or {}

@@ -1,102 +1,130 @@
-"""Executors of a study's trainings, after `concurrent.futures.Executor`: this process, or several local ones."""
+"""Executors for a study's trainings, after `concurrent.futures.Executor`: this process, or several local ones."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from multiprocessing import get_context
-from pathlib import Path
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-import torch
-
-from headstart.data.dataset import Dataset
-from headstart.errors import HeadstartError
-from headstart.recipes.recipe import Recipe
-from headstart.runs.folder import RunFolder
-from headstart.training.loop import Step, train
-from headstart.training.setup import resume, start
+from headstart.studies.parent import die_with_parent
+from headstart.studies.worker import Context, Event, install
 
 T = TypeVar("T")
-OnProgress = Callable[[str, float], None]
-"""Called with (name of the run, share of it that was done since the last call)."""
-
-
-def no_progress(_name: str, _share: float) -> None:
-    """Report nothing."""
 
 
 class InProcessExecutor(Executor):
-    """Runs each call in this process and thread, at the moment its result is first requested.
-
-    So results arrive one by one, in the order in which they are waited for, and what nobody waits for never runs.
-    """
+    """Runs each call in this process and thread, when it is submitted."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """A future that runs ``fn`` when its `result` or `exception` is first called."""
-        return _Deferred(lambda: fn(*args, **kwargs))
-
-
-class _Deferred(Future[T]):
-    def __init__(self, call: Callable[[], T]) -> None:
-        super().__init__()
-        self._call = call
-
-    def result(self, timeout: float | None = None) -> T:
-        self._run()
-        return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        self._run()
-        return super().exception(timeout)
-
-    def _run(self) -> None:
-        if self.done() or not self.set_running_or_notify_cancel():
-            return
+        """A future that has ended. KeyboardInterrupt stops the study, as it should."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
         try:
-            self.set_result(self._call())
-        except Exception as error:  # KeyboardInterrupt stops the study, as it should
-            self.set_exception(error)
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
-def process_pool(jobs: int) -> ProcessPoolExecutor:
-    """``jobs`` fresh processes that share the cores among them."""
-    threads = max(1, torch.get_num_threads() // jobs)
-    # Not forked: a process that has used CUDA, or threads, cannot be.
-    return ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
-    )
+@dataclass
+class _Process:
+    """A pool of one process, and this side of a pipe to it."""
+
+    pool: ProcessPoolExecutor
+    pipe: Connection
+    future: Future[Any] = field(default_factory=Future)
+
+    def close(self, wait: bool) -> None:
+        self.pool.shutdown(wait=wait, cancel_futures=True)
+        self.pipe.close()
 
 
-def train_timed(recipe: Recipe, dataset: Dataset, folder: Path, on_progress: OnProgress = no_progress) -> float:
-    """`train_to_completion`; the seconds it took."""
-    began = time.perf_counter()
-    train_to_completion(recipe, dataset, folder, on_progress)
-    return time.perf_counter() - began
+class ProcessesExecutor(Executor):
+    """``jobs`` local processes with a pool each: one that is killed takes no other along, and is replaced.
 
-
-def train_to_completion(
-    recipe: Recipe, dataset: Dataset, folder: Path, on_progress: OnProgress = no_progress
-) -> RunFolder:
-    """Train a run to its end, continue an interrupted one, or return it where it is finished.
-
-    Raises HeadstartError when the folder holds a run of another recipe, and as `start` and `resume` do.
+    They are started fresh, not forked (a process that has used CUDA, or threads, cannot be), and end with this one.
     """
-    if (folder / "recipe.toml").exists():
-        run = RunFolder.open(folder)
-        if run.recipe != recipe:
-            raise HeadstartError(f"{folder}: expected the run of this study, found another", f"rm -r {folder}")
-        if run.finished:
-            on_progress(recipe.name, 1.0)
-            return run
-        training = resume(folder, dataset)
-    else:
-        training = start(recipe, dataset, folder)
-    total, before = recipe.train.epochs * training.steps, 0
-    for event in train(training):
-        steps = event.epoch * event.steps + event.step + 1 if isinstance(event, Step) else 0
-        on_progress(recipe.name, max(0, steps - before) / total)
-        before = max(before, steps)
-    on_progress(recipe.name, (total - before) / total)
-    return training.run
+
+    def __init__(self, jobs: int, context: Context) -> None:
+        self._context = context
+        self._busy: list[_Process] = []
+        self._idle: list[_Process] = []
+        self._jobs = jobs
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run a call in a process that is idle, as at most ``jobs`` futures are under way. Raises RuntimeError else."""
+        self._collect()
+        if len(self._busy) == self._jobs:
+            raise RuntimeError(f"expected at most {self._jobs} calls at a time")
+        process = self._idle.pop() if self._idle else self._start()
+        self._busy.append(process)
+        future = process.pool.submit(fn, *args, **kwargs)
+        process.future = future
+        return future
+
+    def events(self) -> Iterator[Event]:
+        """What the processes have sent since the last call."""
+        for process in (*self._busy, *self._idle):
+            try:
+                while process.pipe.poll():
+                    yield process.pipe.recv()
+            except (EOFError, OSError):  # it was killed
+                continue
+
+    def stop(self) -> None:
+        """Have every training under way save and end."""
+        for process in self._busy:
+            try:
+                process.pipe.send("stop")
+            except OSError:  # it was killed
+                continue
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        for process in (*self._busy, *self._idle):
+            process.close(wait)
+        self._busy, self._idle = [], []
+
+    def _collect(self) -> None:
+        """Make the processes whose call has ended idle, and drop those that were killed."""
+        for process in [each for each in self._busy if each.future.done()]:
+            self._busy.remove(process)
+            if isinstance(process.future.exception(), BrokenProcessPool):
+                process.close(wait=False)
+            else:
+                self._idle.append(process)
+
+    def _start(self) -> _Process:
+        spawn = get_context("spawn")
+        here, there = spawn.Pipe()
+        pool = ProcessPoolExecutor(
+            1, mp_context=spawn, initializer=_begin, initargs=(os.getpid(), self._context, there)
+        )
+        return _Process(pool, here)
+
+
+def _begin(parent: int, context: Context, pipe: Connection) -> None:
+    """The first call in a process."""
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the study's own process tells, by the pipe
+    stop, sending = threading.Event(), threading.Lock()
+
+    def send(event: Event) -> None:
+        with sending:
+            pipe.send(event)
+
+    def listen() -> None:
+        try:
+            pipe.recv()
+        except (EOFError, OSError):
+            return
+        stop.set()
+
+    threading.Thread(target=listen, name="stop", daemon=True).start()
+    install(context, send, stop.is_set)

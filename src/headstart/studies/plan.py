@@ -25,6 +25,8 @@ LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
 TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
+FREE = ("image_size", "epochs", "fractions", "seeds", "pretraining")
+"""What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training."""
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 """Label fractions of a study by default."""
 
@@ -56,6 +58,8 @@ class Plan:
     """What the corpus labels its images with."""
     requested: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as requested, where a budget has shortened them since."""
+    free: frozenset[str] = frozenset()
+    """What nobody asked for, so that a budget may choose it: of `FREE`."""
 
     @property
     def masks(self) -> bool:
@@ -133,7 +137,13 @@ class Plan:
         elif not self.tuned:  # one recipe for all: the recipe chooses the epoch, and cross-fitting evaluates it
             changes["analysis.epochs"] = list(range(1, self.recipe.train.epochs + 1))
         elif frozen:
-            changes |= {"probe.method": "logistic", "head.hidden": [], "train.epochs": 1, "augment.sizes": []}
+            changes |= {
+                "probe.method": "logistic",
+                "probe.share_features": True,
+                "head.hidden": [],
+                "train.epochs": 1,
+                "augment.sizes": [],
+            }
             changes |= {"checkpoint.monitor": "last", "analysis.epochs": []}
         else:
             changes |= {"checkpoint.monitor": "last", "optimizer.lr": lr or self.recipe.optimizer.lr}

@@ -10,12 +10,16 @@ from typing import Any, TypedDict, Unpack
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
-from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe
-from headstart.studies.resume import exists
+from headstart.studies.budget import fit_budget, refined
+from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe, validate_plan
+from headstart.studies.resume import exists, require_free
 from headstart.studies.runner import StudyRunner
-from headstart.studies.time_estimate import estimate, fit_budget
+from headstart.studies.time_estimate import estimate
+from headstart.studies.worker import torch_threads
+from headstart.studies.workers import InProcess, Workers
 
 PathLike = str | os.PathLike[str]
+DEFAULT_SEEDS = 3
 
 
 class StudyOptions(TypedDict, total=False):
@@ -28,9 +32,10 @@ class StudyOptions(TypedDict, total=False):
     settings: str
     """Letters A to G; by default ABCDE."""
     labels: Sequence[float] | None
-    """Label fractions; by default those of 0.05, 0.1, 0.25, 0.5 and 1 that leave every class an image."""
-    seeds: int
-    """Random seeds per setting; by default 3."""
+    """Label fractions; by default those of 0.05, 0.1, 0.25, 0.5 and 1 that leave every class an image, or as many of
+    them as a budget allows."""
+    seeds: int | None
+    """Random seeds per setting; by default 3, or as many of them as a budget allows."""
     out: PathLike | None
     """The study's folder; by default runs/study-DATA."""
     recipe: str | Recipe | None
@@ -57,6 +62,14 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     unlabeled, corpus, out = _path(options.get("unlabeled")), _path(options.get("corpus")), _path(options.get("out"))
     # Only a segmentation study may be pre-trained on either; a classification study wants labels.
     corpus_target = dataset.open(corpus).target(base.data) if corpus is not None and base.task == "segment" else "label"
+    seeds, asked = options.get("seeds"), set(options.get("overrides") or ())
+    given = {
+        "image_size": bool(asked & {"data.image_size", "augment.sizes"}) or isinstance(recipe, Recipe),
+        "epochs": "train.epochs" in asked or isinstance(recipe, Recipe),
+        "fractions": labels is not None,
+        "seeds": seeds is not None,
+        "pretraining": isinstance(pretraining, Recipe),
+    }
     return Plan(
         data=dataset.root,
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(dataset.root).absolute().name}",
@@ -64,28 +77,41 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
         settings=options.get("settings", "ABCDE").upper(),
         fractions=tuple(labels) if labels is not None else default_fractions(dataset, base),
-        seeds=tuple(range(options.get("seeds", 3))),
+        seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
         tuned=options.get("tune", True),
         unlabeled=unlabeled,
         corpus=corpus,
         corpus_target=corpus_target,
+        free=frozenset(name for name, is_given in given.items() if not is_given),
     )
 
 
 def prepare_study(
-    plan: Plan, dataset: str | Dataset | None = None, *, jobs: int = 1, budget: float | None = None
+    plan: Plan, dataset: str | Dataset | None = None, *, workers: Workers | None = None, budget: float | None = None
 ) -> tuple[StudyRunner, dict[str, float]]:
     """A runner of the plan, and the estimated seconds of each remaining training, by name.
 
-    ``budget``, in seconds, shortens the trainings of a new study to fit; a study that has started keeps its epochs.
-    Raises HeadstartError as `StudyRunner` does, and for a budget that is too short.
+    ``budget``, in seconds, chooses what a new study trains (`studies.budget`), and what is added to a finished one; a
+    study under way goes on as it began. Raises HeadstartError as `StudyRunner` does, and for too short a budget.
     """
     dataset = open_dataset(plan.data if dataset is None else dataset)
-    runner = StudyRunner(plan, dataset, jobs=jobs)
-    if budget is None or exists(plan):
-        return runner, estimate(runner.plan, dataset, runner.finished())
-    shortened, seconds = fit_budget(plan, dataset, budget)
-    return StudyRunner(shortened, dataset, jobs=jobs), seconds
+    workers = InProcess() if workers is None else workers
+    with torch_threads(workers.threads):
+        if exists(plan):
+            runner = StudyRunner(plan, dataset, workers=workers)
+            seconds = estimate(runner.plan, dataset, runner.finished())
+            larger = None if budget is None or seconds else refined(runner.plan, plan, runner.study, budget)
+            if larger is None:
+                return runner, seconds
+            runner = StudyRunner(larger, dataset, workers=workers)
+            return runner, estimate(larger, dataset, runner.finished())
+        validate_plan(plan)
+        require_free(plan)
+        if budget is None:
+            runner = StudyRunner(plan, dataset, workers=workers)
+            return runner, estimate(plan, dataset)
+        shortened, seconds = fit_budget(plan, dataset, budget, max(1, workers.count()))
+    return StudyRunner(shortened, dataset, workers=workers), seconds
 
 
 def _path(path: PathLike | None) -> str | None:

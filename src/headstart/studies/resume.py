@@ -6,6 +6,7 @@ requested.toml                  both as requested, and the other folders of imag
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,11 +14,16 @@ from typing import Any
 
 import tomli_w
 
-from headstart.comparison.study import read_study
+from headstart.comparison.study import BrokenStudyError, Study, read_study
+from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
+from headstart.files import rename_aside
 from headstart.recipes import recipe as recipes
+from headstart.runs.folder import RunFolder
 from headstart.studies.plan import Plan
+from headstart.tasks import task_named
 
+STUDY = "study.json"
 RECIPES = ("recipe", "pretraining")
 FOLDERS = ("unlabeled", "corpus")
 MAX_DIFFERENCES = 6
@@ -35,24 +41,53 @@ def files(plan: Plan) -> dict[str, str]:
 
 def exists(plan: Plan) -> bool:
     """Whether the plan's folder holds a study."""
-    return (plan.out / "study.json").is_file()
+    begun = any((plan.out / name).is_dir() for name in ("trials", "tuning", "pretrained"))
+    return os.path.lexists(plan.out / STUDY) or (begun and (plan.out / "requested.toml").is_file())
+
+
+def require_free(plan: Plan) -> None:
+    """Raise HeadstartError if the folder of a new study holds anything else."""
+    ours = {*files(plan), ".lock"}  # they come before study.json
+    if plan.out.exists() and any(
+        other.name not in ours and not other.name.endswith(".part") for other in plan.out.iterdir()
+    ):
+        raise HeadstartError(
+            f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
+        )
+
+
+def stored_study(plan: Plan) -> tuple[Study | None, str]:
+    """The study in the folder; None and the reason where its file is missing or damaged, as its runs remain."""
+    try:
+        return read_study(plan.out / STUDY), ""
+    except BrokenStudyError as error:
+        return None, error.message
+
+
+def set_broken_aside(plan: Plan) -> None:
+    """Rename a damaged study.json to the first free name of ``study.json.broken-1``, ..."""
+    file = plan.out / STUDY
+    if os.path.lexists(file) and stored_study(plan)[0] is None:
+        rename_aside(file)
 
 
 def load_existing(plan: Plan) -> Plan:
-    """``plan`` with the recipes in its folder, which a budget may have shortened; ``plan`` itself for a new folder.
+    """``plan`` with the recipes, label fractions and seeds in its folder, which a budget may have chosen.
+
+    It is ``plan`` itself for a new folder, and has its label fractions and seeds where they are more than before.
 
     Raises HeadstartError, naming the differences, when the folder's study was requested otherwise.
     """
     if not exists(plan):
         return plan
-    read_study(plan.out / "study.json")  # raises for another format version, before its other files are read
+    study, _ = stored_study(plan)  # raises for another format version, before its other files are read
     recipe, pretraining = (recipes.load(str(plan.out / f"{name}.toml")) for name in RECIPES)
     before, now = dict(_leaves(_requested_before(plan))), dict(_leaves(_requested(plan)))
     differ = [
         f"{name.removeprefix('recipe.')}: {_display(before.get(name))} in the folder, {_display(now.get(name))}"
         " requested"
         for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
+        if before.get(name) != now.get(name) and not (name in FOLDERS and before.get(name) and now.get(name))
     ]
     if differ:
         more = f" and {len(differ) - MAX_DIFFERENCES} more" if len(differ) > MAX_DIFFERENCES else ""
@@ -62,7 +97,37 @@ def load_existing(plan: Plan) -> Plan:
             "choose another --out",
         )
     requested = plan.requested or (plan.recipe, plan.pretraining)
-    return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested)
+    grid: dict[str, Any] = {}
+    if study is not None and plan.requested is None:
+        grid = {name: getattr(study, name) for name in ("fractions", "seeds") if name in plan.free}
+    return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested, **grid)
+
+
+def require_same_folders(plan: Plan, dataset: Dataset) -> None:
+    """Raise HeadstartError if a pre-training in the study's folder was begun on other images than those requested.
+
+    A study may be moved, and its images with it: their content counts, not their place. Without another place they are
+    taken for what they were.
+    """
+    if not exists(plan):
+        return
+    before = _requested_before(plan)
+    for kind in plan.pretrainings():
+        recipe, data = plan.pretrain(kind)
+        option = next((name for name in FOLDERS if getattr(plan, name) == data), None)
+        if option is None or before.get(option) == data:
+            continue
+        try:
+            found = RunFolder.open(plan.folder(kind)).data["fingerprint"]
+        except (HeadstartError, KeyError, TypeError):
+            continue  # it is trained anew
+        fingerprint = dataset.open(data).pixels(recipe.data, task_named(recipe.task).target).fingerprint
+        if found != fingerprint:
+            raise HeadstartError(
+                f"{plan.out}: expected the images that its pre-training saw ({option} {before.get(option)}), found"
+                f" others in {data}",
+                "choose another --out",
+            )
 
 
 def _requested(plan: Plan) -> dict[str, Any]:
@@ -80,6 +145,11 @@ def _requested_before(plan: Plan) -> dict[str, Any]:
         raise HeadstartError(
             f"{file}: expected what the study was started with, found {error.strerror}", "choose another --out"
         ) from None
+    except ValueError as error:
+        raise HeadstartError(f"{file}: expected TOML, found {error}", "choose another --out") from None
+    missing = [name for name in RECIPES if not isinstance(fields.get(name), dict)]
+    if missing:
+        raise HeadstartError(f"{file}: expected a table [{missing[0]}], found none", "choose another --out")
     requested = {name: recipes.build(fields[name], where=str(file)) for name in RECIPES}
     return fields | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
 

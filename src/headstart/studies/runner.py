@@ -6,46 +6,60 @@ continues where it stopped; `study.json` holds the results of the trials, and is
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headstart.comparison.study import Excluded, Study, Trial, read_study
+from headstart.comparison.study import Excluded, Study, Trial
 from headstart.comparison.summary import Results, table_rows
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.environment import environment
 from headstart.errors import HeadstartError
 from headstart.files import table, write_atomically
-from headstart.recipes.recipe import Recipe
 from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
-from headstart.studies import executor
+from headstart.runs.lock import own, owner_of
 from headstart.studies import resume as resuming
-from headstart.studies.executor import OnProgress, no_progress
-from headstart.studies.plan import CONTINUED, PRETRAINING_OF, SUPERVISED, Plan, trial_name, validate_plan
+from headstart.studies.jobs import Jobs, TrialKey
+from headstart.studies.plan import Plan, trial_name, validate_plan
+from headstart.studies.schedule import Schedule
+from headstart.studies.trainings import fault_of
 from headstart.studies.trial import majority_baseline, read_trial
+from headstart.studies.worker import Context, Ended, Event
+from headstart.studies.workers import InProcess, Workers
 from headstart.tasks import task_named
 
-Outcome = tuple[str, float, float, Exception | None]
-"""Setting, label fraction, seconds of training, and the error of a trial that failed."""
+REPORT_SHARE = 0.2
+"""At most this share of the time is spent on rewriting the table and the report between trials."""
+OnProgress = Callable[[str, float], None]
+"""Called with (name of the run, share of it that was done since the last call)."""
 
 
 class StudyRunner:
     """A study in progress: its plan, its results so far, and the data set, opened once for all trials.
 
-    ``plan`` becomes the one in the study's folder where that exists: a budget may have chosen its epochs. Nothing is
-    written before `run`. Raises HeadstartError for a plan, data or label fractions that cannot be used, and for a
-    folder that holds a study of other settings, recipes or data.
+    ``plan`` becomes the one in the study's folder where that exists: a budget may have chosen its epochs. ``workers``
+    are where the trainings run, by default in this process. Nothing is written before `run`. Raises HeadstartError for
+    a plan, data or label fractions that cannot be used, and for a folder that holds a study of other settings, recipes
+    or data.
     """
 
-    def __init__(
-        self, plan: Plan, dataset: Dataset | None = None, *, jobs: int = 1, on_progress: OnProgress = no_progress
-    ) -> None:
+    def __init__(self, plan: Plan, dataset: Dataset | None = None, *, workers: Workers | None = None) -> None:
         self.plan = plan = resuming.load_existing(plan)
         self.dataset = dataset = Dataset(plan.data) if dataset is None else dataset
-        self.jobs = jobs
-        self.on_progress = on_progress
+        self.workers = InProcess() if workers is None else workers
+        self.on_progress: OnProgress = lambda _name, _share: None
+        self.on_note: Callable[[str], None] = lambda _: None
+        """Called with a line for the user."""
+        self.may_start: Callable[[str], bool] = lambda _: True
+        """Whether the training of a name may begin; the others are left for another call."""
+        self.stop_requested: Callable[[], bool] = lambda: False
+        """Whether `run` shall save everything and raise KeyboardInterrupt."""
+        self.latest: Trial | None = None
+        """The trial that ended last."""
         validate_plan(plan)
         index = dataset.index(plan.recipe.data, plan.target)
         for fraction in plan.fractions:
@@ -53,56 +67,90 @@ class StudyRunner:
         for kind in plan.pretrainings():
             recipe, data = plan.pretrain(kind)
             dataset.open(data).index(recipe.data, task_named(recipe.task).target)
+        resuming.require_same_folders(plan, dataset)
         self.pixels = dataset.pixels(plan.recipe.data, plan.target)
+        self._notes: list[str] = []
+        self._order = {key: number for number, key in enumerate(_in_order(plan))}
         self.study = self._with_finished_trials(self._empty_study())
-        self.learning_rates: dict[str, float] = {}
-        """Setting -> its tuned learning rate."""
-        self.tuning_seconds: dict[str, float] = {}
-        """Setting -> seconds of all its learning-rate candidates."""
-        self.pretraining_seconds: dict[str, float] = {}
-        """Kind of weights -> seconds of their pre-training."""
+        self.jobs = Jobs(plan, self._finish_trial, self._note_excluded)
+        self._report_due = 0.0
+        self._shares: defaultdict[str, float] = defaultdict(float)
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Setting -> its tuned learning rate, of those that are tuned."""
+        return self.jobs.learning_rates
 
     def finished(self) -> frozenset[str]:
         """The names of the trainings that are finished: pre-trainings, learning-rate candidates and trials."""
         plan = self.plan
-        pretrainings = ((plan.pretrain(kind)[0].name, plan.folder(kind)) for kind in plan.pretrainings())
+        pretrainings = ((plan.pretrain(kind)[0], plan.folder(kind)) for kind in plan.pretrainings())
         tunings = (
-            (recipe.name, folder)
-            for setting in plan.tuned_settings()
-            for folder, recipe in plan.tunings(setting).values()
+            (recipe, folder) for setting in plan.tuned_settings() for folder, recipe in plan.tunings(setting).values()
         )
-        runs = [name for name, folder in (*pretrainings, *tunings) if folder.is_dir() and RunFolder(folder).finished]
+        runs = [recipe.name for recipe, folder in (*pretrainings, *tunings) if fault_of(folder, recipe) is None]
         return frozenset(
             [*runs, *(trial_name(trial.setting, trial.fraction, trial.seed) for trial in self.study.trials)]
         )
 
     def run(self) -> Iterator[Study]:
-        """Run the remaining trials, yielding the study after each; a trial that fails is recorded as failed."""
+        """Run the remaining trials, yielding the study after each; a trial that fails is recorded as failed.
+
+        The trials are `study.trials` in the order of the plan, whichever ended first. Raises HeadstartError when
+        another process runs this study, and KeyboardInterrupt once ``stop_requested`` says so.
+        """
         plan = self.plan
-        for name, text in resuming.files(plan).items():
-            write_atomically(plan.out / name, text.encode())
-        self._write()
-        for seed, settings in plan.trial_order():
-            # Pre-train and tune first; where that fails, all trials of the setting do, and the other settings run.
-            waiting: list[tuple[str, float]] = []
-            for setting in settings:
-                done = {trial.fraction for trial in self.study.trials if (trial.setting, trial.seed) == (setting, seed)}
-                left = [fraction for fraction in sorted(plan.fractions, reverse=True) if fraction not in done]
-                if not left:
-                    continue
-                try:
-                    self._ensure_prerequisites(setting)
-                except Exception as error:
-                    for fraction in left:
-                        yield self._add(self._failed(setting, fraction, seed, error))
-                    continue
-                waiting += [(setting, fraction) for fraction in left]
-            # Train the trials, and record each as it ends.
-            for setting, fraction, seconds, failure in self._train(waiting, seed):
-                if failure is None:
-                    yield self._add(self._read(setting, fraction, seed, seconds))
-                else:
-                    yield self._add(self._failed(setting, fraction, seed, failure))
+        with own(plan.out):
+            for note in self._notes:
+                self.on_note(note)
+            resuming.set_broken_aside(plan)
+            for name, text in resuming.files(plan).items():
+                write_atomically(plan.out / name, text.encode())
+            self._write()
+            try:
+                self.workers.begin(self._context(), self.stop_requested, self._on_event)
+                left = self.jobs.remaining(self._left())
+                schedule = Schedule(left, self.workers, self.stop_requested, self.may_start)
+                for job, error in schedule.run():
+                    self._on_progress(job.name, 1.0)
+                    key = self.jobs.trials.get(job.name)
+                    if key is None:
+                        continue
+                    if error is not None:
+                        self._add(self._failed(key, error))
+                    yield self.study
+            finally:
+                self.workers.close()
+                self._write(last=True)
+
+    def _left(self) -> list[TrialKey]:
+        done = {(trial.setting, trial.fraction, trial.seed) for trial in self.study.trials}
+        return [key for key in self._order if key not in done]
+
+    def _context(self) -> Context:
+        threads = int(self.study.environment["threads"])
+        if threads != self.workers.threads:
+            self.on_note(f"each training uses {threads} threads of the processor, as when the study was started")
+        return Context(
+            key=f"headstart-{uuid.uuid4().hex}",
+            study=self.plan.out.absolute(),
+            cwd=Path.cwd(),
+            dataset=self.dataset,
+            threads=threads,
+            owner=owner_of(self.plan.out),
+        )
+
+    def _on_event(self, event: Event) -> None:
+        if event[0] == "note":
+            self.on_note(event[1])
+        else:
+            self._on_progress(event[1], event[2])
+
+    def _on_progress(self, name: str, share: float) -> None:
+        """Pass progress on; what a killed attempt had done counts once."""
+        more = min(share, 1.0 - self._shares[name])
+        self._shares[name] += more
+        self.on_progress(name, more)
 
     def _empty_study(self) -> Study:
         plan, index = self.plan, self.pixels.index
@@ -119,72 +167,46 @@ class StudyRunner:
             split=split,
             tuned=plan.tuned,
             fingerprint=self.pixels.fingerprint,
-            environment=environment(),
+            environment={**environment(), "threads": self.workers.threads},
         )
 
     def _with_finished_trials(self, study: Study) -> Study:
-        """``study`` with the trials in its folder, except those that failed."""
+        """``study`` with the trials in its folder, except those that failed or whose run is gone or broken."""
         plan = self.plan
         if not resuming.exists(plan):
-            written = resuming.files(plan)  # they come before study.json
-            if plan.out.exists() and any(other.name not in written for other in plan.out.iterdir()):
-                raise HeadstartError(
-                    f"{plan.out}: expected a free folder for the study, found other files", "choose another --out"
-                )
+            resuming.require_free(plan)
             return study
-        before = read_study(plan.out / "study.json")
-        for name in ("data", "fingerprint", "settings", "fractions", "seeds", "tuned"):
+        before, fault = resuming.stored_study(plan)
+        if before is None:
+            self._notes.append(f"{plan.out / 'study.json'} is made again from the runs: {fault}")
+            return study
+        for name in ("fingerprint", "settings", "fractions", "seeds", "tuned"):
             was, wanted = getattr(before, name), getattr(study, name)
-            if was != wanted:
+            if was != wanted and not (name in plan.free and set(was) <= set(wanted)):
                 raise HeadstartError(
                     f"{plan.out}: expected the study in this folder ({name} {was}), found {wanted} requested",
                     "choose another --out",
                 )
-        done = tuple(trial for trial in before.trials if trial.error is None)
-        return study.model_copy(update={"trials": done, "excluded": before.excluded, "environment": before.environment})
+        threads = before.environment.get("threads")
+        if not (isinstance(threads, int) and 0 < threads < 1000):
+            threads = self.workers.threads
+        kept = tuple(trial for trial in before.trials if trial.error is None and self._has_run(trial))
+        return study.model_copy(
+            update={
+                "trials": kept,
+                "excluded": before.excluded,
+                "environment": {**before.environment, "threads": threads},
+            }
+        )
 
-    def _train(self, waiting: list[tuple[str, float]], seed: int) -> Iterator[Outcome]:
-        """Train trials of one seed, here or in several processes, and yield how each ended, in order."""
-        plan = self.plan
-        here = self.jobs == 1 or len(waiting) <= 1
-        with executor.InProcessExecutor() if here else executor.process_pool(self.jobs) as pool:
-            futures = []
-            for setting, fraction in waiting:
-                recipe = plan.trial(setting, fraction, seed, self.learning_rates.get(setting))
-                folder = plan.trial_folder(setting, fraction, seed)
-                report = (self.on_progress,) if here else ()  # a callback does not reach into another process
-                futures.append(pool.submit(executor.train_timed, recipe, self.dataset, folder, *report))
-            for (setting, fraction), future in zip(waiting, futures, strict=True):
-                error = future.exception()
-                if not here:
-                    self.on_progress(trial_name(setting, fraction, seed), 1.0)
-                if error is not None and not isinstance(error, Exception):
-                    raise error
-                yield setting, fraction, 0.0 if error else future.result(), error
-
-    def _ensure_prerequisites(self, setting: str) -> None:
-        """Pre-train the weights of a setting, and tune its learning rate, unless that is done."""
-        plan, kind = self.plan, PRETRAINING_OF.get(setting)
-        needed = [SUPERVISED, CONTINUED] if kind == CONTINUED else [kind]
-        for each in plan.pretrainings():
-            if each in needed and each not in self.pretraining_seconds:
-                recipe, data = plan.pretrain(each)
-                run = self._train_here(recipe, plan.folder(each), self.dataset.open(data))
-                self.pretraining_seconds[each] = sum(row["seconds"] for row in run.metrics)
-                self._note_excluded(data, run)
-        if setting in plan.tuned_settings() and setting not in self.learning_rates:
-            scores, seconds = {}, 0.0
-            for lr, (folder, recipe) in plan.tunings(setting).items():
-                rows = self._train_here(recipe, folder, self.dataset).metrics
-                last = [row for row in rows if row["split"] == "val"][-1]
-                score = last[plan.metric]
-                scores[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
-                seconds += sum(row["seconds"] for row in rows)
-            self.learning_rates[setting] = max(scores, key=lambda lr: scores[lr])
-            self.tuning_seconds[setting] = seconds
-
-    def _train_here(self, recipe: Recipe, folder: Path, dataset: Dataset) -> RunFolder:
-        return executor.train_to_completion(recipe, dataset, folder, self.on_progress)
+    def _has_run(self, trial: Trial) -> bool:
+        """Whether the run of a finished trial is in its folder; else it is trained again, and a note says so."""
+        plan, key = self.plan, (trial.setting, trial.fraction, trial.seed)
+        folder = plan.trial_folder(*key)
+        fault = fault_of(folder, plan.trial(*key, trial.chosen.get("lr")))
+        if fault is not None:
+            self._notes.append(f"{folder} is trained again: {fault}")
+        return fault is None
 
     def _note_excluded(self, folder: str, run: RunFolder) -> None:
         """Record the images that a pre-training on another folder excluded."""
@@ -195,37 +217,48 @@ class StudyRunner:
         if count not in study.excluded:  # one folder may serve two pre-trainings
             self.study = study.model_copy(update={"excluded": (*study.excluded, count)})
 
-    def _read(self, setting: str, fraction: float, seed: int, seconds: float) -> Trial:
-        """The results of a finished trial, with its costs."""
-        costs = {
-            "seconds_pretrain": self._seconds_pretrain(setting),
-            "seconds_tune": self.tuning_seconds.get(setting, 0.0),
-            "seconds_train": seconds,
-        }
-        run = RunFolder.open(self.plan.trial_folder(setting, fraction, seed))
+    def _finish_trial(self, key: TrialKey, ended: Ended) -> None:
+        """Record the results of a finished trial, with its costs."""
+        setting, run = key[0], RunFolder.open(self.plan.trial_folder(*key))
         trial = read_trial(run, self.plan, self.dataset, setting, self.study.split, self.learning_rates.get(setting))
-        return trial.model_copy(update=costs)
+        costs = {
+            "seconds_pretrain": self.jobs.seconds_pretrain(setting),
+            "seconds_tune": self.jobs.tuning_seconds.get(setting, 0.0),
+            # A training that was stopped took longer than what was left of it.
+            "seconds_train": max(ended.seconds, sum(row["seconds"] for row in run.metrics)),
+        }
+        self._add(Trial.model_validate({**dict(trial), **costs}))
 
-    def _seconds_pretrain(self, setting: str) -> float | None:
-        kind, known = PRETRAINING_OF.get(setting), self.pretraining_seconds
-        if kind == CONTINUED:
-            return known.get(SUPERVISED, 0.0) + known[CONTINUED]
-        return known.get(kind) if kind is not None else None
-
-    def _failed(self, setting: str, fraction: float, seed: int, error: Exception) -> Trial:
+    def _failed(self, key: TrialKey, error: Exception) -> Trial:
+        setting, fraction, seed = key
         labels = len(label_subset(self.pixels.index, fraction, seed))
         text = f"{type(error).__name__}: {error}" if not isinstance(error, HeadstartError) else error.message
         return Trial(setting=setting, fraction=fraction, labels=labels, seed=seed, error=text)
 
-    def _add(self, trial: Trial) -> Study:
-        self.study = self.study.model_copy(update={"trials": (*self.study.trials, trial)})
+    def _add(self, trial: Trial) -> None:
+        trials = [*self.study.trials, trial]
+        trials.sort(key=lambda each: self._order[each.setting, each.fraction, each.seed])
+        # Validated: what does not fit, such as a trial of other images, is the error of this trial.
+        self.study = Study.model_validate({**dict(self.study), "trials": tuple(trials)})
+        self.latest = trial
         self._write()
-        return self.study
 
-    def _write(self) -> None:
-        """Write ``study.json``, then what is derived from it: the table and the report."""
-        out = self.plan.out
+    def _write(self, last: bool = False) -> None:
+        """Write ``study.json``, then what is derived from it, the table and the report, unless that takes too long."""
+        out, began = self.plan.out, time.monotonic()
         write_atomically(out / "study.json", self.study.to_json().encode())
+        if not last and began < self._report_due:
+            return
         results = Results(self.study)
         write_atomically(out / "table.csv", table(table_rows(results)))
         write_study_page(out, results)
+        ended = time.monotonic()
+        self._report_due = ended + (ended - began) / REPORT_SHARE
+
+
+def _in_order(plan: Plan) -> Iterator[TrialKey]:
+    """Every trial, in the order of training."""
+    for seed, settings in plan.trial_order():
+        for setting in settings:
+            for fraction in sorted(plan.fractions, reverse=True):
+                yield setting, fraction, seed

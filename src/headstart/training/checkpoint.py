@@ -34,16 +34,18 @@ def save_checkpoint(run: RunFolder, progress: Progress, state: Mapping[str, Any]
     """Write ``state`` (of tensors and plain values) and ``progress`` to the run's checkpoint, in one atomic file."""
     content = io.BytesIO()  # not straight to the file: torch hides the error of a full disk in one of its own
     torch.save({**state, "progress": asdict(progress)}, content)
-    run.write(str(run.checkpoint.relative_to(run.path)), content.getbuffer())
+    run.write(run.checkpoint.relative_to(run.path).as_posix(), content.getbuffer())
 
 
 def load_checkpoint(run: RunFolder) -> tuple[Progress, dict[str, Any]]:
     """Read what `save_checkpoint` wrote. Raises HeadstartError for a damaged file, or one that holds more than data."""
+    hint = f"copy the run again, or start a new run from the weights so far: backbone.weights={run.path}"
+    run.has(run.checkpoint.relative_to(run.path).as_posix(), hint)
     try:
         content = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
         return Progress(**content.pop("progress")), content
     except Exception as error:  # torch names no single type for a damaged file
         raise HeadstartError(
             f"{run.checkpoint}: expected a checkpoint of headstart, found a damaged file ({type(error).__name__})",
-            f"start a new run from the weights so far: backbone.weights={run.path}",
+            hint,
         ) from None

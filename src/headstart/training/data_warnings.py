@@ -10,7 +10,8 @@ from headstart.training.state import TrainState
 
 
 def data_warnings(state: TrainState) -> Iterator[str]:
-    """What the user should know about the data before the first step."""
+    """What the user should know about the data, and about how the run goes on, before the first step."""
+    yield from state.notes
     if state.pixels.streaming:
         yield (
             f"Not enough space for decoded images in {cache_folder()}: images are decoded again for every batch, which"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from headstart.transforms.batch import images_at
 from headstart.transforms.params import sample_params
 
 LARGEST_HALF = torch.finfo(torch.float16).max
+SHARED_BACKBONES = 3
+"""Backbones whose features are kept in memory for the next probe: those of a study's settings D, E and G."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class FeatureCache:
         return self.augmented[epoch % len(self.augmented)] if self.augmented else self.val
 
 
+_shared: dict[Hashable, CachedFeatures] = {}
+
+
 @torch.inference_mode()
 def cache_features(
     task: Task, pixels: Pixels, train_rows: Rows, recipe: Recipe, autocast: AbstractContextManager[None]
@@ -80,10 +86,12 @@ def cache_features(
     ``train_rows`` are the training images that are used. Raises HeadstartError when the maps do not fit into memory.
     """
     task.eval()
-    held_out = [row for row, split in enumerate(pixels.index.splits) if split in ("val", "test")]
-    rows = np.union1d(train_rows, np.array(held_out, dtype=np.int64))
+    shared = recipe.probe.share_features
+    encoded = ("train", "val", "test") if shared else ("val", "test")
+    others = [row for row, split in enumerate(pixels.index.splits) if split in encoded]
+    rows = np.union1d(train_rows, np.array(others, dtype=np.int64))
     with autocast:
-        val = _cache_plain(task, pixels, rows, recipe)
+        val = shared_features(task, pixels, rows, recipe) if shared else _cache_plain(task, pixels, rows, recipe)
         augmented = tuple(
             _cache_augmented(task, pixels, train_rows, recipe, number) for number in range(recipe.probe.views)
         )
@@ -113,6 +121,26 @@ def _cache_augmented(task: Task, pixels: Pixels, rows: Rows, recipe: Recipe, num
         if masks is not None and under is not None:
             masks[places] = under.cpu()
     return CachedFeatures(parts.on(device), masks, _place_of(rows, pixels), device)
+
+
+def shared_features(task: Task, pixels: Pixels, rows: Rows, recipe: Recipe) -> CachedFeatures:
+    """`_cache_plain`, once in this process for the same backbone, its weights, and the same images seen the same way.
+
+    The images are encoded in the same batches whoever comes first, so the features are equal to the last bit.
+    """
+    device = next(task.parameters()).device
+    digest = blake2b(digest_size=16)
+    for name, tensor in task.backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    seen = (recipe.backbone.name, recipe.augment.mean, recipe.augment.std, recipe.val.batch_size)
+    size = (pixels.height, pixels.width, recipe.data.resize, recipe.train.precision, torch.get_num_threads())
+    key = (digest.hexdigest(), pixels.fingerprint, seen, size, str(device), rows.tobytes())
+    if key not in _shared:
+        while len(_shared) >= SHARED_BACKBONES:
+            _shared.pop(next(iter(_shared)))
+        _shared[key] = _cache_plain(task, pixels, rows, recipe)
+    return _shared[key]
 
 
 class _Storage:

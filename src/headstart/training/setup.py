@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,10 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
     if saved is not None or run.trained:  # the checkpoint holds the backbone's weights, if they are needed at all
         recipe_without_weights = recipe.backbone.model_copy(update={"weights": "none"})
         recipe = recipe.model_copy(update={"backbone": recipe_without_weights})
-    training, _ = _prepare(_launch(recipe), recipe, run, data or facts["root"], decoding)
+    fabric = _launch(recipe)
+    notes = _as_it_began(fabric, run)
+    training, _ = _prepare(fabric, recipe, run, data or facts["root"], decoding)
+    training.notes += notes
     if training.pixels.fingerprint != facts["fingerprint"]:
         raise HeadstartError(
             f"{data or facts['root']}: expected the images that {path} began with (fingerprint {facts['fingerprint']}),"
@@ -89,6 +93,35 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
         training.progress = Progress(epoch=recipe.train.epochs, rows=run.metrics)
     write_missing(training)
     return training
+
+
+@contextmanager
+def threads_restored() -> Iterator[None]:
+    """Give torch, after the block, as many threads as before: `resume` sets those that the run began with."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _as_it_began(fabric: Fabric, run: RunFolder) -> list[str]:
+    """Use as many threads as when the run began, on which sums depend in the last digits; what else differs, in words.
+
+    On a GPU threads change nothing.
+    """
+    notes, now, began = [], torch.get_num_threads(), run.environment
+    threads, processes = began.get("threads") or now, began.get("processes") or fabric.world_size
+    if threads != now and threads < 1000 and fabric.device.type == "cpu":
+        torch.set_num_threads(threads)
+        notes.append(f"{run.path} goes on with {threads} threads of the processor, as it began, not {now}.")
+    if processes != fabric.world_size:
+        launch = f"torchrun --nproc-per-node={processes} -m " if processes > 1 else ""
+        notes.append(
+            f"{run.path} began with {processes} processes and goes on with {fabric.world_size}: its weights will differ"
+            f" from those of a run that was never stopped. With {processes}: {launch}headstart fit --resume {run.path}"
+        )
+    return notes
 
 
 def _launch(recipe: Recipe) -> Fabric:
@@ -118,7 +151,7 @@ def _prepare(
     # 3. The pixels. The index may have lost images that cannot be read (`data.skip_unreadable`).
     with fabric.rank_zero_first():
         pixels = dataset.pixels(recipe.data, kind.target, decoding)
-    held_out = read_held_out(run)
+    held_out = read_held_out(run, optional=True)
     if held_out:
         pixels = with_stored_split(pixels, held_out, run.data["fingerprint"])
     require_different_masks(pixels)

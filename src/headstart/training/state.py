@@ -54,6 +54,8 @@ class TrainState:
     """Cached outputs of a frozen backbone; None if it is run in every step."""
     maps_follow: bool = False
     """Whether maps and report follow the training: the run is finished by who makes them, when they are there."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know before the first step."""
     stop_requested: Callable[[], bool] = lambda: False
     """Whether this process was asked to stop (Ctrl-C); all ranks then stop at the same step."""
 
@@ -71,8 +73,11 @@ class TrainState:
     @property
     def images_per_epoch(self) -> int:
         """Images per epoch; with `train.fixed_steps` as many as with all labels, images then repeat in an epoch."""
-        in_steps = self.recipe.probe.method == "sgd" and self.recipe.train.fixed_steps
-        return len(self.pixels.index.positions("train")) if in_steps else len(self.train_rows)
+        recipe = self.recipe
+        if recipe.probe.method == "logistic":  # solved on all images
+            return len(self.train_rows)
+        count = len(self.pixels.index.positions("train")) if recipe.train.fixed_steps else len(self.train_rows)
+        return min(count, recipe.train.images_per_epoch or count)
 
     def epoch_rows(self, epoch: int) -> Rows:
         """Rows of the training images of an epoch, in training order."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dct
 
 Floats = NDArray[np.float32]
 
@@ -22,6 +21,9 @@ SAMPLE = 2000
 SAME_SCENE = 0.99
 """Cosine of unwhitened descriptors from which on two images count as one scene in the statistics."""
 
+TANGENTS = 5
+"""Dimensions of a tangent plane: the image, two shifts and two stretches."""
+
 
 def spectrum(images_nhw: Floats, frequencies: int) -> Floats:
     """Lowest frequencies of the cosine transform, without the constant: float32 (N, frequencies ** 2 - 1).
@@ -29,7 +31,10 @@ def spectrum(images_nhw: Floats, frequencies: int) -> Floats:
     Each is multiplied by its frequency: the amplitudes of photographs fall with its inverse (Field, 1987), so that all
     weigh about the same, as in a correlation of gradients.
     """
-    cosines = dct(np.eye(images_nhw.shape[1], dtype=np.float32), axis=0, norm="ortho")[:frequencies]
+    side = images_nhw.shape[1]
+    angles = np.pi / side * np.outer(np.arange(frequencies), np.arange(side) + 0.5)
+    cosines = (np.sqrt(2 / side) * np.cos(angles)).astype(np.float32)
+    cosines[0] /= np.sqrt(2)
     vertical, horizontal = np.mgrid[:frequencies, :frequencies]
     weighted = (cosines @ images_nhw @ cosines.T) * np.hypot(vertical, horizontal).astype(np.float32)
     return np.ascontiguousarray(weighted.reshape(len(images_nhw), -1)[:, 1:])

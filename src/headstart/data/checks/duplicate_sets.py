@@ -6,7 +6,6 @@ decoded pixels are by path, size and time of every file: `check` leaves them for
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,8 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
+from headstart.data.cache import touch
+from headstart.data.cache_notes import write_notes
 from headstart.data.checks.duplicates import THUMBNAIL_SIDE, near_duplicates, same_content
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Picture, Unreadable, read
@@ -26,7 +27,6 @@ from headstart.data.pixel_cache import cache_path, read_metadata
 from headstart.data.resize import without_extremes
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
-from headstart.files import write_atomically
 from headstart.value_range import ValueRange, Values
 
 VERSION = 1
@@ -44,14 +44,14 @@ class OwnRange(Conversion):
         return ValueRange(low, high if high > low else low + 1, "full scale")
 
 
-def read_picture(index: Index, row: int, conversion: Conversion) -> tuple[Picture, NDArray[np.uint8]]:
-    """One decoded image and its gray thumbnail, uint8 (32, 32). Raises Unreadable.
+def read_picture(index: Index, file: Path, conversion: Conversion) -> tuple[Picture, NDArray[np.uint8]]:
+    """A decoded image of ``index`` and its gray thumbnail, uint8 (32, 32). Raises Unreadable.
 
     A large JPEG is decoded at a fraction of its size, always the same one. The range of ``conversion`` does not matter
     to the thumbnail: thumbnails are compared without their mean and contrast.
     """
     with decoding():
-        picture = read(index.root / index.paths[row], enough_for=THUMBNAIL_SIDE, conversion=conversion)
+        picture = read(file, enough_for=THUMBNAIL_SIDE, conversion=conversion)
         if index.masks:  # an image with a mask is trained on at its own size
             conversion.require_pixels(*picture.size)
         gray = without_extremes(picture.rgb, THUMBNAIL_SIDE).convert("L")
@@ -67,6 +67,7 @@ def duplicate_sets(index: Index, progress: Progress | None = None) -> Sets:
     files = [index.root / path for path in index.paths]
     stored = read_metadata(_cache_file(files), files)
     if stored is not None:
+        touch(_cache_file(files))
         return [list(rows) for rows in stored["sets"]]
     contents: dict[int, str] = {}
     failures: dict[int, tuple[str, str]] = {}
@@ -76,7 +77,7 @@ def duplicate_sets(index: Index, progress: Progress | None = None) -> Sets:
 
     def one(row: int) -> str | Unreadable:
         try:
-            picture, thumbs[row] = read_picture(index, row, conversion)
+            picture, thumbs[row] = read_picture(index, files[row], conversion)
         except Unreadable as error:
             return error
         return picture.content
@@ -103,9 +104,9 @@ def find_duplicates(
 def store_duplicate_sets(index: Index, sets: Sets, failures: Mapping[int, tuple[str, str]]) -> Sets:
     """Write the sets to the cache, if the disk allows, and return them. ``failures``: row -> why it was not read."""
     unreadable = {row: kind for row, (kind, _) in failures.items()}
-    content = json.dumps({"sets": [list(rows) for rows in sets], "unreadable": unreadable})
+    notes = {"sets": [list(rows) for rows in sets], "unreadable": unreadable, "of": str(index.root)}
     with suppress(HeadstartError):
-        write_atomically(_cache_file([index.root / path for path in index.paths]), content.encode())
+        write_notes(_cache_file([index.root / path for path in index.paths]), notes)
     return sets
 
 

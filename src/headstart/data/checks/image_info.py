@@ -63,7 +63,7 @@ def read_image_infos(
 
     def read_one(row: int) -> ImageInfo | Unreadable:
         try:
-            picture, thumbs[row] = read_picture(index, row, conversion)
+            picture, thumbs[row] = read_picture(index, files[row], conversion)
         except Unreadable as error:
             return error
         upright = upright_size(files[row])[::-1] if picture.rotated else picture.size

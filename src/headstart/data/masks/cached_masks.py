@@ -7,7 +7,6 @@ from, and its ``masks.json`` is written last, so that a folder that has one is c
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from headstart.data.cache import hold, touch
+from headstart.data.cache_notes import read_notes, write_notes
 from headstart.data.masks.class_lists import NAMES
 from headstart.data.parallel import Progress, map_ordered
 from headstart.environment import cache_folder
@@ -43,6 +44,8 @@ class CachedMasks:
     """Names of the classes as in classes.txt, the background first if there is any."""
 
 
+_HELD: dict[Path, int | None] = {}
+"""Folders that this process uses, which stay in the cache for so long."""
 Draw = Callable[[str], "tuple[NDArray[np.uint8], int] | Path"]
 """Image -> its mask, uint8 (H, W), and the pixels of more than one class in it; or a file that cannot be read."""
 
@@ -76,7 +79,11 @@ def cached_masks(
     for part in (str(VERSION), key, *images, "", *names):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     folder = cache_folder() / "masks" / digest.hexdigest()
-    return _from_cache(folder, images) or _draw_all(folder, images, names, draw, progress)
+    masks = _from_cache(folder, images) or _draw_all(folder, images, names, draw, progress)
+    touch(folder / "masks.json")
+    if folder not in _HELD:
+        _HELD[folder] = hold(folder / "masks.json")
+    return masks
 
 
 def _mask_name(image: str) -> str:
@@ -86,14 +93,17 @@ def _mask_name(image: str) -> str:
 
 
 def _from_cache(folder: Path, images: Sequence[str]) -> CachedMasks | None:
-    try:
-        stored = json.loads((folder / "masks.json").read_text(encoding="utf-8"))
-        mask_of = {image: folder / _mask_name(image) for image in images}
-        complete = all(file.is_file() for file in mask_of.values()) and (folder / NAMES).is_file()
-        overlaps = {images[int(row)]: int(pixels) for row, pixels in stored["overlaps"].items()}
-        return CachedMasks(mask_of, overlaps, tuple(stored["classes"])) if complete else None
-    except (OSError, ValueError, KeyError, IndexError):
+    stored = read_notes(folder / "masks.json")
+    if stored is None:
         return None
+    mask_of = {image: folder / _mask_name(image) for image in images}
+    try:
+        if [file.stat().st_size for file in (*mask_of.values(), folder / NAMES)] != stored["bytes"]:
+            return None
+    except OSError:
+        return None
+    overlaps = {images[int(row)]: pixels for row, pixels in stored["overlaps"].items()}
+    return CachedMasks(mask_of, overlaps, tuple(stored["classes"]))
 
 
 def _draw_all(
@@ -122,7 +132,9 @@ def _draw_all(
     lines = [f"{number}: {name}\n" for number, name in enumerate(classes, 0 if background else 1)]
     _write(folder / NAMES, "".join(lines).encode())
     if complete:
-        _write(folder / "masks.json", json.dumps({"overlaps": overlaps, "classes": classes}).encode())
+        sizes = [file.stat().st_size for file in (*mask_of.values(), folder / NAMES)]
+        with suppress(HeadstartError):  # no room: drawn anew the next time
+            write_notes(folder / "masks.json", {"overlaps": overlaps, "classes": classes, "bytes": sizes})
     return CachedMasks(mask_of, {images[row]: pixels for row, pixels in overlaps.items()}, classes)
 
 

@@ -176,13 +176,18 @@ def parse_color(text: str) -> Color | None:
         code = int(match.group(1), 16)
         return code >> 16, code >> 8 & 255, code & 255
     if re.fullmatch(r"[\[(]?\s*\d+(?:[\s,;]+\d+){2}\s*[\])]?", text.strip()):
-        red, green, blue = (int(part) for part in re.findall(r"\d+", text))
+        red, green, blue = (_small(part) for part in re.findall(r"\d+", text))
         return (red, green, blue) if max(red, green, blue) < 256 else None
     return None
 
 
+def _small(digits: str) -> int:
+    """A number of at most three digits; 256, which no mask holds, for a larger one: Python reads no very long ones."""
+    return int(digits) if len(digits.lstrip("0")) <= 3 else 256
+
+
 def _number(file: Path, line: int, name: str, cell: str) -> int:
-    if not name or not cell.isdecimal() or int(cell) > 255:
+    if not name or not cell.isdecimal() or _small(cell) > 255:
         raise HeadstartError(
             f"{file} line {line}: expected a name and a number from 0 to 255, found {name or 'no name'}, {cell}",
             f"fix {file}",
@@ -211,7 +216,7 @@ def _parse_lines(file: Path, text: str, own: bool) -> ClassList:
         matches = [match for match in found if match]
         names = tuple(match["name"].strip() for match in matches)
         if form.startswith("numbered"):
-            values = tuple(int(match["number"]) for match in matches)
+            values = tuple(_small(match["number"]) for match in matches)
             return ClassList(names, (), values if max(values) < 256 else (), own)
         colors = [_color(file, n, names[n - 1], [match["rgb"]]) for n, match in enumerate(matches, 1)]
         return ClassList(names, tuple(colors), (), own)

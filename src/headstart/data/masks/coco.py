@@ -171,20 +171,31 @@ def _draw(drawing: _Drawing, number_of: Mapping[str, int]) -> tuple[NDArray[np.u
     return mask, int(overlap.sum())
 
 
+def _require_near(coordinates: Sequence[float]) -> None:
+    """Raise ValueError for polygons far outside of any image, along whose sides pycocotools would walk for minutes."""
+    if not all(abs(each) <= 10 * MAX_SIDE for each in coordinates):  # not for "not a number" either
+        raise ValueError("coordinates far outside of the image")
+
+
 def _runs(segmentation: Any, height: int, width: int) -> Any:
     """Polygons or run lengths -> run lengths as pycocotools packs them."""
     from pycocotools import mask as coco
 
     try:
         if isinstance(segmentation, list):
+            _require_near([float(each) for polygon in segmentation for each in polygon])
             polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
             return coco.merge(coco.frPyObjects(polygons, height, width) if polygons else [])
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(f"run lengths of size {segmentation['size']} in an image of {[height, width]}")
         if isinstance(segmentation["counts"], list):
+            if min(segmentation["counts"]) < 0 or sum(segmentation["counts"]) != height * width:
+                raise ValueError(f"runs of {sum(segmentation['counts'])} pixels in all")
             return coco.frPyObjects(segmentation, height, width)
-        return {"size": [height, width], "counts": segmentation["counts"].encode()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        run = {"size": [height, width], "counts": segmentation["counts"].encode()}
+        coco.decode(run)  # raises for runs of more or fewer pixels
+        return run
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise HeadstartError(
             f"COCO JSON: expected polygons or run lengths, found {str(segmentation)[:60]}: {error}", "fix the JSON file"
         ) from None

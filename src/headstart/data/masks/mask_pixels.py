@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.cache_notes import CacheMetadata
 from headstart.data.decode import Unreadable
 from headstart.data.masks.codec import examine_mask, read_mask
 from headstart.data.masks.orientation import turn_of
 from headstart.data.parallel import Progress, map_ordered
-from headstart.data.pixel_cache import CacheMetadata, cache_path, make_table, open_table, read_metadata
+from headstart.data.pixel_cache import cache_path, make_table, open_table, read_metadata
 from headstart.palette import IGNORE_INDEX, Palette
 
 VERSION = 3
@@ -58,7 +59,7 @@ def decode_masks(
     metadata, table = read_metadata(path, files), open_table(path, shape)
     pairs = tuple(zip(images, files, strict=True))
     if metadata is None or table is None:
-        metadata, table = make_table(path, shape, lambda table: _fill(pairs, palette, sizes, table, progress))
+        metadata, table = make_table(path, shape, lambda table: _fill(pairs, palette, sizes, table, progress), files)
     return MaskTable(
         contents=tuple(metadata["contents"]),
         pixel_counts=np.array(metadata["pixel_counts"], dtype=np.int64),

@@ -23,6 +23,7 @@ from headstart.data.masks.unnamed import (
     without_ignored,
 )
 from headstart.errors import HeadstartError, did_you_mean
+from headstart.files import digits_to_int
 from headstart.palette import IGNORE_INDEX, Palette
 
 __all__ = ["COLORS", "NAMES", "palette_file", "palette_template", "read_palette", "with_ignored"]
@@ -85,8 +86,8 @@ def _matching_classes(palette: Palette, word: str) -> set[int]:
     """Positions of the classes that ``word`` of data.ignore_classes names, by name or by their number in the masks."""
     found = {i for i, name in enumerate(palette.names) if name.casefold() == word.strip().casefold()}
     if not found and word.strip().isdecimal():
-        found = {i for i, value in enumerate(palette.values) if value == int(word)}
-        if not found and palette.kind == "number" and int(word) == IGNORE_INDEX:
+        found = {i for i, value in enumerate(palette.values) if value == digits_to_int(word.strip())}
+        if not found and palette.kind == "number" and digits_to_int(word.strip()) == IGNORE_INDEX:
             return set()  # it is ignored anyway
     if not found:
         raise HeadstartError(

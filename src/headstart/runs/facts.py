@@ -1,0 +1,162 @@
+"""Types of the JSON files of a run, and their one reader: what other code looks up is there, and of its type."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
+
+Text = InstanceOf[str]
+"""Text that may be the name of a file, which need not be UTF-8."""
+Count = Annotated[int, Field(ge=0)]
+Size = list[Annotated[int, Field(gt=0)]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Environment(_Part):
+    """`environment.json`."""
+
+    format: Any = None
+    headstart: Text = ""
+    device: Text = ""
+    started: Text = ""
+    threads: Annotated[int, Field(gt=0)] | None = None
+    processes: Annotated[int, Field(gt=0)] | None = None
+    weights: dict[Text, Any] = {}
+
+
+class MaskPalette(_Part):
+    """`Palette.to_json`."""
+
+    names: list[Text]
+    colors: list[Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]]
+    values: list[int]
+    kind: Literal["color", "number"]
+    ignored: Count = 0
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> MaskPalette:
+        if not len(self.names) == len(self.colors) or self.ignored >= len(self.names):
+            raise ValueError("a color for each name, and classes that are not ignored")
+        return self
+
+
+class Range(BaseModel):
+    """`ValueRange`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    low: float
+    high: float
+    source: Text = ""
+
+
+class Skipped(_Part):
+    """A file that could not be read."""
+
+    filename: Text
+    reason: Text
+
+
+class Data(_Part):
+    """`data.json`."""
+
+    fingerprint: Text = ""
+    root: Text
+    layout: Text = ""
+    split_made: bool = False
+    classes: list[Text]
+    images: dict[Text, Count] = {}
+    counts: dict[Text, dict[Text, Count]] = {}
+    palette: MaskPalette | None = None
+    shares: dict[Text, dict[Text, float]] = {}
+    ignored: dict[Text, float] = {}
+    ranges: dict[Literal["integers", "floats"], Range] = {}
+    skipped: list[Skipped] = []
+    images_trained_on: Count = 0
+    left_out: Count = 0
+
+
+class Layers(_Part):
+    """Equal layers of a stage."""
+
+    kind: Text
+    count: Count
+    channels: Count
+
+
+class Stage(_Part):
+    """Consecutive layers whose outputs are of one size."""
+
+    shape: Size
+    parameters: Count
+    layers: list[Layers]
+    maps: list[Count] = []
+
+
+class Layer(_Part):
+    """A layer of a head or a decoder; or parallel ``branches``."""
+
+    kind: Text
+    shape: Size | None = None
+    parameters: Count | None = None
+    branches: list[list[Layer]] | None = None
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Layer:
+        if self.branches is None and (not self.shape or self.parameters is None):
+            raise ValueError("a layer without shape or parameters")
+        return self
+
+
+class Side(_Part):
+    """A row of the decoder, from another map of the backbone."""
+
+    name: Text
+    map: Count | None
+    layers: list[Layer]
+    joins: Count | None
+
+
+class Architecture(_Part):
+    """`architecture.json`."""
+
+    input: Size
+    parameters: Count = 0
+    trained: Count = 0
+    backbone: list[Stage] = []
+    head: list[Layer] = []
+    sides: list[Side] | None = None
+
+
+class Probe(_Part):
+    """`probe.json`."""
+
+    C: Annotated[float, Field(gt=0)]
+    held_out_accuracy: dict[Text, float] = {}
+    seconds: float = 0.0
+
+
+class HeldOut(_Part):
+    """`held_out.json`: path -> split."""
+
+    __pydantic_extra__: dict[str, Literal["val", "test"]]
+
+
+def parse(content: bytes, kind: type[BaseModel]) -> dict[str, Any]:
+    """The plain values of a JSON file of this kind. Raises ValueError, on one line, for anything else."""
+    try:
+        values = json.loads(content.decode())
+    except RecursionError:
+        raise ValueError("no JSON") from None
+    try:
+        kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        raise ValueError(f"{field}: {first['msg']}") from None
+    return dict(values)

@@ -1,0 +1,281 @@
+"""A study within a budget: how large the images, how long the trainings, how many label fractions and seeds.
+
+A study of a few minutes learns more from several seeds of short trainings on small images than from one long one:
+`LADDER` lists what more time buys, in order. The plan is the highest rung that fits, its trainings stretched to the
+budget. What the user chose stays as it is. While the study runs, `Deadline` holds back what would end too late.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from headstart.comparison.study import Study
+from headstart.data.dataset import Dataset
+from headstart.errors import HeadstartError
+from headstart.recipes.recipe import Recipe, override
+from headstart.studies.plan import Plan
+from headstart.studies.time_estimate import TimeEstimator, estimate
+
+FILL = 0.85
+"""Share of a budget that the estimate of a plan may take: the rest is for decoding, the report, and errors."""
+LATEST = 1.05
+"""Share of a budget by whose end a training must be expected to end, or it is not begun."""
+PRETRAINING_SHARE = 0.25
+"""Share of a budget for self-supervised pre-training."""
+PRETRAINING_SIDE = 48
+"""Least side of the images of a shortened pre-training, in pixels."""
+MOST_SEEDS = 10
+"""Seeds up to which a larger budget refines a study."""
+FEATURES = 250
+"""Training images whose features are stored, in a shortened training."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A size of study."""
+
+    side: int
+    """Side of the images, in pixels."""
+    epochs: int
+    images: int
+    """Images per epoch, at most."""
+    fractions: tuple[float, ...]
+    """The label fractions of the default that are kept, by their place among `plan.FRACTIONS`."""
+    seeds: int
+
+
+LADDER = (
+    Rung(32, 1, 640, (1.0,), 2),
+    Rung(32, 2, 1280, (0.1, 1.0), 2),
+    Rung(48, 2, 1920, (0.1, 1.0), 2),
+    Rung(48, 2, 2560, (0.1, 1.0), 3),
+    Rung(64, 2, 3200, (0.1, 1.0), 3),
+    Rung(64, 3, 4800, (0.1, 0.25, 1.0), 3),
+    Rung(96, 4, 6400, (0.1, 0.25, 1.0), 3),
+    Rung(96, 5, 9600, (0.05, 0.1, 0.25, 0.5, 1.0), 3),
+    Rung(128, 6, 19200, (0.05, 0.1, 0.25, 0.5, 1.0), 3),
+)
+"""From the least study that is worth its time to nearly the whole; each rung costs about 1.5 to 2 times the last."""
+
+
+def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) -> tuple[Plan, dict[str, float]]:
+    """``plan`` as large as ``budget`` (in seconds, with so many workers) allows, and its `estimate`.
+
+    Raises HeadstartError, naming the least budget, when even the smallest study takes longer.
+    """
+    estimator = TimeEstimator(plan, dataset)
+    allowed = FILL * budget * workers
+    seconds = estimate(plan, dataset, estimator=estimator)
+    if sum(seconds.values()) <= allowed:
+        return plan, seconds
+    requested, best = plan.requested or (plan.recipe, plan.pretraining), None
+    for rung in LADDER:
+        smaller = replace(_at_rung(plan, rung, estimator, budget * workers), requested=requested)
+        seconds = estimate(smaller, dataset, estimator=estimator)
+        total = sum(seconds.values())
+        if total > allowed:
+            if best is None:
+                least = math.ceil(total / FILL / workers / 60)
+                raise HeadstartError(
+                    f"--budget: expected at least {least}m for the smallest study of these settings, label fractions"
+                    f" and seeds, found {budget / 60:g}m",
+                    f"--budget {least}m, or fewer --settings, --labels or --seeds",
+                )
+            break
+        best = smaller, seconds
+    assert best is not None
+    return _stretched(*best, plan, dataset, allowed, estimator)
+
+
+def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) -> Plan:
+    """``plan`` cut down to a rung, where it is free to be."""
+    changes: dict[str, object] = {}
+    recipe = plan.recipe
+    if "image_size" in plan.free and not plan.masks:
+        side = min(rung.side, recipe.data.image_size)
+        changes |= {"data.image_size": side}
+        changes |= {"augment.sizes": []}
+    if "epochs" in plan.free:
+        changes |= {"train.epochs": min(rung.epochs, recipe.train.epochs), "analysis.epochs": []}
+        changes |= {"train.images_per_epoch": min(rung.images, recipe.train.images_per_epoch or rung.images)}
+        changes |= {"analysis.train_samples": min(FEATURES, recipe.analysis.train_samples)}
+        if changes["train.epochs"] != recipe.train.epochs and not changes.get("augment.sizes", True):
+            changes |= {"augment.sizes": []}
+        elif "augment.sizes" not in changes:
+            changes |= {"augment.sizes": list(recipe.augment.sizes[-rung.epochs :])}
+    smaller = replace(plan, recipe=override(recipe, changes))
+    if "fractions" in plan.free:
+        smaller = replace(smaller, fractions=_fractions(plan.fractions, rung.fractions))
+    if "seeds" in plan.free:
+        smaller = replace(smaller, seeds=plan.seeds[: rung.seeds])
+    return replace(smaller, pretraining=_shorter_pretraining(smaller, estimator, PRETRAINING_SHARE * budget))
+
+
+def _fractions(possible: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[float, ...]:
+    """As many of the possible fractions as wanted: all labels, and those nearest to the wanted ones below."""
+
+    def nearest(share: float) -> float:
+        return min(possible, key=lambda each: abs(math.log(each / share)))
+
+    return tuple(sorted({nearest(share) for share in wanted}))
+
+
+def _shorter_pretraining(plan: Plan, estimator: TimeEstimator, seconds: float) -> Recipe:
+    """The self-supervised recipe of a plan, as much of it as fits into ``seconds``."""
+    base = plan.pretraining
+    if "pretraining" not in plan.free or "self-supervised" not in plan.pretrainings():
+        return base
+    own = base.data.image_size
+    side = own if plan.masks else min(own, max(PRETRAINING_SIDE, plan.recipe.data.image_size))
+    changes: dict[str, object] = {"data.image_size": side, "analysis.train_samples": FEATURES, "analysis.epochs": []}
+    shorter = override(base, changes)
+    recipe, data = replace(plan, pretraining=shorter).pretrain("self-supervised")
+    images = estimator.images(recipe, data)
+    whole = estimator.pretraining(recipe, data)
+    affordable = int(images * base.train.epochs * min(1.0, seconds / whole))
+    epochs = max(1, min(base.train.epochs, round(affordable / images)))
+    per_epoch = max(2 * base.train.batch_size, min(images, affordable // epochs))
+    return override(shorter, {"train.epochs": epochs, "train.images_per_epoch": per_epoch})
+
+
+def _stretched(
+    plan: Plan, seconds: dict[str, float], asked: Plan, dataset: Dataset, allowed: float, estimator: TimeEstimator
+) -> tuple[Plan, dict[str, float]]:
+    """``plan`` with as many images per training as the budget allows, at most as many as asked for."""
+    if "epochs" not in plan.free:
+        return plan, seconds
+    count, most = estimator.train, asked.recipe.train.epochs
+    for _ in range(3):
+        total = sum(seconds.values())
+        pretraining = sum(value for name, value in seconds.items() if name.endswith("-pretraining"))
+        factor = (allowed - pretraining) / max(total - pretraining, 1e-9)
+        recipe = plan.recipe
+        per_epoch = min(count, recipe.train.images_per_epoch or count)
+        images = min(int(factor * per_epoch * recipe.train.epochs), count * most)
+        epochs = max(recipe.train.epochs, min(most, math.ceil(images / count)))
+        longer = override(recipe, {"train.epochs": epochs, "train.images_per_epoch": min(count, images // epochs)})
+        if factor <= 1.02 or longer == recipe:
+            break
+        candidate = replace(plan, recipe=longer)
+        further = estimate(candidate, dataset, estimator=estimator)
+        if sum(further.values()) > allowed:
+            break
+        plan, seconds = candidate, further
+    return plan, seconds
+
+
+def refined(plan: Plan, asked: Plan, study: Study, budget: float) -> Plan | None:
+    """The plan of a finished study with more label fractions and seeds, as many as ``budget`` (in seconds) allows.
+
+    ``asked`` is the plan without a budget. Trials that were trained stay; what one takes is known from them. None where
+    nothing is left to add, or the budget is too short for it.
+    """
+    best = None
+    for fractions, seeds in _larger_grids(plan, asked):
+        new = {(setting, share, seed) for setting in plan.settings for share in fractions for seed in seeds}
+        new -= {(trial.setting, trial.fraction, trial.seed) for trial in study.trials if trial.error is None}
+        if sum(_seconds_of_trial(study, setting) for setting, _, _ in new) > FILL * budget:
+            break
+        best = replace(plan, fractions=fractions, seeds=seeds)
+    return best
+
+
+def _larger_grids(plan: Plan, asked: Plan) -> Iterator[tuple[tuple[float, ...], tuple[int, ...]]]:
+    """Label fractions and seeds beyond those of the plan, fewest first: a label fraction more, then a seed more."""
+    fractions, seeds = plan.fractions, plan.seeds
+    missing = [share for share in sorted(asked.fractions, reverse=True) if share not in fractions]
+    more_seeds = "seeds" in plan.free
+    while True:
+        if len(seeds) < len(asked.seeds):
+            seeds = asked.seeds[: len(seeds) + 1]
+        elif missing and "fractions" in plan.free:
+            fractions = tuple(sorted((*fractions, missing.pop(0))))
+        elif more_seeds and len(seeds) < MOST_SEEDS:
+            seeds = tuple(range(len(seeds) + 1))
+        else:
+            return
+        yield fractions, seeds
+
+
+def _seconds_of_trial(study: Study, setting: str) -> float:
+    """What a trial of the setting took, in the mean."""
+    seconds = [trial.seconds_train for trial in study.trials if trial.setting == setting and trial.error is None]
+    return sum(seconds) / len(seconds) if seconds else 0.0
+
+
+class Deadline:
+    """Says which trainings may still begin, so that a study ends within its budget.
+
+    ``seconds`` are the estimates of its trainings by name, and ``began`` is when the command was typed. The estimates
+    are corrected by what the trainings took.
+    """
+
+    def __init__(
+        self,
+        budget: float,
+        seconds: Mapping[str, float],
+        workers: Callable[[], int],
+        began: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._budget, self._seconds, self._workers, self._began, self._now = budget, seconds, workers, began, now
+        self._trained_from = now()
+        self._done = 0.0
+        self.held_back: list[str] = []
+        """Names of the trainings that were not begun."""
+
+    def finished(self, name: str, share: float) -> None:
+        """``share`` of the training ``name`` was done since the last call."""
+        self._done += share * self._seconds.get(name, 0.0)
+
+    def allows(self, name: str) -> bool:
+        """Whether a training that begins now is expected to end in time."""
+        now = self._now()
+        prior = 0.05 * sum(self._seconds.values())
+        spent = (now - self._trained_from) * max(1, self._workers())
+        pace = (spent + prior) / (self._done + prior) if prior else 1.0
+        fits = now - self._began + pace * self._seconds.get(name, 0.0) <= LATEST * self._budget
+        if not fits:
+            self.held_back.append(name)
+        return fits
+
+
+def describe(plan: Plan, budget: float | None) -> Iterator[str]:
+    """Lines that say what a budget chose, and what it leaves out."""
+    if plan.requested is None or plan.requested == (plan.recipe, plan.pretraining):
+        return
+    asked, recipe, pretraining = plan.requested[0], plan.recipe, plan.pretraining
+    labels = ", ".join(f"{fraction:.0%}" for fraction in plan.fractions)
+    images = recipe.train.images_per_epoch
+    yield (
+        f"plan     {recipe.data.image_size} px, {recipe.train.epochs} epochs"
+        + (f" of {images:,} images" if images else "")
+        + f"; {labels} of the labels, {len(plan.seeds)} seeds"
+    )
+    if "self-supervised" in plan.pretrainings():
+        per_epoch = pretraining.train.images_per_epoch
+        yield (
+            f"         self-supervised pre-training: {pretraining.data.image_size} px,"
+            f" {pretraining.train.epochs} epochs" + (f" of {per_epoch:,} images" if per_epoch else "")
+        )
+    yield (
+        f"because  of {'the budget' if budget is None else f'--budget {_time(budget)}'};"
+        f" {asked.name} asks for {asked.data.image_size} px and {asked.train.epochs} epochs:"
+        " a larger budget refines this study, --budget none trains all of it"
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:g}h" if seconds >= 7200 else f"{seconds / 60:g}m"
+
+
+def unfinished_text(held_back: Sequence[str], budget: float) -> str:
+    """What a study says whose budget ended before its trainings."""
+    count = len(held_back)
+    return (
+        f"the budget of {_time(budget)} has ended with {count} {'training' if count == 1 else 'trainings'} left:"
+        " the same command continues"
+    )

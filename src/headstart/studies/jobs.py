@@ -1,0 +1,102 @@
+"""The jobs of a study: its pre-trainings, learning-rate candidates and trials, and which of them wait for which."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from headstart.runs.folder import RunFolder
+from headstart.studies.plan import CONTINUED, PRETRAINING_OF, SUPERVISED, Plan, trial_name
+from headstart.studies.schedule import Job
+from headstart.studies.trainings import Training
+from headstart.studies.worker import Ended
+
+TrialKey = tuple[str, float, int]
+"""Setting, label fraction, seed."""
+
+
+class Jobs:
+    """The jobs of a plan, and what those that have ended say: learning rates and costs.
+
+    ``finish_trial`` is called for each trial that ends, ``finish_pretraining`` with the folder of images and the run of
+    each pre-training.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        finish_trial: Callable[[TrialKey, Ended], None],
+        finish_pretraining: Callable[[str, RunFolder], None],
+    ) -> None:
+        self.plan = plan
+        self.trials: dict[str, TrialKey] = {}
+        """Name of a job -> the trial that it is."""
+        self.learning_rates: dict[str, float] = {}
+        """Setting -> its tuned learning rate."""
+        self.tuning_seconds: dict[str, float] = {}
+        """Setting -> seconds of all its learning-rate candidates."""
+        self.pretraining_seconds: dict[str, float] = {}
+        """Kind of weights -> seconds of their pre-training."""
+        self._finish_trial, self._finish_pretraining = finish_trial, finish_pretraining
+        self._scores: dict[str, dict[float, tuple[float, float]]] = {}
+        """Setting -> learning rate -> its score, the higher the better."""
+
+    def remaining(self, trials: Iterable[TrialKey]) -> list[Job]:
+        """The jobs of these trials, each after those that it needs."""
+        jobs: dict[str, Job] = {}
+        for key in trials:
+            needs = self._prerequisites(key[0], jobs)
+            name = trial_name(*key)
+            self.trials[name] = key
+            jobs[name] = Job(name, needs, partial(self._trial, key), partial(self._finish_trial, key))
+        return list(jobs.values())
+
+    def seconds_pretrain(self, setting: str) -> float | None:
+        """Seconds of all pre-training of a setting; None where its weights were given."""
+        kind, known = PRETRAINING_OF.get(setting), self.pretraining_seconds
+        if kind == CONTINUED:
+            return known.get(SUPERVISED, 0.0) + known[CONTINUED]
+        return known.get(kind) if kind is not None else None
+
+    def _prerequisites(self, setting: str, jobs: dict[str, Job]) -> tuple[str, ...]:
+        """Add what a setting's trials wait for, and name it."""
+        plan, kind = self.plan, PRETRAINING_OF.get(setting)
+        needed = [SUPERVISED, CONTINUED] if kind == CONTINUED else [kind]
+        names: tuple[str, ...] = ()
+        for each in plan.pretrainings():
+            if each in needed:
+                recipe, data = plan.pretrain(each)
+                training = Training(recipe, data, plan.folder(each))
+                jobs.setdefault(recipe.name, self._job(training, names, partial(self._finish_weights, each, data)))
+                names = (*names, recipe.name)
+        if setting in plan.tuned_settings():
+            tunings = plan.tunings(setting)
+            for lr, (folder, recipe) in tunings.items():
+                training = Training(recipe, plan.data, folder)
+                jobs.setdefault(recipe.name, self._job(training, names, partial(self._finish_candidate, setting, lr)))
+            names += tuple(recipe.name for _, recipe in tunings.values())
+        return names
+
+    @staticmethod
+    def _job(training: Training, needs: tuple[str, ...], finish: Callable[[RunFolder], None]) -> Job:
+        return Job(training.name, needs, lambda: training, lambda _: finish(RunFolder.open(training.folder)))
+
+    def _trial(self, key: TrialKey) -> Training:
+        plan = self.plan
+        return Training(plan.trial(*key, self.learning_rates.get(key[0])), plan.data, plan.trial_folder(*key))
+
+    def _finish_weights(self, kind: str, data: str, run: RunFolder) -> None:
+        self.pretraining_seconds[kind] = sum(row["seconds"] for row in run.metrics)
+        self._finish_pretraining(data, run)
+
+    def _finish_candidate(self, setting: str, lr: float, run: RunFolder) -> None:
+        last = [row for row in run.metrics if row["split"] == "val"][-1]
+        score = last[self.plan.metric]
+        scores = self._scores.setdefault(setting, {})
+        scores[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
+        seconds = sum(row["seconds"] for row in run.metrics)
+        self.tuning_seconds[setting] = self.tuning_seconds.get(setting, 0.0) + seconds
+        tunings = self.plan.tunings(setting)
+        if len(scores) == len(tunings):
+            self.learning_rates[setting] = max(tunings, key=lambda each: scores[each])

@@ -1,0 +1,117 @@
+"""A study's workers as processes: killed, orphaned, of a Dask cluster. The figures are those of one process."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headstart.comparison.study import read_study
+from headstart.recipes import recipe as recipes
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")]
+
+
+@pytest.fixture(scope="module")
+def recipe(small: Callable[..., recipes.Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("recipe") / "small.toml"
+    changes = {"backbone__weights": "none", "augment__sizes": [], "train__epochs": 40}
+    file.write_text(small(**changes).to_toml(), encoding="utf-8")
+    return file
+
+
+def begin(data: Path, recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    words = ["study", str(data), "--recipe", str(recipe), "--out", str(out), "--settings", "AG"]
+    words += ["--labels", "1", "--seeds", "1", "--no-tune", *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "headstart", *words],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def children(parent: int) -> list[int]:
+    """The worker processes that a process has started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(status[1]) == parent and status[0] != "Z" and b"spawn_main" in command:
+            found.append(int(folder.name))
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.05)
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    with (out / "table.csv").open(encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def alone(trained: tuple[Path, Path], recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study in one process."""
+    out = tmp_path_factory.mktemp("alone") / "study"
+    process = begin(trained[1], recipe, out)
+    said = process.communicate(timeout=280)[0]
+    assert process.returncode == 0, said
+    return out
+
+
+def test_a_killed_study_leaves_no_worker_and_its_next_call_ends_equal(
+    trained: tuple[Path, Path], recipe: Path, alone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    process = begin(trained[1], recipe, out, "--jobs", "2")
+    until((out / "trials" / "A-1-seed0" / "recipe.toml").exists)
+    workers = children(process.pid)
+    assert workers
+    process.kill()
+    process.wait()
+    until(lambda: not any(_lives(worker) for worker in workers), 10)
+    process = begin(trained[1], recipe, out, "--jobs", "2")
+    said = process.communicate(timeout=280)[0]
+    assert process.returncode == 0, said
+    assert table(out) == table(alone)
+
+
+def _lives(process: int) -> bool:
+    try:
+        return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("where", [("--jobs", "2"), ("--cluster", "local:2")], ids=["jobs", "cluster"])
+def test_workers_that_are_killed_lose_nothing(
+    where: tuple[str, str], trained: tuple[Path, Path], recipe: Path, alone: Path, tmp_path: Path
+) -> None:
+    if where[0] == "--cluster":
+        pytest.importorskip("distributed")
+    out = tmp_path / "study"
+    process = begin(trained[1], recipe, out, *where)
+    until((out / "trials" / "A-1-seed0" / "metrics.csv").exists)
+    killed = children(process.pid)
+    assert killed
+    for worker in killed:
+        os.kill(worker, signal.SIGKILL)
+    said = process.communicate(timeout=280)[0]
+    assert process.returncode == 0, said
+    assert table(out) == table(alone)
+    study = read_study(out / "study.json")
+    assert (study.done, len(study.trials)) == (2, 2)

@@ -1,0 +1,208 @@
+"""Ways in which work is interrupted. Each trial returns what is wrong afterwards, or None."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from robustness.commands import Command, run, start
+from robustness.compare import differences
+from robustness.scenarios import STUDIES, Scenario
+
+STOPPED = (130, 143)
+"""Exit statuses of a command that was asked to stop, and saved."""
+
+
+def killed(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
+    """SIGKILL at a random moment, and often again while it is resumed; then resumed to the end."""
+    shares = [draw.random() * 1.05, *(draw.random() for _ in range(draw.choice((0, 0, 0, 1, 1, 2))))]
+    words = scenario.words
+    for share in shares:
+        command = start(words, folder, scenario.environment(folder))
+        if _kill_after(command, share * scenario.seconds) is None and (left := _orphans(command)):
+            return f"orphans: {left} after SIGKILL"
+        words = scenario.words if scenario.name in STUDIES else ("fit", "--resume", scenario.place)
+    return _resumed(scenario, folder)
+
+
+def _kill_after(command: Command, seconds: float) -> int | None:
+    """Exit status of a command that ended by itself; None for one that was killed."""
+    status = command.wait(seconds)
+    if status is None:
+        command.kill()
+        command.wait()
+    return status
+
+
+def _orphans(command: Command) -> list[int]:
+    """Processes that live ten seconds after the one that started them; they are killed."""
+    for _ in range(100):
+        left = command.orphans()
+        if not left:
+            return []
+        time.sleep(0.1)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return left
+
+
+def _resumed(scenario: Scenario, folder: Path) -> str | None:
+    fault = scenario.go_on(folder)
+    if fault:
+        return fault
+    faults = scenario.faults(folder)
+    return "; ".join(faults[:4]) if faults else None
+
+
+def at_rename(scenario: Scenario, number: int, after: bool, folder: Path) -> str | None:
+    """A process that kills itself before or after its n-th rename; then resumed."""
+    die = partial(_count_renames, lambda at: _die(at == number), after)
+    command = start(scenario.words, folder, scenario.environment(folder), die)
+    command.wait()
+    return _resumed(scenario, folder)
+
+
+def renames(scenario: Scenario, folder: Path) -> int:
+    """How many files and folders a command renames."""
+    count = folder / "renames"
+    note = partial(_count_renames, lambda number: count.write_text(str(number)))
+    run(scenario.words, folder, scenario.environment(folder), note)
+    return int(count.read_text())
+
+
+def _die(now: bool) -> None:
+    if now:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _count_renames(use: Callable[[int], object], after: bool = False) -> None:
+    """Have ``use(n)`` called before (or after) the n-th rename of this process, by whatever function."""
+    number, process = 0, os.getpid()
+
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        def rename(*words: Any, **more: Any) -> Any:
+            nonlocal number
+            number += 1
+            mine = os.getpid() == process
+            if mine and not after:
+                use(number)
+            done = original(*words, **more)
+            if mine and after:
+                use(number)
+            return done
+
+        return rename
+
+    os.rename, os.replace = wrapped(os.rename), wrapped(os.replace)
+
+
+def signaled(scenario: Scenario, draw: random.Random, number: int, folder: Path) -> str | None:
+    """SIGTERM, SIGINT or SIGHUP at a random moment: it stops within ten seconds and says how to go on."""
+    command = start(scenario.words, folder, scenario.environment(folder))
+    if command.wait((0.1 + 0.9 * draw.random()) * scenario.seconds) is None:
+        command.kill(number)
+        status = command.wait(10)
+        if status is None:
+            command.kill()
+            command.wait()
+            return "still runs ten seconds later"
+        said = command.said()
+        if left := _orphans(command):
+            return f"orphans: {left}"
+        if "Traceback" in said:
+            return "traceback: " + said.strip().splitlines()[-1]
+        if status not in (0, *STOPPED, -number):
+            return f"status {status}: {said.strip().splitlines()[-1:]}"
+        if status in STOPPED and not any(word in said for word in ("headstart ", "the same command")):
+            return "no word of how to go on"
+    return _resumed(scenario, folder)
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    """A tmpfs at ``folder`` (needs root)."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+
+
+def full(scenario: Scenario, options: str, larger: str, folder: Path) -> str | None:
+    """A disk without room for the work, or without inodes; then with room, resumed."""
+    with small_disk(folder / "disk", options):
+        work = folder / "disk"
+        environment = {**scenario.environment(folder)}
+        status, said = run(scenario.words, _logs(folder, work), environment)
+        if fault := _one_line(status, said):
+            return fault
+        _remount(work, larger)
+        return _resumed_in(scenario, work)
+
+
+def read_only(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
+    """A run that was killed at a random moment is resumed on a read-only disk, in vain; then on a writable one.
+
+    A disk cannot become read-only while a file on it is open for writing, as the lock of a run is.
+    """
+    with small_disk(folder / "disk", "size=200m"):
+        work = _logs(folder, folder / "disk")
+        environment = scenario.environment(folder)
+        _kill_after(start(scenario.words, work, environment), draw.random() * scenario.seconds)
+        _remount(work, "ro")
+        for words in (("fit", "--resume", scenario.place), scenario.words):
+            status, said = run(words, work, environment)
+            if fault := _one_line(status, said):
+                return fault
+        _remount(work, "rw")
+        return _resumed_in(scenario, work)
+
+
+def full_at_once(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
+    """A disk that is full from a random moment on; then it has room, and the run is resumed."""
+    with small_disk(folder / "disk", "size=200m"):
+        work = _logs(folder, folder / "disk")
+        command = start(scenario.words, work, scenario.environment(folder))
+        if command.wait(draw.random() * scenario.seconds) is None:
+            disk = os.statvfs(work)
+            _remount(work, f"size={(disk.f_blocks - disk.f_bfree) * disk.f_frsize + 8192}")
+            if fault := _one_line(command.wait(), command.said()):
+                return fault
+            _remount(work, "size=200m")
+        return _resumed_in(scenario, work)
+
+
+def _logs(folder: Path, work: Path) -> Path:
+    """The small disk, on which the output of commands is a link to a file elsewhere."""
+    (work / "output.txt").symlink_to(folder / "output.txt")
+    return work
+
+
+def _remount(work: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(work)], check=True, capture_output=True)
+
+
+def _one_line(status: int | None, said: str) -> str | None:
+    errors = [line for line in said.splitlines() if line.startswith("error ")]
+    if "Traceback" in said or "Exception ignored" in said:
+        return "traceback: " + said.strip().splitlines()[-1]
+    if status == 2 and len(errors) != 1:
+        return f"{len(errors)} error lines"
+    return None if status in (0, 1, 2) else f"status {status}"
+
+
+def _resumed_in(scenario: Scenario, work: Path) -> str | None:
+    fault = scenario.go_on(work)
+    if fault:
+        return fault
+    faults = differences(scenario.expected, work / scenario.place)
+    return "; ".join(faults[:4]) if faults else None

@@ -1,0 +1,206 @@
+"""A study within a budget: what is chosen, what the user asked for stays, and it ends in time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+import headstart as hs
+from headstart.console.study_progress import run_study_with_progress
+from headstart.data.dataset import Dataset
+from headstart.recipes import recipe as recipes
+from headstart.runs.folder import RunFolder
+from headstart.studies import budget as budgets
+from headstart.studies import time_estimate
+from headstart.studies.budget import Deadline, describe, fit_budget, refined
+from headstart.studies.plan import Plan
+from headstart.studies.request import make_plan
+from headstart.studies.step_time import Speed, measure_steps
+from headstart.training import feature_cache
+from headstart.training.loop import train
+from headstart.training.setup import start
+
+Small = Callable[..., recipes.Recipe]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which a training image of 96 px takes 8 ms, and a probe no time."""
+
+    def speed(recipe: recipes.Recipe, classes: object, side: int) -> Speed:
+        return Speed(1.0, (0.002 + 0.006 * (side / 96) ** 2) * (4 if recipe.task == "byol" else 1))
+
+    monkeypatch.setattr(time_estimate, "measure_steps", speed)
+    monkeypatch.setattr(time_estimate, "probe_seconds", lambda *_: 0.1)
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_budget_buys_images_then_labels_and_seeds(photos: Path) -> None:
+    """On 48 training images the ladder's caps do not bind; what the budget changes is what the study costs."""
+    dataset = Dataset(photos)
+    asked = make_plan(dataset)
+    last, chosen = 0.0, []
+    for minutes in (2, 4, 8, 16, 600):
+        plan, seconds = fit_budget(asked, dataset, 60.0 * minutes)
+        total = sum(seconds.values())
+        assert last <= total <= 60 * minutes * budgets.FILL
+        assert len(seconds) >= len(list(plan.trials()))
+        last = total
+        chosen.append((plan.recipe.data.image_size, len(plan.fractions), len(plan.seeds)))
+        assert 1.0 in plan.fractions
+        assert plan.settings == "ABCDE", "no setting is dropped"
+    assert chosen == sorted(chosen)
+    assert chosen[0] < chosen[-1] == (160, 5, 3)
+    assert plan.recipe == asked.recipe
+    assert list(describe(plan, 36000.0)) == [], "all that was asked for"
+
+
+@pytest.mark.usefixtures("machine")
+def test_what_the_user_chose_stays(photos: Path) -> None:
+    dataset = Dataset(photos)
+    overrides = {"data.image_size": 96, "augment.sizes": [], "train.epochs": 2}
+    asked = make_plan(dataset, labels=[0.5, 1.0], seeds=4, overrides=overrides, settings="AD")
+    plan, seconds = fit_budget(asked, dataset, 180.0)
+    assert (plan.fractions, plan.seeds, plan.recipe) == (asked.fractions, asked.seeds, asked.recipe)
+    with pytest.raises(hs.HeadstartError, match=r"--budget: expected at least \dm for the smallest study") as caught:
+        fit_budget(asked, dataset, 0.3 * sum(seconds.values()))
+    assert "--budget" in caught.value.hint
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_large_folder_is_trained_on_in_part_of_an_epoch(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Dataset(photos)
+    asked = make_plan(dataset)
+    estimator = time_estimate.TimeEstimator(asked, dataset)
+    estimator.train = 50_000
+    monkeypatch.setattr(budgets, "TimeEstimator", lambda *_: estimator)
+    plan, seconds = fit_budget(asked, dataset, 600.0)
+    assert sum(seconds.values()) <= 600 * budgets.FILL
+    assert plan.recipe.train.images_per_epoch is not None
+    assert plan.recipe.train.images_per_epoch < 50_000
+    assert any(f"{plan.recipe.train.images_per_epoch:,} images" in line for line in describe(plan, 600.0))
+    assert plan.pretraining.train.images_per_epoch is not None
+
+
+def test_a_deadline_holds_back_what_would_end_late() -> None:
+    clock = [0.0]
+    seconds = {"a": 100.0, "b": 100.0, "c": 10.0}
+    deadline = Deadline(300.0, seconds, lambda: 1, began=0.0, now=lambda: clock[0])
+    assert deadline.allows("a")
+    clock[0] = 200.0  # twice as long as estimated
+    deadline.finished("a", 1.0)
+    assert not deadline.allows("b")
+    assert deadline.allows("c")
+    assert deadline.held_back == ["b"]
+
+
+@pytest.mark.slow
+def test_a_study_ends_with_its_budget_and_a_second_call_goes_on(
+    photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(
+        data=str(photos),
+        out=tmp_path / "study",
+        recipe=small(backbone__weights="none", train__epochs=1, augment__sizes=[], backbone__name="test_resnet"),
+        pretraining=recipes.load("byol-quick"),
+        settings="AG",
+        fractions=(0.5, 1.0),
+        seeds=(0, 1),
+        free=frozenset({"fractions", "seeds"}),
+    )
+    quiet = Console(file=io.StringIO())
+    monkeypatch.setattr(Deadline, "allows", _only(Deadline.allows, "G-1-seed0"))
+    study = run_study_with_progress(plan, budget="1h", console=quiet)
+    assert [(trial.setting, trial.fraction, trial.seed) for trial in study.trials] == [("G", 1.0, 0)]
+    assert "the budget of 60m has ended with" in quiet.file.getvalue()  # type: ignore[attr-defined]
+    monkeypatch.undo()
+    whole = run_study_with_progress(plan, budget="1h", console=quiet)
+    assert whole.done == whole.planned == 8
+    # A larger budget adds what was left out, and trains nothing twice.
+    times = {run: run.stat().st_mtime_ns for run in (plan.out / "trials").glob("*/metrics.csv")}
+    wider = replace(plan, fractions=(0.25, 0.5, 1.0), seeds=(0, 1, 2))
+    larger = run_study_with_progress(wider, budget="10s", console=quiet)
+    assert set(larger.fractions) >= {0.5, 1.0}
+    assert len(larger.seeds) > 2
+    assert all(run.stat().st_mtime_ns == time for run, time in times.items())
+    again = run_study_with_progress(wider, budget=None, console=quiet)
+    assert (again.fractions, again.seeds) == (larger.fractions, larger.seeds)
+
+
+def _only(allows: Callable[[Deadline, str], bool], wanted: str) -> Callable[[Deadline, str], bool]:
+    def method(self: Deadline, name: str) -> bool:
+        if name == wanted:
+            return allows(self, name)
+        self.held_back.append(name)
+        return False
+
+    return method
+
+
+def test_a_refined_study_adds_what_fits(made_study: Callable[..., object], photos: Path) -> None:
+    study = made_study("AB", seeds=(0, 1))
+    trials = tuple(trial.model_copy(update={"seconds_train": 10.0}) for trial in study.trials)  # type: ignore[attr-defined]
+    study = study.model_copy(update={"trials": trials})  # type: ignore[attr-defined]
+    asked = make_plan(photos, settings="AB")
+    plan = replace(asked, fractions=study.fractions, seeds=study.seeds)
+    assert refined(plan, asked, study, 1.0) is None
+    larger = refined(plan, asked, study, 3600.0)
+    assert larger is not None
+    assert set(larger.fractions) >= set(asked.fractions)
+    assert len(larger.seeds) > len(asked.seeds)
+
+
+def test_steps_are_timed_without_images(small: Small, masked: Small, unlabeled: Small) -> None:
+    for recipe in (small(backbone__weights="none"), masked(), unlabeled()):
+        speed = measure_steps(recipe, ("a", "b", "c"), 32)
+        assert speed.image > 0
+        assert speed.start > 0
+
+
+@pytest.mark.slow
+def test_an_epoch_may_be_part_of_the_images(photos: Path, tmp_path: Path, small: Small) -> None:
+    training = start(
+        small(train__images_per_epoch=20, train__epochs=3, backbone__weights="none"), str(photos), tmp_path / "run"
+    )
+    orders = [training.epoch_rows(epoch) for epoch in range(3)]
+    assert all(len(set(order)) == 20 for order in orders)
+    assert len(set(np.concatenate(orders).tolist())) > 30, "other images in every epoch"
+    for _ in train(training):
+        pass
+    assert {row["images"] for row in RunFolder.open(tmp_path / "run").metrics if row["split"] == "train"} == {20}
+
+
+@pytest.mark.slow
+def test_probes_on_one_backbone_share_one_pass(
+    photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    original = feature_cache._cache_plain
+
+    def counted(*arguments: object) -> object:
+        passes.append(1)
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(feature_cache, "_cache_plain", counted)
+    changes = {
+        "backbone__weights": "none", "backbone__freeze": True, "probe__method": "logistic", "train__epochs": 1,
+        "augment__sizes": [], "checkpoint__monitor": "last", "head__dropout": 0.0,
+    }  # fmt: skip
+    for number, fraction in enumerate((1.0, 0.5, 0.25)):
+        recipe = small(**changes, probe__share_features=True, data__label_fraction=fraction)
+        for _ in train(start(recipe, str(photos), tmp_path / f"{number}")):
+            pass
+    assert len(passes) == 1
+    for _ in train(start(small(**changes), str(photos), tmp_path / "alone")):
+        pass
+    shared, alone = (load_file(tmp_path / run / "weights" / "last.safetensors") for run in ("0", "alone"))
+    for name, tensor in alone.items():
+        torch.testing.assert_close(shared[name], tensor)
