@@ -12,7 +12,8 @@ from rich.console import Console
 
 from headstart.comparison.findings import findings, headline, multiplier_sentence
 from headstart.comparison.study import Study
-from headstart.comparison.summary import Results, table_rows
+from headstart.comparison.summary import Results
+from headstart.comparison.table import table_rows
 from headstart.console.tables import study_table
 from headstart.report.study_page import study_page
 

@@ -8,23 +8,25 @@ from dataclasses import replace
 import pytest
 from scipy.stats import norm
 
+from headstart.comparison.cautions import (
+    of_excluded,
+    of_family,
+    of_grid_edges,
+    of_seeds,
+    of_selection,
+    of_weights,
+)
 from headstart.comparison.findings import (
     findings,
     headline,
-    of_excluded,
     of_failures,
-    of_family,
     of_floor,
     of_freezing,
-    of_grid_edges,
     of_harm,
     of_improvement,
     of_label_multipliers,
     of_pairs,
     of_ranking,
-    of_seeds,
-    of_selection,
-    of_weights,
 )
 from headstart.comparison.intervals import Difference
 from headstart.comparison.study import Study

@@ -13,7 +13,8 @@ from rich.console import Console
 from headstart.comparison.findings import findings, headline, of_ranking
 from headstart.comparison.intervals import average
 from headstart.comparison.study import Study
-from headstart.comparison.summary import Results, table_rows
+from headstart.comparison.summary import Results
+from headstart.comparison.table import table_rows
 from headstart.console.tables import study_table
 from headstart.report.study_page import study_page
 from headstart.report.study_plots import over_labels, over_time

@@ -9,7 +9,8 @@ import pytest
 
 from headstart.comparison.intervals import average, difference
 from headstart.comparison.study import Study
-from headstart.comparison.summary import Results, selection_text, table_rows
+from headstart.comparison.summary import Results
+from headstart.comparison.table import selection_text, table_rows
 
 pytestmark = pytest.mark.slow
 

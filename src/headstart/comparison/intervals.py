@@ -71,7 +71,7 @@ class Difference:
     def detectable(self) -> float:
         """The smallest true difference that is found significant with a power of 80 %.
 
-        With t the quantile of ``level`` it is (t + z_0.8 sqrt(1 + t^2 / (2 freedom))) standard errors, the root from the
+        With t the quantile of ``level`` it is (t + z_0.8 sqrt(1 + t^2 / (2 freedom))) standard errors, the root for the
         uncertainty of the standard error: 2.8 for a comparison alone and many degrees of freedom. It does not depend on
         the difference that was observed (Hoenig and Heisey 2001, The American Statistician 55:19).
         """
