@@ -29,7 +29,7 @@ def recipe(small: Callable[..., recipes.Recipe], tmp_path_factory: pytest.TempPa
 
 def begin(data: Path, recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     words = ["study", str(data), "--recipe", str(recipe), "--out", str(out), "--settings", "AG"]
-    words += ["--labels", "1", "--seeds", "1", "--no-tune", *more]
+    words += ["--labels", "1", "--seeds", "1", "--no-tune", "--budget", "none", *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "headstart", *words],

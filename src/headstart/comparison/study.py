@@ -255,7 +255,7 @@ def _require_format(path: Path, content: bytes) -> None:
     """Raise HeadstartError for a study of another format version; what is no JSON object is left to the model."""
     try:
         fields = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if not isinstance(fields, dict):
         return
