@@ -235,7 +235,7 @@ def study_targets(folder: Path) -> list[Target]:
     def read(file: Path, draw: random.Random) -> None:
         found = read_study(file)
         if draw.random() < 0.2:
-            from headstart.comparison.summary import table_rows
+            from headstart.comparison.table import table_rows
             from headstart.report.study_page import write_study_page
 
             table_rows(Results(found))
