@@ -12,7 +12,8 @@ from rich.console import Console
 
 from headstart.comparison.findings import findings, headline, multiplier_sentence
 from headstart.comparison.study import Study
-from headstart.comparison.summary import Results, table_rows
+from headstart.comparison.summary import Results
+from headstart.comparison.table import table_rows
 from headstart.console.tables import study_table
 from headstart.report.study_page import study_page
 
@@ -111,6 +112,30 @@ def test_tables_write_not_significant(studies: list[Results]) -> None:
         page = html.unescape(study_page(results, "runs/study").decode())
         table = re.findall(r'<table id="trials".*?</table>', page, flags=re.DOTALL)[0]
         assert table.count(">n.s.<br>") == len(hidden)
+
+
+def test_every_comparison_that_is_drawn_is_of_the_family(studies: list[Results]) -> None:
+    """And its simultaneous interval is the wider one, never of zero width."""
+    for results in studies:
+        drawn = {(line.setting, "A", line.fraction) for line in results.lines if line.to_a}
+        assert drawn <= set(results.family)
+        assert 0.05 / len(results.family) <= results.level < 0.05
+        for key in results.family:
+            gap = results.difference(*key)
+            assert gap is not None
+            assert gap.interval.low <= gap.pointwise.low <= gap.value <= gap.pointwise.high <= gap.interval.high
+            assert gap.interval.low < gap.interval.high
+
+
+@pytest.mark.parametrize("images", [100, 9000])
+def test_equivalence_is_claimed_only_where_the_interval_fits_the_margin(made_study: MadeStudy, images: int) -> None:
+    results = Results(made_study("ABF", (1.0,), tuple(range(6)), images, right={"F": 0.76}), resamples=200)
+    gap = results.difference("F", "B", 1.0)
+    assert gap is not None
+    said = " ".join(findings(results))
+    assert gap.within(0.02) == (images == 9000)
+    assert ("within 2 points" in said) == gap.within(0.02)
+    assert "the same." not in said
 
 
 def test_harm_is_claimed_only_below_zero(studies: list[Results]) -> None:

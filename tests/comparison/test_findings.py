@@ -3,60 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from scipy.stats import norm
 
+from headstart.comparison.cautions import (
+    of_excluded,
+    of_family,
+    of_grid_edges,
+    of_seeds,
+    of_selection,
+    of_weights,
+)
 from headstart.comparison.findings import (
     findings,
     headline,
-    of_excluded,
     of_failures,
     of_floor,
     of_freezing,
-    of_grid_edges,
     of_harm,
+    of_improvement,
     of_label_multipliers,
     of_pairs,
     of_ranking,
-    of_seeds,
-    of_selection,
 )
 from headstart.comparison.intervals import Difference
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
-from headstart.comparison.wording import difference_sentence, percent, rounded
-from headstart.metrics.bootstrap import Interval
+from headstart.comparison.wording import difference_sentence, improvement_sentence, percent, plain_points
 
 MadeStudy = Callable[..., Study]
 
 
-def apart(value: float, low: float, high: float, needed: int | None, seeds: int = 3) -> Difference:
-    return Difference(Interval(value, low, high), 406, seeds, needed)
+def apart(value: float, half: float, seeds: int = 3, seed_share: float = 0.0, level: float = 0.05) -> Difference:
+    """A difference with ``half`` of its interval, by the normal distribution."""
+    return Difference(value, half / norm.ppf(1 - level / 2), 1e6, 0.02, 406, seeds, seed_share, level)
 
 
-def test_a_difference_that_is_not_significant_says_what_it_would_take() -> None:
-    near = apart(0.01, -0.01, 0.03, 7013)
+def test_a_difference_that_is_not_significant_says_what_the_study_could_have_found() -> None:
+    near = apart(0.01, 0.03)
+    assert near.detectable == pytest.approx(2.802 * near.error, rel=1e-3), "2.8 standard errors"
     assert difference_sentence("B", "C", near) == (
-        "B and C do not differ significantly on 406 validation images; about 7,000 would be needed to detect the gap."
+        "B and C do not differ significantly on 406 validation images and 3 seeds; a difference of 4.3 points would"
+        " have been found with a power of 80 %."
     )
     assert "406 test images" in difference_sentence("B", "C", near, "test images")
-    assert difference_sentence("B", "C", apart(0.0, -0.01, 0.01, None)).endswith("their accuracy is the same.")
-    assert "3 seeds: the seeds vary, so that more" in difference_sentence("B", "C", apart(0.05, -0.1, 0.2, 300))
-    assert "one seed: more seeds" in difference_sentence("B", "C", apart(0.05, -0.001, 0.1, 400, seeds=1))
+    assert "and one seed; a difference of" in difference_sentence("B", "C", apart(0.01, 0.03, seeds=1))
+    assert difference_sentence("B", "C", apart(0.05, 0.1, seed_share=0.7)).endswith(
+        "; more seeds would help more than more images."
+    )
+    assert replace(near, level=0.005).detectable > near.detectable, "a family of comparisons finds less"
+
+
+def test_equivalence_is_the_whole_interval_within_the_margin() -> None:
+    same = apart(0.003, 0.0165)
+    assert difference_sentence("B", "C", same) == "B and C are within 2 points of each other (95 % CI -1.4 to +2.0)."
+    assert "do not differ significantly" in difference_sentence("B", "C", same, margin=0.019)
+    assert "within 1 point of" in difference_sentence("B", "C", apart(0.0, 0.009), margin=0.01)
+    small = difference_sentence("B", "C", apart(0.01, 0.005))
+    assert small == "B beats C by 1.0 points (95 % CI 0.5 to 1.5), which is within 2 points."
+    for difference in (same, apart(0.0, 0.0)):
+        assert "the same" not in difference_sentence("B", "C", difference)
+    assert plain_points(0.025) == "2.5 points"
+
+
+def test_the_probability_of_improvement_for_a_reader_without_statistics() -> None:
+    sure, even = apart(0.1, 0.02), apart(0.0, 0.02, seeds=1)
+    assert improvement_sentence("B", "A", sure).endswith("B would score above A with a probability of over 99 %.")
+    assert "another seed and other images" in improvement_sentence("B", "A", sure)
+    assert improvement_sentence("B", "A", even) == (
+        "Made once more, with other images of the same kind and number, B would score above A with a probability of"
+        " 50 %."
+    )
 
 
 def test_a_significant_difference_says_which_way() -> None:
-    said = "beats {} by 2.0 points (95 % CI 0.1 to 4.0)."
-    assert difference_sentence("B", "C", apart(0.02, 0.001, 0.04, 900)) == f"B {said.format('C')}"
-    assert difference_sentence("B", "C", apart(-0.02, -0.04, -0.001, 900)) == f"C {said.format('B')}"
+    said = "beats {} by 2.5 points (95 % CI 0.5 to 4.5)."
+    assert difference_sentence("B", "C", apart(0.025, 0.02)) == f"B {said.format('C')}"
+    assert difference_sentence("B", "C", apart(-0.025, 0.02)) == f"C {said.format('B')}"
 
 
 def test_percents_read_well() -> None:
     assert [percent(each) for each in (0.025, 0.05, 0.1, 0.333, 1)] == ["2.5 %", "5 %", "10 %", "33 %", "100 %"]
-
-
-def test_two_figures_are_enough_for_a_number_that_is_a_guess() -> None:
-    assert [rounded(n) for n in (7013, 7, 43, 1251, 120_023)] == [7000, 7, 43, 1300, 120_000]
 
 
 def test_the_two_highest_scores_differ_or_not(made_study: MadeStudy) -> None:
@@ -182,6 +211,20 @@ def test_images_that_pre_training_did_without_are_counted(made_study: MadeStudy)
     assert some.startswith("Excluded from pre-training: 12 of 20,000 training images of corpus, duplicates or")
     assert none.startswith("None of the 1,234 training images of pool duplicates, or nearly duplicates,")
     assert list(of_excluded(Results(made_study()))) == []
+
+
+def test_shared_pre_training_and_the_family_are_said(made_study: MadeStudy) -> None:
+    (shared,) = of_weights(Results(made_study("ABCE")))
+    assert shared.startswith("C and E rest on weights that were pre-trained once: the intervals hold for these weights")
+    assert list(of_weights(Results(made_study("ABD")))) == []
+    results = Results(made_study("ABC"))
+    family, winner = of_family(results)
+    assert f"all {len(results.family)} comparisons hold together with 95 %" in family
+    assert len(results.family) == 3 * 2 + 1, "B and C against A at three fractions, and each other with all labels"
+    assert "The highest of 3 scores is named after looking" in winner
+    assert list(of_family(Results(made_study("A")))) == []
+    assert list(of_improvement(Results(made_study("BD")))) == []
+    assert "D (probe supervised) would score" not in "".join(of_improvement(results))
 
 
 def test_failures_come_first(made_study: MadeStudy) -> None:

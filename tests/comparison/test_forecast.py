@@ -142,7 +142,7 @@ def test_the_target_is_the_next_round_score(best: float, target: float | None) -
 
 
 def test_a_study_of_four_fractions_says_how_many_more_labels(made_study: MadeStudy) -> None:
-    said = findings(Results(made_study("ABG", (0.1, 0.25, 0.5, 1.0)), resamples=200))
+    said = findings(Results(made_study("ABG", (0.1, 0.25, 0.5, 1.0))))
     found = [each for each in said if each.startswith("Forecast: ")]
     assert len(found) == 2
     assert all("80 % interval" in each or "is not reachable with" in each for each in found)
@@ -152,6 +152,20 @@ def test_a_study_whose_curve_bends_says_so(made_study: MadeStudy) -> None:
     study = made_study("AB", (0.1, 0.25, 0.5, 1.0))
     worst = {"correct": np.zeros(400, dtype=bool)}
     trials = [t.model_copy(update=worst if (t.setting, t.fraction) == ("B", 0.5) else {}) for t in study.trials]
-    said = findings(Results(study.model_copy(update={"trials": tuple(trials)}), resamples=200))
+    said = findings(Results(study.model_copy(update={"trials": tuple(trials)})))
     (declined,) = [each for each in said if each.startswith("No forecast")]
     assert "B (fine-tune supervised): its label curve bends" in declined
+
+
+def test_images_of_one_group_widen_the_interval() -> None:
+    """Each image ten times, as a group: as uncertain as once, and wider than ten times as many images."""
+    few = simulated(1 - CURVES["MMF"](np.array(LABELS, dtype=float)), np.random.default_rng(2), images=100)
+    once, alone, grouped = (
+        forecast(LABELS, each, groups)
+        for each, groups in ((few, None), (few.repeat(10, 2), None), (few.repeat(10, 2), np.arange(100).repeat(10)))
+    )
+    assert isinstance(once, Forecast)
+    assert isinstance(alone, Forecast)
+    assert isinstance(grouped, Forecast)
+    assert np.allclose(grouped.draws, once.draws)
+    assert np.ptp(grouped.band()[1:], axis=0)[0] > 1.5 * np.ptp(alone.band()[1:], axis=0)[0]

@@ -320,3 +320,14 @@ def test_metadata_in_the_folders_of_the_splits(flat: Callable[..., tuple[Path, R
     index = scan(root)
     assert (len(index.positions("train")), len(index.positions("val"))) == (18, 6)
     assert labels(index) == dict(rows + held_out)
+
+
+def test_a_table_names_no_file_outside_its_folder(flat: Callable[..., tuple[Path, Rows]], tmp_path: Path) -> None:
+    """A stranger's table must not have any file of the user's read, and copied into a run as a thumbnail."""
+    root, rows = flat()
+    secret = shutil.copy(root / "images" / rows[0][0], tmp_path / "secret.jpg")
+    outside = [("../secret.jpg", "hat"), (str(secret), "hat"), ("images/../../secret.jpg", "dress")]
+    write(root / "labels.csv", [("file", "label"), *rows, *outside])
+    assert len(scan(root).paths) == len(rows)
+    missing = [issue for issue in check(root).issues if "not found" in issue.message]
+    assert sum("secret.jpg" in file for issue in missing for file in issue.files) == len(outside)

@@ -1,7 +1,8 @@
 """Whether two folders of runs or studies hold the same, but for what a clock says.
 
 Left out, because it is time or follows from it: the columns and fields of `TIMES`; `report.html`, which prints them;
-the digests of these files where a run keeps digests. Everything else is compared byte by byte, or number by number.
+the checksums of files that hold them (`checksums.json` of a run, ``checksum`` in `study.json`). Everything else is
+compared byte by byte, or number by number.
 """
 
 from __future__ import annotations
@@ -54,4 +55,4 @@ def _without_times(content: Any) -> Any:
 
 
 def _is_time(name: str) -> bool:
-    return name.startswith(TIMES)
+    return name == "checksum" or name.startswith(TIMES)

@@ -43,8 +43,11 @@ def _kill_after(command: Command, seconds: float) -> int | None:
 
 
 def _orphans(command: Command) -> list[int]:
-    """Processes that live ten seconds after the one that started them; they are killed."""
-    for _ in range(100):
+    """Processes that live a minute after the one that started them; they are killed.
+
+    A worker that is still importing PyTorch ends as soon as it has: seconds, on a machine with nothing else to do.
+    """
+    for _ in range(600):
         left = command.orphans()
         if not left:
             return []

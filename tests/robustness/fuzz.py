@@ -4,7 +4,7 @@
 
 A case is a real file that is mutated by a random generator of (seed, target, case), so each can be replayed alone. A
 case survives if its file is read, or refused by HeadstartError or Unreadable, in five seconds of computing and within
-1 GiB of memory in all. Prints survived / tried per target, and how to replay each kind of failure.
+1 GiB of memory beside the libraries. Prints survived / tried per target, and how to replay each kind of failure.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from robustness.fuzz_targets import GROUPS, all_targets
 from robustness.mutate import Target
 
 SECONDS, WAITING, MEMORY = 5.0, 60.0, 1 << 30
-"""Longest time of a case, computing and waiting, and most memory of its process (with Python and PyTorch)."""
+"""Longest time of a case, computing and waiting, and most memory that it takes, beside Python and PyTorch."""
 
 
 class Failure(NamedTuple):
@@ -72,8 +72,7 @@ def try_case(folder: Path, target: Target, seed: int, case: int) -> str | None:
             file.write_bytes(target.corpus[0])
         else:
             file.unlink(missing_ok=True)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return f"memory of {used >> 20} MiB" if used > MEMORY else None
+    return None
 
 
 def fuzz(folder: Path, target: Target, cases: Iterable[int], seed: int = 0) -> list[Failure]:
@@ -102,16 +101,24 @@ def _work(folder: Path, target: Target, cases: Sequence[int], seed: int, shared:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)  # the libraries' own complaints
+    before = _memory()
     for at, case in enumerate(cases):
         shared[:16] = struct.pack("qd", at, time.monotonic())
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends the process, whatever it does
         kind = try_case(folder, target, seed, case)
+        used = _memory() - before
+        kind = f"memory of {used >> 20} MiB" if used > MEMORY else kind
         if kind:
             os.write(out, f"{case} {kind}\n".encode())
             if kind.startswith("memory"):
                 break
     os.write(out, b"end\n")
     os._exit(0)
+
+
+def _memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _watch(child: int, shared: mmap.mmap, pipe: int) -> tuple[list[tuple[int, str]], str]:
@@ -143,7 +150,7 @@ def main() -> int:
     arguments.add_argument("--cases", type=int, default=10_000)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--group", choices=GROUPS, action="append")
-    arguments.add_argument("--target", help="one target")
+    arguments.add_argument("--target", action="append", help="only these targets")
     arguments.add_argument("--case", type=int, help="replay one case, with its traceback")
     arguments.add_argument(
         "--part", default="0/1", help="every n-th target, to share them among processes: 0/2 and 1/2"
@@ -154,7 +161,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=place) as folder:
         os.environ["HEADSTART_CACHE"] = f"{folder}/cache"
         targets = all_targets(Path(folder), given.group or tuple(GROUPS))
-        targets = [each for each in targets if given.target in (None, each[1].name)][part::parts]
+        targets = [each for each in targets if not given.target or each[1].name in given.target][part::parts]
         if given.case is not None:
             return _replay(*targets[0], given.seed, given.case)
         total = 0

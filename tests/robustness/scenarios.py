@@ -75,7 +75,8 @@ def make_scenario(name: str, top: Path) -> Scenario:
     if name in FITS:
         words: tuple[str, ...] = ("fit", str(top / f"{name}.toml"), data, "--out", "run")
     else:
-        words = ("study", data, "train.epochs=2", "--labels", "1", "--seeds", "1", "--no-tune", "--out", "study")
+        words = ("study", data, "train.epochs=2", "--labels", "1", "--seeds", "1", "--no-tune", "--budget", "none")
+        words += ("--out", "study")
         words += ("--recipe", str(top / "classify.toml"), "--pretraining", str(top / "byol-short.toml"))
         words += ("--settings", "AG", "--jobs", "2") if name == "study-jobs-2" else ("--settings", "ACG")
     place, folder = "run" if name in FITS else "study", top / f"whole-{name}"

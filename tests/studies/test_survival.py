@@ -15,7 +15,8 @@ import pytest
 import headstart as hs
 from headstart.comparison.findings import findings, headline
 from headstart.comparison.study import BrokenStudyError, Study, read_study
-from headstart.comparison.summary import Results, table_rows
+from headstart.comparison.summary import Results
+from headstart.comparison.table import table_rows
 from headstart.recipes import recipe as recipes
 from headstart.studies.plan import Plan
 from headstart.studies.runner import StudyRunner

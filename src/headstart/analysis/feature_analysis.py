@@ -18,6 +18,7 @@ from headstart.metrics import neighbors
 from headstart.metrics.bootstrap import bootstrap_mean
 from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
 from headstart.metrics.classification import classification_metrics
+from headstart.metrics.shares import mean_share
 from headstart.runs.analysis import (
     EpochAnalysis,
     EpochMetrics,
@@ -120,8 +121,8 @@ def _epoch_metrics(stored: Features, features: EpochFeatures, rows: Rows, near: 
         loss=of_head and of_head.loss,
         ece=of_head and of_head.ece,
         brier=of_head and of_head.brier,
-        knn=None if near is None else bootstrap_mean(neighbors.knn_correct(near, stored.labels, labels)),
-        purity=None if near is None else bootstrap_mean(neighbors.purity(near, stored.labels, labels)),
+        knn=None if near is None else mean_share(neighbors.knn_correct(near, stored.labels, labels)),
+        purity=None if near is None else mean_share(neighbors.purity(near, stored.labels, labels)),
         silhouette=bootstrap_mean(silhouettes) if len(silhouettes) else None,
     )
 

@@ -63,6 +63,7 @@ Pretraining = Annotated[
 Tune = Annotated[
     bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
 ]
+Margin = Annotated[float, typer.Option(metavar="2", help="Points within which two settings are equivalent.")]
 Budget = Annotated[
     str,
     typer.Option(
@@ -87,6 +88,7 @@ def study(
     recipe: TrialRecipe = None,
     pretraining: Pretraining = None,
     tune: Tune = True,
+    margin: Margin = 2.0,
     budget: Budget = "10m",
 ) -> None:
     """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
@@ -111,6 +113,7 @@ def study(
             pretraining=pretraining,
             overrides=read_overrides(overrides or []),
             tune=tune,
+            margin=margin,
             jobs=jobs,
             cluster=cluster,
             budget=budget,

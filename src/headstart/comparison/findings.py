@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headstart.comparison.cautions import (
+    of_excluded,
+    of_family,
+    of_grid_edges,
+    of_seeds,
+    of_selection,
+    of_weights,
+)
 from headstart.comparison.forecast_findings import of_forecasts
 from headstart.comparison.intervals import Difference
 from headstart.comparison.metric import METRICS
 from headstart.comparison.settings import SETTINGS
-from headstart.comparison.summary import Result, Results
+from headstart.comparison.summary import FROZEN, Result, Results
 from headstart.comparison.wording import (
     difference_sentence,
     gap_with_ci,
+    improvement_sentence,
     label_share,
     listed,
     name,
     percent,
-    points,
     score,
     score_with_ci,
 )
 
-NOTABLE_OPTIMISM = 0.005
-"""An optimism above this, averaged over the trials, is an inflated score."""
 PAIRS = (("B", "C"), ("D", "E"), ("F", "B"))
 """Pairs compared whatever their rank: supervised or self-supervised weights, and continued pre-training or not."""
-FROZEN = (("D", "B"), ("E", "C"))
-"""The same weights, frozen and fine-tuned."""
 
 
 def headline(results: Results) -> str:
@@ -85,12 +89,15 @@ def findings(results: Results) -> list[str]:
     return [
         *of_failures(results),
         *of_ranking(results),
+        *of_improvement(results),
         *of_pairs(results),
         *of_label_multipliers(results),
         *of_forecasts(results),
         *of_harm(results),
         *of_freezing(results),
         *of_floor(results),
+        *of_family(results),
+        *of_weights(results),
         *of_selection(results),
         *of_grid_edges(results),
         *of_seeds(results),
@@ -126,7 +133,14 @@ def of_ranking(results: Results) -> Iterator[str]:
 
 def _difference(results: Results, one: str, two: str, difference: Difference) -> str:
     images = "test images" if results.study.split == "test" else "validation images"
-    return difference_sentence(one, two, difference, images, METRICS[results.study.metric].title)
+    return difference_sentence(one, two, difference, images, results.study.margin)
+
+
+def of_improvement(results: Results) -> Iterator[str]:
+    """The highest score with the most labels against training from scratch, as a probability."""
+    at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
+    if at and at[0].to_a is not None:
+        yield improvement_sentence(name(at[0].setting), name("A"), at[0].to_a)
 
 
 def of_pairs(results: Results) -> Iterator[str]:
@@ -219,61 +233,3 @@ def of_floor(results: Results) -> Iterator[str]:
             if gap is not None and gap.interval.low <= 0:
                 found = _difference(results, setting, "G", gap)
                 yield f"{name(setting)} is not significantly above {name('G')}: {found}"
-
-
-def of_selection(results: Results) -> Iterator[str]:
-    """How much selecting the epoch on the evaluation images would have inflated the scores."""
-    known = [trial.optimism for trial in results.study.trials if trial.optimism is not None]
-    if not known:
-        return
-    mean = sum(known) / len(known)
-    how = "inflated the scores by" if mean > NOTABLE_OPTIMISM else "hardly changed the scores:"
-    yield (
-        "No image is scored by an epoch that it helped to select (cross-fitting). Selecting and scoring on the same"
-        f" images would have {how} {points(mean)} on average over the trials."
-    )
-
-
-def of_grid_edges(results: Results) -> Iterator[str]:
-    """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
-    chosen = {trial.setting: (trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
-    for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
-        at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
-        for lr in sorted(set(at_end.values())):
-            settings = listed([setting for setting, each in at_end.items() if each == lr])
-            yield (
-                f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
-                f" better. optimizer.lr={lr:g} centers the grid there."
-            )
-
-
-def of_seeds(results: Results) -> Iterator[str]:
-    """Results that rest on one seed."""
-    lines = results.lines
-    single = [line for line in lines if line.seeds == 1]
-    if single and len(single) == len(lines):
-        only = "the confidence intervals cover the choice of images, not the randomness of training."
-        if len(results.study.seeds) == 1:
-            yield f"One seed per trial: {only} Three seeds would cover both."
-        else:
-            yield f"One seed so far: {only} The next seeds will cover both."
-    elif single:
-        yield (
-            f"{len(single)} of {len(lines)} results rest on one seed so far: their confidence intervals cover the"
-            " choice of images only."
-        )
-
-
-def of_excluded(results: Results) -> Iterator[str]:
-    """Images excluded from pre-training because they (nearly) duplicate an evaluation image."""
-    for excluded in results.study.excluded:
-        if excluded.images:
-            yield (
-                f"Excluded from pre-training: {excluded.images:,} of {excluded.of:,} training images of"
-                f" {excluded.folder}, duplicates or near-duplicates of evaluation images."
-            )
-        else:
-            yield (
-                f"None of the {excluded.of:,} training images of {excluded.folder} duplicates, or nearly duplicates, an"
-                " evaluation image."
-            )

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.isotonic import isotonic_regression
 
 from headstart.comparison.forecast_curves import FAMILIES, fit
-from headstart.comparison.intervals import resample_images
 from headstart.comparison.label_efficiency import labels_for
-from headstart.metrics.bootstrap import Floats, Interval
+from headstart.metrics.bootstrap import Floats, Interval, resampled
 
 LEVELS = (0.1, 0.9)
 FEWEST_POINTS = 4
@@ -90,18 +90,19 @@ class Forecast:
         return LabelsNeeded(float(value), float(low), float(high), int(self.labels[-1]))
 
 
-def forecast(labels: Sequence[int], each: Floats) -> Forecast | Declined:
+def forecast(labels: Sequence[int], each: Floats, groups: ArrayLike | None = None) -> Forecast | Declined:
     """The forecast of a label curve of K increasing label counts ``labels``.
 
     ``each`` (K, S, N) holds for each of them the scores of S seeds on N images, the same in all; their mean is the
-    score (`intervals.average`). Raises ValueError where the label counts do not increase.
+    score (`intervals.average`), and ``groups`` (N,) number the group of each image.
+    Raises ValueError where the label counts do not increase.
     """
     n = np.asarray(labels, dtype=np.float64)
     if (np.diff(n) <= 0).any():
         raise ValueError(f"expected increasing label counts, found {list(labels)}")
     if len(n) < FEWEST_POINTS:
         return Declined(f"a forecast needs {FEWEST_POINTS} label fractions, found {len(n)}")
-    score, drawn = each.mean(axis=(1, 2)), _resampled(each)
+    score, drawn = each.mean(axis=(1, 2)), _resampled(each, groups)
     smooth = isotonic_regression(score)
     if _bend_probability(score, drawn) < BENT:
         return Declined("its label curve bends: more labels lower the score by more than chance explains")
@@ -115,14 +116,16 @@ def forecast(labels: Sequence[int], each: Floats) -> Forecast | Declined:
     return Forecast(n[0] * grid, draws, float(np.abs(smooth - score).max()), names)
 
 
-def _resampled(each: Floats) -> Floats:
-    """The score at each label count in each resample of images and seeds, (R, K).
+def _resampled(each: Floats, groups: ArrayLike | None = None) -> Floats:
+    """The score at each label count in each resample of images (or their groups) and seeds, (R, K).
 
     The bootstrap variance of S seeds is short by (S - 1) / S, which the weights make up for. Student's quantile, as in
     `intervals`, is not needed: all points of the curve tell of the variance between seeds.
     """
     points, seeds, images = each.shape
-    means = resample_images(each.reshape(-1, images), RESAMPLES).reshape(-1, points, seeds)
+    group = np.unique(np.arange(images) if groups is None else np.asarray(groups), return_inverse=True)[1]
+    weight = np.concatenate(list(resampled(int(group.max()) + 1, RESAMPLES, 0)))[:, group]
+    means = (weight @ each.reshape(-1, images).T / weight.sum(axis=1, keepdims=True)).reshape(-1, points, seeds)
     drawn = np.random.default_rng(1).integers(0, seeds, (RESAMPLES, seeds))
     share = (drawn[:, :, None] == np.arange(seeds)).mean(axis=1)
     wider = np.sqrt(seeds / max(seeds - 1, 1))

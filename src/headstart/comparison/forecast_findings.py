@@ -60,12 +60,14 @@ def forecast_of(study: Study, setting: str) -> Forecast | Declined:
     if len(set(labels)) < len(labels):
         return Declined("two label fractions have the same number of labels")
     each = np.array([[trial.each for trial in trials] for trials in kept], dtype=np.float64)
-    return _remembered(labels, each.shape, each.tobytes())
+    return _remembered(labels, each.shape, each.tobytes(), study.groups)
 
 
 @lru_cache(maxsize=32)  # the page of a study is written again after each of its trials
-def _remembered(labels: tuple[int, ...], shape: tuple[int, ...], each: bytes) -> Forecast | Declined:
-    return forecast(labels, np.frombuffer(each).reshape(shape))
+def _remembered(
+    labels: tuple[int, ...], shape: tuple[int, ...], each: bytes, groups: tuple[int, ...] | None
+) -> Forecast | Declined:
+    return forecast(labels, np.frombuffer(each).reshape(shape), groups)
 
 
 def forecast_sentence(name: str, found: Forecast, target: float, metric: str = "accuracy") -> str:

@@ -17,20 +17,24 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import t
 from sklearn.isotonic import isotonic_regression
 
-from headstart.comparison.intervals import LEVELS
+from headstart.comparison.crossed import Contrasts, Crossed, SeedPrior
+from headstart.comparison.intervals import Difference
 from headstart.metrics.bootstrap import Floats
 
 Side = Literal["less", "", "more"]
 """Whether a value is only a bound because it lies beyond A's curve: the true one is less, or more."""
+SHARES: Floats = np.linspace(0, 1, 33)
+"""Places between two points of A's curve where a setting is compared with it."""
 ROUNDING = 1e-9
 """Scores that differ by less are equal: rounding in the isotonic regression."""
 
 
 @dataclass(frozen=True)
 class LabelMultiplier:
-    """n*/n with its 95 % confidence interval; a value beyond A's curve is the nearest one on it, and marked so."""
+    """n*/n with its confidence interval; a value beyond A's curve is the nearest one on it, and marked so."""
 
     value: float
     low: float
@@ -66,25 +70,86 @@ class LabelMultiplier:
         return self.high_beyond != "more" and (self.high < 1 or (self.high == 1 and self.high_beyond == "less"))
 
 
-def label_multiplier(
-    labels: Sequence[int], of_a: ArrayLike, n: int, value: float, drawn_a: ArrayLike, drawn: ArrayLike
-) -> LabelMultiplier:
-    """The label multiplier of a score ``value`` at ``n`` labels.
+def stretch(
+    setting: ArrayLike,
+    fewer: ArrayLike,
+    more: ArrayLike,
+    groups: ArrayLike | None = None,
+    prior: SeedPrior | None = None,
+) -> Contrasts:
+    """A setting minus A's curve at `SHARES` of the way between two of its points; scores (S, N) of the same seeds."""
+    crossed = Crossed(np.stack([np.asarray(each, dtype=np.float64) for each in (setting, fewer, more)]), groups)
+    return crossed.contrast(np.stack([np.ones(len(SHARES)), SHARES - 1, -SHARES], axis=1), prior)
 
-    ``of_a`` (K,) are A's mean scores at the increasing label counts ``labels`` (K,). ``drawn_a`` (R, K) and ``drawn``
-    (R,) are the same scores in R resamples of seeds and images together (`intervals.resample_seeds`); the interval is
-    the percentile interval of the R multipliers. Raises ValueError where ``labels`` do not increase.
+
+def label_multiplier(
+    curve: Sequence[tuple[int, float]], n: int, value: float, stretches: Sequence[Contrasts | None], delta: Difference
+) -> LabelMultiplier | None:
+    """The label multiplier of a score ``value`` at ``n`` labels, one of A's points.
+
+    ``curve`` are A's K points (labels, mean score), ``stretches`` compare the setting with it between each and the next
+    (`stretch`; None without a common seed), and ``delta`` with A at n. The interval are the multipliers m for which the
+    setting and A's curve at m n do not differ significantly, at the level of ``delta`` (inversion of the test, as
+    Fieller 1954, JRSS B 16:175, for a ratio of means). It excludes 1 exactly where ``delta`` excludes 0. None where the
+    means' curve contradicts ``delta``: with so uneven a curve there is no multiplier. Raises ValueError where the
+    labels do not increase.
     """
-    at = np.asarray(labels, dtype=np.float64)
+    at = np.array([labels for labels, _ in curve], dtype=np.float64)
     if not len(at) or (np.diff(at) <= 0).any() or at[0] <= 0:
-        raise ValueError(f"expected increasing label counts, found {list(labels)}")
-    first = labels_for(at, monotone(np.atleast_2d(of_a)), np.array([value]))
-    each = labels_for(at, monotone(np.asarray(drawn_a, dtype=np.float64)), np.asarray(drawn, dtype=np.float64))
-    low, high = np.quantile(each, LEVELS, method="inverted_cdf")
-    ends = (float(first[0]), float(low), float(high))
-    times = [float(np.clip(end, at[0], at[-1])) / n for end in ends]
+        raise ValueError(f"expected increasing label counts, found {at.tolist()}")
+    means = np.array([[score for _, score in curve]])
+    times = float(labels_for(at, monotone(means), np.array([value]))[0]) / n
+    sign = (1 if delta.value > 0 else -1) if delta.significant else 0
+    if sign * (times - 1) < 0 or (sign and times == 1):
+        return None
+    low, high = _ends(*_compared(at, n, stretches, delta), sign)
     limits = float(at[0]) / n, float(at[-1]) / n
-    return LabelMultiplier(times[0], times[1], times[2], _side(ends[0]), _side(ends[1]), _side(ends[2]), *limits)
+    ends = times, min(low, times), max(high, times)
+    clipped = [float(np.clip(end, *limits)) for end in ends]
+    sides = [_side(end) for end in ends]
+    return LabelMultiplier(clipped[0], clipped[1], clipped[2], sides[0], sides[1], sides[2], *limits)
+
+
+def _compared(at: Floats, n: int, stretches: Sequence[Contrasts | None], delta: Difference) -> tuple[Floats, Floats]:
+    """Increasing multipliers, and how far the setting lies above A's curve there; just significant is 1 or -1."""
+    margin = delta.error * float(t.ppf(1 - delta.level / 2, delta.freedom))
+    found = [(np.array([1.0]), np.array([delta.value / margin if margin > 0 else 0.0]))]
+    for k, each in enumerate(stretches):
+        if each is not None:
+            times = np.exp(np.log(at[k]) + SHARES * np.log(at[k + 1] / at[k])) / n
+            margins = each.error * each.quantile(delta.level)
+            ratio = np.divide(each.value, margins, out=np.zeros_like(margins), where=margins > 0)
+            other = ~np.isclose(times, 1.0)  # at 1, delta's comparison is the one
+            found.append((times[other], ratio[other]))
+    times, ratio = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.argsort(times, kind="stable")
+    return times[order], ratio[order]
+
+
+def _ends(times: Floats, ratio: Floats, sign: int) -> tuple[float, float]:
+    """The least and the greatest multiplier that is not rejected; 0 and inf where A's curve does not reach so far.
+
+    Where the setting differs significantly from A with the same labels (``sign`` 1 or -1), more labels do not hurt:
+    then nothing on the other side of 1 comes into question, even where chance has bent the curve.
+    """
+    asked = times >= 1 if sign > 0 else times <= 1 if sign < 0 else np.ones(len(times), dtype=bool)
+    times, ratio = np.log(times[asked]), ratio[asked]
+    not_above, not_below = np.flatnonzero(ratio <= 1), np.flatnonzero(ratio >= -1)
+    low, high = -np.inf, np.inf
+    if not len(not_above):
+        low = np.inf
+    elif not_above[0] > 0:
+        low = _crossing(times, ratio, not_above[0] - 1, 1.0)
+    if not len(not_below):
+        high = -np.inf
+    elif not_below[-1] < len(times) - 1:
+        high = _crossing(times, ratio, not_below[-1], -1.0)
+    return float(np.exp(low)), float(np.exp(high))
+
+
+def _crossing(times: Floats, ratio: Floats, k: int, level: float) -> float:
+    """Where the line from point k to the next is at ``level``."""
+    return float(times[k] + (times[k + 1] - times[k]) * (ratio[k] - level) / (ratio[k] - ratio[k + 1]))
 
 
 def _side(labels: float) -> Side:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 
+from headstart.comparison.intervals import MARGIN
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
 from headstart.errors import HeadstartError
@@ -159,6 +160,10 @@ class Study(StudyModel):
     name: str = "study"
     fingerprint: str = ""
     """Of the dataset."""
+    groups: tuple[int, ...] | None = None
+    """The group (patient, video) of each held-out image, as a number; None where the images are independent."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
+    """Settings closer than this are equivalent."""
     excluded: tuple[Excluded, ...] = ()
     """For each folder other than the dataset that was pre-trained on."""
     environment: dict[str, Any] = {}
@@ -185,6 +190,8 @@ class Study(StudyModel):
             images |= {len(trial.each)} if trial.each is not None else set()
         if len(images) > 1:
             raise ValueError(f"expected the same held-out images in all trials, found {sorted(images)} of them")
+        if self.groups is not None and images - {len(self.groups)}:
+            raise ValueError(f"expected a group for each of {max(images)} held-out images, found {len(self.groups)}")
         return self
 
     @property
@@ -248,7 +255,7 @@ def _require_format(path: Path, content: bytes) -> None:
     """Raise HeadstartError for a study of another format version; what is no JSON object is left to the model."""
     try:
         fields = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if not isinstance(fields, dict):
         return

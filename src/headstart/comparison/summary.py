@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from headstart.comparison.intervals import (
-    RESAMPLES,
-    Difference,
-    difference_of,
-    interval_of,
-    resample_images,
-    resample_seeds,
-)
-from headstart.comparison.label_efficiency import LabelMultiplier, label_multiplier
-from headstart.comparison.metric import MetricName
+from headstart.comparison.crossed import Crossed, SeedPrior, seed_prior
+from headstart.comparison.intervals import Difference, average, difference_of
+from headstart.comparison.label_efficiency import LabelMultiplier, label_multiplier, stretch
 from headstart.comparison.settings import SETTINGS
+from headstart.comparison.simultaneous import deviations, family_level, winner_bias
 from headstart.comparison.study import Study, Trial
 from headstart.metrics.bootstrap import Floats, Interval
 
 TrialKey = tuple[str, float]
 """A setting and a label fraction."""
+RESAMPLES = 2000
+FROZEN = (("D", "B"), ("E", "C"))
+"""The same weights, frozen and fine-tuned: compared at every label fraction."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,8 @@ class Result:
 
     @property
     def multiplier_significant(self) -> bool:
-        """Whether the label multiplier differs from 1, and Δ vs A from 0, in the same direction."""
-        if self.to_a is None or self.label_multiplier is None:
-            return False
-        gap = self.to_a.interval
-        return (gap.low > 0 and self.label_multiplier.above_one) or (gap.high < 0 and self.label_multiplier.below_one)
+        """Whether the label multiplier differs from 1: exactly where Δ vs A differs from 0."""
+        return self.to_a is not None and self.label_multiplier is not None and self.to_a.significant
 
     @property
     def seconds(self) -> float:
@@ -74,28 +68,58 @@ class Result:
 class Results:
     """All results of a study, and the difference of any two settings.
 
-    ``resamples`` is the number of bootstrap resamples; all results share the same resampled images.
+    The differences to A, of any two settings with the most labels, and of frozen and fine-tuned weights are one family:
+    their intervals hold together with 95 %. ``resamples`` is the number of bootstrap resamples that this takes.
     """
 
     def __init__(self, study: Study, resamples: int = RESAMPLES) -> None:
         self.study = study
-        trials = [trial for trial in study.trials if trial.error is None]
-        means = resample_images(_scores(trials), resamples) if trials else np.empty((resamples, 0))
-        self._means = {(trial.setting, trial.fraction, trial.seed): means[:, i] for i, trial in enumerate(trials)}
-        """Of each trial, (R,): its mean score over the images of each resample, the same images in all trials."""
+        self._resamples = resamples
         self._differences: dict[tuple[str, str, float], Difference | None] = {}
+
+    @cached_property
+    def _keys(self) -> list[TrialKey]:
+        """Setting and label fraction of each result."""
+        grid = [(each, fraction) for each in sorted(self.study.settings) for fraction in sorted(self.study.fractions)]
+        return [key for key in grid if self.study.at(*key)]
 
     @cached_property
     def lines(self) -> tuple[Result, ...]:
         """The results by setting, then by increasing label fraction."""
-        keys = [
-            (setting, fraction)
-            for setting in sorted(self.study.settings)
-            for fraction in sorted(self.study.fractions)
-            if self.study.at(setting, fraction)
-        ]
-        drawn = {key: self._drawn(*key) for key in keys}
-        return tuple(self._result(key, drawn) for key in keys)
+        return tuple(self._result(*key) for key in self._keys)
+
+    @cached_property
+    def family(self) -> tuple[tuple[str, str, float], ...]:
+        """The comparisons that table, page and sentences draw: (setting, other, label fraction)."""
+        keys, most = self._keys, self.largest_fraction
+        pairs = [(s, other, f) for s, f in keys for other, g in keys if f == g and s != other]
+        asked = ((s, o, f) for s, o, f in pairs if o == "A" or (s, o) in FROZEN or (f == most and "A" != s < o))
+        return tuple(each for each in asked if self._common(*each))
+
+    @cached_property
+    def _deviations(self) -> Floats:
+        """Deviation of each result in each resample, (R, results), in the order of `_keys`."""
+        cells = [Crossed(_scores(self.study.at(*key))[None], self.study.groups) for key in self._keys]
+        of_unit = np.concatenate([cell.of_unit for cell in cells])
+        return deviations(of_unit, [cell.seed_error[0] for cell in cells], self._resamples)
+
+    @cached_property
+    def level(self) -> float:
+        """Level of each comparison with which the whole family holds 95 %."""
+        if len(self.family) < 2:
+            return family_level(np.empty((0, 0)), self.family_pairs)
+        return family_level(self._deviations, self.family_pairs)
+
+    @property
+    def family_pairs(self) -> list[tuple[int, int]]:
+        position = {key: i for i, key in enumerate(self._keys)}
+        return [(position[one, f], position[two, f]) for one, two, f in self.family]
+
+    def winner_bias(self, fraction: float) -> float:
+        """How much too high the score of the setting named best is on average, with this label fraction."""
+        at = [i for i, key in enumerate(self._keys) if key[1] == fraction]
+        means = [float(_scores(self.study.at(*self._keys[i])).mean()) for i in at]
+        return winner_bias(means, self._deviations[:, at])
 
     def get(self, setting: str, fraction: float) -> Result | None:
         """The result of one setting and label fraction; None before a trial is done."""
@@ -115,7 +139,7 @@ class Results:
         """The largest label fraction with two results to compare, else with one; None without any."""
         for least in (2, 1):
             for fraction in sorted(self.study.fractions, reverse=True):
-                if len(self.at(fraction)) >= least:
+                if sum(key[1] == fraction for key in self._keys) >= least:
                     return fraction
         return None
 
@@ -129,38 +153,48 @@ class Results:
         return self.study.at(best[0].setting, best[0].fraction)[0] if best else None
 
     def difference(self, setting: str, other: str, fraction: float) -> Difference | None:
-        """``setting`` minus ``other``, paired over the seeds that both have finished; None where there is none."""
+        """``setting`` minus ``other``, paired over the seeds that both have finished; None where there is none.
+
+        Its interval is simultaneous with those of the `family`.
+        """
         key = (setting, other, fraction)
         if key not in self._differences:
-            one, two = ({trial.seed: trial for trial in self.study.at(each, fraction)} for each in (setting, other))
-            common = sorted(one.keys() & two.keys())
-            self._differences[key] = self._difference(one, two, common) if common else None
+            seeds = self._common(*key)
+            self._differences[key] = None
+            if seeds:
+                found = self._pair(*key).contrast([[1.0, -1.0]], self.prior)
+                self._differences[key] = difference_of(found, self.study.images, len(seeds), self.level)
         return self._differences[key]
 
-    def _difference(self, one: dict[int, Trial], two: dict[int, Trial], seeds: list[int]) -> Difference:
-        paired = _scores(one[seed] for seed in seeds) - _scores(two[seed] for seed in seeds)
-        means = self._resampled(one[seed] for seed in seeds) - self._resampled(two[seed] for seed in seeds)
-        return difference_of(paired, means, seeds)
+    def _pair(self, setting: str, other: str, fraction: float) -> Crossed:
+        """Both settings over their common seeds, of which there are some."""
+        seeds = self._common(setting, other, fraction)
+        return Crossed(np.stack([self._at(each, fraction, seeds) for each in (setting, other)]), self.study.groups)
 
-    def _resampled(self, trials: Iterable[Trial]) -> Floats:
-        """Mean scores over resampled images, (R, S)."""
-        return np.stack([self._means[trial.setting, trial.fraction, trial.seed] for trial in trials], axis=1)
+    @cached_property
+    def prior(self) -> SeedPrior | None:
+        """What the comparisons of the family say together about the variance between seeds."""
+        pairs = [self._pair(*each) for each in self.family]
+        return seed_prior([pair.mean_square([1.0, -1.0]) for pair in pairs], [pair.seeds - 1 for pair in pairs])
 
-    def _drawn(self, setting: str, fraction: float) -> Floats:
-        """The mean score in each resample of images and seeds together, (R,)."""
-        trials = self.study.at(setting, fraction)
-        return resample_seeds(self._resampled(trials), _scores(trials), [trial.seed for trial in trials])
+    def _common(self, setting: str, other: str, fraction: float, *more: TrialKey) -> list[int]:
+        """The seeds that both settings have finished, and so have ``more``."""
+        keys = ((setting, fraction), (other, fraction), *more)
+        return sorted(set.intersection(*({trial.seed for trial in self.study.at(*key)} for key in keys)))
 
-    def _result(self, key: TrialKey, drawn: dict[TrialKey, Floats]) -> Result:
-        setting, fraction = key
+    def _at(self, setting: str, fraction: float, seeds: Sequence[int]) -> Floats:
+        """Scores of these seeds, (S, N)."""
+        return _scores(trial for trial in self.study.at(setting, fraction) if trial.seed in seeds)
+
+    def _result(self, setting: str, fraction: float) -> Result:
         trials = self.study.at(setting, fraction)
         return Result(
             setting=setting,
             fraction=fraction,
             labels=_labels(trials),
-            score=interval_of(float(_scores(trials).mean()), drawn[key], 0.0, 1.0),
+            score=average(_scores(trials), self.study.groups),
             to_a=self.difference(setting, "A", fraction) if setting != "A" else None,
-            label_multiplier=self._label_multiplier(key, drawn) if setting != "A" else None,
+            label_multiplier=self._label_multiplier(setting, fraction) if setting != "A" else None,
             ece=_mean(trials, lambda trial: trial.ece),
             knn=_mean(trials, lambda trial: trial.knn),
             optimism=_mean(trials, lambda trial: trial.optimism),
@@ -172,83 +206,20 @@ class Results:
             seeds=len(trials),
         )
 
-    def _label_multiplier(self, key: TrialKey, drawn: dict[TrialKey, Floats]) -> LabelMultiplier | None:
-        curve = {_labels(self.study.at(*each)): each for each in drawn if each[0] == "A"}
-        if not curve:
+    def _label_multiplier(self, setting: str, fraction: float) -> LabelMultiplier | None:
+        delta = self.difference(setting, "A", fraction)
+        if delta is None:
             return None
-        labels = sorted(curve)
-        of_a = [_scores(self.study.at(*curve[n])).mean() for n in labels]
-        drawn_a = np.stack([drawn[curve[n]] for n in labels], axis=1)
-        trials = self.study.at(*key)
-        return label_multiplier(labels, of_a, _labels(trials), float(_scores(trials).mean()), drawn_a, drawn[key])
-
-
-def table_rows(results: Results) -> list[dict[str, Any]]:
-    """The rows of `table.csv`: scores as numbers from 0 to 1, times in seconds, None where there is no value.
-
-    A setting and label fraction without a finished trial has a row too, with its seeds and failures.
-    """
-    study = results.study
-    return [
-        _row(results, setting, fraction) for setting in sorted(study.settings) for fraction in sorted(study.fractions)
-    ]
-
-
-def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
-    result, metric = results.get(setting, fraction), results.study.metric
-    failed = [trial for trial in results.study.failed if (trial.setting, trial.fraction) == (setting, fraction)]
-    return {
-        "setting": setting,
-        "setting_phrase": SETTINGS[setting].phrase,
-        "label_fraction": fraction,
-        **(dict.fromkeys(_columns(metric)) if result is None else _values(result, metric)),
-        "seeds": result.seeds if result else 0,
-        "failed": len(failed),
-        "error": failed[0].error if failed else None,
-    }
-
-
-def _columns(metric: MetricName) -> list[str]:
-    """Names of the columns that only a finished trial fills, in the order of `_values`."""
-    of_predictions = ("ece", "knn", "optimism") if metric == "accuracy" else ()
-    return [
-        "labels",
-        *(metric, f"{metric}_low", f"{metric}_high"),
-        *("delta_vs_a", "delta_vs_a_low", "delta_vs_a_high", "delta_vs_a_significant", "required_images"),
-        *("label_multiplier", "label_multiplier_low", "label_multiplier_high"),
-        *("label_multiplier_beyond", "label_multiplier_low_beyond", "label_multiplier_high_beyond"),
-        "label_multiplier_significant",
-        *of_predictions,
-        *("seconds_pretrain", "seconds_tune", "seconds_train", "images_seen", "selected"),
-    ]
-
-
-def _values(result: Result, metric: MetricName) -> dict[str, Any]:
-    """The values of `_columns`."""
-    delta, multiplier = result.to_a, result.label_multiplier
-    values: list[object] = [result.labels, *_interval(result.score)]
-    values += [None] * 5 if delta is None else [*_interval(delta.interval), delta.significant, delta.required_images]
-    if multiplier is None:
-        values += [None] * 7
-    else:
-        values += [*_interval(multiplier), multiplier.beyond, multiplier.low_beyond, multiplier.high_beyond]
-        values += [result.multiplier_significant]
-    if metric == "accuracy":
-        values += [result.ece, result.knn, result.optimism]
-    values += [result.seconds_pretrain, result.seconds_tune, result.seconds_train, result.images_seen]
-    values += [selection_text(result.chosen)]
-    return dict(zip(_columns(metric), values, strict=True))
-
-
-def _interval(interval: Interval | LabelMultiplier) -> tuple[float, float, float]:
-    return interval.value, interval.low, interval.high
-
-
-def selection_text(chosen: Sequence[dict[str, float]]) -> str:
-    """The hyper-parameters selected over the seeds, each value once: 'lr 0.001 or 0.003'."""
-    names = sorted({name for choice in chosen for name in choice})
-    values = {name: sorted({choice[name] for choice in chosen if name in choice}) for name in names}
-    return ", ".join(f"{name} {' or '.join(f'{value:g}' for value in each)}" for name, each in values.items())
+        points = {_labels(self.study.at("A", f)): f for a, f in self._keys if a == "A"}
+        curve = [(n, float(_scores(self.study.at("A", points[n])).mean())) for n in sorted(points)]
+        fractions = [points[n] for n, _ in curve]
+        stretches = []
+        for fewer, more in itertools.pairwise(fractions):
+            seeds = self._common(setting, setting, fraction, ("A", fewer), ("A", more))
+            own, below, above = (self._at(*key, seeds) for key in ((setting, fraction), ("A", fewer), ("A", more)))
+            stretches.append(stretch(own, below, above, self.study.groups, self.prior) if seeds else None)
+        value = float(_scores(self.study.at(setting, fraction)).mean())
+        return label_multiplier(curve, _labels(self.study.at("A", fraction)), value, stretches, delta)
 
 
 def _scores(trials: Iterable[Trial]) -> Floats:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headstart.comparison.intervals import Difference
+import numpy as np
+
+from headstart.comparison.intervals import MARGIN, Difference
 from headstart.comparison.settings import SETTINGS
 from headstart.comparison.summary import Result
 from headstart.metrics.bootstrap import Interval
@@ -49,31 +51,47 @@ def gap_with_ci(interval: Interval) -> str:
 
 
 def difference_sentence(
-    one: str, two: str, difference: Difference, images: str = "validation images", metric: str = "accuracy"
+    one: str, two: str, difference: Difference, images: str = "validation images", margin: float = MARGIN
 ) -> str:
-    """Whether two settings differ significantly, and what it would take to detect the gap.
+    """Which of two settings scores higher, or that they are equivalent, or what a study like this can find.
 
-    ``images`` names the evaluation images, ``metric`` the metric.
+    ``images`` names the evaluation images; differences up to ``margin`` are none.
     """
     gap = difference.interval
     if difference.significant:
         better, worse = (one, two) if gap.value > 0 else (two, one)
-        return f"{better} beats {worse} by {gap_with_ci(gap)}."
-    start = f"{one} and {two} do not differ significantly on {difference.images:,} {images}"
-    if difference.required_images is None:
-        return f"{start}: their {metric} is the same."
-    if difference.required_images > difference.images:
-        return f"{start}; about {rounded(difference.required_images):,} would be needed to detect the gap."
-    if difference.seeds > 1:
+        small = f", which is within {plain_points(margin)}" if difference.within(margin) else ""
+        return f"{better} beats {worse} by {gap_with_ci(gap)}{small}."
+    if difference.within(margin):
         return (
-            f"{start} and {difference.seeds} seeds: the seeds vary, so that more seeds would help, more images hardly."
+            f"{one} and {two} are within {plain_points(margin)} of each other (95 % CI {100 * gap.low:+.1f} to"
+            f" {100 * gap.high:+.1f})."
         )
-    return f"{start} and one seed: more seeds would help, more images hardly."
+    seeds = "one seed" if difference.seeds == 1 else f"{difference.seeds} seeds"
+    # More images narrow the interval less than half as much as they do where the seeds agree.
+    more = "; more seeds would help more than more images" if difference.seed_share > 0.5 else ""
+    return (
+        f"{one} and {two} do not differ significantly on {difference.images:,} {images} and {seeds}; a difference of"
+        f" {points(difference.detectable)} would have been found with a power of 80 %{more}."
+    )
 
 
-def rounded(number: int) -> int:
-    """To two significant digits: 7013 -> 7000."""
-    return round(number, 2 - len(str(number)))
+def plain_points(margin: float) -> str:
+    """``0.02`` -> '2 points', ``0.01`` -> '1 point'."""
+    return f"{100 * margin:.3g} point{'' if np.isclose(margin, 0.01) else 's'}"
+
+
+def improvement_sentence(one: str, two: str, difference: Difference) -> str:
+    """How likely the first setting scores higher when the comparison is made once more, for readers without statistics.
+
+    The probability is rounded down to per cents, and never 100 %.
+    """
+    chance = f"{min(int(100 * difference.improvement), 99)} %" if difference.improvement < 0.99 else "over 99 %"
+    what = "another seed and other images" if difference.seeds > 1 else "other images"
+    return (
+        f"Made once more, with {what} of the same kind and number, {one} would score above {two} with a probability"
+        f" of {chance}."
+    )
 
 
 def listed(names: Sequence[str]) -> str:

@@ -156,7 +156,8 @@ def features_table(analysis: FeatureAnalysis) -> Table:
 def study_table(results: Results, wide: bool = True) -> Table:
     """A row for each setting and label fraction of a study; what stands after ± is half of the 95 % interval.
 
-    A label multiplier that is not significant is "n.s.", with its interval. Not ``wide``, the table fits 80 columns and
+    The intervals of differences and label multipliers are simultaneous. A multiplier that is not significant is "n.s.",
+    with its interval. Not ``wide``, the table fits 80 columns and
     leaves out times, calibration error and kNN accuracy.
     """
     from headstart.comparison.metric import METRICS

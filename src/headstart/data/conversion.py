@@ -74,4 +74,5 @@ class Conversion:
     def to_rgb(self, values: Values) -> tuple[Image.Image, ValueRange]:
         """Deep values (H, W) or (H, W, 3) as an RGB image, and the range it was scaled by."""
         known = self.range_of(values)
-        return Image.fromarray(known.to_bytes(values)).convert("RGB"), known
+        image = Image.fromarray(known.to_bytes(values))
+        return image if image.mode == "RGB" else image.convert("RGB"), known

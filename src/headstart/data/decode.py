@@ -25,7 +25,7 @@ from headstart.data.open_image import (
 )
 from headstart.data.other_formats import read_array
 from headstart.data.resize import Resize, pad_to, resize_to_square
-from headstart.data.strips import strips
+from headstart.data.strips import pixels_of, strips
 from headstart.data.tiff import TiffTags, read_bands, read_tags
 from headstart.data.unreadable import Unreadable
 from headstart.value_range import ValueRange, Values
@@ -47,6 +47,8 @@ __all__ = [
 
 GRADED = 0.5
 """In a TIFF, a fourth band that is not opaque in a larger share of the pixels that are not clear is no transparency."""
+BANDS_BYTES = 12
+"""Bytes per pixel that it takes to choose bands: all of them, those that were chosen, and an image of these."""
 MIN_JPEG_BYTES = 1 / 256
 """Bytes per pixel that a JPEG has at least: two bits for each block of 8 x 8 of each of its components."""
 PAGED = ("TIFF", "GIF", "WEBP", "PNG", "AVIF")
@@ -202,7 +204,8 @@ def _of_image(
     size = image.size if tags is None or not all(tags.size) else tags.size
     width, height = image.size if enough_for is None else _reduce(image, content, enough_for, conversion)
     conversion.require_pixels(width, height)
-    reserve(width * height * decoded_bytes(image, content, tags) + len(content), conversion.max_bytes)
+    per_pixel = decoded_bytes(image, content, tags) + (BANDS_BYTES if conversion.bands is not None else 0)
+    reserve(width * height * per_pixel + len(content), conversion.max_bytes)
     orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     image.load()
     turned = image.getexif().get(EXIF_ORIENTATION, 1) != orientation
@@ -214,7 +217,7 @@ def _of_image(
         return _Decoded(conversion.select_bands(values), kind, mode, size, orientation, turned, paged, alpha)
     if conversion.bands is not None:
         plain = image.convert("RGB") if mode in ("P", "1") or image.has_transparency_data else image
-        image = Image.fromarray(conversion.select_bands(np.asarray(plain)))
+        image = Image.fromarray(conversion.select_bands(pixels_of(plain)))
         image.getexif()[EXIF_ORIENTATION] = 1 if turned else orientation
     elif tags is not None and mode in ("RGBA", "LA"):
         _require_transparency(np.asarray(image.getchannel("A")), tags)

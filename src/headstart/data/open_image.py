@@ -131,7 +131,8 @@ def decoded_bytes(image: Image.Image, content: bytes, tags: TiffTags | None) -> 
     if is_deep(image, content, tags):
         values = own if image.mode[0] in "IF" else 6
         second = 0 if image.mode[0] in "IF" else own
-        return max(own + inside, own + second + values, values + own + RGB)
+        scaled = 2 if values < 6 else 3
+        return max(own + inside, own + second + values, values + scaled + RGB)
     copied = 0 if image.mode == "RGB" and not image.has_transparency_data else RGB
     turned = own if orientation_in_header(image) != 1 else 0
     return own + max(inside, copied + turned)

@@ -1,4 +1,4 @@
-"""Classification metrics with bootstrap intervals: accuracy, top-5, F1, log loss, Brier score, calibration error."""
+"""Classification metrics with intervals over images: accuracy, top-5, F1, log loss, Brier score, calibration error."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.metrics.bootstrap import Floats, Interval, resampled
 from headstart.metrics.calibration import BINS, confidence_bin
+from headstart.metrics.shares import share_interval
+
+BALANCED = {"balanced_accuracy", "macro_f1"}
+SHARES = {"accuracy", "top5"} | BALANCED
+"""Metrics with the interval of a share (`metrics.shares`); the others have the percentiles of a bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class ClassificationMetrics:
 def classification_metrics(
     labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0
 ) -> ClassificationMetrics:
-    """All metrics of ``probabilities``, float (N, C), against ``labels``, int (N,), with bootstrap intervals.
+    """All metrics of ``probabilities``, float (N, C), against ``labels``, int (N,), with intervals over images.
 
     Raises ValueError where the shapes do not match ``classes``, or N is 0.
     """
@@ -69,6 +74,12 @@ def classification_metrics(
     for name, value in estimate.items():
         low, high = np.quantile(np.concatenate([each[name] for each in drawn]), [0.025, 0.975])
         intervals[name] = Interval(float(value[0]), float(low), float(high))
+    for name in SHARES & estimate.keys():  # a bootstrap of images that are all correct has no width
+        error = float(np.concatenate([each[name] for each in drawn]).std()) * _unbiased(len(targets))
+        units = _balanced_size(targets) if name in BALANCED else float(len(targets))
+        if name not in BALANCED:
+            error = float(terms[name].std()) / np.sqrt(len(targets)) * _unbiased(len(targets))
+        intervals[name] = share_interval(float(estimate[name][0]), error, units, max(len(targets) - 1.0, 1.0))
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (targets, p.argmax(axis=1)), 1)
     return ClassificationMetrics(
@@ -83,6 +94,16 @@ def classification_metrics(
         per_class=tuple(_per_class(confusion, classes)),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
+
+
+def _unbiased(images: int) -> float:
+    return float(np.sqrt(images / max(images - 1, 1)))
+
+
+def _balanced_size(targets: NDArray[np.int64]) -> float:
+    """The effective sample size of a mean over classes, each of which counts the same whatever its images."""
+    counts = np.unique(targets, return_counts=True)[1]
+    return float(len(counts) ** 2 / (1 / counts).sum())
 
 
 def classification_estimates(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:

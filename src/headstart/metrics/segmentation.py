@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.metrics.bootstrap import Floats, Interval, resampled
+from headstart.metrics.shares import share_interval
 
 Counts = NDArray[np.int64]
 
@@ -110,10 +111,11 @@ def segmentation_metrics(
     drawn = np.concatenate([draws @ flat for draws in resampled(count, resamples, seed)]).reshape(-1, k, k)
     drawn_iou = iou(drawn)
     ious, dices = iou(whole), dice(whole)
+    shown = ((each.sum(axis=1) + each.sum(axis=2)) > 0).sum(axis=0)  # images that show or are said to show a class
     per_class = tuple(
         MaskClassMetrics(
             name=name,
-            iou=None if np.isnan(ious[i]) else _interval(ious[i], drawn_iou[:, i]),
+            iou=None if np.isnan(ious[i]) else _interval(ious[i], drawn_iou[:, i], shown[i]),
             dice=None if np.isnan(dices[i]) else float(dices[i]),
             pixels=int(whole[i].sum()),
             predicted=int(whole[:, i].sum()),
@@ -122,8 +124,8 @@ def segmentation_metrics(
     )
     return SegmentationMetrics(
         images=count,
-        miou=_interval(_mean(ious), _mean_of_classes(drawn_iou, ~np.isnan(ious))),
-        accuracy=_interval(pixel_accuracy(whole), pixel_accuracy(drawn)),
+        miou=_interval(_mean(ious), _mean_of_classes(drawn_iou, ~np.isnan(ious)), count),
+        accuracy=_interval(pixel_accuracy(whole), pixel_accuracy(drawn), count),
         mean_dice=float(_mean(dices)),
         per_class=per_class,
         undefined=tuple(each.name for each in per_class if each.iou is None),
@@ -195,8 +197,13 @@ def _mean_of_classes(drawn: Floats, classes: NDArray[np.bool_]) -> Floats:
     return _mean(drawn[whole] if whole.any() else drawn)
 
 
-def _interval(value: NDArray[np.float64] | float, drawn: Floats) -> Interval:
-    """``value`` with the percentile interval of the resamples where it is defined."""
+def _interval(value: NDArray[np.float64] | float, drawn: Floats, units: float) -> Interval:
+    """``value`` with the percentile interval of the resamples where it is defined.
+
+    Where all resamples are equal, as of ``units`` images without an error, it is the interval of a share.
+    """
     defined = drawn[~np.isnan(drawn)]
     low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
+    if low == high:
+        return share_interval(float(value), 0.0, units, max(units - 1, 1))
     return Interval(float(value), float(low), float(high))

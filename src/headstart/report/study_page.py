@@ -12,8 +12,10 @@ from headstart.comparison.findings import findings, headline
 from headstart.comparison.metric import METRICS, Metric
 from headstart.comparison.settings import SETTINGS, Setting
 from headstart.comparison.study import Study, read_study
-from headstart.comparison.summary import Result, Results, selection_text
-from headstart.comparison.wording import percent
+from headstart.comparison.summary import Result, Results
+from headstart.comparison.table import selection_text
+from headstart.comparison.wording import percent, plain_points
+from headstart.comparison.wording import points as points_of
 from headstart.files import write_atomically
 from headstart.metrics.bootstrap import Interval
 from headstart.report.run_page import rendered
@@ -36,6 +38,11 @@ class StudyPage(TypedDict):
     """The results with the most labels, highest score first."""
     most: str
     """'all labels', '25 % of the labels'; empty before the first result."""
+    comparisons: int
+    """Differences whose intervals hold together."""
+    margin: str
+    winner_bias: str
+    """'0.3 points'; empty with fewer than two results."""
     images: str
     rows: list[TableRow]
     selected: list[tuple[Result, str]]
@@ -90,6 +97,9 @@ def _context(results: Results, path: str) -> StudyPage:
         findings=[_unbroken(each) for each in findings(results)],
         at_most=results.at(most) if most is not None else [],
         most="all labels" if most == 1 else f"{percent(most)} of the labels" if most is not None else "",
+        comparisons=len(results.family),
+        margin=plain_points(study.margin),
+        winner_bias="" if most is None or len(results.at(most)) < 2 else points_of(results.winner_bias(most)),
         images="test images" if study.split == "test" else "validation images",
         rows=[
             _row(results, setting, fraction)

@@ -105,4 +105,9 @@ def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] |
         raise HeadstartError(
             f"{run.path / NAME}: expected what headstart map writes, found a damaged file", hint
         ) from None
-    return analysis, map_rows(maps, run.path / MAPS, len(run.feature_images), hint)
+    rows = map_rows(maps, run.path / MAPS, len(run.feature_images), hint)
+    if unknown := {row["epoch"] for row in rows} - {each.epoch for each in analysis.epochs}:
+        raise HeadstartError(
+            f"{run.path / MAPS}: expected the epochs of {NAME}, found epoch {min(unknown)}, which it has not", hint
+        )
+    return analysis, rows

@@ -249,23 +249,21 @@ def describe(plan: Plan, budget: float | None) -> Iterator[str]:
         return
     asked, recipe, pretraining = plan.requested[0], plan.recipe, plan.pretraining
     labels = ", ".join(f"{fraction:.0%}" for fraction in plan.fractions)
-    images = recipe.train.images_per_epoch
-    yield (
-        f"plan     {recipe.data.image_size} px, {recipe.train.epochs} epochs"
-        + (f" of {images:,} images" if images else "")
-        + f"; {labels} of the labels, {len(plan.seeds)} seeds"
-    )
+    yield f"plan     {_length(recipe)}; {labels} of the labels; {len(plan.seeds)} seeds"
     if "self-supervised" in plan.pretrainings():
-        per_epoch = pretraining.train.images_per_epoch
-        yield (
-            f"         self-supervised pre-training: {pretraining.data.image_size} px,"
-            f" {pretraining.train.epochs} epochs" + (f" of {per_epoch:,} images" if per_epoch else "")
-        )
+        yield f"         self-supervised pre-training: {_length(pretraining)}"
+    why = "the budget" if budget is None else f"--budget {_time(budget)}"
     yield (
-        f"because  of {'the budget' if budget is None else f'--budget {_time(budget)}'};"
-        f" {asked.name} asks for {asked.data.image_size} px and {asked.train.epochs} epochs:"
-        " a larger budget refines this study, --budget none trains all of it"
+        f"because  of {why}; {asked.name} asks for {_length(asked)}: a larger budget refines this study, --budget none"
+        " trains all of it"
     )
+
+
+def _length(recipe: Recipe) -> str:
+    """Image size and length of a training: ``48 px, 2 epochs of 1,920 images``."""
+    epochs, images = recipe.train.epochs, recipe.train.images_per_epoch
+    some = f" of {images:,} images" if images else ""
+    return f"{recipe.data.image_size} px, {epochs} {'epoch' if epochs == 1 else 'epochs'}{some}"
 
 
 def _time(seconds: float) -> str:

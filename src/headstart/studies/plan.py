@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from headstart.comparison.intervals import MARGIN
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
 from headstart.data.dataset import Dataset
@@ -56,6 +57,8 @@ class Plan:
     """Labeled images for supervised pre-training."""
     corpus_target: Literal["label", "mask"] = "label"
     """What the corpus labels its images with."""
+    margin: float = 100 * MARGIN
+    """Points within which two settings are equivalent; not part of what is trained."""
     requested: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as requested, where a budget has shortened them since."""
     free: frozenset[str] = frozenset()
@@ -226,6 +229,8 @@ def validate_plan(plan: Plan) -> None:
     bad = [fraction for fraction in plan.fractions if not 0 < fraction <= 1]
     if bad or not plan.fractions:
         raise HeadstartError(f"--labels: expected shares above 0 and up to 1, found {bad or 'none'}", again)
+    if not 0 < plan.margin < 100:
+        raise HeadstartError(f"--margin: expected points above 0 and below 100, found {plan.margin:g}", again)
     if not plan.seeds:
         raise HeadstartError("--seeds: expected at least 1, found 0", again)
     if plan.pretraining.task != "byol":

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from headstart.comparison.intervals import MARGIN
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
@@ -46,6 +47,8 @@ class StudyOptions(TypedDict, total=False):
     """Changes to the fields of ``recipe``."""
     tune: bool
     """Whether each setting's learning rate is tuned on training images; by default it is."""
+    margin: float
+    """Points within which two settings are equivalent; by default 2."""
 
 
 def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan:
@@ -79,6 +82,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         fractions=tuple(labels) if labels is not None else default_fractions(dataset, base),
         seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
         tuned=options.get("tune", True),
+        margin=options.get("margin", 100 * MARGIN),
         unlabeled=unlabeled,
         corpus=corpus,
         corpus_target=corpus_target,

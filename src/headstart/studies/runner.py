@@ -12,8 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from headstart.comparison.crossed import numbered
 from headstart.comparison.study import Excluded, Study, Trial
-from headstart.comparison.summary import Results, table_rows
+from headstart.comparison.summary import Results
+from headstart.comparison.table import table_rows
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.environment import environment
@@ -155,6 +157,7 @@ class StudyRunner:
     def _empty_study(self) -> Study:
         plan, index = self.plan, self.pixels.index
         split = "test" if index.positions("test") else "val"
+        groups = numbered([index.groups[row] for row in index.positions(split)])
         return Study(
             name=plan.out.name,
             data=plan.data,
@@ -166,6 +169,8 @@ class StudyRunner:
             seeds=plan.seeds,
             split=split,
             tuned=plan.tuned,
+            margin=plan.margin / 100,
+            groups=groups and tuple(groups),
             fingerprint=self.pixels.fingerprint,
             environment={**environment(), "threads": self.workers.threads},
         )

@@ -38,6 +38,10 @@ NUMBER_COLUMNS = ("pixel value", "pixel_value", "value", "id", "class_id", "inde
 COLOR_COLUMNS = ("color", "colour", "rgb", "hex", "hex_color", "color_rgb")
 MAX_BYTES = 1 << 20
 """A file of another tool that is larger is no list of classes."""
+MAX_OWN_BYTES = 1 << 24
+"""A larger file is read as no list at all."""
+MAX_LINE = 300
+"""Longest line with a name: the time to tell the forms of lines apart grows with the cube of their length."""
 CHANNELS = (("r", "g", "b"), ("red", "green", "blue"))
 
 
@@ -118,6 +122,8 @@ def _parse(file: Path) -> ClassList:
 def _text(file: Path) -> str:
     content = b""
     try:
+        if file.stat().st_size > MAX_OWN_BYTES:
+            raise OSError(f"a file of {file.stat().st_size >> 20} MB")
         content = file.read_bytes()
         utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
         return content.decode("utf-16" if utf16 else "utf-8-sig")
@@ -127,10 +133,11 @@ def _text(file: Path) -> str:
 
 def _parse_table(file: Path, text: str, own: bool) -> ClassList:
     separator = max(",;\t", key=(text.splitlines() or [""])[0].count)
-    rows = [
-        (n, [cell.strip() for cell in row])
-        for n, row in enumerate(csv.reader(text.splitlines(), delimiter=separator), 1)
-    ]
+    try:
+        table = list(csv.reader(text.splitlines(), delimiter=separator))
+    except csv.Error as error:
+        raise HeadstartError(f"{file}: expected a table, found: {error}", f"fix {file}") from None
+    rows = [(n, [cell.strip() for cell in row]) for n, row in enumerate(table, 1)]
     rows = [(n, row) for n, row in rows if any(row)]
     header = rows[0][1] if rows else []
     if len(header) == 4 and all(cell.isdecimal() for cell in header[1:]):  # no header: sky,0,0,255
@@ -202,6 +209,9 @@ def _parse_lines(file: Path, text: str, own: bool) -> ClassList:
         lines = [line for line in lines if line and not line.startswith("#")]
     if not all(lines):
         raise HeadstartError(f"{file} line {lines.index('') + 1}: expected a name, found nothing", f"fix {file}")
+    if long := [number for number, line in enumerate(lines, 1) if len(line) > MAX_LINE]:
+        length = f"{len(lines[long[0] - 1]):,} characters"
+        raise HeadstartError(f"{file} line {long[0]}: expected a name, found {length}", f"fix {file}")
     forms = {
         "cvat": r"(?P<name>.+?):\s*(?P<rgb>\d+\s*,\s*\d+\s*,\s*\d+)\s*(?::.*)?",
         "camvid": r"(?P<rgb>\d+\s+\d+\s+\d+)\s+(?P<name>.*\D.*)",
@@ -227,7 +237,7 @@ def _parse_json(file: Path, text: str) -> ClassList:
     try:
         content = json.loads(text)
         found = _from_json(content)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         found = None
     if found is None or not found.names:
         raise HeadstartError(f"{file}: expected names of classes, found other JSON", f"fix {file}")

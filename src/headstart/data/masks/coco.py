@@ -87,7 +87,7 @@ def _read(root: Path, file: Path, images: Sequence[str]) -> tuple[dict[str, _Dra
     """The drawings of the listed images, and the ids of the classes that occur."""
     content = _load(file)
     try:
-        names = {int(each["id"]): str(each["name"]) for each in content["categories"]}
+        names = {int(each["id"]): _text(each["name"]) for each in content["categories"]}
         image_of = _match(root, file, content["images"], images)
         drawings = {
             image: _Drawing((int(each["height"]), int(each["width"])), [])
@@ -101,7 +101,7 @@ def _read(root: Path, file: Path, images: Sequence[str]) -> tuple[dict[str, _Dra
             used.setdefault(names[number], number)
             if image is not None and shape:
                 drawings[image].shapes.append(_Shape(names[number], shape))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise HeadstartError(
             f"{file}: expected COCO JSON (images, annotations, categories), found none: {error!r}", f"fix {file}"
         ) from None
@@ -110,6 +110,11 @@ def _read(root: Path, file: Path, images: Sequence[str]) -> tuple[dict[str, _Dra
             height, width = drawing.size
             raise HeadstartError(f"{file}: expected an image size, found {width} x {height} of {image}", f"fix {file}")
     return drawings, used
+
+
+def _text(name: object) -> str:
+    """A name in characters that UTF-8 has: JSON may hold halves of some."""
+    return str(name).encode("utf-8", "replace").decode()
 
 
 def _load(file: Path) -> Mapping[str, Any]:
@@ -185,7 +190,9 @@ def _runs(segmentation: Any, height: int, width: int) -> Any:
         if isinstance(segmentation, list):
             _require_near([float(each) for polygon in segmentation for each in polygon])
             polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
-            return coco.merge(coco.frPyObjects(polygons, height, width) if polygons else [])
+            if not polygons:  # lines and points: they cover nothing
+                return coco.encode(np.zeros((height, width), np.uint8, order="F"))
+            return coco.merge(coco.frPyObjects(polygons, height, width))
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(f"run lengths of size {segmentation['size']} in an image of {[height, width]}")
         if isinstance(segmentation["counts"], list):

@@ -1,0 +1,96 @@
+"""Cautions of a study in sentences: what its intervals hold for, and what they leave out; functions of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headstart.comparison.summary import Results
+from headstart.comparison.wording import listed, points
+
+NOTABLE_OPTIMISM = 0.005
+"""An optimism above this, averaged over the trials, is an inflated score."""
+
+
+def of_family(results: Results) -> Iterator[str]:
+    """How many comparisons the intervals hold for together, and what naming the highest score adds to it."""
+    fraction = results.largest_fraction
+    if len(results.family) > 1:
+        yield (
+            f"The intervals of differences and label multipliers are simultaneous: all {len(results.family)}"
+            f" comparisons hold together with 95 % (each alone with {100 * (1 - results.level):.1f} %)."
+        )
+    if fraction is not None and len(results.at(fraction)) > 1:
+        yield (
+            f"The highest of {len(results.at(fraction))} scores is named after looking: by chance alone that adds"
+            f" about {points(results.winner_bias(fraction))} to it on average."
+        )
+
+
+def of_weights(results: Results) -> Iterator[str]:
+    """Which settings rest on weights that were pre-trained once, so that their intervals hold for these weights."""
+    study = results.study
+    shared = sorted({each.setting for each in study.trials if each.seconds_pretrain is not None and not each.error})
+    if shared:
+        verb = "rests" if len(shared) == 1 else "rest"
+        yield (
+            f"{listed(shared)} {verb} on weights that were pre-trained once: the intervals hold for these weights, and"
+            " leave out how much another pre-training would differ."
+        )
+
+
+def of_selection(results: Results) -> Iterator[str]:
+    """How much selecting the epoch on the evaluation images would have inflated the scores."""
+    known = [trial.optimism for trial in results.study.trials if trial.optimism is not None]
+    if not known:
+        return
+    mean = sum(known) / len(known)
+    how = "inflated the scores by" if mean > NOTABLE_OPTIMISM else "hardly changed the scores:"
+    yield (
+        "No image is scored by an epoch that it helped to select (cross-fitting). Selecting and scoring on the same"
+        f" images would have {how} {points(mean)} on average over the trials."
+    )
+
+
+def of_grid_edges(results: Results) -> Iterator[str]:
+    """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
+    chosen = {trial.setting: (trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
+    for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
+        at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
+        for lr in sorted(set(at_end.values())):
+            settings = listed([setting for setting, each in at_end.items() if each == lr])
+            yield (
+                f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
+                f" better. optimizer.lr={lr:g} centers the grid there."
+            )
+
+
+def of_seeds(results: Results) -> Iterator[str]:
+    """Results that rest on one seed."""
+    lines = results.lines
+    single = [line for line in lines if line.seeds == 1]
+    if single and len(single) == len(lines):
+        only = "the confidence intervals cover the choice of images, not the randomness of training."
+        if len(results.study.seeds) == 1:
+            yield f"One seed per trial: {only} Three seeds would cover both."
+        else:
+            yield f"One seed so far: {only} The next seeds will cover both."
+    elif single:
+        yield (
+            f"{len(single)} of {len(lines)} results rest on one seed so far: their confidence intervals cover the"
+            " choice of images only."
+        )
+
+
+def of_excluded(results: Results) -> Iterator[str]:
+    """Images excluded from pre-training because they (nearly) duplicate an evaluation image."""
+    for excluded in results.study.excluded:
+        if excluded.images:
+            yield (
+                f"Excluded from pre-training: {excluded.images:,} of {excluded.of:,} training images of"
+                f" {excluded.folder}, duplicates or near-duplicates of evaluation images."
+            )
+        else:
+            yield (
+                f"None of the {excluded.of:,} training images of {excluded.folder} duplicates, or nearly duplicates, an"
+                " evaluation image."
+            )
