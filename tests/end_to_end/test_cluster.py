@@ -22,7 +22,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/stat").e
 @pytest.fixture(scope="module")
 def recipe(small: Callable[..., recipes.Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("recipe") / "small.toml"
-    changes = {"backbone__weights": "none", "augment__sizes": [], "train__epochs": 40}
+    changes = {
+        "backbone__name": "test_resnet", "backbone__weights": "none", "data__image_size": 32, "augment__sizes": [],
+        "train__epochs": 40,
+    }  # fmt: skip
     file.write_text(small(**changes).to_toml(), encoding="utf-8")
     return file
 
@@ -82,8 +85,8 @@ def test_a_killed_study_leaves_no_worker_and_its_next_call_ends_equal(
     workers = children(process.pid)
     assert workers
     process.kill()
-    process.wait()
-    until(lambda: not any(_lives(worker) for worker in workers), 10)
+    process.communicate()
+    until(lambda: not any(_lives(worker) for worker in workers), 60)
     process = begin(trained[1], recipe, out, "--jobs", "2")
     said = process.communicate(timeout=280)[0]
     assert process.returncode == 0, said
