@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, bootstrap, norm
 
-from headstart.comparison.crossed import Crossed, numbered, seed_prior
+from headstart.comparison.crossed import Crossed, seed_prior
 from headstart.comparison.intervals import Difference, average, crossfit, difference
 from headstart.comparison.simultaneous import deviations, family_level, winner_bias
+from headstart.metrics.bootstrap import numbered
 from headstart.metrics.shares import share_interval
 
 pytestmark = pytest.mark.slow

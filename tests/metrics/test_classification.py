@@ -103,3 +103,21 @@ def test_resampling_in_blocks_is_resampling_at_once(monkeypatch: pytest.MonkeyPa
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected probabilities of shape \(2, 3\)"):
         classification_metrics([0, 1], [[0.5, 0.5], [0.5, 0.5]], list("abc"))
+
+
+def test_intervals_are_over_groups_where_there_are_any() -> None:
+    """Forty patients of five equal images: as wide as forty images, and wider than two hundred."""
+    random = np.random.default_rng(4)
+    labels = random.integers(0, 3, 40)
+    p = random.dirichlet(np.ones(3), 40)
+    patients = np.arange(200) // 5
+    few = classification_metrics(labels, p, list("abc"))
+    grouped = classification_metrics(labels[patients], p[patients], list("abc"), groups=patients)
+    naive = classification_metrics(labels[patients], p[patients], list("abc"))
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "loss"):
+        one, many, wrong = (getattr(each, name) for each in (few, grouped, naive))
+        assert many.high - many.low == pytest.approx(one.high - one.low, rel=0.12)
+        assert wrong.high - wrong.low < 0.7 * (many.high - many.low)
+    sure = np.eye(3)[labels[patients]]
+    perfect = classification_metrics(labels[patients], sure, list("abc"), groups=patients).accuracy
+    assert 0.8 < perfect.low < 0.95 < perfect.value == perfect.high == 1

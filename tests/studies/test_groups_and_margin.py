@@ -10,6 +10,7 @@ import headstart as hs
 from headstart.comparison.study import read_study
 from headstart.errors import HeadstartError
 from headstart.runs.folder import RunFolder
+from headstart.runs.training_images import read_groups
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,8 @@ def test_the_group_of_each_image_and_the_margin_are_in_the_study(photos: Path, t
     assert study.groups is not None
     (trial,) = (out / "trials").iterdir()
     names = [row["filename"].split("/")[-1].split("_")[0] for row in RunFolder.open(trial).predictions]
+    stored = read_groups(RunFolder.open(trial), [row["filename"] for row in RunFolder.open(trial).predictions])
+    assert stored == list(study.groups)
     assert len(set(names)) < len(names) == len(study.groups) == study.images
     assert len(set(zip(names, study.groups, strict=True))) == len(set(names)) == len(set(study.groups))
 

@@ -19,7 +19,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
     unfinished: Unfinished = False,
 ) -> None:
-    """Evaluate a run on labeled images or image and mask pairs: all metrics, with 95 % bootstrap intervals.
+    """Evaluate a run on labeled images or image and mask pairs: all metrics, with 95 % confidence intervals.
 
     Classification: accuracy, F1, log loss, calibration. Segmentation: IoU per class, mIoU, Dice, pixel accuracy.
     """

@@ -164,10 +164,3 @@ def grouped(cells: Floats, groups: NDArray[np.int64]) -> Floats:
     member[np.arange(len(groups)), position] = 1.0
     mean = cells.mean(axis=2, keepdims=True)
     return np.asarray(mean + len(known) * (cells @ member - mean * sizes) / len(groups))
-
-
-def numbered(groups: Sequence[str]) -> list[int] | None:
-    """Names of groups, "" for an image of its own, as numbers (N,); None where no two images share a group."""
-    numbers: dict[str, int] = {}
-    found = [numbers.setdefault(name or f"\0{i}", len(numbers)) for i, name in enumerate(groups)]
-    return found if len(numbers) < len(found) else None

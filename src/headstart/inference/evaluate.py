@@ -19,6 +19,7 @@ from headstart.data.splits import make_val_split, with_stored_split
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.inference.evaluate_masks import confusion_per_image, labeled_pairs, map_classes
 from headstart.inference.model import Model, load_model
+from headstart.metrics.bootstrap import numbered
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.segmentation import SegmentationMetrics, segmentation_metrics
 from headstart.runs.folder import RunFolder
@@ -35,6 +36,8 @@ class Selection:
     """Relative to the data folder."""
     excluded: int
     """Images left out because the run was trained on them."""
+    groups: tuple[int, ...] | None
+    """The number of each image's group, over which intervals are; None where images are independent."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class Evaluation(Selection):
 
     @cached_property
     def metrics(self) -> ClassificationMetrics:
-        """Accuracy, F1, log loss, calibration and more, with 95 % bootstrap intervals over images."""
-        return classification_metrics(self.labels, self.probabilities, self.classes)
+        """Accuracy, F1, log loss, calibration and more, with 95 % intervals over images or groups."""
+        return classification_metrics(self.labels, self.probabilities, self.classes, groups=self.groups)
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class MaskEvaluation(Selection):
 
     @cached_property
     def metrics(self) -> SegmentationMetrics:
-        """IoU per class and mean IoU, Dice and pixel accuracy, with 95 % bootstrap intervals over images."""
-        return segmentation_metrics(self.confusion, self.classes)
+        """IoU per class and mean IoU, Dice and pixel accuracy, with 95 % intervals over images or groups."""
+        return segmentation_metrics(self.confusion, self.classes, groups=self.groups)
 
 
 def evaluate(
@@ -96,12 +99,15 @@ def evaluate(
         pixels = _with_made_split(run, pixels, model.recipe.data.val_fraction, split)
     chosen, rows, excluded = _select_eval_rows(run, pixels, split, has_val=has_val, data=root)
     paths = tuple(pixels.index.paths[row] for row in rows)
+    numbers = numbered([pixels.index.groups[row] for row in rows])
+    groups = None if numbers is None else tuple(numbers)
     if class_map is not None:
         confusion = confusion_per_image(model, pixels, rows=rows, class_map=class_map, progress=progress)
-        return MaskEvaluation(chosen, paths, excluded, model.classes, confusion)
+        return MaskEvaluation(chosen, paths, excluded, groups, model.classes, confusion)
     position = [model.classes.index(name) for name in pixels.index.classes]
     labels = np.array([position[pixels.index.labels[row]] for row in rows], dtype=np.int64)
-    return Evaluation(chosen, paths, excluded, model.classes, labels, _probabilities(model, pixels, rows, progress))
+    probabilities = _probabilities(model, pixels, rows, progress)
+    return Evaluation(chosen, paths, excluded, groups, model.classes, labels, probabilities)
 
 
 def _labeled_index(model: Model, run: RunFolder, data: Dataset) -> Index:

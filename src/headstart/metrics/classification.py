@@ -57,10 +57,16 @@ class ClassificationMetrics:
 
 
 def classification_metrics(
-    labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> ClassificationMetrics:
     """All metrics of ``probabilities``, float (N, C), against ``labels``, int (N,), with intervals over images.
 
+    With ``groups``, the number 0..G-1 of each image's group, the intervals are over groups.
     Raises ValueError where the shapes do not match ``classes``, or N is 0.
     """
     targets, p = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
@@ -69,17 +75,20 @@ def classification_metrics(
     # Point estimates and resamples are the same function of how often each image counts.
     terms = _terms(targets, p)
     estimate = _metrics(terms, np.ones((1, len(targets))))
-    drawn = [_metrics(terms, counts) for counts in resampled(len(targets), resamples, seed)]
+    drawn = [_metrics(terms, counts) for counts in resampled(len(targets), resamples, seed, groups)]
     intervals = {}
     for name, value in estimate.items():
         low, high = np.quantile(np.concatenate([each[name] for each in drawn]), [0.025, 0.975])
         intervals[name] = Interval(float(value[0]), float(low), float(high))
+    count = len(targets) if groups is None else len(np.unique(groups))
     for name in SHARES & estimate.keys():  # a bootstrap of images that are all correct has no width
-        error = float(np.concatenate([each[name] for each in drawn]).std()) * _unbiased(len(targets))
-        units = _balanced_size(targets) if name in BALANCED else float(len(targets))
-        if name not in BALANCED:
-            error = float(terms[name].std()) / np.sqrt(len(targets)) * _unbiased(len(targets))
-        intervals[name] = share_interval(float(estimate[name][0]), error, units, max(len(targets) - 1.0, 1.0))
+        error, units = float(np.concatenate([each[name] for each in drawn]).std()), float(count)
+        if name in BALANCED:
+            units = min(units, _balanced_size(targets))
+        elif groups is None:
+            error = float(terms[name].std()) / np.sqrt(count)
+        error *= np.sqrt(count / max(count - 1, 1))
+        intervals[name] = share_interval(float(estimate[name][0]), error, units, max(count - 1, 1))
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (targets, p.argmax(axis=1)), 1)
     return ClassificationMetrics(
@@ -94,10 +103,6 @@ def classification_metrics(
         per_class=tuple(_per_class(confusion, classes)),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
-
-
-def _unbiased(images: int) -> float:
-    return float(np.sqrt(images / max(images - 1, 1)))
 
 
 def _balanced_size(targets: NDArray[np.int64]) -> float:

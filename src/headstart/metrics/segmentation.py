@@ -97,10 +97,15 @@ def pixel_accuracy(confusion: ArrayLike) -> Floats:
 
 
 def segmentation_metrics(
-    confusions: ArrayLike, classes: Sequence[str], resamples: int = 1000, seed: int = 0
+    confusions: ArrayLike,
+    classes: Sequence[str],
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> SegmentationMetrics:
     """All metrics of N images' matrices, int (N, K, K), N > 0, with bootstrap intervals over images.
 
+    With ``groups``, the number 0..G-1 of each image's group, the intervals are over groups.
     Raises ValueError for another shape.
     """
     each = np.asarray(confusions, dtype=np.int64)
@@ -108,7 +113,7 @@ def segmentation_metrics(
     if each.shape != (count, k, k) or not count:
         raise ValueError(f"expected matrices of shape (N, {k}, {k}), N > 0, found {each.shape}")
     whole, flat = each.sum(axis=0), each.reshape(count, k * k).astype(np.float64)
-    drawn = np.concatenate([draws @ flat for draws in resampled(count, resamples, seed)]).reshape(-1, k, k)
+    drawn = np.concatenate([draws @ flat for draws in resampled(count, resamples, seed, groups)]).reshape(-1, k, k)
     drawn_iou = iou(drawn)
     ious, dices = iou(whole), dice(whole)
     shown = ((each.sum(axis=1) + each.sum(axis=2)) > 0).sum(axis=0)  # images that show or are said to show a class

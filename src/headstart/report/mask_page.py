@@ -30,6 +30,7 @@ from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import MaskConfusions, read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.tables import best_epoch
+from headstart.runs.training_images import read_groups
 
 MAX_PAIRS = 10
 """Rows in the table of confused pairs."""
@@ -117,7 +118,10 @@ def mask_page(
     """
     recipe, data = run.recipe, run.data
     confusions = read_mask_confusions(run)
-    metrics = segmentation_metrics(confusions.confusion, palette.classes, resamples) if confusions is not None else None
+    metrics = None
+    if confusions is not None:
+        groups = read_groups(run, confusions.filenames)
+        metrics = segmentation_metrics(confusions.confusion, palette.classes, resamples, groups=groups)
     epoch = best_epoch(rows, recipe.checkpoint.monitor)
     kept = None if epoch is None else epoch + 1
     shares, ignored = data.get("shares", {}), data.get("ignored", {}).get("val")

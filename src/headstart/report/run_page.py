@@ -29,6 +29,7 @@ from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.predictions import StoredPredictions, read_predictions
 from headstart.runs.thumbnails import read_thumbnails
+from headstart.runs.training_images import read_groups
 
 MAX_ERRORS = 24
 """Most confident errors shown."""
@@ -123,7 +124,10 @@ def _context(run: RunFolder) -> RunPage:
     predictions, network = read_predictions(run), run.architecture
     metrics = None
     if predictions is not None:
-        metrics = classification_metrics(predictions.labels, predictions.probabilities, data["classes"], resamples)
+        groups = read_groups(run, predictions.filenames)
+        metrics = classification_metrics(
+            predictions.labels, predictions.probabilities, data["classes"], resamples, groups=groups
+        )
     analysis, places = read_feature_analysis(run) or (None, [])
     figures = _figures(run, predictions, metrics, analysis, places)
     # A segmentation run has figures, findings and images of its own.

@@ -147,6 +147,12 @@ class HeldOut(_Part):
     __pydantic_extra__: dict[str, Literal["val", "test"]]
 
 
+class Groups(_Part):
+    """`groups.json`: path -> group."""
+
+    __pydantic_extra__: dict[str, Text]
+
+
 def parse(content: bytes, kind: type[BaseModel]) -> dict[str, Any]:
     """The plain values of a JSON file of this kind. Raises ValueError, on one line, for anything else."""
     try:

@@ -5,6 +5,7 @@
     data.json              fingerprint, classes, counts, where the images were, ranges of values of more than 8 bits
     trained_on.txt         `headstart.runs.training_images`: so that `evaluate` can exclude them
     held_out.json          likewise, where headstart made the split
+    groups.json            likewise, where images have groups
     metrics.csv            a row per epoch and split
     predictions.csv        `headstart.runs.predictions`; only of a task that predicts classes
     confusion.safetensors  `headstart.runs.confusion`; only of a task that predicts masks

@@ -21,7 +21,15 @@ RESUME = "resume"
 UNFINISHED = "unfinished.txt"
 
 _AT_START = {
-    *("environment.json", "data.json", "trained_on.txt", "held_out.json", "architecture.json", "thumbnails.zip"),
+    *(
+        "environment.json",
+        "data.json",
+        "trained_on.txt",
+        "held_out.json",
+        "groups.json",
+        "architecture.json",
+        "thumbnails.zip",
+    ),
     *("features", "masks", RESUME, "checksums.json"),
 }
 """What is in a new run folder before its recipe."""

@@ -2,16 +2,18 @@
 
 trained_on.txt   BLAKE2b-128 of every training image's file, so that `evaluate` can exclude them
 held_out.json    where headstart made the split: every image that is not in training, and its split
+groups.json      where images have groups (patients, videos): those of the validation images
 """
 
 from __future__ import annotations
 
 import json
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from headstart.errors import HeadstartError
-from headstart.runs.facts import HeldOut
+from headstart.metrics.bootstrap import numbered
+from headstart.runs.facts import Groups, HeldOut
 from headstart.runs.folder import RunFolder
 
 
@@ -48,3 +50,18 @@ def read_held_out(run: RunFolder, *, optional: bool = False) -> dict[str, str]:
     Raises HeadstartError where the run had one, unless it is ``optional``: `headstart fit --resume` writes it again.
     """
     return run.facts("held_out.json", HeldOut, run.write_again, optional=optional) or {}
+
+
+def write_groups(run: RunFolder, groups: Mapping[str, str]) -> None:
+    """Write `groups.json`: path in the data folder -> group, "" for an image of its own, of the validation images."""
+    run.write("groups.json", (json.dumps(groups, indent=0) + "\n").encode())
+
+
+def read_groups(run: RunFolder, filenames: Sequence[str]) -> list[int] | None:
+    """The number of each image's group, over which intervals are; None where no two images share one.
+
+    A run without the file, of an earlier version or on data without groups, has none. Raises HeadstartError for a
+    damaged file.
+    """
+    groups = run.facts("groups.json", Groups, run.copy_again, optional=True) or {}
+    return numbered([groups.get(name, "") for name in filenames])

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headstart.comparison.crossed import numbered
 from headstart.comparison.study import Excluded, Study, Trial
 from headstart.comparison.summary import Results
 from headstart.comparison.table import table_rows
@@ -21,6 +20,7 @@ from headstart.data.splits import label_subset
 from headstart.environment import environment
 from headstart.errors import HeadstartError
 from headstart.files import table, write_atomically
+from headstart.metrics.bootstrap import numbered
 from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
 from headstart.runs.lock import own, owner_of

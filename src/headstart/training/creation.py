@@ -6,7 +6,7 @@ from typing import Any
 
 from headstart.runs import lifecycle
 from headstart.runs.folder import RunFolder
-from headstart.runs.training_images import write_held_out, write_trained_on
+from headstart.runs.training_images import write_groups, write_held_out, write_trained_on
 from headstart.training.architecture import architecture
 from headstart.training.provenance import describe_data, describe_environment
 from headstart.training.state import TrainState
@@ -52,6 +52,10 @@ def _write_rest(training: TrainState) -> None:
     if pixels.index.split_made:
         rows = zip(pixels.index.paths, pixels.index.splits, strict=True)
         write_held_out(run, {path: split for path, split in rows if split != "train"})
+    index = pixels.index
+    groups = {index.paths[row]: index.groups[row] for row in index.positions("val")}
+    if any(groups.values()):
+        write_groups(run, groups)
     for recorder in training.recorders:
         recorder.at_start(training)
     run.write_json("architecture.json", architecture(training.task, training.recipe.data.image_size))
