@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from headstart.comparison.forecast import Declined
+from headstart.comparison.forecast_findings import forecast_of
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
 from headstart.report.plots import BLUE, GRAY, ORANGE, to_json
@@ -22,12 +24,14 @@ STYLE = {
     "G": (GRAY, "dot", "square-open"),
 }
 """Color: the pre-training; dashed: frozen."""
+SHOWN = 4
+"""How many times the most labels a forecast is drawn; what it was measured on."""
 TIMES = (1, 10, 60, 600, 3600, 36_000, 360_000, 3_600_000)
 NAMES = ("1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "100 h", "1000 h")
 
 
 def over_labels(results: Results) -> str:
-    """A line per setting with the band of its 95 % intervals; error bars where it has a single point."""
+    """A line per setting with the band of its 95 % intervals, its forecast dotted; error bars for a single point."""
     figure = go.Figure()
     for setting in sorted(results.study.settings):
         lines = results.of(setting)
@@ -60,6 +64,7 @@ def over_labels(results: Results) -> str:
             name=f"{setting} {lines[0].phrase}",
             legendgroup=setting,
         )
+        _continue(figure, results, setting)
     labels = sorted({each.labels for each in results.lines})
     figure.update_xaxes(
         title_text="labeled training images (logarithmic)",
@@ -70,6 +75,37 @@ def over_labels(results: Results) -> str:
     )
     figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
     return to_json(figure, height=460)
+
+
+def _continue(figure: go.Figure, results: Results, setting: str) -> None:
+    """The forecast of a setting but G, dotted, with the band of its 80 % interval, up to `SHOWN` times the labels."""
+    found = forecast_of(results.study, setting) if setting != "G" else None
+    if found is None or isinstance(found, Declined):
+        return
+    color = STYLE[setting][0]
+    shown = found.labels <= SHOWN * found.labels[0] * 1.001
+    x = found.labels[shown].tolist()
+    middle, low, high = (each[shown].tolist() for each in found.band())
+    about = {"legendgroup": setting, "showlegend": False, "mode": "lines"}
+    figure.add_scatter(
+        x=[*x, *reversed(x)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=_translucent(color, 0.07),
+        line={"width": 0},
+        hoverinfo="skip",
+        **about,
+    )
+    figure.add_scatter(
+        x=x,
+        y=middle,
+        line={"color": color, "dash": "dot", "width": 2},
+        customdata=list(zip(low, high, strict=True)),
+        hovertemplate="forecast: %{y:.1%} (80 % interval %{customdata[0]:.1%} to %{customdata[1]:.1%})"
+        ", %{x:,.0f} labels",
+        name=f"{setting}, forecast",
+        **about,
+    )
 
 
 def over_time(results: Results, fraction: float) -> str:
@@ -136,6 +172,6 @@ def _error_bars(lines: Sequence[Result], color: str) -> dict[str, object]:
     }
 
 
-def _translucent(color: str) -> str:
+def _translucent(color: str, alpha: float = 0.13) -> str:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.13)"
+    return f"rgba({red},{green},{blue},{alpha})"
