@@ -36,9 +36,9 @@ from headstart.comparison.wording import difference_sentence, improvement_senten
 MadeStudy = Callable[..., Study]
 
 
-def apart(value: float, half: float, seeds: int = 3, seed_share: float = 0.0, level: float = 0.05) -> Difference:
+def apart(value: float, half: float, seeds: int = 3, image_share: float = 1.0, level: float = 0.05) -> Difference:
     """A difference with ``half`` of its interval, by the normal distribution."""
-    return Difference(value, half / norm.ppf(1 - level / 2), 1e6, 0.02, 406, seeds, seed_share, level)
+    return Difference(value, half / norm.ppf(1 - level / 2), 1e6, 0.02, 406, seeds, level, image_share)
 
 
 def test_a_difference_that_is_not_significant_says_what_the_study_could_have_found() -> None:
@@ -46,13 +46,14 @@ def test_a_difference_that_is_not_significant_says_what_the_study_could_have_fou
     assert near.detectable == pytest.approx(2.802 * near.error, rel=1e-3), "2.8 standard errors"
     assert difference_sentence("B", "C", near) == (
         "B and C do not differ significantly on 406 validation images and 3 seeds; a difference of 4.3 points would"
-        " have been found with a power of 80 %."
+        " have been found with a power of 80 %; with 10 seeds one of 4.3 points: the validation images are what limits"
+        " it."
     )
     assert "406 test images" in difference_sentence("B", "C", near, "test images")
     assert "and one seed; a difference of" in difference_sentence("B", "C", apart(0.01, 0.03, seeds=1))
-    assert difference_sentence("B", "C", apart(0.05, 0.1, seed_share=0.7)).endswith(
-        "; more seeds would help more than more images."
-    )
+    of_seeds = apart(0.05, 0.1, image_share=0.1)
+    assert of_seeds.detectable_with(10) == pytest.approx(of_seeds.detectable * (0.9 * 0.3 + 0.1) ** 0.5, rel=1e-3)
+    assert difference_sentence("B", "C", of_seeds).endswith("; with 10 seeds one of 8.7 points.")
     assert replace(near, level=0.005).detectable > near.detectable, "a family of comparisons finds less"
 
 

@@ -279,3 +279,20 @@ def test_one_epoch_leaves_nothing_to_flatter() -> None:
     assert (got.accuracy, got.optimism) == (pytest.approx(2 / 3), 0)
     with pytest.raises(ValueError, match="two images or more"):
         crossfit([[0.1]], [[True]])
+
+
+def test_what_more_seeds_would_find_is_what_they_find() -> None:
+    """Predicted from three seeds, and measured with ten, where seeds matter and where images do."""
+    random = np.random.default_rng(3)
+    for of_seeds, of_images in ((0.02, 0.1), (0.002, 0.4)):
+        predicted, found = [], []
+        for _ in range(60):
+            images = of_images * random.normal(size=200)
+            seeds = of_seeds * random.normal(size=(10, 1))
+            gap = seeds + images + 0.2 * random.normal(size=(10, 200))
+            few, many = (difference(0.5 + gap[:count], np.full((count, 200), 0.5)) for count in (3, 10))
+            predicted.append((1 - few.image_share) * 0.3 * few.error**2 + few.image_share * few.error**2)
+            found.append(many.error**2)
+            assert few.detectable_with(3) == few.detectable
+            assert few.detectable_with(10) < few.detectable
+        assert np.mean(predicted) == pytest.approx(np.mean(found), rel=0.25)

@@ -48,8 +48,8 @@ class Contrasts:
     """Its degrees of freedom."""
     new_error: Floats
     """Standard deviation of the contrast of one new seed on a new sample of as many images."""
-    seed_share: Floats
-    """Share of the variance that more images would not reduce, 0 to 1; 0 with one seed."""
+    image_share: Floats
+    """Share of the variance that more seeds would not reduce, 0 to 1; 1 with one seed, where that is unknown."""
 
     def quantile(self, level: float) -> Floats:
         """Student's two-sided quantile, (M,)."""
@@ -124,7 +124,7 @@ class Crossed:
         )
         count = self.seeds * self.units
         if self.seeds == 1:
-            total, freedom, share = images, np.full(len(w), max(self.units - 1.0, 1.0)), np.zeros(len(w))
+            total, freedom, limit = images, np.full(len(w), max(self.units - 1.0, 1.0)), np.ones(len(w))
             new = np.sqrt(images / self.units)
         else:
             own = self.seeds - 1.0
@@ -135,13 +135,13 @@ class Crossed:
             total = clipped + excess
             spread = seeds**2 / own + excess**2 / max(self.units - 1, 1)
             freedom = np.divide(total**2, spread, out=np.full(len(w), MANY), where=spread > 0)
-            share = np.divide(clipped - rest, total, out=np.zeros(len(w)), where=total > 0)
+            limit = np.divide(excess, total, out=np.zeros(len(w)), where=total > 0)
             new = np.sqrt(clipped / self.units + excess / count)
         variance = total / count
         balanced = np.isclose(w.sum(axis=1), 0)
         unseen = balanced & (self.binary | (variance == 0))
         variance = variance + unseen / (self.seeds * (self.units + 2) ** 2)
-        return Contrasts(w @ self.mean, np.sqrt(variance), np.minimum(freedom, MANY), new, share)
+        return Contrasts(w @ self.mean, np.sqrt(variance), np.minimum(freedom, MANY), new, limit)
 
     def mean_square(self, weights: ArrayLike) -> float:
         """MS_s of one contrast, (C,); 0 with one seed."""

@@ -38,10 +38,10 @@ class Difference:
     """Standard deviation of the difference of one new seed on a new sample of as many images."""
     images: int
     seeds: int
-    seed_share: float = 0.0
-    """Share of its variance that more images would not reduce."""
     level: float = LEVEL
     """Level of this comparison with which those of its family hold 95 % together; 0.05 for one alone."""
+    image_share: float = 1.0
+    """Share of its variance that more seeds would not reduce."""
 
     def at(self, level: float) -> Interval:
         """The interval with the confidence 1 - ``level``."""
@@ -75,8 +75,19 @@ class Difference:
         uncertainty of the standard error: 2.8 for a comparison alone and many degrees of freedom. It does not depend on
         the difference that was observed (Hoenig and Heisey 2001, The American Statistician 55:19).
         """
-        quantile = float(t.ppf(1 - self.level / 2, self.freedom))
-        return float(quantile + norm.ppf(POWER) * np.sqrt(1 + quantile**2 / (2 * self.freedom))) * self.error
+        return self.detectable_with(self.seeds)
+
+    def detectable_with(self, seeds: int) -> float:
+        """`detectable` for another number of seeds, on the same images.
+
+        The variance between images stays, the rest falls with the seeds: (1 - q) S / S' + q of the present variance,
+        where q is `image_share`. The degrees of freedom grow with the seeds.
+        """
+        more = seeds / self.seeds
+        error = self.error * float(np.sqrt((1 - self.image_share) / more + self.image_share))
+        freedom = self.freedom * max(more, 1.0)
+        quantile = float(t.ppf(1 - self.level / 2, freedom))
+        return float(quantile + norm.ppf(POWER) * np.sqrt(1 + quantile**2 / (2 * freedom))) * error
 
     @property
     def improvement(self) -> float:
@@ -130,7 +141,7 @@ def difference_of(found: Contrasts, images: int, seeds: int, level: float = LEVE
     """The first of ``found`` as a difference over so many images and seeds."""
     numbers = (found.value, found.error, found.freedom, found.new_error)
     value, error, freedom, new_error = (float(each[0]) for each in numbers)
-    return Difference(value, error, freedom, new_error, images, seeds, float(found.seed_share[0]), level)
+    return Difference(value, error, freedom, new_error, images, seeds, level, float(found.image_share[0]))
 
 
 def crossfit(

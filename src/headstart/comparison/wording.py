@@ -68,12 +68,22 @@ def difference_sentence(
             f" {100 * gap.high:+.1f})."
         )
     seeds = "one seed" if difference.seeds == 1 else f"{difference.seeds} seeds"
-    # More images narrow the interval less than half as much as they do where the seeds agree.
-    more = "; more seeds would help more than more images" if difference.seed_share > 0.5 else ""
+    more = _more_seeds(difference, images)
     return (
         f"{one} and {two} do not differ significantly on {difference.images:,} {images} and {seeds}; a difference of"
         f" {points(difference.detectable)} would have been found with a power of 80 %{more}."
     )
+
+
+def _more_seeds(difference: Difference, images: str) -> str:
+    """What more seeds would find, or that they would not help."""
+    if difference.seeds == 1:
+        return ""
+    seeds = max(10, 2 * difference.seeds)
+    found = difference.detectable_with(seeds)
+    if found > 0.8 * difference.detectable:
+        return f"; with {seeds} seeds one of {points(found)}: the {images} are what limits it"
+    return f"; with {seeds} seeds one of {points(found)}"
 
 
 def plain_points(margin: float) -> str:
