@@ -16,13 +16,14 @@ from rich.console import Console
 import headstart as hs
 from headstart.data.checks.check import check
 from headstart.data.checks.contamination import overlapping_rows
+from headstart.data.dataset import Dataset
 from headstart.data.decode import digest
 from headstart.data.index import Index
 from headstart.data.layouts import scan
 from headstart.data.masks.codec import read_mask
 from headstart.data.pixels import decode
 from headstart.data.requirements import require_different_masks
-from headstart.data.splits import detect_target, holdout_from_train, label_subset, training_index
+from headstart.data.splits import holdout_from_train, label_subset, training_index
 from headstart.errors import HeadstartError
 from headstart.palette import IGNORE_INDEX
 from headstart.recipes import recipe as recipes
@@ -180,7 +181,7 @@ def test_what_is_learnt_from_has_to_be_there(pairs: Path, photos: Path) -> None:
         training_index(str(photos), KEEP, "mask")
     with pytest.raises(HeadstartError, match=r"data.resize: expected keep .* found squash"):
         decode(training_index(str(pairs), Data(image_size=32), "mask"), Data(image_size=32))
-    assert [detect_target(str(folder), Data()) for folder in (pairs, photos)] == ["mask", "label"]
+    assert [Dataset(folder).target(Data()) for folder in (pairs, photos)] == ["mask", "label"]
     without = training_index(str(pairs), Data(), "none")
     assert (without.masks, without.palette, without.classes, len(without)) == ((), None, (), 12)
     assert decode(without, Data(image_size=16)).batch([0]).shape == (1, 3, 16, 16)

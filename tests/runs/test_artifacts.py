@@ -14,7 +14,8 @@ from headstart.metrics.bootstrap import Interval
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.runs import analysis, confusion, features, mask_snapshots, predictions, thumbnails
-from headstart.runs.folder import FORMAT, RunFolder
+from headstart.runs.folder import RunFolder
+from headstart.runs.folder_format import FORMAT
 from headstart.runs.training_images import read_trained_on, write_trained_on
 
 CLASSES = ["hat", "1e3"]

@@ -183,8 +183,3 @@ def with_stored_split(pixels: Pixels, held_out: Mapping[str, str], fingerprint: 
     rows = zip(pixels.index.paths, pixels.index.splits, strict=True)
     stored = pixels.with_splits([held_out.get(path, "train") if split in made else split for path, split in rows])
     return stored if stored.fingerprint == fingerprint else pixels
-
-
-def detect_target(root: str, data: Data) -> Literal["label", "mask"]:
-    """Whether the dataset has labels or masks, by its layout."""
-    return "mask" if scan(root, data.group_regex, Choice(data.layout, data.columns)).masks else "label"

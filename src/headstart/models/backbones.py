@@ -69,9 +69,3 @@ def tried_side(name: str) -> int:
         if pretrained is None or pretrained.fixed_input_size
         else min(96, default_image_size(name))
     )
-
-
-def image_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation (RGB, scale 0 to 1) of the image normalization that the weights expect."""
-    pretrained = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
-    return tuple(pretrained.mean), tuple(pretrained.std)

@@ -42,14 +42,12 @@ from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.runs import facts, lifecycle
 from headstart.runs.checksums import recorded, require_unchanged
+from headstart.runs.folder_format import FORMAT, other_format
 from headstart.runs.lifecycle import refuse_unless_free
 from headstart.runs.lock import NAME as LOCK
 from headstart.runs.lock import own
 from headstart.runs.tables import metric_rows, text_rows
 from headstart.value_range import ValueRanges
-
-FORMAT = 2
-"""Version of the folder's format, ``format`` in `environment.json`. Format 1, of headstart before 0.1.0, had none."""
 
 
 @dataclass(frozen=True)
@@ -104,25 +102,9 @@ class RunFolder:
                 f"{folder}: expected a run folder, found no {missing[0]} in it", "headstart fit quick DATA"
             )
         run = RunFolder(folder)
-        run._require_format()
+        if run.environment.get("format") != FORMAT:
+            raise other_format(folder, run.environment, run.data)
         return run
-
-    def _require_format(self) -> None:
-        environment = self.environment
-        found = environment.get("format")
-        if found == FORMAT:
-            return
-        by = f"headstart {environment.get('headstart', '(unknown version)')}"
-        if isinstance(found, int) and found > FORMAT:
-            raise HeadstartError(
-                f"{self.path}: expected a run folder of format {FORMAT}, found format {found}, written by {by}",
-                "pip install --upgrade headstart",
-            )
-        raise HeadstartError(
-            f"{self.path}: expected a run folder of format {FORMAT}, found {'none' if found is None else found}: it was"
-            f" written by an earlier headstart ({by})",
-            f"headstart fit {self.path / 'recipe.toml'} {self.data.get('root', 'DATA')} --out NEW_RUN",
-        )
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         with recorded(self.path, name, content):
