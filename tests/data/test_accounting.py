@@ -131,7 +131,7 @@ def test_the_reasons_are_the_files_own(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hat" / "pipe.jpg")
     index = scan(tmp_path)
     assert set(index.paths) == {"hat/1.jpg", "hat/2.jpg", "dress/3.jpg", "dress/4", "dress/5.jpg_large"}
-    reasons = dict(index.unused)
+    reasons = {path: why.words for path, why in index.unused}
     assert reasons.pop("dress/6.heic") in ("needs pip install 'headstart[heif]'", "not part of the layout", "")
     assert reasons == {
         "hat/pipe.jpg": "not a regular file",

@@ -16,6 +16,7 @@ from headstart.data.index import Index
 from headstart.data.layouts import Choice, scan
 from headstart.data.masks.codec import read_mask
 from headstart.data.splits import training_index
+from headstart.data.unused import Kind
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data
 
@@ -99,7 +100,7 @@ def test_images_find_their_masks(
 ) -> None:
     root = lay(pairs, tmp_path / "data", image, mask, splits)
     index = scan(root)
-    assert (len(index), index.problems, [u for u in index.unused if u[1] != ""]) == (8, (), [])
+    assert (len(index), index.problems, [u for u in index.unused if u[1].words]) == (8, (), [])
     assert matched(index, pairs)
     assert len(index.positions("val")) == (2 if splits[1] else 0)
     assert check(root).usable
@@ -115,7 +116,7 @@ def test_pascal_voc_with_its_lists(pairs: list[Pair], tmp_path: Path) -> None:
     index = scan(root)
     assert (len(index.positions("train")), len(index.positions("val")), index.problems) == (5, 2, ())
     assert set(index.sources) == {"ImageSets/Segmentation/train.txt", "ImageSets/Segmentation/val.txt"}
-    reasons = dict(index.unused)
+    reasons = {path: why.words for path, why in index.unused}
     assert {path for path, why in reasons.items() if "another drawing" in why} == {
         f"SegmentationObject/{n:04d}.png" for n in range(8)
     }
@@ -138,7 +139,7 @@ def test_cityscapes_takes_the_numbers_of_the_classes(pairs: list[Pair], tmp_path
         lay(pairs, root, image, "gtFine/{s}/bonn/b_{n}_gtFine_" + ending + ".png")
     index = scan(root)
     assert all(mask.endswith("labelIds.png") for mask in index.masks)
-    assert len([path for path, why in index.unused if "another drawing" in why]) == 16
+    assert len([path for path, why in index.unused if "another drawing" in why.words]) == 16
     assert matched(index, pairs)
 
 
@@ -174,7 +175,7 @@ def test_a_second_mask_of_the_same_class_is_united_with_the_first(pairs: list[Pa
         assert np.array_equal(read_mask(index.root / mask, index.palette), np.isin(truth, (0, 2)))
     by_folder = scan(root, choice=Choice("folders"))
     assert (by_folder.classes, len(by_folder)) == (("benign", "malignant"), 8)
-    assert len([path for path, why in by_folder.unused if why == "a mask"]) == 16
+    assert len([path for path, why in by_folder.unused if why.words == "a mask"]) == 16
 
 
 def test_classes_called_mask_are_classes(photos: Path) -> None:
@@ -296,7 +297,7 @@ def test_a_test_folder_without_labels_waits(photos: Path, tmp_path: Path) -> Non
     shutil.copy(next((photos / "hat").iterdir()), root / "test1" / "1.jpg")
     index = scan(root)
     assert (index.classes, len(index), set(index.splits)) == (("dress", "hat", "shoes"), 60, {"train"})
-    assert dict(index.unused) == {"test1/1.jpg": "in a split without labels: for headstart predict"}
+    assert dict(index.unused) == {"test1/1.jpg": (Kind.WAITING, "in a split without labels: for headstart predict")}
     assert check(root).status == 0
 
 
@@ -338,4 +339,4 @@ def test_run_and_study_folders_inside_the_data_are_left_out(photos: Path) -> Non
     shutil.copy(next((photos / "hat").iterdir()), run / "thumbnail.jpg")
     after = scan(photos)
     assert (after.paths, after.classes) == (before.paths, before.classes)
-    assert ("runs/quick/", "run folder of headstart") in after.unused
+    assert ("runs/quick/", (Kind.SYSTEM, "run folder of headstart")) in after.unused

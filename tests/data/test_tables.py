@@ -261,7 +261,7 @@ def test_forms_and_predictions_are_no_labels(flat: Callable[..., tuple[Path, Row
     write(root / "mine.csv", [("filename", "label", "confidence"), *((name, "hat", 0.9) for name, _ in rows)])
     index = scan(root)
     assert (labels(index), len(index)) == (dict(rows), 18)
-    reasons = dict(index.unused)
+    reasons = {path: why.words for path, why in index.unused}
     assert reasons["sample_submission.csv"].startswith("a form")
     assert reasons["predictions.csv"] == reasons["mine.csv"] == "predictions, not labels"
     assert all("predict" in reasons[f"test/{name}"] for name in waiting)

@@ -13,6 +13,7 @@ from headstart.data.masks.coco import coco_masks, is_coco
 from headstart.data.pair_index import pair_splits
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
+from headstart.data.unused import Kind, Reason
 
 MAX_BYTES = 2**29
 MAX_FILES = 20
@@ -42,7 +43,7 @@ def read_coco(tree: Tree) -> Reading | None:
         f"{len(entries):,} of {len(tree.images):,} images are in {names}",
         tuple(overlap_notes(drawn)),
         sources=tuple(found),
-        unused=dict.fromkeys(tree.images, f"not in {names}"),
+        unused=dict.fromkeys(tree.images, Reason(Kind.UNLISTED, f"not in {names}")),
     )
 
 

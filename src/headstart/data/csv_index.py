@@ -14,6 +14,7 @@ from headstart.data.locate import Locator
 from headstart.data.pair_index import pair_problems
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
+from headstart.data.unused import Kind, Reason
 from headstart.errors import HeadstartError
 from headstart.runs.predictions import is_predictions_table
 
@@ -49,7 +50,7 @@ class Tables:
     labeled: tuple[Table, ...]
     unlabeled: tuple[Table, ...]
     """They list images without labels: a test set to predict."""
-    unused: dict[str, str]
+    unused: dict[str, Reason]
     """Table -> why it is not read."""
     unclear: dict[str, HeadstartError] = field(default_factory=dict)
     """Table that may have been meant -> what is wrong with it: raised where nothing else tells the labels."""
@@ -63,14 +64,14 @@ def find_tables(tree: Tree, columns: str | None = None, only: str | None = None)
     """
     locator, given = Locator(tree.root, tree.images), parse_columns(columns)
     paths = [only] if only else sorted(tree.tables, key=lambda path: (path.count("/"), path))
-    unused = dict.fromkeys(paths[MAX_TABLES:], "one of many tables")
+    unused = dict.fromkeys(paths[MAX_TABLES:], Reason(Kind.ORDINARY, "one of many tables"))
     tables: list[Table] = []
     unclear: dict[str, HeadstartError] = {}
     if only is None and not given:
         tables += _text_lists(tree, locator)
     for path in paths[:MAX_TABLES]:
         if only is None and (why := _form(PurePosixPath(path).stem)):
-            unused[path] = why
+            unused[path] = Reason(Kind.ORDINARY, why)
             continue
         try:
             found = _read(tree.root / path, path, locator, given)
@@ -78,12 +79,12 @@ def find_tables(tree: Tree, columns: str | None = None, only: str | None = None)
             if only or given:
                 raise
             unclear[path] = error
-            unused[path] = error.message
+            unused[path] = Reason(Kind.ORDINARY, error.message)
             continue
         if isinstance(found, Table):
             tables.append(found)
         else:
-            unused[path] = found
+            unused[path] = Reason(Kind.ORDINARY, found)
             if meant := _meant(tree.root / path, found):
                 unclear[path] = meant
     return Tables(
@@ -278,19 +279,21 @@ def _notes(tables: Sequence[Table], entries: Sequence[Entry]) -> list[Note]:
     return notes
 
 
-def _listed_for_prediction(tables: Tables, locator: Locator, used: set[str]) -> dict[str, str]:
+def _listed_for_prediction(tables: Tables, locator: Locator, used: set[str]) -> dict[str, Reason]:
     """Images that a table without labels lists, and that table."""
     unused = {}
     for table in tables.unlabeled:
-        unused[table.path] = "lists images without labels"
+        unused[table.path] = Reason(Kind.ORDINARY, "lists images without labels")
+        why = Reason(Kind.WAITING, f"listed without a label in {table.path}")
         for _, row in table.content.rows:
             found = locator.find(row[table.columns.file], table.path)
-            unused |= {path: f"listed without a label in {table.path}" for path in found if path not in used}
+            unused |= {path: why for path in found if path not in used}
     return unused
 
 
 def only_labels(tables: Tables, named: bool) -> Tables:
     """The labeled tables, with ``named`` only those whose label's column has a usual name; the others unused."""
     kept = tuple(t for t in tables.labeled if not named or t.columns.label_is_named or t.columns.mask)
-    left = {t.path: "no column of a usual name for labels" for t in tables.labeled if t not in kept}
+    why = Reason(Kind.ORDINARY, "no column of a usual name for labels")
+    left = {t.path: why for t in tables.labeled if t not in kept}
     return replace(tables, labeled=kept, unused=tables.unused | left)

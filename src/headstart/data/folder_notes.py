@@ -39,7 +39,7 @@ def _folders_without_images(tree: Tree, base: str, entries: Sequence[Entry]) -> 
             continue
         files = [path for path in (*tree.others, *tree.tables) if path.startswith(f"{folder}/")]
         kinds = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in files)  # noqa: PTH122
-        reasons = {why for path in files if (why := tree.others.get(path, ""))}
+        reasons = {why.words for path in files if (why := tree.others.get(path)) and why.words}
         found = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(3)) or "nothing"
         ordinary = files and kinds.keys() <= ORDINARY and not reasons
         fix = "; ".join(sorted(reasons)[:2]) or "put images in it, convert its files to PNG, or delete the folder"

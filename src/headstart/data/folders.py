@@ -11,6 +11,7 @@ from headstart.data.folder_notes import folder_notes
 from headstart.data.index import SPLIT_OF, Entry, splits_named
 from headstart.data.reading import LayoutName, Reading
 from headstart.data.tree import Tree
+from headstart.data.unused import Kind, Reason
 from headstart.errors import HeadstartError
 
 HELP = "headstart check --help"
@@ -37,7 +38,7 @@ CAMERA = {
     "signal", "mmexport", "received", "fb",
 }  # fmt: skip
 """First words of names that cameras and programs give: no classes."""
-NO_SPLIT_LABELS = "in a split without labels: for headstart predict"
+NO_SPLIT_LABELS = Reason(Kind.WAITING, "in a split without labels: for headstart predict")
 
 
 def read_folders(tree: Tree, only: LayoutName | None = None) -> Reading:
@@ -70,7 +71,7 @@ def read_folders(tree: Tree, only: LayoutName | None = None) -> Reading:
     )
 
 
-Part = tuple[LayoutName, str, list[Entry], dict[str, str]]
+Part = tuple[LayoutName, str, list[Entry], dict[str, Reason]]
 """(name, layout in words, entries, unused images with the reason) relative to some folder."""
 
 
@@ -146,7 +147,7 @@ def _from_splits(root: Path, images_in: dict[str, list[str]], split_of: dict[str
     """One layout in all splits; a validation or test split without labels waits for `headstart predict`."""
     parts = {name: _from_split(root, name, split_of[name], images_in[name]) for name in sorted(images_in)}
     trained = {name for folder, (name, *_) in parts.items() if split_of[folder] == "train"}
-    unused: dict[str, str] = {}
+    unused: dict[str, Reason] = {}
     if "none" not in trained:
         for folder in [folder for folder, part in parts.items() if part[0] == "none"]:
             unused |= {entry.path: NO_SPLIT_LABELS for entry in parts.pop(folder)[2]}

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from headstart.data.unused import Reason
 from headstart.errors import HeadstartError
 from headstart.palette import Palette
 
@@ -66,7 +67,7 @@ class Index:
     """Classes of the masks and their encoding; `classes` are those that are not ignored."""
     sources: tuple[str, ...] = ()
     """Files besides images and masks that were read: tables, lists of a split."""
-    unused: tuple[tuple[str, str], ...] = ()
+    unused: tuple[tuple[str, Reason], ...] = ()
     """(file, or folder with a slash at its end; why) of all else below `root`: nothing is ignored in silence."""
     notes: tuple[Note, ...] = ()
     """What `check` says about the reading; training refuses a dataset with an error among them."""

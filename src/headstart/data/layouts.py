@@ -26,10 +26,11 @@ from headstart.data.pairs import Pairs, find_pairs, masks_among
 from headstart.data.reading import Reading, of_one_class_each
 from headstart.data.split_lists import with_listed_splits
 from headstart.data.tree import Tree, describe_files, walk
+from headstart.data.unused import ORDINARY, Kind, Reason
 from headstart.errors import HeadstartError
 
 HELP = "headstart check --help"
-TEST_IMAGE = "in a test folder, without a label: for headstart predict"
+TEST_IMAGE = Reason(Kind.WAITING, "in a test folder, without a label: for headstart predict")
 Layout = Literal["auto", "table", "pairs", "folders", "names", "none"]
 
 
@@ -84,7 +85,7 @@ def _chosen(tree: Tree, tables: Tables, choice: Choice, only: str | None) -> Rea
     if choice.layout != "auto":
         masks = masks_among(tree.images, _likeness(tree)) if choice.layout != "none" else frozenset()
         reading = read_folders(replace(tree, images=[path for path in tree.images if path not in masks]), choice.layout)
-        return replace(reading, unused={**reading.unused, **dict.fromkeys(masks, "a mask")})
+        return replace(reading, unused={**reading.unused, **dict.fromkeys(masks, Reason(Kind.UNLISTED, "a mask"))})
     if not tree.images:
         return Reading("none", "", ())
     pairs = find_pairs(tree.images, _likeness(tree))
@@ -167,10 +168,11 @@ def _pairs_reading(tree: Tree, pairs: Pairs) -> Reading:
     if not any(entry.split for entry in entries):
         entries, lists, unlisted = with_listed_splits(tree, entries)
     layout = f"{', '.join(split_folders)}: {pairs.layout}" if split_folders else pairs.layout
-    unused = dict(pairs.unused) | dict.fromkeys(unlisted, f"in none of the lists ({', '.join(lists)})")
-    unused |= dict.fromkeys(pairs.images_elsewhere, "in a test folder, without a mask: for headstart predict")
+    in_no_list = Reason(Kind.WAITING, f"in none of the lists ({', '.join(lists)})")
     masks_left = {pairs.mask_of[path] for path in unlisted} - {""}
-    unused |= dict.fromkeys(masks_left, f"in none of the lists ({', '.join(lists)})")
+    to_predict = Reason(Kind.WAITING, "in a test folder, without a mask: for headstart predict")
+    unused = dict(pairs.unused) | dict.fromkeys((*unlisted, *masks_left), in_no_list)
+    unused |= dict.fromkeys(pairs.images_elsewhere, to_predict)
     return Reading(
         "pairs",
         layout,
@@ -200,7 +202,9 @@ def _no_table(tree: Tree, tables: Tables, only: str | None) -> HeadstartError:
         return next(iter(tables.unclear.values()))
     if missing := _without_labels(tables):
         return missing
-    found = f"{only}: {tables.unused[only]}" if only and only in tables.unused else "no table that lists its images"
+    found = (
+        f"{only}: {tables.unused[only].words}" if only and only in tables.unused else "no table that lists its images"
+    )
     return HeadstartError(f"{tree.root}: expected a table of labels, found {found}", HELP)
 
 
@@ -227,20 +231,21 @@ def _two_readings(tree: Tree, one: Reading, other: Reading) -> HeadstartError:
     )
 
 
-def _unused(tree: Tree, tables: Tables, reading: Reading, index: Index) -> list[tuple[str, str]]:
+def _unused(tree: Tree, tables: Tables, reading: Reading, index: Index) -> list[tuple[str, Reason]]:
     """All files that the index does not use, with the reason; files of the system last."""
     masks = [index.root / mask for mask in index.masks if mask]
     named = palette_file(index.root, masks) if masks else None
     used = {*index.paths, *index.masks, *index.sources}
     used |= {os.path.relpath(named, index.root).replace(os.sep, "/")} if named else set()
     listed = {path for kind, path in index.problems}
-    reasons = {table.path: "lists images without labels" for table in tables.unlabeled}
-    reasons |= {table.path: "its labels are not used" for table in tables.labeled}
+    reasons = {table.path: Reason(Kind.ORDINARY, "lists images without labels") for table in tables.unlabeled}
+    reasons |= {table.path: Reason(Kind.ORDINARY, "its labels are not used") for table in tables.labeled}
     reasons |= tables.unused | tree.others | dict(reading.unused)
-    image_reason = "in no row of the table" if reading.name == "table" else "not part of the layout"
+    left = Reason(Kind.UNLISTED, "in no row of the table" if reading.name == "table" else "not part of the layout")
     split_of = splits_named({path.split("/")[0] for path in tree.images})
     tests = {path for path in tree.images if split_of[path.split("/")[0]] == "test"}
-    files = {path: TEST_IMAGE if path in tests else image_reason for path in tree.images}
-    files |= dict.fromkeys((*tree.tables, *tree.others), "")
-    unused = [(p, reasons.get(p) or default) for p, default in files.items() if p not in used and p not in listed]
+    files = {path: TEST_IMAGE if path in tests else left for path in tree.images}
+    files |= dict.fromkeys((*tree.tables, *tree.others), ORDINARY)
+    unused = [(path, default) for path, default in files.items() if path not in used and path not in listed]
+    unused = [(path, why if (why := reasons.get(path)) and why.words else default) for path, default in unused]
     return [*sorted(unused, key=lambda each: natural_key(each[0])), *sorted(tree.system.items())]

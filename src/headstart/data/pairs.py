@@ -20,10 +20,12 @@ from headstart.data.pair_names import (
     stem_of,
     words_of,
 )
+from headstart.data.unused import Kind, Reason
 
 MAX_FOLDERS = 40
 """With more folders of images than this, none is opened to see whether it holds masks."""
 LABEL_STUDIO = re.compile(r"(task-\d+)-annotation-.*-tag-(.+?)-\d+$")
+OTHER_DRAWING = Reason(Kind.WAITING, "another drawing of the annotation")
 Likeness = Callable[[str], bool | None]
 """Path -> whether the image looks like a mask (`looks_like_mask`)."""
 
@@ -42,7 +44,7 @@ class Pairs:
     """Images outside the folders of images and masks."""
     parts: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     """Image -> (class, mask) of each of its masks, where images have several."""
-    unused: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, Reason] = field(default_factory=dict)
     """Other drawings of the same masks -> what they are."""
     evidence: str = ""
     notes: tuple[Note, ...] = ()
@@ -66,7 +68,7 @@ def masks_among(paths: Sequence[str], likeness: Likeness | None = None) -> froze
 
 def _in_folders(paths: Sequence[str], likeness: Likeness | None) -> Pairs | None:
     """Masks in folders of their own: ``images/13.jpg`` and ``masks/13.png``, with splits outside or inside."""
-    others = {path: "another drawing of the annotation" for path in paths if _is_other(path)}
+    others = {path: OTHER_DRAWING for path in paths if _is_other(path)}
     kept = [path for path in paths if path not in others]
     masks = _mask_folders(kept, likeness)
     if not masks:
@@ -122,7 +124,7 @@ def _pairs(
     masks: Sequence[str],
     found: Match | None,
     elsewhere: Sequence[str],
-    others: Mapping[str, str],
+    others: Mapping[str, Reason],
 ) -> Pairs:
     masks_of = dict(found.masks_of) if found else {}
     mask_of, parts, unused, used = dict.fromkeys(images, ""), {}, dict(others), set()
@@ -130,7 +132,7 @@ def _pairs(
     for image, some in masks_of.items():
         plain = plain_endings([*some])
         used |= {*some.values()}
-        unused |= {some[ending]: "another drawing of the annotation" for ending in some if ending not in plain}
+        unused |= {some[ending]: OTHER_DRAWING for ending in some if ending not in plain}
         mask_of[image] = some[plain[0]] if plain else ""
         if several:
             parts[image] = tuple((class_of_ending(ending), some[ending]) for ending in plain)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headstart.data.index import Entry, Note
+from headstart.data.unused import Reason
 
 LayoutName = Literal["table", "pairs", "folders", "names", "none"]
 """What a folder can be said to be: a table of labels, images with masks, a folder per class, names that begin with
@@ -28,7 +29,7 @@ class Reading:
     """(kind, file), as `Index.problems`."""
     sources: tuple[str, ...] = ()
     """Tables and lists that were read."""
-    unused: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, Reason] = field(default_factory=dict)
     """File that this reading leaves out -> why; for files that are named nowhere else a general reason is enough."""
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headstart.data.formats import UNREAD_IMAGES, extra_for, is_image_file
+from headstart.data.unused import ORDINARY, Kind, Reason
 
 TABLE_SUFFIXES = frozenset([".csv", ".tsv"])
 SYSTEM_FOLDERS = re.compile(
@@ -33,9 +34,9 @@ class Tree:
     images: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     """CSV and TSV files."""
-    others: dict[str, str] = field(default_factory=dict)
+    others: dict[str, Reason] = field(default_factory=dict)
     """File that is none of these -> why it is not read, "" for ordinary files in other formats."""
-    system: dict[str, str] = field(default_factory=dict)
+    system: dict[str, Reason] = field(default_factory=dict)
     """Files and folders (with a slash at the end) that are not entered -> what they are."""
     folders: list[str] = field(default_factory=list)
     """Folders that are entered, without the root."""
@@ -46,12 +47,12 @@ def walk(root: Path) -> Tree:
     tree = Tree(root)
 
     def skip(folder: str, why: str) -> None:
-        tree.system[f"{folder}/"] = why
+        tree.system[f"{folder}/"] = Reason(Kind.SYSTEM, why)
 
     for inside, subfolders, names in open_folders(root, SYSTEM_FOLDERS, skip):
         prefix = f"{inside}/" if inside else ""
         if prefix and (kind := _own_folder(names)):
-            tree.system[prefix] = kind
+            tree.system[prefix] = Reason(Kind.SYSTEM, kind)
             subfolders.clear()
             continue
         if prefix:
@@ -111,11 +112,12 @@ def _own_folder(names: Iterable[str]) -> str | None:
 def _add(tree: Tree, file: str, path: str, name: str) -> None:
     """Sort one file into ``tree``."""
     if SYSTEM_FILES.match(name):
-        tree.system[path] = "file of the system"
+        tree.system[path] = Reason(Kind.SYSTEM, "file of the system")
     elif FOUND.match(name):
-        tree.system[path] = "written by headstart check"
+        tree.system[path] = Reason(Kind.SYSTEM, "written by headstart check")
     elif not os.path.isfile(file):  # noqa: PTH113 - a FIFO, a link to nothing: opening it could wait for ever
-        tree.others[path] = "link to a file that is not there" if Path(file).is_symlink() else "not a regular file"
+        why = "link to a file that is not there" if Path(file).is_symlink() else "not a regular file"
+        tree.others[path] = Reason(Kind.UNREADABLE, why)
     elif os.path.splitext(name)[1].lower() in TABLE_SUFFIXES:  # noqa: PTH122
         tree.tables.append(path)
     elif is_image_file(file):
@@ -123,4 +125,5 @@ def _add(tree: Tree, file: str, path: str, name: str) -> None:
     else:
         extra, suffix = extra_for(file), os.path.splitext(name)[1].lower()  # noqa: PTH122
         needs = f"needs pip install 'headstart[{extra}]'" if extra else ""
-        tree.others[path] = needs or ("needs converting to PNG" if suffix in UNREAD_IMAGES else "")
+        needs = needs or ("needs converting to PNG" if suffix in UNREAD_IMAGES else "")
+        tree.others[path] = Reason(Kind.UNREADABLE, needs) if needs else ORDINARY

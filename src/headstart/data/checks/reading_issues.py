@@ -9,13 +9,9 @@ from collections.abc import Iterator, Sequence
 from headstart.data.checks.issues import Issue, Severity, count
 from headstart.data.formats import is_image_file
 from headstart.data.index import Index
+from headstart.data.unused import Kind, Reason
 
-WAITING = ("predict", "without a label", "another drawing", "in none of the lists")
-"""Words of the reasons for images that are left out on purpose."""
 TABLES = (".csv", ".tsv")
-UNREADABLE = ("needs", "not a regular", "link to a file")
-SYSTEM = ("of the system", "headstart check", "of headstart", "read already", "read anyway")
-"""Ends of the reasons for files and folders that hold no data, or the same once more."""
 
 
 def check_notes(index: Index) -> Iterator[Issue]:
@@ -26,18 +22,16 @@ def check_notes(index: Index) -> Iterator[Issue]:
 
 def check_unused(index: Index) -> Iterator[Issue]:
     """Every file and folder below the root that is not read, by why it is not."""
-    system = [path for path, why in index.unused if why.endswith(SYSTEM)]
-    gone = {*system}
-    left = [(path, why) for path, why in index.unused if path not in gone]
-    unreadable = [each for each in left if each[1].startswith(UNREADABLE)]
+    system = [path for path, why in index.unused if why.kind == Kind.SYSTEM]
+    unreadable = [each for each in index.unused if each[1].kind == Kind.UNREADABLE]
     fix = "install what reads them, or convert them to PNG"
     yield from _unused("not readable", "warning", "file", unreadable, fix)
-    readable = [each for each in left if not each[1].startswith(UNREADABLE)]
+    readable = [each for each in index.unused if each[1].kind not in (Kind.SYSTEM, Kind.UNREADABLE)]
     is_image = {path: is_image_file(index.root / path) for path, _ in readable}
     images = [each for each in readable if is_image[each[0]]]
-    unlisted = [each for each in images if not any(word in each[1] for word in WAITING)]
+    unlisted = [each for each in images if each[1].kind != Kind.WAITING]
     yield from _unused("unlisted", "warning", "image", unlisted, "add rows or folders for them, or move them elsewhere")
-    waiting = [each for each in images if any(word in each[1] for word in WAITING)]
+    waiting = [each for each in images if each[1].kind == Kind.WAITING]
     yield from _unused("waiting", "note", "image", waiting, "")
     others = [each for each in readable if not is_image[each[0]]]
     tables = [each for each in others if each[0].lower().endswith(TABLES)]
@@ -49,10 +43,10 @@ def check_unused(index: Index) -> Iterator[Issue]:
         yield Issue("system files", "note", message, tuple(system))
 
 
-def _unused(kind: str, severity: Severity, noun: str, files: Sequence[tuple[str, str]], fix: str) -> Iterator[Issue]:
+def _unused(kind: str, severity: Severity, noun: str, files: Sequence[tuple[str, Reason]], fix: str) -> Iterator[Issue]:
     if not files:
         return
-    reasons = Counter(why for _, why in files if why)
+    reasons = Counter(why.words for _, why in files if why.words)
     suffixes = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path, _ in files)  # noqa: PTH122
     why = ", ".join(f"{what} ({number:,})" if len(reasons) > 1 else what for what, number in reasons.most_common(3))
     kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in suffixes.most_common(3))
