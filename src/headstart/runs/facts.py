@@ -159,8 +159,10 @@ def parse(content: bytes, kind: type[BaseModel]) -> dict[str, Any]:
         values = json.loads(content.decode())
     except RecursionError:
         raise ValueError("no JSON") from None
+    # A file name that is not UTF-8 stands there as lone surrogates, which pydantic takes for no text.
+    plain = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
     try:
-        kind.model_validate(values)
+        kind.model_validate(json.loads(plain))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"

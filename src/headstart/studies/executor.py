@@ -63,11 +63,16 @@ class ProcessesExecutor(Executor):
         self._collect()
         if len(self._busy) == self._jobs:
             raise RuntimeError(f"expected at most {self._jobs} calls at a time")
-        process = self._idle.pop() if self._idle else self._start()
-        self._busy.append(process)
-        future = process.pool.submit(fn, *args, **kwargs)
-        process.future = future
-        return future
+        while True:
+            process = self._idle.pop() if self._idle else self._start()
+            try:
+                future = process.pool.submit(fn, *args, **kwargs)
+            except BrokenProcessPool:  # it was killed while it was idle
+                process.close(wait=False)
+                continue
+            self._busy.append(process)
+            process.future = future
+            return future
 
     def events(self) -> Iterator[Event]:
         """What the processes have sent since the last call."""
