@@ -96,7 +96,8 @@ def lightlys(training: TrainState) -> Iterator[float]:
             return len(pictures)
 
         def __getitem__(self, row: int) -> list[torch.Tensor]:
-            return views(pictures[row])
+            both: list[torch.Tensor] = views(pictures[row])
+            return both
 
     def batches() -> Iterator[list[torch.Tensor]]:
         loader = torch.utils.data.DataLoader(

@@ -43,7 +43,7 @@ def evaluate(file: Path, divisions: int) -> tuple[Row, list[Row], Counter[str]]:
     """On all images, and on both halves of each division; numbers of curves that were real, planted and refused."""
     with np.load(file) as content:
         labels, hits, most, every = (content[key] for key in ("labels", "hits", "most", "all"))
-    rows, count = [], Counter[str]()
+    rows, count = list[Row](), Counter[str]()
     for division in range(-1, divisions):
         order = np.random.default_rng(max(division, 0)).permutation(len(every))
         seen, new = (order, order) if division < 0 else np.array_split(order, 2)

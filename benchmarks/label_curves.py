@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import timm
@@ -31,7 +32,7 @@ from torch import nn
 
 from headstart.training import linear_probe
 
-linear_probe.STRENGTHS = (1e-3, 1e-2, 1e-1)  # half the time
+linear_probe.STRENGTHS = (1e-3, 1e-2, 1e-1)  # type: ignore[assignment]  # half the time
 FRACTIONS = tuple(np.geomspace(0.02, 0.25, 9).round(4))
 SEEDS, LABELED, MOST, DIRECTIONS = range(5), 1600, 3400, 256
 NETWORKS = (
@@ -45,7 +46,9 @@ NETWORKS = (
 PARTS = {"all": NETWORKS, "half-0": NETWORKS[:4], "half-1": NETWORKS[:4]}
 Files = list[tuple[Path, int, int]]
 """Path, class and part (0 or 1) of each image."""
-Uint8, Ints, Floats = NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]
+Uint8: TypeAlias = NDArray[np.uint8]
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
 
 
 def by_folder(folder: Path, classes: int) -> Files:
@@ -157,7 +160,7 @@ def main() -> None:
                 features = cached(Path(out) / "features" / f"{name}, {network} at {size}.npy", images, network, size)
                 rows = np.array([part in {"all", f"half-{half}"} for _, _, half in files])
                 y = np.unique(np.array([label for _, label, _ in files])[rows], return_inverse=True)[1]
-                np.savez_compressed(path, **curve(features[rows], y))
+                np.savez_compressed(path, **curve(features[rows], y))  # type: ignore[arg-type]
             print(f"{network} at {size} px, {name}: {time.process_time() - began:.0f} s of the processor", flush=True)
 
 

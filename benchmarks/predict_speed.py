@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -25,7 +26,7 @@ NETWORKS = {
 }
 
 
-def linked(files: list[Path], folder: Path, count: int) -> Path:
+def linked(files: Sequence[Path], folder: Path, count: int) -> Path:
     """A folder of ``count`` links to ``files``, each as often as it takes."""
     folder.mkdir(parents=True)
     for number, file in enumerate(islice(cycle(files), count)):
@@ -42,7 +43,7 @@ def main() -> None:
         images = linked(files, folder / "images", count)
         for name, (recipe, *overrides) in NETWORKS.items():
             run, out = folder / recipe, folder / f"{recipe}.csv"
-            fit = ["headstart", "fit", recipe, folder / "train", *overrides, "--out", run]
+            fit = ["headstart", "fit", recipe, str(folder / "train"), *overrides, "--out", str(run)]
             subprocess.run(fit, check=True, env=environment, capture_output=True)
             began = time.perf_counter()
             subprocess.run(

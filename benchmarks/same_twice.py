@@ -37,10 +37,10 @@ def predictions(folder: str) -> dict[tuple[float, int], NDArray[np.bool_]]:
     load_weights(backbone, recipe.backbone)
     backbone.eval()
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (recipe.augment.mean, recipe.augment.std))
-    features, rows = [], np.arange(len(pixels.index))
+    features, every = [], np.arange(len(pixels.index))
     with torch.inference_mode():
         for start in range(0, len(pixels.index), 64):
-            images = torch.from_numpy(pixels.read(rows[start : start + 64])) / 255
+            images = torch.from_numpy(pixels.read(every[start : start + 64])) / 255
             features.append(backbone((images - mean) / std).numpy())
     index = pixels.index
     x = PCA(64, random_state=0).fit_transform(np.concatenate(features))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ TILING = Tiling()
 SIDE = TILING.tile_size
 
 
-def repeated(files: list[Path], side: int) -> Image.Image:
+def repeated(files: Sequence[Path], side: int) -> Image.Image:
     """A square image of the files' pictures, row after row, each beginning with another."""
     pictures = [Image.open(file).convert("RGB") for file in files]
     large = Image.new("RGB", (side, side))
@@ -59,7 +60,7 @@ def seams(tiled: Tensor, whole: Tensor, borders: list[int]) -> float:
     return max(float(differ.diff(dim=dim)[:, *index].abs().max()) for dim, index in _across(borders))
 
 
-def _across(borders: list[int]) -> list[tuple[int, tuple[object, ...]]]:
+def _across(borders: list[int]) -> list[tuple[int, tuple[list[int] | slice, ...]]]:
     places = [border - 1 for border in borders]
     return [(1, (places, slice(None))), (2, (slice(None), places))]
 

@@ -74,7 +74,7 @@ print(f"fit: accuracy {run.accuracy:.1%} on the validation images")
 
 # %%
 images = sorted(photos.glob("*/*.png"))[:3]
-for row in run.predict(images).rows(probabilities=True):
+for row in run.predict(images).rows(probabilities=True):  # type: ignore[union-attr]
     print(row)
 
 # %% [markdown]
