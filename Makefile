@@ -5,7 +5,8 @@ BIN := .venv/bin
 # Coverage by sys.monitoring costs next to nothing, from Python 3.12 on; before, coverage's C tracer does it.
 CORE = $$($(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')")
 # A process per core, and a thread in each: threads of one test would wait for those of the other.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+# Whoever has none left takes tests from the other: a module's trained runs are made once, and both end together.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 # Benchmarks that need no arguments; `make bench` says how to run the others.
 BENCHMARKS := benchmarks/help_time.py benchmarks/iou.py benchmarks/maps.py
 

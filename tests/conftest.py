@@ -144,7 +144,7 @@ SMALL = {
     "augment.sizes": [24, 32],
     "train.epochs": 3,
     "train.batch_size": 12,
-    "backbone.name": "resnet10t",
+    "backbone.name": "test_resnet",
     "backbone.weights": "none",
 }
 """Changes to `quick` that train on sixty photographs in a second, with every kind of state that a run can have."""
@@ -161,7 +161,7 @@ SMALL_BYOL = {
     "train.epochs": 2,
     "train.batch_size": 12,
     "val.batch_size": 12,
-    "backbone.name": "resnet10t",
+    "backbone.name": "test_resnet",
     "byol.hidden_dim": 64,
     "byol.projection_dim": 16,
 }
@@ -181,7 +181,7 @@ SMALL_MASKS = {
     "train.epochs": 2,
     "train.batch_size": 12,
     "val.batch_size": 12,
-    "backbone.name": "resnet10t",
+    "backbone.name": "test_resnet",
     "backbone.weights": "none",
     "decoder.channels": 16,
     "decoder.dropout": 0.0,

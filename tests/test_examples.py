@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -12,11 +12,10 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-def test_solar_cells(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "examples" / "solar_cells.py"), "--images", "60", "--weights", "none"]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "out")], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "evaluate: accuracy" in done.stdout
+def test_solar_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["solar_cells.py", "--images", "40", "--weights", "none", "--out", str(tmp_path / "out")]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", words)
+    runpy.run_path(str(ROOT / "examples" / "solar_cells.py"))
+    assert "evaluate: accuracy" in capsys.readouterr().out
     assert (tmp_path / "out" / "run" / "report.html").is_file()

@@ -92,7 +92,7 @@ def test_check_fit_and_report_from_the_wheel(installed: Path, cells: Path) -> No
         installed.parent
     )
     call(headstart, "check", "cells")
-    tiny = ("train.epochs=1", "backbone.name=resnet10t", "backbone.weights=none")
+    tiny = ("train.epochs=1", "backbone.name=test_resnet", "backbone.weights=none")
     call(headstart, "fit", "quick", "cells", "--out", "run", *tiny)
     (cells.parent / "run" / "report.html").unlink()
     call(headstart, "report", "run")

@@ -55,7 +55,7 @@ def test_features_of_the_chosen_epochs_are_stored_for_validation_and_a_sample(
     assert [each.epoch for each in stored.epochs] == [2, 3]
     assert (stored.splits == "val").sum() == 12
     assert (stored.splits == "train").sum() == 10
-    assert stored.epochs[0].features.shape == (22, 512)
+    assert stored.epochs[0].features.shape == (22, 96)
     assert stored.epochs[0].probabilities.shape == (22, 3)
     predicted = {row["filename"]: row for row in run.folder.predictions}
     assert [predicted[name]["label"] for name in stored.filenames[:12]] == [

@@ -20,7 +20,7 @@ from headstart.studies.plan import Plan
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["train.epochs=1", "data.image_size=32", "augment.sizes=[]", "train.batch_size=12", "backbone.name=resnet10t"]
+SMALL = ["train.epochs=1", "data.image_size=32", "augment.sizes=[]", "train.batch_size=12", "backbone.name=test_resnet"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import headstart as hs
 from command import headstart, refused
 
 SMALL = ["data.image_size=32", "augment.sizes=[24,32]", "train.epochs=3", "train.batch_size=12"]
-SMALL += ["backbone.name=resnet10t", "backbone.weights=none"]
+SMALL += ["backbone.name=test_resnet", "backbone.weights=none"]
 
 
 def test_help_does_not_import_torch() -> None:
@@ -329,7 +329,7 @@ def test_a_full_disk_stops_the_run_and_spares_what_was_written(photos: Path, tmp
     try:
         filler = disk / "filler"
         filler.write_bytes(bytes(215_000_000))
-        done = headstart("fit", "quick", photos, *SMALL, "--out", disk / "run")
+        done = headstart("fit", "quick", photos, *SMALL, "backbone.name=resnet10t", "--out", disk / "run")
         assert done.returncode == 2
         line = [text for text in done.stderr.splitlines() if text.startswith("error ")]
         assert len(line) == 1

@@ -163,7 +163,7 @@ def test_file_names_that_are_not_utf_8_go_through_every_command(photos: Path, tm
     latin = os.fsencode(photos) + b"/hat/caf\xe9.jpg"
     os.rename(next((photos / "hat").iterdir()), latin)  # noqa: PTH104 - a name in bytes
     run, out = tmp_path / "run", tmp_path / "labels.csv"
-    settings = ["data.image_size=32", "augment.sizes=[]", "train.epochs=1", "backbone.name=resnet10t"]
+    settings = ["data.image_size=32", "augment.sizes=[]", "train.epochs=1", "backbone.name=test_resnet"]
 
     def typed(*words: object) -> bytes:
         command = [sys.executable, "-m", "headstart", *map(str, words)]

@@ -20,7 +20,13 @@ PLACES = {
     "C": {"LC_ALL": "C"},
     "C and no UTF-8 mode": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
 }
-TINY = ["data.image_size=32", "augment.sizes=[]", "train.epochs=1", "backbone.name=resnet10t", "backbone.weights=none"]
+TINY = [
+    "data.image_size=32",
+    "augment.sizes=[]",
+    "train.epochs=1",
+    "backbone.name=test_resnet",
+    "backbone.weights=none",
+]
 
 
 def typed(surroundings: dict[str, str], *words: object) -> str:

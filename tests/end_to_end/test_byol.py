@@ -6,8 +6,6 @@ import html
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from safetensors.torch import load_file
 
 import headstart as hs
 from command import headstart
+from forked import python
 from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.recipes import recipe as recipes
@@ -30,7 +29,7 @@ from pages import visible
 pytestmark = pytest.mark.slow
 
 Small = Callable[..., recipes.Recipe]
-SMALL = ["data.image_size=32", "train.epochs=2", "train.batch_size=12", "backbone.name=resnet10t"]
+SMALL = ["data.image_size=32", "train.epochs=2", "train.batch_size=12", "backbone.name=test_resnet"]
 BYOL = [*SMALL, "byol.hidden_dim=64", "byol.projection_dim=16"]
 
 
@@ -49,7 +48,7 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
         r"epoch 2/2  train loss \d\.\d{4}  val loss \d\.\d{4} feature std 0\.\d{3} view similarity .* kNN ", done.stderr
     )
     scale = '"augment.mean=[0.485,0.456,0.406]" "augment.std=[0.229,0.224,0.225]"'  # not that of quick's weights
-    use = f"headstart fit quick LABELED_DATA backbone.name=resnet10t backbone.weights={run} {scale}"
+    use = f"headstart fit quick LABELED_DATA backbone.name=test_resnet backbone.weights={run} {scale}"
     assert use in done.stdout
     folder = RunFolder.open(run)
     assert [sorted(row) for row in folder.metrics if row["split"] == "val"] == [
@@ -136,9 +135,8 @@ def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: 
     """The target network and the moving average included."""
     recipe = unlabeled(second_augment={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
     whole = finish(tmp_path / "whole", photos, recipe)
-    arguments = [str(photos), str(tmp_path / "killed"), repr(recipe.model_dump(exclude_none=True))]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = python(tmp_path, KILLED, photos, tmp_path / "killed", repr(recipe.model_dump(exclude_none=True)))
+    assert killed.returncodes == [-signal.SIGKILL], killed.output
     for _ in train(resume(tmp_path / "killed")):
         pass
     again = RunFolder.open(tmp_path / "killed")

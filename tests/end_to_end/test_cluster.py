@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from command import headstart
 from headstart.comparison.study import read_study
 from headstart.recipes import recipe as recipes
 
@@ -30,9 +32,13 @@ def recipe(small: Callable[..., recipes.Recipe], tmp_path_factory: pytest.TempPa
     return file
 
 
-def begin(data: Path, recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+def study_words(data: Path, recipe: Path, out: Path) -> list[str]:
     words = ["study", str(data), "--recipe", str(recipe), "--out", str(out), "--settings", "AG"]
-    words += ["--labels", "1", "--seeds", "1", "--no-tune", "--budget", "none", *more]
+    return [*words, "--labels", "1", "--seeds", "1", "--no-tune", "--budget", "none"]
+
+
+def begin(data: Path, recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    words = [*study_words(data, recipe, out), *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "headstart", *words],
@@ -61,19 +67,31 @@ def until(condition: Callable[[], object], seconds: float = 240) -> None:
         time.sleep(0.05)
 
 
-def table(out: Path) -> list[dict[str, str]]:
+def figures(out: Path) -> tuple[list[dict[str, str]], list[list[bool]]]:
+    """The rows of the table without times, and which images each trial is right about."""
     with (out / "table.csv").open(encoding="utf-8") as file:
-        return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(file)]
+        rows = [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(file)]
+    trials = sorted(read_study(out / "study.json").trials, key=lambda trial: trial.setting)
+    answers = [trial.correct.tolist() for trial in trials if trial.correct is not None]
+    assert len(answers) == 2
+    return rows, answers
 
 
 @pytest.fixture(scope="module")
 def alone(trained: tuple[Path, Path], recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study in one process."""
+    """The study in one process, this one."""
     out = tmp_path_factory.mktemp("alone") / "study"
-    process = begin(trained[1], recipe, out)
-    said = process.communicate(timeout=280)[0]
-    assert process.returncode == 0, said
+    here(trained[1], recipe, out)
     return out
+
+
+def here(data: Path, recipe: Path, out: Path) -> None:
+    """The study in this process, with as many threads as the workers have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    done = headstart(*study_words(data, recipe, out))
+    torch.set_num_threads(before)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_killed_study_leaves_no_worker_and_its_next_call_ends_equal(
@@ -87,10 +105,8 @@ def test_a_killed_study_leaves_no_worker_and_its_next_call_ends_equal(
     process.kill()
     process.communicate()
     until(lambda: not any(_lives(worker) for worker in workers), 60)
-    process = begin(trained[1], recipe, out, "--jobs", "2")
-    said = process.communicate(timeout=280)[0]
-    assert process.returncode == 0, said
-    assert table(out) == table(alone)
+    here(trained[1], recipe, out)
+    assert figures(out) == figures(alone)
 
 
 def _lives(process: int) -> bool:
@@ -115,6 +131,6 @@ def test_workers_that_are_killed_lose_nothing(
         os.kill(worker, signal.SIGKILL)
     said = process.communicate(timeout=280)[0]
     assert process.returncode == 0, said
-    assert table(out) == table(alone)
+    assert figures(out) == figures(alone)
     study = read_study(out / "study.json")
     assert (study.done, len(study.trials)) == (2, 2)

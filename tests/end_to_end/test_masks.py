@@ -34,7 +34,7 @@ SMALL = {
     "augment.vflip": 0.5,
     "augment.rotate": 10.0,
     "augment.zoom": [0.8, 1.5],
-    "backbone.name": "resnet10t",
+    "backbone.name": "test_resnet",
     "backbone.weights": "none",
     "decoder.channels": 16,
     "decoder.dropout": 0.1,

@@ -1,4 +1,4 @@
-"""Two processes, as torchrun starts them on one machine without a GPU (gloo)."""
+"""Two processes, as torchrun starts them on one machine without a GPU (gloo); of torchrun itself, its Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 import headstart as hs
 from command import headstart
 from conftest import copy_photos
+from forked import headstart_by_two
 from headstart.models.run_weights import read_weights
 from headstart.recipes import recipe as recipes
 from headstart.training.setup import start
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.slow
 SMALL = {
     "data.image_size": 32,
     "augment.sizes": [],
-    "backbone.name": "resnet10t",
+    "backbone.name": "test_resnet",
     "backbone.weights": "none",
     "train.epochs": 2,
     "val.batch_size": 4,
@@ -57,10 +58,9 @@ def by_two(recipe: recipes.Recipe, data: Path, place: Path) -> hs.Run:
     """The run that two processes train together."""
     file, run = place / "small.toml", place / "run"
     file.write_text(recipe.to_toml())
-    words = [*LAUNCH, str(file), str(data), "--out", str(run)]
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("use it") == 1  # one of them speaks
+    done = headstart_by_two(place, "fit", file, data, "--out", run)
+    assert done.returncodes == [0, 0], done.output
+    assert done.output.count("use it") == 1  # one of them speaks
     return hs.Run(run)
 
 
@@ -165,8 +165,8 @@ def test_ctrl_c_stops_both_at_one_step_and_they_go_on_to_the_same_weights(
     assert [line for line in said.splitlines() if "Stopped" in line] == [message]
     stopped = torch.load(path / "resume" / "checkpoint.pt", weights_only=True)["progress"]
     assert 0 < stopped["epoch"] < whole.folder.recipe.train.epochs
-    resumed = [*LAUNCH, "--resume", str(path)]
-    assert subprocess.run(resumed, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
+    resumed = headstart_by_two(tmp_path, "fit", "--resume", path)
+    assert resumed.returncodes == [0, 0], resumed.output
     one, other = (run / "weights" / "last.safetensors" for run in (whole.path, path))
     assert one.read_bytes() == other.read_bytes()
     rows = [[{k: v for k, v in row.items() if k not in TIMES} for row in run.metrics] for run in (whole, hs.Run(path))]

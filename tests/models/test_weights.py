@@ -100,7 +100,7 @@ def test_old_checkpoints_without_batch_counters_are_understood(tmp_path: Path) -
 
 
 def test_a_run_s_backbone_begins_another_run(trained: tuple[Path, Path]) -> None:
-    backbone, provenance = filled("resnet10t", trained[0])
+    backbone, provenance = filled("test_resnet", trained[0])
     from safetensors.torch import load_file
 
     best = load_file(trained[0] / "weights" / "best.safetensors")

@@ -190,6 +190,7 @@ def test_probes_on_one_backbone_share_one_pass(
         return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(feature_cache, "_cache_plain", counted)
+    monkeypatch.setattr(feature_cache, "_shared", {})  # another test's study has looked at these images
     changes = {
         "backbone__weights": "none", "backbone__freeze": True, "probe__method": "logistic", "train__epochs": 1,
         "augment__sizes": [], "checkpoint__monitor": "last", "head__dropout": 0.0,

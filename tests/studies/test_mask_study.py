@@ -170,7 +170,7 @@ def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, small_t
         assert make_plan(small_tiles, corpus=folder, labels=[1.0]).corpus_target == target
     assert (of_masks.task, of_masks.data.resize) == ("segment", "keep")
     for recipe in (of_classes, of_masks):
-        assert (recipe.backbone.name, recipe.backbone.weights) == ("resnet10t", "none")
+        assert (recipe.backbone.name, recipe.backbone.weights) == ("test_resnet", "none")
         assert (recipe.augment.mean, recipe.data.exclude_overlap_with) == (plan.recipe.augment.mean, str(small_tiles))
 
 

@@ -31,7 +31,6 @@ from headstart.studies.plan import Plan, default_fractions
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate, read_budget
 from headstart.studies.trainings import Listener, Training
-from headstart.studies.workers import LocalProcesses
 
 pytestmark = pytest.mark.slow
 
@@ -369,19 +368,6 @@ def test_without_tuning_the_epoch_is_judged_by_cross_fitting(plan: Plan) -> None
         assert trial.correct is not None
         flattering = hs.Run(run.path).accuracy
         assert flattering == pytest.approx(trial.correct.mean() + trial.optimism)
-
-
-def test_several_processes_give_the_same_trials(plan: Plan, tmp_path: Path) -> None:
-    one = replace(plan, settings="DG", seeds=(0,))
-    alone = finish(one).study
-    runner = StudyRunner(replace(one, out=tmp_path / "together"), workers=LocalProcesses(2))
-    for _ in runner.run():
-        pass
-    for trial in alone.trials:
-        (other,) = runner.study.at(trial.setting, trial.fraction)
-        assert trial.correct is not None
-        assert other.correct is not None
-        assert np.array_equal(trial.correct, other.correct)
 
 
 def test_the_command_says_how_long_shows_the_table_and_python_gives_it(

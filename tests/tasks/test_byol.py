@@ -270,7 +270,7 @@ def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabeled: Sma
     first = Byol.build(unlabeled(), [])
     torch.save(first.backbone.state_dict(), tmp_path / "weights.pt")
     second = Byol.build(unlabeled(), [])
-    provenance = second.load_backbone(recipes.Backbone(name="resnet10t", weights=str(tmp_path / "weights.pt")))
+    provenance = second.load_backbone(recipes.Backbone(name="test_resnet", weights=str(tmp_path / "weights.pt")))
     assert provenance["tensors"] == {"loaded": len(first.backbone.state_dict()), "missing": 0, "unexpected": 0}
     for name, tensor in first.backbone.state_dict().items():
         assert torch.equal(second.backbone.state_dict()[name], tensor)

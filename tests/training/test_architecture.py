@@ -143,7 +143,7 @@ def test_a_map_that_is_normalized_after_its_stage_is_of_that_stage() -> None:
 @pytest.mark.parametrize("name", ["fcn32s", "deeplabv3", "deeplabv3plus"])
 def test_decoders_are_drawn_with_every_layer(name: str) -> None:
     small = {
-        "backbone__name": "resnet10t",
+        "backbone__name": "test_resnet",
         "backbone__weights": "none",
         "data__image_size": 64,
         "decoder__channels": 32,

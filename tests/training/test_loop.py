@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from torchvision.models import resnet18
 from torchvision.transforms import v2
 
 import headstart as hs
+from forked import python
 from headstart.data.sampling import seed_of
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
@@ -174,16 +172,15 @@ for n, event in enumerate(train(training), 1):
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to know which file is being written")
 @pytest.mark.parametrize("moment", [*KILLED_AT, *INSIDE_A_SAVE])
 def test_killed_and_resumed_it_ends_at_the_same_weights(
-    moment: str, photos: Path, tmp_path: Path, small: Small
+    moment: str, trained: tuple[Path, Path], tmp_path: Path, small: Small
 ) -> None:
     """SIGKILL in another process, then `resume` in this one."""
-    whole = finish(tmp_path / "whole", photos, small())
+    whole, photos = RunFolder.open(trained[0]), trained[1]
     ending, count = INSIDE_A_SAVE.get(moment, ("", 0))
     program = KILLED.format(hook=KILLED_AT.get(moment, DIES_INSIDE.format(ending=ending, count=count)))
     settings = repr(small().model_dump(exclude_none=True))
-    arguments = [sys.executable, "-c", program, str(photos), str(tmp_path / "killed"), settings]
-    killed = subprocess.run(arguments, capture_output=True, text=True, check=False, env={**os.environ})
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = python(tmp_path, program, photos, tmp_path / "killed", settings)
+    assert killed.returncodes == [-signal.SIGKILL], killed.output
     for _ in train(resume(tmp_path / "killed")):
         pass
     again = RunFolder.open(tmp_path / "killed")

@@ -18,7 +18,7 @@ def fabric(device: str) -> Any:
     return SimpleNamespace(world_size=2, device=torch.device(device))
 
 
-@pytest.mark.parametrize("name", ["resnet10t", "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("name", ["test_resnet", "tf_efficientnet_lite0"])
 def test_synchronized_batch_normalization_is_the_same_network_of_the_same_weights(name: str) -> None:
     """The second has its activations inside of its normalization layers."""
     torch.manual_seed(0)
@@ -32,4 +32,4 @@ def test_synchronized_batch_normalization_is_the_same_network_of_the_same_weight
 
 def test_it_is_refused_where_it_does_not_run() -> None:
     with pytest.raises(HeadstartError, match=r"train.sync_batchnorm: expected GPUs.*Next: train.sync_batchnorm=false"):
-        synchronize_batchnorm(fabric("cpu"), build("resnet10t"))
+        synchronize_batchnorm(fabric("cpu"), build("test_resnet"))
