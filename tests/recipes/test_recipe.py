@@ -112,8 +112,8 @@ def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
     [
         (
             {"train": 5},
-            "field train: expected a table of fields (epochs, batch_size, fixed_steps, label_smoothing, precision,"
-            " compile, sync_batchnorm), found 5",
+            "field train: expected a table of fields (epochs, batch_size, fixed_steps, images_per_epoch,"
+            " label_smoothing, precision, compile, sync_batchnorm), found 5",
         ),
         ({"expect": "0.9"}, "field expect: expected a table of fields (metric, value, source), found '0.9'"),
         ({"expect.metric": "val_accuracy"}, "field expect.value: expected a value, found nothing"),

@@ -179,12 +179,13 @@ def load_complete(path: Path, hint: str) -> Recipe:
     """Load the recipe of a run, in which every part stands. Raises HeadstartError, with ``hint``, for a broken file."""
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        missing = [part for part in ("name", "task", "data", "backbone", "train") if part not in fields]
-        found = f"no {missing[0]}" if missing else ""
     except (OSError, ValueError, RecursionError) as error:
         found = str(error)[:200]
-    if found:
-        raise HeadstartError(f"recipe {path}: expected the whole recipe of a run, found {found}", hint)
+        raise HeadstartError(f"recipe {path}: expected the whole recipe of a run, found {found}", hint) from None
+    refuse_renamed(fields, f"recipe {path}")
+    missing = [part for part in ("name", "task", "data", "backbone", "train") if part not in fields]
+    if missing:
+        raise HeadstartError(f"recipe {path}: expected the whole recipe of a run, found no {missing[0]}", hint)
     return build(fields, where=str(path))
 
 
