@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 
 Masked = Callable[..., recipes.Recipe]
 STILL: dict[str, Any] = {
-    "backbone__name": "resnet10t", "backbone__freeze": True, "data__image_size": 48, "augment__hflip": 0.0, "augment__zoom": [1.0, 1.0],
-    "train__batch_size": 4,
+    "backbone__name": "resnet10t", "backbone__freeze": True, "data__image_size": 48, "augment__hflip": 0.0,
+    "augment__zoom": [1.0, 1.0], "train__batch_size": 4,
     "optimizer__name": "sgd", "optimizer__lr": 0.005, "decoder__dropout": 0.1,
 }  # fmt: skip
 """Windows as large as the images, as they are; steps that are as near to each other as their gradients."""
