@@ -251,6 +251,14 @@ def test_fractions_that_are_possible_are_the_default(photos: Path, small: Small)
     assert default_fractions(Dataset(photos), small()) == (0.25, 0.5, 1.0)
 
 
+@pytest.fixture
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates for a machine on which an image takes 20 ms, and the start of a training next to nothing."""
+    monkeypatch.setattr(measuring, "measure_steps", lambda *_: measuring.Speed(0.1, 0.02))
+    monkeypatch.setattr(measuring, "probe_seconds", lambda *_: 0.1)
+
+
+@pytest.mark.usefixtures("slow_machine")
 def test_an_estimate_names_every_training_and_a_budget_shortens_them(plan: Plan) -> None:
     longer = replace(plan, recipe=recipes.override(plan.recipe, {"train.epochs": 40}))
     dataset = StudyRunner(longer).dataset
@@ -285,6 +293,7 @@ def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.Monk
     assert measured == ["classify"]
 
 
+@pytest.mark.usefixtures("slow_machine")
 def test_a_study_with_a_budget_is_carried_out_and_taken_up_again(plan: Plan) -> None:
     """Looking at the plan twice, as choosing the epochs does, leaves nothing behind that is then in the way."""
     long = replace(

@@ -12,21 +12,16 @@ def ls() -> None:
 
     HEADSTART_CACHE names its folder, HEADSTART_CACHE_SIZE its limit (50GB; 10%; default: 20 % of the disk).
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from headstart import api
     from headstart.environment import cache_folder, cache_limit
 
     known = api.cache()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("kind", "size", "last used", "", "of"):
-        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
-    for entry in known:
+    wide = max([len(entry.kind) for entry in known], default=0)
+    for entry in known:  # a line each, however long the path
         used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
-        table.add_row(entry.kind, _size(entry.size), used, "in use" if entry.in_use else "", Text(entry.of))
-    if known:
-        OUT.print(table)
+        state = "in use" if entry.in_use else ""
+        text = f"{entry.kind:{wide}}  {_size(entry.size):>7}  {used}  {state:6}  {entry.of}"
+        OUT.print(text, markup=False, highlight=False, soft_wrap=True)
     total = sum(entry.size for entry in known)
     text = f"{len(known)} entries, {_size(total)} of at most {_size(cache_limit())} in {cache_folder()}"
     OUT.print(text, markup=False, highlight=False, soft_wrap=True)
