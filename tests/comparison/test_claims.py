@@ -17,6 +17,8 @@ from headstart.comparison.table import table_rows
 from headstart.console.tables import study_table
 from headstart.report.study_page import study_page
 
+pytestmark = pytest.mark.slow
+
 MadeStudy = Callable[..., Study]
 
 

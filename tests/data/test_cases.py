@@ -14,9 +14,14 @@ from types import ModuleType
 
 import pytest
 
-from conftest import SHARED
+from conftest import HAVE_SHARED, SHARED
 from headstart.data.checks.check import check_with_index
 from headstart.errors import HeadstartError
+
+if (
+    not HAVE_SHARED
+):  # one skip for all: the same kinds of folders are made and read in test_exports.py and test_pairs.py
+    pytest.skip("../shared is on development machines and in CI only", allow_module_level=True)
 
 pytestmark = [
     pytest.mark.shared,
