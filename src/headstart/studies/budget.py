@@ -43,7 +43,7 @@ class Rung:
     images: int
     """Images per epoch, at most."""
     fractions: tuple[float, ...]
-    """The label fractions of the default that are kept, by their place among `plan.FRACTIONS`."""
+    """The label fractions of the plan that are nearest to these are kept."""
     seeds: int
 
 
@@ -87,7 +87,7 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) ->
             break
         best = smaller, seconds
     assert best is not None
-    return _stretched(*best, plan, dataset, allowed, estimator)
+    return _stretched(*best, plan.recipe.train.epochs, allowed, estimator)
 
 
 def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) -> Plan:
@@ -95,16 +95,12 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
     changes: dict[str, object] = {}
     recipe = plan.recipe
     if "image_size" in plan.free and not plan.masks:
-        side = min(rung.side, recipe.data.image_size)
-        changes |= {"data.image_size": side}
-        changes |= {"augment.sizes": []}
+        changes |= {"data.image_size": min(rung.side, recipe.data.image_size), "augment.sizes": []}
     if "epochs" in plan.free:
         changes |= {"train.epochs": min(rung.epochs, recipe.train.epochs), "analysis.epochs": []}
         changes |= {"train.images_per_epoch": min(rung.images, recipe.train.images_per_epoch or rung.images)}
         changes |= {"analysis.train_samples": min(FEATURES, recipe.analysis.train_samples)}
-        if changes["train.epochs"] != recipe.train.epochs and not changes.get("augment.sizes", True):
-            changes |= {"augment.sizes": []}
-        elif "augment.sizes" not in changes:
+        if "augment.sizes" not in changes:
             changes |= {"augment.sizes": list(recipe.augment.sizes[-rung.epochs :])}
     smaller = replace(plan, recipe=override(recipe, changes))
     if "fractions" in plan.free:
@@ -142,12 +138,12 @@ def _shorter_pretraining(plan: Plan, estimator: TimeEstimator, seconds: float) -
 
 
 def _stretched(
-    plan: Plan, seconds: dict[str, float], asked: Plan, dataset: Dataset, allowed: float, estimator: TimeEstimator
+    plan: Plan, seconds: dict[str, float], most: int, allowed: float, estimator: TimeEstimator
 ) -> tuple[Plan, dict[str, float]]:
-    """``plan`` with as many images per training as the budget allows, at most as many as asked for."""
+    """``plan`` with as many images per training as the budget allows, at most ``most`` epochs of all."""
     if "epochs" not in plan.free:
         return plan, seconds
-    count, most = estimator.train, asked.recipe.train.epochs
+    count = estimator.train
     for _ in range(3):
         total = sum(seconds.values())
         pretraining = sum(value for name, value in seconds.items() if name.endswith("-pretraining"))
@@ -160,7 +156,7 @@ def _stretched(
         if factor <= 1.02 or longer == recipe:
             break
         candidate = replace(plan, recipe=longer)
-        further = estimate(candidate, dataset, estimator=estimator)
+        further = estimate(candidate, estimator.dataset, estimator=estimator)
         if sum(further.values()) > allowed:
             break
         plan, seconds = candidate, further
@@ -187,13 +183,12 @@ def _larger_grids(plan: Plan, asked: Plan) -> Iterator[tuple[tuple[float, ...], 
     """Label fractions and seeds beyond those of the plan, fewest first: a label fraction more, then a seed more."""
     fractions, seeds = plan.fractions, plan.seeds
     missing = [share for share in sorted(asked.fractions, reverse=True) if share not in fractions]
-    more_seeds = "seeds" in plan.free
     while True:
         if len(seeds) < len(asked.seeds):
             seeds = asked.seeds[: len(seeds) + 1]
         elif missing and "fractions" in plan.free:
             fractions = tuple(sorted((*fractions, missing.pop(0))))
-        elif more_seeds and len(seeds) < MOST_SEEDS:
+        elif "seeds" in plan.free and len(seeds) < MOST_SEEDS:
             seeds = tuple(range(len(seeds) + 1))
         else:
             return

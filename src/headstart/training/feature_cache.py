@@ -102,7 +102,7 @@ def _cache_plain(task: Task, pixels: Pixels, rows: Rows, recipe: Recipe) -> Cach
     """Backbone outputs for the images at ``rows`` without augmentation."""
     device, parts = next(task.parameters()).device, _Storage(len(rows))
     for places in batches(np.arange(len(rows)), recipe.val.batch_size):
-        images = pixels.batch(rows[places]).to(device)  # all of one size, so that their maps are too
+        images = pixels.batch(rows[places], device)  # all of one size, so that their maps are too
         parts.put(places, map(_to_storage_dtype, task.encode(eval_transform(images, recipe.augment))))
     return CachedFeatures(parts.on(device), None, _place_of(rows, pixels), device)
 
