@@ -55,7 +55,7 @@ cores = 1
 memory = "2GB"
 walltime = "00:30:00"
 interface = "lo"
-job_extra_directives = ["--mem=0"]
+job_extra_directives = ["--mem=0", "--output=/dev/null"]
 TOML
 "$headstart" study "$data" --cluster "slurm:$out/slurm.toml" --out "$out/slurm" "$@" &
 study=$!
