@@ -70,6 +70,15 @@ Pretraining = Annotated[
         metavar="RECIPE", help="Self-supervised pre-training. [dim]Default: byol-quick; for masks byol-tiles[/dim]"
     ),
 ]
+Pretrainings = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Pre-train N times, so that the intervals cover that, too. [dim]Default: 1, or one for each seed where the"
+        " budget has time[/dim]",
+        show_default=False,
+    ),
+]
 Tune = Annotated[
     bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
 ]
@@ -98,6 +107,7 @@ def study(
     out: Out = None,
     recipe: TrialRecipe = None,
     pretraining: Pretraining = None,
+    pretrainings: Pretrainings = None,
     tune: Tune = True,
     margin: Margin = 2.0,
     budget: Budget = "10m",
@@ -120,6 +130,7 @@ def study(
         "recipe": recipe,
         "pretraining": pretraining,
         "overrides": read_overrides(overrides or []),
+        "pretrainings": pretrainings,
         "tune": tune,
         "margin": margin,
     }

@@ -101,7 +101,7 @@ def make_race_plan(dataset: Dataset, backbones: Sequence[str], options: StudyOpt
 
     Raises HeadstartError for a folder or recipe that cannot be read, and for options that a race has not.
     """
-    for name in ("unlabeled", "corpus", "pretraining"):
+    for name in ("unlabeled", "corpus", "pretraining", "pretrainings"):
         if options.get(name) is not None:
             raise HeadstartError(
                 f"--{name}: expected none with --backbones, found {options.get(name)}",

@@ -11,8 +11,9 @@ from headstart.comparison.intervals import MARGIN
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
-from headstart.studies.budget import fit_budget, refined
+from headstart.studies.budget import fit_budget
 from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe, validate_plan
+from headstart.studies.refinement import refined
 from headstart.studies.resume import exists, require_free
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
@@ -47,6 +48,9 @@ class StudyOptions(TypedDict, total=False):
     """Changes to the fields of ``recipe``."""
     tune: bool
     """Whether each setting's learning rate is tuned on training images; by default it is."""
+    pretrainings: int | None
+    """Pre-trainings of each kind of weights, at most one for each seed; by default 1, or as many as there are seeds
+    where a budget has time for them."""
     margin: float
     """Points within which two settings are equivalent; by default 2."""
 
@@ -73,6 +77,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         "fractions": labels is not None,
         "seeds": seeds is not None,
         "pretraining": isinstance(pretraining, Recipe),
+        "pretrainings": options.get("pretrainings") is not None,
     }
     return Plan(
         data=dataset.root,
@@ -83,6 +88,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         fractions=tuple(labels) if labels is not None else default_fractions(dataset, base),
         seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
         tuned=options.get("tune", True),
+        pretrainings=1 if (pretrainings := options.get("pretrainings")) is None else pretrainings,
         margin=options.get("margin", 100 * MARGIN),
         unlabeled=unlabeled,
         corpus=corpus,
