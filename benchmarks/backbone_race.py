@@ -38,11 +38,11 @@ from headstart.comparison.race_file import Backbone, Race, RaceTrial
 from headstart.comparison.race_results import RaceResults, seeds_of_round
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
+from headstart.files import write_atomically
 from headstart.metrics.logme import logme
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
-from headstart.studies.race import _predictions
 from headstart.studies.race_entries import Entry, load, read_entries
 from headstart.studies.race_features import Features
 from headstart.training.linear_probe import solve
@@ -51,11 +51,11 @@ from headstart.training.setup import start
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SETS = ("clothing", "objects50", "corpus100", "elpv")
-TRAIN, HELD_OUT, SIDE = 400, 1000, 64
+TRAIN, HELD_OUT, SIDE = 300, 600, 48
 """Images of each data set, about, and their side in pixels."""
-FRACTIONS, SEEDS, POOL = (0.25, 0.5, 1.0), (0, 1, 2), tuple(range(6))
+FRACTIONS, SEEDS, POOL = (0.25, 0.5, 1.0), (0, 1, 2), tuple(range(5))
 """Rounds and seeds of a race, and the seeds that resampled races draw from."""
-EPOCHS = 4
+EPOCHS = 3
 RACES, IMAGES = 100, 341
 """Resampled races, and the images of each."""
 CHANGES: dict[str, Any] = {
@@ -131,13 +131,13 @@ def _write(folder: Path, images: Iterator[tuple[str, Path]], train: int, held_ou
 
 def own_runs(root: Path) -> list[Path]:
     """A network trained from scratch, and Lite0 trained on: both on the other classes of corpus100."""
-    runs = {
-        "own-resnet10t": {"backbone.name": "resnet10t", "backbone.weights": "none", "train.epochs": 6},
-        "own-lite0": {"train.epochs": 2},
+    runs: dict[str, dict[str, Any]] = {
+        "own-resnet10t": {"backbone.name": "resnet10t", "backbone.weights": "none", "train.epochs": 4},
+        "own-lite0": {"train.epochs": 1},
     }
     for name, changes in runs.items():
         if not (root / name).exists():
-            own = CHANGES | {"analysis.epochs": []} | changes
+            own = {**CHANGES, "analysis.epochs": [], **changes}
             hs.fit("quick", root / "others", out=root / name, overrides=own, console=Console(file=io.StringIO()))
     return [root / name for name in runs]
 
@@ -148,19 +148,18 @@ def measure(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     make_data(root)
     texts = ["tf_efficientnet_lite1", "tf_efficientnet_lite2", *map(str, own_runs(root))]
-    for name in SETS:
-        file = root / f"{name}.json"
-        stored: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        for entry in read_entries(texts, recipes.load("quick", CHANGES)):
-            assert isinstance(entry, Entry), entry
-            key = Path(entry.name).name
-            if key not in stored:
-                stored[key] = _probes(root, name, entry)
-                file.write_text(json.dumps(stored))
-            if "fine_tuned" not in stored[key]:
-                stored[key] |= _fine_tune(root, name, entry, key)
-                file.write_text(json.dumps(stored))
-                print(name, key, f"{np.mean(stored[key]['fine_tuned']):.3f}", flush=True)
+    entries = {Path(each.name).name: each for each in read_entries(texts, recipes.load("quick", CHANGES))}
+    for stage in ("probes", "fine_tuned"):
+        for name in SETS:
+            file = root / f"{name}.json"
+            stored: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+            for key, entry in entries.items():
+                assert isinstance(entry, Entry), entry
+                found = stored.setdefault(key, {})
+                if stage not in found:
+                    found |= _probes(root, name, entry) if stage == "probes" else _fine_tune(root, name, entry, key)
+                    write_atomically(file, json.dumps(stored).encode())
+                    print(name, key, stage, flush=True)
 
 
 def _probes(root: Path, name: str, entry: Entry) -> dict[str, Any]:
@@ -180,7 +179,7 @@ def _probes(root: Path, name: str, entry: Entry) -> dict[str, Any]:
             began = time.process_time()
             rows = np.array(label_subset(index, fraction, seed), dtype=np.int64)
             probe = solve(features.of(rows), labels[rows], len(index.classes), seed)
-            correct = _predictions(probe, features.of(held_out)) == labels[held_out]
+            correct = probe.predict(features.of(held_out)) == labels[held_out]
             found["probes"][f"{fraction:g} {seed}"] = correct.astype(int).tolist()
             found["seconds"][f"{fraction:g} {seed}"] = time.process_time() - began
             if fraction == FRACTIONS[0] and not seed:
@@ -205,7 +204,7 @@ def _fine_tune(root: Path, name: str, entry: Entry, key: str) -> dict[str, Any]:
 
 def race_of(stored: dict[str, Any], rows: Any, seeds: tuple[int, ...]) -> RaceResults:
     """The race that these held-out images and seeds make."""
-    names = [key for key in stored if "fine_tuned" in stored[key]]
+    names = list(stored)
     trials: list[dict[str, Any]] = []
     for name in names:
         for fraction in FRACTIONS:
@@ -213,8 +212,9 @@ def race_of(stored: dict[str, Any], rows: Any, seeds: tuple[int, ...]) -> RaceRe
                 drawn = seeds[number] if fraction < 1 else 0
                 bits = np.array(stored[name]["probes"][f"{fraction:g} {drawn}"], dtype=np.bool_)[rows]
                 trials.append({"setting": "D", "fraction": fraction, "backbone": name, "seed": number, "correct": bits})
-        bits = np.array(stored[name]["fine_tuned"], dtype=np.bool_)[rows]
-        trials.append({"setting": "B", "fraction": 1.0, "backbone": name, "seed": 0, "correct": bits})
+        if "fine_tuned" in stored[name]:
+            bits = np.array(stored[name]["fine_tuned"], dtype=np.bool_)[rows]
+            trials.append({"setting": "B", "fraction": 1.0, "backbone": name, "seed": 0, "correct": bits})
     race = Race(
         name="", data="", classes=2, majority_baseline=0.5, split="val", groups=None, image_size=SIDE,
         fractions=FRACTIONS, seeds=SEEDS, fine_tune=True, margin=0.02, fingerprint="",
@@ -225,38 +225,46 @@ def race_of(stored: dict[str, Any], rows: Any, seeds: tuple[int, ...]) -> RaceRe
 
 
 def report(root: Path) -> None:
-    """A line for each data set."""
-    print(
-        "data set    chosen          regret  of the best probe  share of time  best dropped, of 100: probes, tuned  tau"
-    )
+    """Of each data set: regret, cost, and how often the best is dropped."""
     for name in SETS:
         file = root / f"{name}.json"
         stored: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        stored = {key: each for key, each in stored.items() if "fine_tuned" in each}
+        stored = {key: each for key, each in stored.items() if "probes" in each}
         if len(stored) < 3:
-            print(f"{name:12}not measured")
+            print(f"{name}: not measured")
             continue
-        tuned = {key: float(np.mean(each["fine_tuned"])) for key, each in stored.items()}
-        whole = race_of(stored, slice(None), SEEDS)
-        assert whole.winner is not None
         probes = {key: float(np.mean(each["probes"]["1 0"])) for key, each in stored.items()}
-        first = max(probes, key=lambda key: probes[key])
-        random, dropped = np.random.default_rng(0), [0, 0]
-        count = len(next(iter(stored.values()))["fine_tuned"])
-        for _ in range(RACES):
-            rows, seeds = random.integers(0, count, IMAGES), tuple(random.choice(POOL, len(SEEDS)).tolist())
-            gone = {each for found in race_of(stored, rows, seeds).rounds for each in found.dropped}
-            dropped[0] += first in gone
-            dropped[1] += max(tuned, key=lambda key: tuned[key]) in gone
-        share = _seconds_of_race(stored, whole) / sum(4 * each["train"] for each in stored.values())
-        tau = whole.logme_error.tau if whole.logme_error is not None else float("nan")
-        best = max(tuned.values())
+        whole = race_of(stored, slice(None), SEEDS)
+        print(f"{name}: probes with all labels", ", ".join(f"{key} {100 * each:.1f}" for key, each in probes.items()))
         print(
-            f"{name:12}{whole.winner:16}{100 * (best - tuned[whole.winner]):5.1f}   {100 * (best - tuned[first]):5.1f}"
-            f"         {share:5.1%}          {dropped[0]:3} {dropped[1]:12}            {tau:6.2f}"
+            "  dropped:", "; ".join(f"{each.fraction:.0%} {', '.join(each.dropped) or 'none'}" for each in whole.rounds)
         )
-        print("    " + ", ".join(f"{key} {100 * probes[key]:.1f}/{100 * tuned[key]:.1f}" for key in stored))
-        print("    " + "; ".join(f"{each.fraction:.0%}: {', '.join(each.dropped) or 'none'}" for each in whole.rounds))
+        if whole.logme_error is not None:
+            print(f"  LogME: tau {whole.logme_error.tau:.2f}, regret {100 * whole.logme_error.regret:.1f} points")
+        best = [max(probes, key=lambda key: probes[key])]
+        if all("fine_tuned" in each for each in stored.values()):
+            tuned = {key: float(np.mean(each["fine_tuned"])) for key, each in stored.items()}
+            best.append(max(tuned, key=lambda key: tuned[key]))
+            share = _seconds_of_race(stored, whole) / sum(4 * each["train"] for each in stored.values())
+            assert whole.winner is not None
+            print("  fine-tuned:", ", ".join(f"{key} {100 * each:.1f}" for key, each in tuned.items()))
+            print(
+                f"  chosen {whole.winner}: regret {100 * (tuned[best[1]] - tuned[whole.winner]):.1f} points,", end=" "
+            )
+            print(f"{share:.0%} of the time of fine-tuning all")
+        print(
+            f"  best dropped in {' and '.join(f'{_dropped(stored, each)} ({each})' for each in best)} of {RACES} races"
+        )
+
+
+def _dropped(stored: dict[str, Any], best: str) -> int:
+    """Of the resampled races, in how many a backbone is dropped."""
+    random, dropped = np.random.default_rng(0), 0
+    count = len(next(iter(stored.values()))["probes"]["1 0"])
+    for _ in range(RACES):
+        rows, seeds = random.integers(0, count, IMAGES), tuple(random.choice(POOL, len(SEEDS)).tolist())
+        dropped += any(best in found.dropped for found in race_of(stored, rows, seeds).rounds)
+    return dropped
 
 
 def _seconds_of_race(stored: dict[str, Any], results: RaceResults) -> float:
@@ -271,7 +279,7 @@ def _seconds_of_race(stored: dict[str, Any], results: RaceResults) -> float:
         images = each["images"] if last[-1].fraction == 1 else HELD_OUT + 0.7 * TRAIN
         seconds += each["encode"] * min(1.0, images / each["images"])
         seconds += sum(each["seconds"][f"{found.fraction:g} {seed}"] for found in last for seed in found.seeds)
-    return seconds + sum(4 * stored[name]["train"] for name in results.last_two)
+    return seconds + sum(4.0 * float(stored[name]["train"]) for name in results.last_two)
 
 
 if __name__ == "__main__":
