@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from headstart.data.dataset import Dataset
-from headstart.data.index import Index
 from headstart.recipes.recipe import Data, Recipe
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -36,11 +37,18 @@ def tune_from(dataset: Dataset, recipe: Recipe, fractions: tuple[float, ...]) ->
 
     That is `LEAST_HOLDOUT` labels held out of them, and with classes two labels of each.
     """
-    index = dataset.index(recipe.data, "mask" if recipe.task == "segment" else "label")
-    return min((each for each in fractions if _suffices(index, each, recipe.data.val_fraction)), default=1.0)
+    counts = _training_labels(dataset, recipe)
+    enough = (
+        each
+        for each in fractions
+        if each * recipe.data.val_fraction * sum(counts) >= LEAST_HOLDOUT and each * min(counts) >= 1.5
+    )
+    return min(enough, default=1.0)
 
 
-def _suffices(index: Index, fraction: float, held_out: float) -> bool:
-    images = len(index.positions("train"))
-    fewest = images if index.masks else min(index.counts("train").values())
-    return held_out * fraction * images >= LEAST_HOLDOUT and fraction * fewest >= 1.5
+def _training_labels(dataset: Dataset, recipe: Recipe) -> list[float]:
+    """About how many training images each class has, or all in one, with masks; from the names of the files alone."""
+    index, held_out = dataset.scan(recipe.data), recipe.data.val_fraction
+    share = 1.0 if index.positions("val") else 1 - held_out
+    labels = (label for label, split in zip(index.labels, index.splits, strict=True) if split in ("", "train"))
+    return [share * count for count in Counter(labels).values()] or [0.0]
