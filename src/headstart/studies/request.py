@@ -32,7 +32,7 @@ class StudyOptions(TypedDict, total=False):
     """Images to pre-train on without labels; by default the training images."""
     corpus: PathLike | None
     """Labeled images to pre-train on; by default the recipe's weights."""
-    settings: str
+    settings: str | None
     """Letters A to G; by default ABCDE."""
     labels: Sequence[float] | None
     """Label fractions; by default those of 0.05, 0.1, 0.25, 0.5 and 1 that leave every class an image, or as many of
@@ -70,6 +70,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     unlabeled, corpus, out = _path(options.get("unlabeled")), _path(options.get("corpus")), _path(options.get("out"))
     # Only a segmentation study may be pre-trained on either; a classification study wants labels.
     corpus_target = dataset.open(corpus).target(base.data) if corpus is not None and base.task == "segment" else "label"
+    settings = options.get("settings")
     seeds, asked = options.get("seeds"), set(options.get("overrides") or ())
     given = {
         "image_size": bool(asked & {"data.image_size", "augment.sizes"}) or isinstance(recipe, Recipe),
@@ -85,7 +86,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(dataset.root).absolute().name}",
         recipe=base,
         pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
-        settings=options.get("settings", "ABCDE").upper(),
+        settings="ABCDE" if settings is None else settings.upper(),
         fractions=fractions,
         seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
         tuned=options.get("tune", True),
