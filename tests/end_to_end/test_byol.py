@@ -176,8 +176,9 @@ def test_views_of_a_step_differ_and_those_of_validation_stay(photos: Path, tmp_p
         pass
     assert len(trained) == 8
     for batch in (*trained, *validated):
-        assert batch.images2.shape == batch.images.shape
-        assert not torch.equal(batch.images2, batch.images)
+        (other,) = batch.other_views
+        assert other.shape == batch.images.shape
+        assert not torch.equal(other, batch.images)
     first, second = validated
-    assert torch.equal(first.images2, second.images2)
+    assert torch.equal(first.other_views[0], second.other_views[0])
     assert torch.equal(first.images, second.images)

@@ -233,9 +233,13 @@ def validate_plan(plan: Plan) -> None:
         raise HeadstartError(f"--margin: expected points above 0 and below 100, found {plan.margin:g}", again)
     if not plan.seeds:
         raise HeadstartError("--seeds: expected at least 1, found 0", again)
-    if plan.pretraining.task != "byol":
+    from headstart.tasks import TASKS, task_named  # `headstart --help` reads this module without torch
+
+    if task_named(plan.pretraining.task).target != "none":
+        unlabeled = ", ".join(name for name, task in TASKS.items() if task.target == "none")
         raise HeadstartError(
-            f"--pretraining {plan.pretraining.name}: expected a recipe with task = byol, found {plan.pretraining.task}",
+            f"--pretraining {plan.pretraining.name}: expected a recipe of a task without labels ({unlabeled}), found"
+            f" the task {plan.pretraining.task}",
             "headstart recipe ls",
         )
     wanting = [setting for setting in plan.settings if PRETRAINING_OF.get(setting) in (SUPERVISED, CONTINUED)]
