@@ -119,7 +119,7 @@ def run(method: str, dataset: Dataset, seed: int, seconds: float) -> Result:
 def length(recipe: recipes.Recipe, dataset: Dataset, folder: Path, seconds: float) -> dict[str, int]:
     """Epochs, and images in each of them, that take so many processor seconds."""
     training = start(recipe, dataset, folder)
-    events, took = train(training), []
+    events, took = train(training), list[float]()
     while len(took) <= TIMED_STEPS:
         began = time.process_time()
         if not isinstance(next(events), Epoch):

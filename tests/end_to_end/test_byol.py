@@ -131,9 +131,12 @@ for n, event in enumerate(train(training), 1):
 """
 
 
-def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
-    """The target network and the moving average included."""
-    recipe = unlabeled(second_augment={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
+@pytest.mark.parametrize("task", ["byol", "emp_ssl", "fastsiam", "vicreg"])
+def test_killed_and_resumed_it_ends_at_the_same_weights(
+    photos: Path, tmp_path: Path, unlabeled: Small, task: str
+) -> None:
+    """BYOL's target network and its moving average included."""
+    recipe = unlabeled(task=task, second_augment={"crop": 0.5, "solarize": 0.5, "interpolation": "bilinear"})
     whole = finish(tmp_path / "whole", photos, recipe)
     killed = python(tmp_path, KILLED, photos, tmp_path / "killed", repr(recipe.model_dump(exclude_none=True)))
     assert killed.returncodes == [-signal.SIGKILL], killed.output
@@ -141,21 +144,23 @@ def test_killed_and_resumed_it_ends_at_the_same_weights(photos: Path, tmp_path: 
         pass
     again = RunFolder.open(tmp_path / "killed")
     one, two = load_file(whole.last), load_file(again.last)
-    assert any(name.startswith("target_backbone.") for name in one)
+    assert any(name.startswith("target_backbone.") for name in one) == (task == "byol")
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert whole.last.read_bytes() == whole.best.read_bytes(), "the last epoch is kept"
     assert [row["loss"] for row in whole.metrics] == [row["loss"] for row in again.metrics]
 
 
-def test_a_classifier_begins_with_the_features_that_byol_learnt_to_the_last_digit(
-    photos: Path, tmp_path: Path, unlabeled: Small, small: Small
+@pytest.mark.parametrize("task", ["byol", "emp_ssl", "fastsiam", "vicreg"])
+def test_a_classifier_begins_with_the_features_that_were_learnt_to_the_last_digit(
+    photos: Path, tmp_path: Path, unlabeled: Small, small: Small, task: str
 ) -> None:
-    run = finish(tmp_path / "byol", photos, unlabeled(train__epochs=1))
+    run = finish(tmp_path / "run", photos, unlabeled(task=task, train__epochs=1))
+    assert {row["split"]: row["feature_std"] > 0 for row in run.metrics} == {"train": True, "val": True}
     recipe = small(backbone__weights=str(run.path))
     index = training_index(str(photos), recipe.data)
     images = eval_transform(decode(index, recipe.data).batch(list(range(0, 60, 5))), recipe.augment)
-    learned = task_named("byol").build(run.recipe, [])
+    learned = task_named(task).build(run.recipe, [])
     learned.load_weights(load_file(run.best))
     fresh = task_named("classify").build(recipe, index.classes)
     fresh.load_backbone(recipe.backbone)

@@ -73,4 +73,5 @@ def coding_rate(unit: Tensor, epsilon: float) -> Tensor:
     count, width = unit.shape[1:]
     gram = unit @ unit.mT if count < width else unit.mT @ unit
     matrix = torch.eye(len(gram[0]), device=unit.device) + width / (count * epsilon) * gram
-    return torch.linalg.cholesky(matrix).diagonal(dim1=1, dim2=2).log().sum(dim=1)
+    rates: Tensor = torch.linalg.cholesky(matrix).diagonal(dim1=1, dim2=2).log().sum(dim=1)
+    return rates

@@ -27,7 +27,7 @@ class _Gather(torch.autograd.Function):
     """All-gather forward; backward, the sum over the ranks of the gradients for this rank's rows."""
 
     @staticmethod
-    def forward(ctx: Any, outputs: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, outputs: Tensor) -> Tensor:
         counts = [torch.zeros(1, dtype=torch.int64, device=outputs.device) for _ in range(distributed.get_world_size())]
         distributed.all_gather(counts, torch.tensor([len(outputs)], device=outputs.device))
         ctx.counts = [int(count) for count in counts]
@@ -38,8 +38,8 @@ class _Gather(torch.autograd.Function):
         return torch.cat([part[:count] for part, count in zip(parts, ctx.counts, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         whole = gradient.contiguous().clone()
         distributed.all_reduce(whole)
-        own: Tensor = whole.split(ctx.counts)[distributed.get_rank()]
+        own = torch.split(whole, ctx.counts)[distributed.get_rank()]
         return own

@@ -62,9 +62,9 @@ def vicreg_loss(first: Tensor, second: Tensor, config: recipes.VicReg) -> Tensor
     with torch.autocast(first.device.type, enabled=False):  # bfloat16 has too few digits for a covariance
         first, second = first.float(), second.float()
         invariance = F.mse_loss(first, second)
-        variances, covariances = zip(*(_spread(each) for each in (first, second)), strict=True)
-    variance, covariance = sum(variances) / 2, sum(covariances)
-    return config.invariance * invariance + config.variance * variance + config.covariance * covariance
+        (variance, covariance), (variance2, covariance2) = _spread(first), _spread(second)
+    loss: Tensor = config.invariance * invariance + config.variance * (variance + variance2) / 2
+    return loss + config.covariance * (covariance + covariance2)
 
 
 def _spread(projections: Tensor) -> tuple[Tensor, Tensor]:
