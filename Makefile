@@ -39,7 +39,7 @@ format: setup ## format the code, and fix what ruff can fix
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-typecheck: setup ## mypy, strict
+typecheck: setup ## mypy, strict, over src, tests, benchmarks, docs and examples
 	$(BIN)/mypy
 
 test: lint typecheck ## every check: lint, typecheck, all tests, coverage (at least 90 %)

@@ -288,7 +288,9 @@ def aerial_mask(file: Path, palette: Palette) -> NDArray[np.uint8]:
     """A mask of the aerial data as numbers, with a corner that belongs to no class."""
     with Image.open(file) as picture:
         colors = np.array(picture.convert("RGB"))
-    mask = (colors[:, :, None] == np.array(palette.colors, np.uint8)).all(axis=3).argmax(axis=2).astype(np.uint8)
+    mask: NDArray[np.uint8] = (
+        (colors[:, :, None] == np.array(palette.colors, np.uint8)).all(axis=3).argmax(axis=2).astype(np.uint8)
+    )
     mask[:20, :30] = IGNORE_INDEX
     return mask
 

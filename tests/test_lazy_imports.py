@@ -26,7 +26,7 @@ def test_the_package_names_its_public_surface() -> None:
     assert {*hs.__all__, "__version__"} == set(dir(hs))
     assert hs.__version__ == version("headstart")
     with pytest.raises(AttributeError, match="module 'headstart' has no attribute 'train'"):
-        _ = hs.train  # type: ignore[attr-defined]
+        _ = hs.train
 
 
 def test_importing_headstart_imports_nothing_large() -> None:

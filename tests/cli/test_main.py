@@ -18,6 +18,8 @@ from PIL import Image
 
 import headstart as hs
 from command import headstart, refused
+from headstart.inference.predict import Predictions
+from narrow import narrow
 
 SMALL = ["data.image_size=32", "augment.sizes=[24,32]", "train.epochs=3", "train.batch_size=12"]
 SMALL += ["backbone.name=test_resnet", "backbone.weights=none"]
@@ -120,7 +122,7 @@ def test_predict_fills_in_the_labels_of_a_list(trained: tuple[Path, Path], tmp_p
         ("3", files[0].name),
         ("5", "missing.jpg"),
     ]
-    direct = hs.Run(run).predict([files[2], files[0]]).labels
+    direct = narrow(hs.Run(run).predict([files[2], files[0]]), Predictions).labels
     assert [row["label"] for row in rows] == [*direct, ""]
 
 
@@ -132,7 +134,7 @@ def test_predict_says_which_rows_of_a_list_name_no_file(trained: tuple[Path, Pat
     done = headstart("predict", run, photos / "hat", "--list", table)
     assert done.returncode == 1
     assert f"skipped {table} line 3: no filename" in done.stderr
-    label = hs.Run(run).predict(file).labels[0]
+    label = narrow(hs.Run(run).predict(file), Predictions).labels[0]
     assert list(csv.DictReader(done.stdout.splitlines())) == [
         {"id": "1", "filename": file.name, "label": label},
         {"id": "2", "filename": "  ", "label": ""},

@@ -16,7 +16,9 @@ from PIL import Image
 import headstart as hs
 from command import headstart, refused
 from headstart.data.masks.origin import is_written_by_headstart
+from headstart.inference.predict import Predictions
 from headstart.runs.predictions import is_predictions_table
+from narrow import narrow
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_the_confidence_is_the_probability_of_the_label(
 ) -> None:
     out = tmp_path / "labels.csv"
     assert headstart("predict", trained[0], camera, "--out", out).returncode == 0
-    answer = hs.Run(trained[0]).predict(camera)
+    answer = narrow(hs.Run(trained[0]).predict(camera), Predictions)
     expected = [
         [f"{number}/IMG_1.jpg", answer.classes[p.argmax()], f"{p.max():.4f}"]
         for number, p in enumerate(answer.probabilities)

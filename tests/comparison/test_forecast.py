@@ -56,7 +56,7 @@ def test_the_interval_holds_on_simulated_curves() -> None:
     random, held, off, last, count = np.random.default_rng(0), 0, [], [], 0
     for curve in CURVES.values():
         for _ in range(4):
-            found = forecast_from(1 - curve(np.array(LABELS, dtype=float)), random)
+            found = forecast_from((1 - curve(np.array(LABELS, dtype=float))).tolist(), random)
             assert isinstance(found, Forecast)
             truth, score = 1 - float(curve(np.array(2200.0))), found.at(2200)
             held += score.low <= truth <= score.high
@@ -73,7 +73,7 @@ def test_a_curve_that_bends_is_refused(fall: tuple[int, float]) -> None:
     at, by = fall
     scores = 1 - CURVES["MMF"](np.array(LABELS, dtype=float))
     scores[at] -= by
-    found = forecast_from(scores, np.random.default_rng(1))
+    found = forecast_from(scores.tolist(), np.random.default_rng(1))
     assert isinstance(found, Declined)
     assert "bends" in found.reason
 
@@ -82,7 +82,7 @@ def test_a_curve_that_bends_is_refused(fall: tuple[int, float]) -> None:
 def test_a_curve_that_rises_is_rarely_refused() -> None:
     scores = np.full(len(LABELS), 0.7)  # the hardest of those that do not fall
     scores[0] = 0.68
-    refused = [isinstance(forecast_from(scores, np.random.default_rng(seed)), Declined) for seed in range(8)]
+    refused = [isinstance(forecast_from(scores.tolist(), np.random.default_rng(seed)), Declined) for seed in range(8)]
     assert sum(refused) <= 2
 
 
@@ -173,7 +173,7 @@ def test_a_study_whose_curve_bends_says_so(made_study: MadeStudy) -> None:
 
 def test_images_of_one_group_widen_the_interval() -> None:
     """Each image ten times, as a group: as uncertain as once, and wider than ten times as many images."""
-    few = simulated(1 - CURVES["MMF"](np.array(LABELS, dtype=float)), np.random.default_rng(2), images=100)
+    few = simulated((1 - CURVES["MMF"](np.array(LABELS, dtype=float))).tolist(), np.random.default_rng(2), images=100)
     once, alone, grouped = (
         forecast(LABELS, each, groups)
         for each, groups in ((few, None), (few.repeat(10, 2), None), (few.repeat(10, 2), np.arange(100).repeat(10)))

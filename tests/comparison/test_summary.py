@@ -33,7 +33,8 @@ def test_a_line_is_what_the_plain_functions_say(made_study: MadeStudy) -> None:
     alone = Results(made_study("AB", fractions=(0.25,))).get("B", 0.25)
     assert alone is not None
     assert alone.to_a == difference(*(rights(made_study("AB", fractions=(0.25,)), each, 0.25) for each in "BA"))
-    assert (line.labels, line.seeds, line.ece, line.knn) == (500, 3, pytest.approx(0.05), pytest.approx(0.4))
+    assert (line.labels, line.seeds) == (500, 3)
+    assert [line.ece, line.knn] == pytest.approx([0.05, 0.4])
     assert line.seconds == pytest.approx(605)
     c = Results(study).get("C", 0.25)
     assert c is not None

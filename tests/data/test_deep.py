@@ -30,6 +30,7 @@ from headstart.data.streaming import stream
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Data
 from headstart.value_range import ValueRange, ValueRanges
+from narrow import given
 from pictures import picture
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,8 @@ SMALL = Data(image_size=32)
 def scene() -> Array:
     """A photograph in 12 bits of 16: uint16 (60, 80, 3), with more levels than 8 bits have."""
     whole = np.asarray(picture("coffee.png").convert("RGB").resize((160, 120)), np.uint16)
-    return (whole.reshape(60, 2, 80, 2, 3).sum(axis=(1, 3)) * 4).astype(np.uint16)
+    values: Array = (whole.reshape(60, 2, 80, 2, 3).sum(axis=(1, 3)) * 4).astype(np.uint16)
+    return values
 
 
 def scaled(values: Array, low: float = 0, high: float = 4095) -> NDArray[np.uint8]:
@@ -79,20 +81,20 @@ class TestValues:
         values = scene[..., 0] if bands == 1 else scene
         kind = "minisblack" if bands == 1 else "rgb"
         tifffile.imwrite(tmp_path / "x.tif", values, photometric=kind, **how)
-        assert np.array_equal(read_deep(tmp_path / "x.tif"), values)
+        assert np.array_equal(given(read_deep(tmp_path / "x.tif")), values)
         assert np.array_equal(np.asarray(read(tmp_path / "x.tif", conversion=CONVERSION).rgb), scaled(values))
 
     def test_bands_that_are_stored_one_after_the_other(self, scene: Array, tmp_path: Path) -> None:
         bands = np.ascontiguousarray(scene.transpose(2, 0, 1))
         tifffile.imwrite(tmp_path / "x.tif", bands, photometric="rgb", planarconfig="separate")
-        assert np.array_equal(read_deep(tmp_path / "x.tif"), scene)
+        assert np.array_equal(given(read_deep(tmp_path / "x.tif")), scene)
 
     @pytest.mark.parametrize("bands", [1, 3, 4])
     def test_pngs_of_sixteen_bits(self, bands: int, scene: Array, tmp_path: Path) -> None:
         values = scene[..., 0] if bands == 1 else scene
         opaque = np.full((*scene.shape[:2], 1), 65535, np.uint16)
         save(tmp_path / "x.png", np.dstack([values, opaque]) if bands == 4 else values)
-        assert np.array_equal(read_deep(tmp_path / "x.png"), values)
+        assert np.array_equal(given(read_deep(tmp_path / "x.png")), values)
         shown = read(tmp_path / "x.png", conversion=CONVERSION)
         assert np.array_equal(np.asarray(shown.rgb), scaled(values))
         assert (shown.range, shown.transparent) == (TWELVE, False)
@@ -101,7 +103,7 @@ class TestValues:
         alpha = np.zeros((60, 80, 1), np.uint16)
         alpha[:, :30] = 65535
         save(tmp_path / "x.png", np.dstack([scene[..., :1], alpha]))
-        assert np.array_equal(read_deep(tmp_path / "x.png"), np.dstack([scene[..., 0]] * 3))
+        assert np.array_equal(given(read_deep(tmp_path / "x.png")), np.dstack([scene[..., 0]] * 3))
         shown = np.asarray(read(tmp_path / "x.png", conversion=CONVERSION).rgb)
         assert np.array_equal(shown, np.where(alpha > 0, scaled(scene[..., 0]), 255))
 
@@ -145,7 +147,7 @@ class TestValues:
 
     def test_white_is_zero(self, scene: Array, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "x.tif", scene[..., 0], photometric="miniswhite")
-        assert np.array_equal(read_deep(tmp_path / "x.tif"), 65535 - scene[..., 0])
+        assert np.array_equal(given(read_deep(tmp_path / "x.tif")), 65535 - scene[..., 0])
 
     def test_not_a_number_and_no_data_are_black_and_out_of_the_statistics(self, scene: Array, tmp_path: Path) -> None:
         heights = scene[..., 0].astype(np.float32)
@@ -304,8 +306,12 @@ class TestDataset:
     def test_values_are_looked_at_once(self, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
         seen: list[Path] = []
-        genuine = find_range.read_deep
-        monkeypatch.setattr(find_range, "read_deep", lambda file, *more: (seen.append(file), genuine(file, *more))[1])
+
+        def counted(file: Path, conversion: Conversion | None = None) -> Array | None:
+            seen.append(file)
+            return read_deep(file, conversion)
+
+        monkeypatch.setattr(find_range, "read_deep", counted)
         monkeypatch.setattr(find_range, "MAX_IMAGES", 10)
         index, first = decoded(deepen(photos, twelve_bits))
         assert len(seen) == len(set(seen)) == 10
@@ -408,12 +414,13 @@ def test_the_range_of_a_run_goes_before_that_of_the_images(photos: Path) -> None
 def test_headers_tell_which_files_are_deep(photos: Path, tmp_path: Path, scene: Array) -> None:
     files = sorted((photos / "hat").iterdir())[:2]
     assert find_conversion(files, [0, 1], SMALL) == Conversion()
-    for name, write in {
+    writers: dict[str, Callable[[Path], object]] = {
         "a.png": lambda file: save(file, scene),
         "b.tif": lambda file: tifffile.imwrite(file, scene, photometric="rgb"),
         "c.npy": lambda file: np.save(file, scene),
         "d.pgm": lambda file: Image.fromarray(scene[..., 0]).save(file, "PPM"),
         "e.jp2": lambda file: Image.fromarray(scene[..., 0]).save(file),
-    }.items():
+    }
+    for name, write in writers.items():
         write(tmp_path / name)
         assert find_conversion([*files, tmp_path / name], [2], SMALL).ranges.integers is not None, name

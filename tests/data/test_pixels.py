@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from torchvision.transforms import v2
 
 import headstart as hs
 from headstart.data import pixels as module
-from headstart.data.decode import Unreadable
+from headstart.data.decode import Picture, Unreadable, read
 from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.data.streaming import stream
@@ -30,8 +31,12 @@ def reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     """The files that were decoded, in a cache of the test's own."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
     seen: list[Path] = []
-    genuine = module.read
-    monkeypatch.setattr(module, "read", lambda file, **more: (seen.append(file), genuine(file, **more))[1])
+
+    def counted(file: Path, **more: Any) -> Picture:
+        seen.append(file)
+        return read(file, **more)
+
+    monkeypatch.setattr(module, "read", counted)
     return seen
 
 
@@ -143,15 +148,14 @@ def test_a_file_that_was_withheld_for_a_while_is_tried_again(photos: Path, monke
     settings = Data(image_size=32)
     index = training_index(str(photos), settings)
     withheld = photos / index.paths[7]
-    genuine = module.read
 
-    def read(file: Path, **more: object) -> object:
+    def reading(file: Path, **more: Any) -> Picture:
         if file == withheld:
             raise Unreadable("missing", "Input/output error")
-        return genuine(file, **more)
+        return read(file, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "read", read)
+        patch.setattr(module, "read", reading)
         with pytest.raises(hs.HeadstartError, match="Input/output error"):
             decode(index, settings)
     assert len(decode(index, settings)) == 60

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Dialog, Page, sync_playwright
 
 from pages import Opening
 
@@ -42,9 +42,14 @@ def watched(page: Page) -> Opening:
     def opened(file: Path, figures: int) -> Iterator[Page]:
         faults: list[str] = []
         asked: list[str] = []
+
+        def closed(dialog: Dialog) -> None:
+            faults.append(dialog.message)
+            dialog.dismiss()
+
         page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", closed)
         page.on("request", lambda r: None if r.url.startswith(("data:", "file://", "blob:")) else asked.append(r.url))
         page.goto(f"file://{file}")
         page.wait_for_function(f"document.querySelectorAll('.figure .main-svg').length >= {figures}")

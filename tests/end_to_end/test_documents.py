@@ -56,9 +56,11 @@ def test_commands_succeed(document: Path, photos: Path, monkeypatch: pytest.Monk
     """
     monkeypatch.chdir(photos.parent)
     Path("dogs").mkdir()
-    names = [shutil.copy(file, Path("dogs", f"{file.parent.name}{file.name}")).name for file in photos.rglob("*.jpg")]
+    files = {f"{file.parent.name}{file.name}": file for file in photos.rglob("*.jpg")}
+    for name, file in files.items():
+        shutil.copy(file, Path("dogs", name))
     Path("dogs", "labels.csv").write_text(
-        "id,breed\n" + "".join(f"{name},{name.rstrip('.jpg0123456789')}\n" for name in names)
+        "id,breed\n" + "".join(f"{name},{name.rstrip('.jpg0123456789')}\n" for name in files)
     )
     monkeypatch.setenv("COLUMNS", "160")
     for words in commands(document):

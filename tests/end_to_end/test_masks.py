@@ -17,11 +17,14 @@ from sklearn.metrics import confusion_matrix, jaccard_score
 import headstart as hs
 from command import headstart
 from headstart.data.masks.codec import read_mask
+from headstart.inference.segment import MaskPredictions
+from headstart.metrics.segmentation import SegmentationMetrics
 from headstart.recipes import recipe as recipes
 from headstart.report.run_page import write_report
 from headstart.runs.folder import RunFolder
 from headstart.training.loop import train
 from headstart.training.setup import resume, start
+from narrow import narrow
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_too]
 
@@ -81,7 +84,8 @@ def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(run: RunFolder
     """One confusion matrix per image: as fit wrote it, and of the masks that predict writes (scikit-learn's)."""
     kept = load_file(run.path / "confusion.safetensors")["confusion"]
     classes = len(run.classes)
-    assert (kept.shape, kept.dtype) == ((4, classes, classes), np.int64)
+    assert kept.shape == (4, classes, classes)
+    assert kept.dtype == np.int64
     assert headstart("predict", run.path, pairs / "val", "--out", tmp_path / "out")[0] == 0
     written, true = sorted((tmp_path / "out").iterdir()), truths(run, pairs)
     assert [file.name for file in written] == [file.name for file in sorted((pairs / "val").glob("*_mask.png"))]
@@ -175,7 +179,7 @@ def test_the_pairs_of_deepglobe_are_read_trained_on_and_written_back_in_their_co
     for file in written:
         mask = Image.open(file)
         assert mask.size == (512, 512)
-        assert {color for _, color in mask.getcolors()} <= colors
+        assert {color for _, color in narrow(mask.getcolors(), list)} <= colors
 
 
 def test_an_image_to_show_that_is_not_there_is_refused(pairs: Path, tmp_path: Path) -> None:
@@ -227,13 +231,13 @@ def test_a_frozen_backbone_is_run_once_and_its_decoder_learns_from_the_masks(
 
 def test_a_run_on_masks_is_used_from_python(run: RunFolder, pairs: Path, tmp_path: Path) -> None:
     opened = hs.Run(run.path)
-    answer = opened.predict(pairs / "val")
+    answer = narrow(opened.predict(pairs / "val"), MaskPredictions)
     assert [file.name for file in answer.files] == [f.name for f in sorted((pairs / "val").glob("*_sat.jpg"))]
     assert [mask.shape for mask in answer.masks] == [(80, 96)] * 4
     written = opened.write_masks(pairs / "val", tmp_path / "out", overlay=True, flip=True)
     assert len(written.masks) == 4
     assert len(list((tmp_path / "out").iterdir())) == 8
-    measures = opened.evaluate(pairs).metrics
+    measures = narrow(opened.evaluate(pairs).metrics, SegmentationMetrics)
     best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["miou"])
     assert measures.miou.value == pytest.approx(best["miou"], abs=1e-6)
     assert measures.miou.low <= measures.miou.value <= measures.miou.high

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page
@@ -13,7 +14,7 @@ from headstart.report.study_page import write_study_page
 from pages import Opening
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-STUDIES = {
+STUDIES: dict[str, dict[str, Any]] = {
     "finished": {},
     "hostile names": {"data": HOSTILE, "name": HOSTILE, "fail": lambda s, f, k: s == "E" and k == 0},
     "begun": {"skip": lambda s, f, k: k > 0 or (s in "ABCF" and f < 1)},

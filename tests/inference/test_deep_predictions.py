@@ -18,12 +18,15 @@ from rich.console import Console
 import headstart as hs
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Unreadable, read
+from headstart.inference.evaluate import Evaluation
 from headstart.inference.geotiff import open_geotiff
 from headstart.inference.model import load_model
+from headstart.inference.predict import Predictions
 from headstart.inference.segment import predict_masks
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.value_range import ValueRange, ValueRanges
+from narrow import narrow
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +37,10 @@ PLACE = {"driver": "GTiff", "crs": "EPSG:32633", "transform": rasterio.Affine(0.
 
 def twelve_bits(image: Image.Image) -> Array:
     return np.asarray(image.convert("L")).astype(np.uint16) * 16
+
+
+def probabilities(run: hs.Run, files: Path | list[Path]) -> NDArray[np.float32]:
+    return narrow(run.predict(files), Predictions).probabilities
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +73,10 @@ def test_predictions_are_those_of_validation(deep_run: tuple[Path, Path]) -> Non
     columns = [f"probability_{name}" for name in run.classes]
     expected = np.array([[float(row[column]) for column in columns] for row in stored])
     files = [photos / row["filename"] for row in stored]
-    np.testing.assert_allclose(run.predict(files).probabilities, expected, atol=2e-6)
-    alone = np.concatenate([run.predict(file).probabilities for file in files[:3]])
+    np.testing.assert_allclose(probabilities(run, files), expected, atol=2e-6)
+    alone = np.concatenate([probabilities(run, file) for file in files[:3]])
     np.testing.assert_allclose(alone, expected[:3], rtol=1e-4, atol=1e-5)
-    evaluation = run.evaluate(photos)
+    evaluation = narrow(run.evaluate(photos), Evaluation)
     assert set(evaluation.paths) == {row["filename"] for row in stored}
     by_path = dict(zip(evaluation.paths, evaluation.probabilities, strict=True))
     np.testing.assert_allclose([by_path[row["filename"]] for row in stored], expected, atol=2e-6)
@@ -82,7 +89,7 @@ def test_a_dark_image_stays_dark(deep_run: tuple[Path, Path], tmp_path: Path) ->
     Image.fromarray(values).save(tmp_path / "dark.png")
     eight = np.rint(values * (255 / 4095)).astype(np.uint8)
     Image.fromarray(eight).save(tmp_path / "eight.png")
-    dark, as_eight = run.predict([tmp_path / "dark.png", tmp_path / "eight.png"]).probabilities
+    dark, as_eight = probabilities(run, [tmp_path / "dark.png", tmp_path / "eight.png"])
     np.testing.assert_allclose(dark, as_eight, rtol=1e-4, atol=1e-5)
     assert np.array_equal(
         np.asarray(read(tmp_path / "dark.png", conversion=load_model(run.folder).conversion).rgb)[..., 0], eight
@@ -92,13 +99,17 @@ def test_a_dark_image_stays_dark(deep_run: tuple[Path, Path], tmp_path: Path) ->
 def test_other_data_are_scaled_by_the_run(deep_run: tuple[Path, Path], tmp_path: Path) -> None:
     """The range of the data to evaluate on would be 10 bits."""
     run, photos = hs.Run(deep_run[0]), deep_run[1]
+    changes: dict[str, Callable[[NDArray[np.uint16]], NDArray[Any]]] = {
+        "dark": lambda v: v // 4,
+        "eight": lambda v: np.rint(v // 4 * (255 / 4095)),
+    }
     for file in sorted(photos.rglob("*.png")):
-        for folder, change in (("dark", lambda v: v // 4), ("eight", lambda v: np.rint(v // 4 * (255 / 4095)))):
+        for folder, change in changes.items():
             target = tmp_path / folder / file.relative_to(photos)
             target.parent.mkdir(parents=True, exist_ok=True)
             values = change(np.asarray(Image.open(file)))
             Image.fromarray(values.astype(np.uint16 if folder == "dark" else np.uint8)).save(target)
-    dark, eight = (run.evaluate(tmp_path / name, split="all") for name in ("dark", "eight"))
+    dark, eight = (narrow(run.evaluate(tmp_path / name, split="all"), Evaluation) for name in ("dark", "eight"))
     np.testing.assert_allclose(dark.probabilities, eight.probabilities, atol=2e-6)
 
 
@@ -128,9 +139,9 @@ def test_bands_are_those_of_the_recipe(photos: Path, small: Callable[..., recipe
     run = hs.fit(recipe, photos, out=tmp_path / "run", console=Console(file=io.StringIO()))
     assert run.folder.ranges == ValueRanges(TWELVE)
     stored = run.folder.predictions
-    predicted = run.predict([photos / row["filename"] for row in stored])
+    predicted = probabilities(run, [photos / row["filename"] for row in stored])
     expected = [[float(row[f"probability_{name}"]) for name in run.classes] for row in stored]
-    np.testing.assert_allclose(predicted.probabilities, expected, atol=2e-6)
+    np.testing.assert_allclose(predicted, expected, atol=2e-6)
 
 
 @pytest.mark.slow

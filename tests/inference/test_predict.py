@@ -13,15 +13,17 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 import headstart as hs
-from headstart.inference.evaluate import evaluate
+from headstart.inference.evaluate import Evaluation, evaluate
 from headstart.inference.image_files import find_images
 from headstart.inference.model import load_model
-from headstart.inference.predict import predict
+from headstart.inference.predict import Predictions, predict
+from headstart.metrics.classification import ClassificationMetrics
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
 from headstart.training.loop import train
 from headstart.training.setup import start
+from narrow import narrow
 
 
 @pytest.mark.real_too
@@ -33,11 +35,11 @@ def test_predict_evaluate_and_fit_say_the_same_of_the_same_images(trained: tuple
     model = load_model(run)
     files = [photos / name for name in kept.filenames]
     np.testing.assert_allclose(predict(model, files).probabilities, kept.probabilities, rtol=2e-6, atol=2e-6)
-    answer = evaluate(run, photos)
+    answer = narrow(evaluate(run, photos), Evaluation)
     assert (answer.split, list(answer.paths)) == ("val", kept.filenames)
     np.testing.assert_allclose(answer.probabilities, kept.probabilities, rtol=2e-6, atol=2e-6)
     best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["accuracy"])
-    measures = hs.Run(path).evaluate(photos).metrics
+    measures = narrow(hs.Run(path).evaluate(photos).metrics, ClassificationMetrics)
     assert measures.accuracy.value == pytest.approx(best["accuracy"])
     assert measures.loss.value == pytest.approx(best["loss"], rel=1e-5)
     assert accuracy_score(answer.labels, answer.probabilities.argmax(axis=1)) == pytest.approx(best["accuracy"])
@@ -58,7 +60,8 @@ def test_the_test_split_is_evaluated_with_the_best_weights(
     row = hs.Run(tmp_path / "run").metrics[-1]
     assert (row["split"], row["images"]) == ("test", 15)
     measures = hs.Run(tmp_path / "run").evaluate(tmp_path / "split").metrics
-    assert (measures.images, measures.accuracy.value) == (15, pytest.approx(row["accuracy"]))
+    assert measures.images == 15
+    assert measures.accuracy.value == pytest.approx(row["accuracy"])
     assert hs.Run(tmp_path / "run").evaluate(tmp_path / "split", split="val").metrics.images == 15
 
 
@@ -68,7 +71,7 @@ def test_a_class_missing_from_the_images_does_not_shift_the_others(trained: tupl
     for name in ("hat", "shoes"):
         shutil.copytree(photos / name, tmp_path / "two" / name)
     run = RunFolder.open(path)
-    answer = evaluate(run, tmp_path / "two")
+    answer = narrow(evaluate(run, tmp_path / "two"), Evaluation)
     names = [run.classes[label] for label in answer.labels]
     assert names == [Path(name).parent.name for name in answer.paths]
     assert answer.split == "all"
@@ -145,7 +148,7 @@ def test_unreadable_files_are_named_and_left_out(trained: tuple[Path, Path], tmp
     assert faults["text.png"].startswith("not an image")
     assert faults["empty.jpg"].startswith("empty")
     assert faults["half.jpg"].startswith("truncated")
-    assert len(answer.rows()) == 2
+    assert len(narrow(answer, Predictions).rows()) == 2
 
 
 def test_files_folders_and_patterns_are_found_in_natural_order(photos: Path, tmp_path: Path) -> None:
@@ -192,4 +195,4 @@ def test_labels_are_as_they_stood_in_the_training_data(
         rows = list(csv.DictReader(file))
     assert all(row["label"] == row["filename"].split("/")[0] for row in rows)
     answer = run.predict([photos / row["filename"] for row in rows])
-    assert answer.labels == [row["predicted"] for row in rows]
+    assert narrow(answer, Predictions).labels == [row["predicted"] for row in rows]

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from headstart.inference.model import Model
 from headstart.inference.segment import find_rasters, predict_masks, write_masks
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
+from headstart.tasks import Task
 
 
 class Colors(nn.Module):
@@ -35,7 +37,7 @@ class Colors(nn.Module):
 @pytest.fixture
 def model() -> Model:
     recipe = recipes.load("quick", {"data.resize": "keep"})
-    return Model(Colors(), recipe, ("red", "green", "blue"), torch.device("cpu"), PALETTE)
+    return Model(cast(Task, Colors()), recipe, ("red", "green", "blue"), torch.device("cpu"), PALETTE)
 
 
 PALETTE = Palette(("red", "green", "blue"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), (0, 1, 2), "color")
@@ -57,7 +59,10 @@ def scene(chips: list[Path]) -> NDArray[np.uint8]:
 
 def expected(rgb: NDArray[np.uint8], model: Model) -> NDArray[np.int64]:
     """What the stand-in says of the whole image."""
-    return model.probabilities(torch.from_numpy(rgb.transpose(2, 0, 1).copy())[None])[0].argmax(axis=0)
+    answer: NDArray[np.int64] = model.probabilities(torch.from_numpy(rgb.transpose(2, 0, 1).copy())[None])[0].argmax(
+        axis=0
+    )
+    return answer
 
 
 def test_masks_are_written_in_the_palette_under_the_images_names(
@@ -68,7 +73,8 @@ def test_masks_are_written_in_the_palette_under_the_images_names(
     assert sorted(written.masks) == sorted((tmp_path / "out").iterdir())
     for file, mask in zip(chips, written.masks, strict=True):
         rgb = np.asarray(Image.open(mask))
-        assert (rgb.shape, rgb.dtype) == ((300, 300, 3), np.uint8)
+        assert rgb.shape == (300, 300, 3)
+        assert rgb.dtype == np.uint8
         truth = expected(np.asarray(Image.open(file)), model)
         assert np.array_equal(rgb, np.eye(3)[truth] * 255)
         assert np.array_equal(read_mask(mask, PALETTE), truth)

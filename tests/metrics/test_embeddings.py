@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from headstart.metrics.embeddings import most_perplexity, pca, procrustes_align, tsne
 
 Floats = NDArray[np.float64]
+AnyFloats = NDArray[np.floating]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def epochs() -> list[Floats]:
     return [images * share + noise * (1 - share) * 0.4 for share in (0.1, 0.6, 1.0)]
 
 
-def kept(features: Floats, layout: Floats, count: int = 15) -> float:
+def kept(features: Floats, layout: AnyFloats, count: int = 15) -> float:
     """The share of each point's nearest neighbors that are still among the nearest on the map."""
     near, drawn = (
         NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
@@ -63,7 +64,7 @@ def test_tsne_keeps_neighbors_no_worse_than_an_independent_fit(epochs: list[Floa
 def test_tsne_epochs_can_be_compared(epochs: list[Floats]) -> None:
     """Points stay nearer to where they were than in maps that were made apart."""
 
-    def moved(one: Floats, other: Floats) -> float:
+    def moved(one: AnyFloats, other: AnyFloats) -> float:
         return float(np.linalg.norm(one - other, axis=1).mean() / np.linalg.norm(other, axis=1).mean())
 
     first, second = tsne([epochs[1], epochs[2]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -14,10 +15,11 @@ from torchvision.models.segmentation import deeplabv3_resnet50
 
 import headstart as hs
 from headstart.models.backbones import build
-from headstart.models.decoders import DECODERS, FCN32s, bilinear_filter
+from headstart.models.decoders import DECODERS, DeepLabV3, FCN32s, bilinear_filter
 from headstart.models.segmentation import build_segmenter, maps_of
 from headstart.models.weights import load_weights
 from headstart.recipes.recipe import Backbone, Decoder
+from narrow import narrow
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +39,9 @@ def test_deeplabv3_on_resnet50_gives_torchvision_s_logits() -> None:
     images = torch.randn(2, 3, 64, 96)
     expected, maps = theirs(images), maps_of(backbone.eval(), images, taps)
     torch.testing.assert_close(decoder.eval()(maps, (64, 96)), expected["out"], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(decoder.auxiliary(maps, (64, 96)), expected["aux"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        narrow(decoder, DeepLabV3).auxiliary(maps, (64, 96)), expected["aux"], atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -58,9 +62,10 @@ def test_fcn32s_sees_what_vgg16_of_torchvision_sees() -> None:
     images = torch.randn(1, 3, 224, 224)
     (seen,) = maps_of(backbone.eval(), images, taps)
     assert seen.shape == (1, 4096, 7, 7)
+    dropouts = (backbone, "pre_logits.drop"), (decoder, "dropout")
     expected = theirs.classifier(theirs.avgpool(theirs.features(images)).flatten(1))
     torch.testing.assert_close(seen[:, :, 3, 3], expected, atol=1e-5, rtol=1e-4)
-    assert backbone.pre_logits.drop.p == decoder.dropout.p == 0.5
+    assert [narrow(network.get_submodule(name), nn.Dropout).p for network, name in dropouts] == [0.5, 0.5]
     assert decoder(maps_of(backbone, torch.randn(1, 3, 40, 70), taps), (40, 70)).shape == (1, 5, 40, 70)
 
 
@@ -85,7 +90,7 @@ def test_fcn32s_begins_with_scores_of_zero_and_learns_its_upsampling() -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_any_backbone_gives_logits_at_the_image_s_own_size(name: str, decoder: str) -> None:
-    backbone, head, taps = build_segmenter(name, Decoder(name=decoder), 5)
+    backbone, head, taps = build_segmenter(name, Decoder.model_validate({"name": decoder}), 5)
     with torch.inference_mode():
         maps = maps_of(backbone, torch.randn(2, 3, 75, 50), taps)
         assert head(maps, (75, 50)).shape == (2, 5, 75, 50)
@@ -93,7 +98,7 @@ def test_any_backbone_gives_logits_at_the_image_s_own_size(name: str, decoder: s
 
 @pytest.mark.parametrize(("name", "stride"), [("resnet18", 8), ("convnext_femto", 16), ("vit_tiny_patch16_224", 8)])
 def test_the_output_stride_is_asked_for_where_it_can_be(name: str, stride: int) -> None:
-    backbone, _, taps = build_segmenter(name, Decoder(output_stride=stride), 5)
+    backbone, _, taps = build_segmenter(name, Decoder.model_validate({"output_stride": stride}), 5)
     assert taps.stride == (16 if name.startswith("vit") else stride)
     maps = maps_of(backbone, torch.zeros(1, 3, 64, 64), taps)
     assert maps[-1].shape[-1] == 64 // taps.stride
@@ -104,7 +109,7 @@ def test_what_is_beyond_an_image_does_not_move_what_is_seen_in_it() -> None:
     """The same picture in a larger frame of zeros: the logits of the first pixels are the same."""
     torch.manual_seed(0)
     backbone, decoder, taps = build_segmenter("resnet18", Decoder(name="fcn32s", output_stride=32), 3)
-    nn.init.normal_(decoder.score.weight)
+    nn.init.normal_(narrow(decoder, FCN32s).score.weight)
     image = torch.randn(1, 3, 70, 90)
     framed = F.pad(image, (0, 6, 0, 26))
     mine, theirs = (decoder.eval()(maps_of(backbone.eval(), x, taps), x.shape[-2:]) for x in (image, framed))
@@ -113,7 +118,7 @@ def test_what_is_beyond_an_image_does_not_move_what_is_seen_in_it() -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_weights_of_a_file_load_as_into_the_classification_network(name: str, tmp_path: Path) -> None:
-    plain = build(name)
+    plain: Any = build(name)
     torch.save(plain.state_dict(), tmp_path / "weights.pt")
     backbone, _, taps = build_segmenter(name, Decoder(), 4)
     provenance = load_weights(backbone, Backbone(name=name, weights=str(tmp_path / "weights.pt")))
@@ -124,9 +129,8 @@ def test_weights_of_a_file_load_as_into_the_classification_network(name: str, tm
         images = torch.randn(1, 3, 64, 64)
         undilated = build_segmenter(name, Decoder(output_stride=32), 4)[0].eval()
         undilated.load_state_dict(plain.state_dict())
-        torch.testing.assert_close(
-            maps_of(undilated, images, taps)[-1], plain.forward_intermediates(images, norm=True)[1][-1]
-        )
+        last = plain.forward_intermediates(images, norm=True)[1][-1]
+        torch.testing.assert_close(maps_of(undilated, images, taps)[-1], last)
 
 
 def test_imagenet_lite_loads_and_what_is_not_used_is_not_trained() -> None:
@@ -142,11 +146,11 @@ def test_imagenet_lite_loads_and_what_is_not_used_is_not_trained() -> None:
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_every_parameter_that_is_trained_has_a_gradient(decoder: str) -> None:
     auxiliary = 0.4 if decoder == "deeplabv3" else 0.0  # others have no auxiliary classifier
-    settings = Decoder(name=decoder, aux_weight=auxiliary, channels=16)
+    settings = Decoder.model_validate({"name": decoder, "aux_weight": auxiliary, "channels": 16})
     backbone, head, taps = build_segmenter("resnet18", settings, 3)
     maps = maps_of(backbone, torch.randn(2, 3, 64, 64), taps)
     loss = head(maps, (64, 64)).sum()
-    if decoder == "deeplabv3":
+    if isinstance(head, DeepLabV3):
         loss = loss + head.auxiliary(maps, (64, 64)).sum()
     loss.backward()
     assert all(each.grad is not None for part in (backbone, head) for each in part.parameters())

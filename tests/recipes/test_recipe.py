@@ -15,6 +15,7 @@ from headstart.recipes import recipe as recipes
 from headstart.runs.tables import best_epoch
 from headstart.tasks import TASKS
 from headstart.training.optimizer import lr_factor, make_optimizer, set_lr
+from narrow import given
 
 every_recipe = pytest.mark.parametrize("name", recipes.shipped())
 
@@ -168,8 +169,7 @@ def test_the_report_s_byol_is_what_it_states() -> None:
 
 def test_the_paper_s_two_views_differ_in_blur_and_solarization_alone() -> None:
     recipe = recipes.load("byol")
-    one, two = recipe.augment.model_dump(), recipe.second_augment and recipe.second_augment.model_dump()
-    assert two is not None
+    one, two = recipe.augment.model_dump(), given(recipe.second_augment).model_dump()
     assert {k: (v, two[k]) for k, v in one.items() if v != two[k]} == {"blur": (1.0, 0.1), "solarize": (0.0, 0.2)}
 
 

@@ -25,6 +25,7 @@ from headstart.report.run_page import confused_pairs, duration, write_report
 from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
+from narrow import given
 from pages import assert_loads_nothing, visible
 
 HOSTILE = "<script>alert('x')</script>\"&é"
@@ -130,7 +131,8 @@ def test_findings_and_the_measures_of_each_epoch_are_on_the_page(run: RunFolder)
     page = visible(text(run))
     for each in learned.epochs:
         assert each.val.knn is not None
-        assert f"{each.epoch} 12 validation {each.val.accuracy.value:.2%} {each.val.loss.value:.3f}" in page
+        accuracy, loss = given(each.val.accuracy).value, given(each.val.loss).value
+        assert f"{each.epoch} 12 validation {accuracy:.2%} {loss:.3f}" in page
     said = findings(run.metrics, run.recipe.checkpoint.monitor, learned)
     assert said
     assert all(sentence in page for sentence in said)
@@ -178,7 +180,7 @@ def test_a_page_of_thirty_five_hundred_pictures_stays_under_eight_megabytes(run:
     assert len(page) < 8e6
     facts = embedding_view(run, learned, many)
     assert (len(facts["labels"]), facts["left_out"]) == (3500, 500)
-    sheet = Image.open(io.BytesIO(base64.b64decode(facts["sheet"].partition(",")[2])))
+    sheet = Image.open(io.BytesIO(base64.b64decode(given(facts["sheet"]).partition(",")[2])))
     assert sheet.size == (50 * 40, 70 * 40)
 
 

@@ -71,6 +71,7 @@ def start(
     status = 70
     try:
         os.setsid()
+        _listen()
         out = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
@@ -89,6 +90,13 @@ def start(
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(status)
+
+
+def _listen() -> None:
+    """Take signals as in a terminal: nohup, and a shell in the background, have their children ignore some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _main() -> int:

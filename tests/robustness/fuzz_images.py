@@ -97,9 +97,9 @@ def _tiffs(photo: Image.Image) -> list[bytes]:
 
     found = []
     rgb = np.asarray(photo).astype(np.uint16) * 257
-    for array, more in ((rgb, {"photometric": "rgb"}), (np.dstack([rgb, rgb[..., 0]]), {"photometric": "minisblack"})):
+    for array, photometric in ((rgb, "rgb"), (np.dstack([rgb, rgb[..., 0]]), "minisblack")):
         content = io.BytesIO()
-        tifffile.imwrite(content, array, **more)
+        tifffile.imwrite(content, array, photometric=photometric)
         found.append(content.getvalue())
     return found
 
@@ -124,7 +124,7 @@ def _optional(photo: Image.Image, deep: Image.Image) -> dict[str, list[bytes]]:
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID("1.2.3")
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = deep.height, deep.width, 1
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
     dataset.PhotometricInterpretation, dataset.RescaleSlope, dataset.RescaleIntercept = "MONOCHROME2", 1, -100

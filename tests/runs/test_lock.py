@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.process import Process, this_process
+from headstart.process import Process, boot, this_process
 from headstart.runs import lock
 from headstart.runs.lock import LIVE_FOR, NAME, own, owner_of, require_owned
 
@@ -157,7 +157,7 @@ def test_without_locks_of_the_system_the_process_is_looked_for(tmp_path: Path, m
         assert alive is not None
         # The same number, given out again; and a number that nobody has.
         for dead in (Process(alive.machine, alive.pid, "1"), Process(alive.machine, 2**22 + 1, alive.start)):
-            lock_of(tmp_path, dead, lock.boot())
+            lock_of(tmp_path, dead, boot())
             with own(tmp_path):
                 pass
             assert not (tmp_path / NAME).exists()
@@ -183,7 +183,7 @@ while count < 10:
 
 def test_four_processes_that_race_for_the_lock_of_a_dead_one_own_it_one_at_a_time(tmp_path: Path) -> None:
     """Each adds to a number that it reads and writes; two at once would lose additions."""
-    lock_of(tmp_path, Process(this_process().machine, 2**22 + 1, "1"), lock.boot())
+    lock_of(tmp_path, Process(this_process().machine, 2**22 + 1, "1"), boot())
     (tmp_path / "number").write_text("0", encoding="utf-8")
     racers = [subprocess.Popen([sys.executable, "-c", RACES, str(tmp_path)]) for _ in range(4)]
     assert [racer.wait(60) for racer in racers] == [0, 0, 0, 0]

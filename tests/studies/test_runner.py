@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -29,8 +29,10 @@ from headstart.studies import worker
 from headstart.studies.budget import fit_budget
 from headstart.studies.plan import Plan, default_fractions
 from headstart.studies.runner import StudyRunner
+from headstart.studies.step_time import Speed, measure_steps
 from headstart.studies.time_estimate import estimate, read_budget
-from headstart.studies.trainings import Listener, Training
+from headstart.studies.trainings import Listener, Training, train_to_completion
+from narrow import given
 
 pytestmark = pytest.mark.slow
 
@@ -147,7 +149,7 @@ def test_table_json_and_report_say_the_same(carried_out: StudyRunner) -> None:
     for _, line in table.iterrows():
         trials = study.at(line["setting"], line["label_fraction"])
         assert line["accuracy"] == pytest.approx(
-            np.mean([trial.correct.mean() for trial in trials if trial.correct is not None])
+            np.mean([given(trial.correct).mean() for trial in trials if trial.correct is not None])
         )
     page = (plan.out / "report.html").read_text(encoding="utf-8")
     assert "from scratch" in page
@@ -159,9 +161,10 @@ def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, mon
     events = StudyRunner(plan).run()
     for _ in range(3):
         next(events)
+    assert isinstance(events, Generator)
     events.close()
     trained: list[str] = []
-    original = worker.train_to_completion
+    original = train_to_completion
 
     def counted(training: Training, dataset: Dataset, listener: Listener) -> bool:
         trained.append(training.name)
@@ -178,7 +181,7 @@ def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, mon
 
 
 def test_a_trial_that_fails_is_marked_and_tried_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, plan = worker.train_to_completion, replace(plan, seeds=(0,), settings="DG")
+    original, plan = train_to_completion, replace(plan, seeds=(0,), settings="DG")
 
     def broken(training: Training, dataset: Dataset, listener: Listener) -> bool:
         if training.name == "G-0.25-seed0":
@@ -262,7 +265,7 @@ def test_fractions_that_are_possible_are_the_default(photos: Path, small: Small)
 @pytest.fixture
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimates for a machine on which an image takes 20 ms, and the start of a training next to nothing."""
-    monkeypatch.setattr(measuring, "measure_steps", lambda *_: measuring.Speed(0.1, 0.02))
+    monkeypatch.setattr(measuring, "measure_steps", lambda *_: Speed(0.1, 0.02))
     monkeypatch.setattr(measuring, "probe_seconds", lambda *_: 0.1)
 
 
@@ -285,9 +288,9 @@ def test_what_is_done_is_not_measured_again(plan: Plan, monkeypatch: pytest.Monk
     plan = replace(plan, settings="AG", seeds=(0,))
     runner = finish(plan)
     measured: list[str] = []
-    original = measuring.measure_steps
+    original = measure_steps
 
-    def counted(recipe: recipes.Recipe, classes: Sequence[str], side: int) -> measuring.Speed:
+    def counted(recipe: recipes.Recipe, classes: Sequence[str], side: int) -> Speed:
         measured.append(recipe.task)
         return original(recipe, classes, side)
 
@@ -343,6 +346,7 @@ def test_a_call_with_other_arguments_names_the_differences(
 ) -> None:
     events = StudyRunner(plan).run()
     next(events)
+    assert isinstance(events, Generator)
     events.close()
     other = replace(plan, recipe=recipes.override(plan.recipe, recipe), **more)  # type: ignore[arg-type]
     with pytest.raises(hs.HeadstartError, match=told):
@@ -403,9 +407,8 @@ def test_the_command_says_how_long_shows_the_table_and_python_gives_it(
     assert "(4 of 4 trials)" in shown.err
     assert "from scratch" in shown.out
     assert str(plan.out / "report.html") in shown.out
-    best = max(
-        "AG", key=lambda each: [trial.correct.mean() for trial in read_study(plan.out / "study.json").at(each, 1.0)]
-    )
+    study = read_study(plan.out / "study.json")
+    best = max("AG", key=lambda each: [given(trial.correct).mean() for trial in study.at(each, 1.0)])
     assert f"headstart predict {plan.trial_folder(best, 1.0, 0)} IMAGES" in shown.out
     table = hs.study(
         plan.data, settings="AG", labels=[0.5, 1], seeds=1, out=plan.out, recipe=str(file),

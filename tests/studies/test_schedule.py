@@ -71,9 +71,9 @@ class FakeWorkers:
 QUICK = recipes.load("quick")
 
 
-def job(name: str, *needs: str, finish: Callable[[Ended], object] = lambda _: None) -> Job:
+def job(name: str, *needs: str, finish: Callable[[Ended], None] = lambda _: None) -> Job:
     training = Training(recipes.override(QUICK, {"name": name}), "data", Path(name))
-    return Job(name, needs, lambda: training, lambda ended: finish(ended) and None)
+    return Job(name, needs, lambda: training, finish)
 
 
 GRID = [
@@ -162,7 +162,8 @@ def test_a_finished_run_that_cannot_be_read_is_trained_again_once() -> None:
 
 
 def test_a_request_to_stop_has_every_training_saved_and_begins_none() -> None:
-    workers, ended = FakeWorkers(2), []
+    workers = FakeWorkers(2)
+    ended: list[str] = []
     schedule = Schedule(GRID, workers, lambda: bool(ended))
     with pytest.raises(KeyboardInterrupt):
         for each, _ in schedule.run():

@@ -159,7 +159,8 @@ def test_a_damaged_or_edited_study_file_is_made_again_from_the_runs(plan: Plan) 
 
 
 def _variants(value: Any) -> list[Any]:
-    return [each for each in (None, 7, -1.5, "text", [], {}, [[]], True) if type(each) is not type(value)]
+    kinds: tuple[Any, ...] = (None, 7, -1.5, "text", [], {}, [[]], True)
+    return [each for each in kinds if type(each) is not type(value)]
 
 
 def _edits(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Any]]:

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,10 +110,9 @@ def test_three_steps_are_byol_pytorch_s_to_the_last_statistic(task: Byol, batch:
         state = other.state_dict()
         for name, tensor in own.state_dict().items():
             torch.testing.assert_close(tensor, state[name], rtol=1e-3, atol=1e-4, msg=name)
-    for own, other in zip(
-        task.target_projector.parameters(), theirs.target_encoder.projector.parameters(), strict=True
-    ):
-        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4)
+    projectors = task.target_projector, theirs.target_encoder.projector
+    for mine, its in zip(*(projector.parameters() for projector in projectors), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-3, atol=1e-4)
 
 
 def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
@@ -123,7 +123,7 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
     task.train()
     hidden, width = task.config.hidden_dim, task.config.projection_dim
 
-    def theirs(own: nn.Sequential, kind: Callable[[int, int, int], nn.Module], features: int) -> nn.Module:
+    def theirs(own: nn.Sequential, kind: Callable[[int, int, int], Any], features: int) -> Any:
         """Its first layer has no bias: in training the batch normalization behind it takes any bias away."""
         head = kind(features, hidden, width)
         for name, tensor in head.layers.state_dict().items():
@@ -221,7 +221,8 @@ def test_what_is_seen_are_the_backbone_s_pooled_features(task: Byol, batch: Batc
 
 
 def unit(x: Tensor) -> Tensor:
-    return x / x.norm(dim=1, keepdim=True)
+    of_length_one: Tensor = x / x.norm(dim=1, keepdim=True)
+    return of_length_one
 
 
 def test_spread_is_chen_and_he_s_standard_deviation(task: Byol) -> None:
@@ -232,7 +233,7 @@ def test_spread_is_chen_and_he_s_standard_deviation(task: Byol) -> None:
         (torch.randn(300, 64) + 1, None),
     ):
         spread = FeatureStd(64)
-        for part in outputs.split(37):
+        for part in outputs.split(37):  # type: ignore[no-untyped-call]
             spread.update(part)
         value = float(spread.compute())
         assert value == pytest.approx(float(unit(outputs).std(dim=0, correction=0).mean() * 8), abs=1e-5)

@@ -6,9 +6,11 @@ import inspect
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 import headstart as hs
@@ -18,6 +20,7 @@ from headstart.recipes import recipe as recipes
 from headstart.tasks import EMPTY_IMAGES, TASKS, Batch, Task, task_named
 from headstart.transforms.augment import augment, eval_transform
 from headstart.transforms.params import sample_params
+from narrow import given
 
 Built = tuple[Task, Batch, int]
 Small = Callable[..., recipes.Recipe]
@@ -64,12 +67,12 @@ def _on_masks(recipe: recipes.Recipe, data: Path) -> Built:
 
 
 def part_of(batch: Batch, rows: slice) -> Batch:
-    return Batch(
-        *(
-            each if each is None else tuple(part[rows] for part in each) if isinstance(each, tuple) else each[rows]
-            for each in batch
-        )
-    )
+    parts: dict[str, Any] = {
+        name: each[rows] if isinstance(each, Tensor) else tuple(part[rows] for part in each)
+        for name, each in batch._asdict().items()
+        if each is not None
+    }
+    return batch._replace(**parts)
 
 
 def test_forward_is_a_scalar_loss_whose_gradient_reaches_every_parameter(built: Built) -> None:
@@ -170,7 +173,7 @@ def test_what_a_backbone_made_before_is_as_good_as_the_images(built: Built) -> N
         mine, theirs = task.infer(batch), task.infer(before)
         torch.testing.assert_close(float(task(before)), float(task(batch)))
     for one, other in zip(mine, theirs, strict=True):
-        assert one is other is None or torch.equal(one, other)
+        assert one is other is None or torch.equal(given(one), given(other))
 
 
 def test_weights_come_back_and_those_of_another_network_do_not(
@@ -187,7 +190,7 @@ def test_weights_come_back_and_those_of_another_network_do_not(
         mine, theirs = task.infer(batch), other.infer(batch)
     assert torch.equal(mine.features, theirs.features)
     assert torch.equal(mine.probabilities, theirs.probabilities)
-    assert mine.confusion is theirs.confusion is None or torch.equal(mine.confusion, theirs.confusion)
+    assert mine.confusion is theirs.confusion is None or torch.equal(given(mine.confusion), given(theirs.confusion))
     with pytest.raises(RuntimeError, match="found others"):
         other.load_weights({"x": torch.zeros(1)})
     assert not any("metrics" in name for name in task.weights())

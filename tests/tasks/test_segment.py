@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,23 @@ import headstart as hs
 from headstart.data.pixels import decode
 from headstart.data.splits import training_index
 from headstart.metrics.segmentation import segmentation_metrics
+from headstart.models.decoders import DeepLabV3
 from headstart.recipes import recipe as recipes
-from headstart.tasks import EMPTY_IMAGES, Batch, Task, task_named
+from headstart.tasks import EMPTY_IMAGES, Batch, task_named
+from headstart.tasks.segment import Segment
 from headstart.training.loop import train
 from headstart.training.setup import resume, start
 from headstart.transforms.augment import eval_transform
+from narrow import given, narrow
 
 pytestmark = pytest.mark.slow
 
 Masked = Callable[..., recipes.Recipe]
 
 
-def task_of(recipe: recipes.Recipe, classes: str = "abc") -> Task:
+def task_of(recipe: recipes.Recipe, classes: Sequence[str] = "abc") -> Segment:
     torch.manual_seed(0)
-    return task_named("segment").build(recipe, list(classes))
+    return narrow(task_named("segment").build(recipe, list(classes)), Segment)
 
 
 def batch_of(count: int = 4, side: int = 64, classes: int = 3) -> Batch:
@@ -73,7 +76,7 @@ def test_a_run_s_figures_are_those_of_its_predictions(run: hs.Run, few_pairs: Pa
     recipe = run.folder.recipe
     pixels = decode(training_index(str(few_pairs), recipe.data, "mask"), recipe.data)
     rows, names = pixels.index.positions("val"), pixels.index.classes
-    task = task_of(recipe, names)  # type: ignore[arg-type]
+    task = task_of(recipe, names)
     task.load_weights(load_file(run.folder.best))
     with torch.inference_mode():
         answers = task.eval().predict(eval_transform(pixels.batch(rows), recipe.augment)).argmax(dim=1)
@@ -181,10 +184,11 @@ def test_every_decoder_learns_where_the_light_is(masked: Masked, decoder: str) -
 def test_the_auxiliary_classifier_has_its_share_of_the_training_loss_alone(masked: Masked) -> None:
     names = {"decoder__name": "deeplabv3", "decoder__dropout": 0.0}
     task, batch = task_of(masked(decoder__aux_weight=0.4, **names)), batch_of()
-    task.decoder.aux_classifier[3].p = 0.0
+    decoder = narrow(task.decoder, DeepLabV3)
+    narrow(given(decoder.aux_classifier)[3], nn.Dropout).p = 0.0
     task.train()
     maps = task.encode(batch.images)
-    parts = [task.loss(part(maps, (64, 64)), batch.masks) for part in (task.decoder, task.decoder.auxiliary)]
+    parts = [task.loss(part(maps, (64, 64)), batch.masks) for part in (decoder, decoder.auxiliary)]
     torch.testing.assert_close(task(batch._replace(features=maps)), parts[0] + 0.4 * parts[1])
     assert "aux_classifier" not in str(task_of(masked(**names)).decoder)
 
@@ -206,7 +210,7 @@ def test_balanced_weights_are_of_the_images_that_are_trained_on(few_pairs: Path,
     recipe = masked(loss__class_weights="balanced")
     pixels = decode(training_index(str(few_pairs), recipe.data, "mask"), recipe.data)
     names, rows = pixels.index.classes, np.array([1, 2, 5])
-    task = task_of(recipe, names)  # type: ignore[arg-type]
+    task = task_of(recipe, names)
     task.prepare(pixels, rows)
     counts = np.bincount(pixels.masks(rows).flatten().numpy(), minlength=256)[: len(names)]
     some = counts > 0
@@ -215,16 +219,17 @@ def test_balanced_weights_are_of_the_images_that_are_trained_on(few_pairs: Path,
         weights[some] * np.sqrt(counts[some]), weights[some][0] * np.sqrt(counts[some][0]), rtol=1e-5
     )
     assert weights[~some].tolist() == [1.0] * int((~some).sum())
-    equal = task_of(masked(), names)  # type: ignore[arg-type]
+    equal = task_of(masked(), names)
     equal.prepare(pixels, rows)
     assert torch.equal(equal.loss.class_weights, torch.ones(len(names)))
 
 
 def test_features_are_the_mean_of_the_backbone_s_last_map(masked: Masked) -> None:
     task, batch = task_of(masked()).eval(), batch_of()
+    backbone: Any = task.backbone
     with torch.inference_mode():
         seen = task.infer(batch)
-        expected = task.backbone.forward_intermediates(batch.images)[1][-1].mean(dim=(2, 3))
+        expected = backbone.forward_intermediates(batch.images)[1][-1].mean(dim=(2, 3))
     torch.testing.assert_close(seen.features, expected)
     assert seen.features.shape == (4, task.features)
 

@@ -55,7 +55,7 @@ def test_the_loss_and_its_gradients_are_lightly_s(projections: tuple[Tensor, Ten
     ours, others = ([each.clone().requires_grad_() for each in projections] for _ in range(2))
     loss, other = vicreg_loss(ours[0], ours[1], config), theirs(*others)
     torch.testing.assert_close(loss, other, rtol=1e-5, atol=1e-5)
-    loss.backward()
+    torch.autograd.backward(loss)
     other.backward()
     for mine, their in zip(ours, others, strict=True):
         torch.testing.assert_close(mine.grad, their.grad, rtol=1e-4, atol=1e-6)

@@ -13,6 +13,7 @@ from headstart.recipes import recipe as recipes
 from headstart.report.network_diagram import drawing
 from headstart.tasks import task_named
 from headstart.training.architecture import architecture
+from narrow import given
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,7 @@ def test_other_backbones_are_drawn_stage_by_stage(name: str, widths: list[int]) 
     network = drawn("quick", backbone__name=name, backbone__weights="none", data__image_size=64, augment__sizes=[])
     assert [stage["shape"][0] for stage in network["backbone"]] == widths
     svg = ElementTree.fromstring(drawing(network))
-    words = [element.text for element in svg.iter() if element.tag.endswith("text")]
+    words = [given(element.text) for element in svg.iter() if element.tag.endswith("text")]
     assert "Linear → 5 (" + words[-1].partition("(")[2] == words[-1]
     slabs = [element for element in svg.iter() if element.get("class") == "stage"]
     assert len(slabs) == len(widths)
@@ -154,7 +155,7 @@ def test_decoders_are_drawn_with_every_layer(name: str) -> None:
     boxes = [element for element in svg.iter() if str(element.get("class")).startswith("layer")]
     rows = [row for layer in network["head"] for row in layer.get("branches", [[layer]])]
     assert len(boxes) == len(rows) + sum(len(side["layers"]) for side in network["sides"])
-    words = [element.text for element in svg.iter() if element.tag.endswith("text")]
+    words = [given(element.text) for element in svg.iter() if element.tag.endswith("text")]
     assert "5 × 64 × 64" in words
     assert ("auxiliary classifier" in words, "ASPP" in words) == (name == "deeplabv3", name != "fcn32s")
     width, height = map(float, str(svg.get("viewBox")).split()[2:])

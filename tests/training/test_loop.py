@@ -303,7 +303,7 @@ def test_model_a_is_what_the_report_describes(photos: Path, tmp_path: Path) -> N
                 network(normalize(training.pixels.batch(chosen))), training.labels[torch.from_numpy(chosen)]
             )
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             event = next(loop)
             assert isinstance(event, Step)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from headstart.analysis.epochs import ACCURACY, GAP, Advice, epochs_advice, of_epochs
 from headstart.files import Row
 from headstart.metrics.collapse import diagnose
 from headstart.runs.analysis import EpochAnalysis, EpochMetrics, FeatureAnalysis, Scaling
 from headstart.runs.tables import best_epoch
 
-GAP = 0.1
-"""Training accuracy above validation accuracy by more than this is over-fitting."""
 ECE_RISE = 0.02
 """A calibration error that rises by more than this is growing over-confidence."""
 LOW_VARIANCE = 0.5
@@ -25,7 +24,7 @@ def findings(rows: Sequence[Row], monitor: str, analysis: FeatureAnalysis | None
     return [
         *([f"{health.sentence} {health.fix}".strip()] if health is not None else ()),
         *of_curves(rows, monitor, analysis),
-        *(of_features(analysis) if analysis is not None else ()),
+        *(of_features(analysis, epochs_advice(rows, monitor, ACCURACY)) if analysis is not None else ()),
     ]
 
 
@@ -40,23 +39,9 @@ def of_curves(rows: Sequence[Row], monitor: str, analysis: FeatureAnalysis | Non
             f"The first epoch learned nothing: its learning rate was 0 (validation accuracy"
             f" {val[0]['accuracy']:.2%}, loss {val[0]['loss']:.4f})."
         )
-    if by_loss != by_accuracy:
-        yield (
-            f"The best epoch by loss is {by_loss + 1} ({val[by_loss]['accuracy']:.2%}), by accuracy"
-            f" {by_accuracy + 1} ({val[by_accuracy]['accuracy']:.2%}); the checkpoint is that of epoch"
-            f" {(by_loss if monitor == 'val_loss' else by_accuracy) + 1} (checkpoint.monitor = {monitor})."
-        )
+    yield from of_epochs(rows, monitor, ACCURACY)
     if by_loss < by_accuracy:
         yield from _over_confident(val[by_loss], val[by_accuracy], analysis)
-    last = max(val)
-    gap = train[last]["accuracy"] - val[last]["accuracy"]
-    if gap > GAP:
-        yield (
-            f"Over-fitting: in the last epoch training accuracy is {100 * gap:.1f} points above validation accuracy."
-            " More images, stronger augmentation or fewer epochs may help."
-        )
-    if by_loss == last >= 2:
-        yield "The validation loss was still falling in the last epoch: more epochs may help."
 
 
 def _over_confident(at_loss: Row, at_accuracy: Row, analysis: FeatureAnalysis | None) -> Iterator[str]:
@@ -78,13 +63,13 @@ def _over_confident(at_loss: Row, at_accuracy: Row, analysis: FeatureAnalysis | 
     yield said + "."
 
 
-def of_features(analysis: FeatureAnalysis) -> Iterator[str]:
-    """Findings from the stored features, from the first epoch to the last."""
+def of_features(analysis: FeatureAnalysis, advice: Advice | None = None) -> Iterator[str]:
+    """Findings from the stored features, from the first epoch to the last; ``advice`` is that of `epochs_advice`."""
     first, last = analysis.epochs[0], analysis.epochs[-1]
     if len(analysis.epochs) > 1:
         yield from _separation(first, last)
     yield from _memorization(last)
-    yield from _head(last.val, last.epoch)
+    yield from _head(last.val, last.epoch, advice)
     for each in analysis.epochs:
         if each.variance is None:
             yield f"After epoch {each.epoch} the features of all images are identical: there is no map."
@@ -124,11 +109,12 @@ def _memorization(last: EpochAnalysis) -> Iterator[str]:
         )
 
 
-def _head(val: EpochMetrics, epoch: int) -> Iterator[str]:
+def _head(val: EpochMetrics, epoch: int, advice: Advice | None) -> Iterator[str]:
     if val.knn is not None and val.accuracy is not None and val.knn.low > val.accuracy.high:
+        helps = "A" if advice == "fewer" else "Training the head longer or with a"
         yield (
             f"The features of epoch {epoch} are better than the head: kNN accuracy is {val.knn.value:.1%}, the head's"
-            f" {val.accuracy.value:.1%}. Training the head longer or with a higher learning rate may help."
+            f" {val.accuracy.value:.1%}. {helps} higher learning rate may help."
         )
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from headstart.analysis.findings import GAP
+from headstart.analysis.epochs import MEAN_IOU, Advice, epochs_advice, of_epochs
 from headstart.files import Row
 from headstart.metrics.bootstrap import Floats
 from headstart.metrics.segmentation import Counts, confused_pairs, iou, mean_iou
 from headstart.runs.confusion import MaskConfusions
-from headstart.runs.tables import best_epoch
 
 LOW_RECALL = 0.05
 """A class is missed when its recall is below this."""
@@ -40,46 +39,23 @@ def mask_findings(
     ``ignored`` is the share of the validation pixels that are ignored.
     """
     return [
-        *of_epochs(rows, monitor),
-        *(of_classes(confusions) if confusions is not None else ()),
+        *of_epochs(rows, monitor, MEAN_IOU),
+        *(of_classes(confusions, epochs_advice(rows, monitor, MEAN_IOU)) if confusions is not None else ()),
         *(of_images(confusions) if confusions is not None else ()),
         *of_pixels(shares or {}, ignored),
     ]
 
 
-def of_epochs(rows: Sequence[Row], monitor: str) -> Iterator[str]:
-    """Findings from loss and mean IoU over the epochs."""
-    by_loss, by_miou = best_epoch(rows, "loss"), best_epoch(rows, "miou")
-    if by_loss is None or by_miou is None:
-        return
-    train, val = ({row["epoch"]: row for row in rows if row["split"] == split} for split in ("train", "val"))
-    last, chosen = max(val), best_epoch(rows, monitor)
-    if by_loss != by_miou and chosen is not None:
-        yield (
-            f"The best epoch by loss is {by_loss + 1} (mean IoU {val[by_loss]['miou']:.2%}), by mean IoU"
-            f" {by_miou + 1} ({val[by_miou]['miou']:.2%}); the checkpoint is that of epoch {chosen + 1}"
-            f" (checkpoint.monitor = {monitor})."
-        )
-    if "miou" in train.get(last, {}):
-        gap = train[last]["miou"] - val[last]["miou"]
-        if gap > GAP:
-            yield (
-                f"Over-fitting: in the last epoch mean IoU is {100 * gap:.1f} points higher on the training windows"
-                " than on the validation images. More images, stronger augmentation or fewer epochs may help."
-            )
-    if by_miou == last >= 2:
-        yield "Mean IoU was highest in the last epoch: more epochs may help."
-
-
-def of_classes(confusions: MaskConfusions) -> Iterator[str]:
-    """Classes that are missed, rare, absent or confused with each other."""
+def of_classes(confusions: MaskConfusions, advice: Advice | None = None) -> Iterator[str]:
+    """Classes that are missed, rare, absent or confused with each other; ``advice`` is that of `epochs_advice`."""
     whole, classes = confusions.whole, confusions.palette.classes
     pixels, predicted = whole.sum(axis=1), whole.sum(axis=0)
     if np.count_nonzero(predicted) == 1 < np.count_nonzero(pixels):
         only = classes[int(predicted.argmax())]
+        helps = "Another" if advice == "fewer" else "More epochs, another"
         yield (
-            f"Every pixel is predicted as {only}: the network does not separate the classes. More epochs, another"
-            " optimizer.lr or pre-trained weights may help."
+            f"Every pixel is predicted as {only}: the network does not separate the classes. {helps} optimizer.lr or"
+            " pre-trained weights may help."
         )
         return
     yield from _missed(classes, whole)

@@ -41,5 +41,4 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         whole = gradient.contiguous().clone()
         distributed.all_reduce(whole)
-        own = torch.split(whole, ctx.counts)[distributed.get_rank()]
-        return own
+        return torch.split(whole, ctx.counts)[distributed.get_rank()]

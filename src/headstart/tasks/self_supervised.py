@@ -30,7 +30,7 @@ class SelfSupervised(Task):
     target = "none"
     classes = 0
 
-    def __init__(self, backbone: nn.Module, projector: nn.Module, projection_dim: int, loss: Metric) -> None:
+    def __init__(self, backbone: nn.Module, projector: nn.Sequential, projection_dim: int, loss: Metric) -> None:
         """``loss`` is the metric of the validation loss; ``projector`` gives float (B, ``projection_dim``)."""
         super().__init__()
         self.features = features_of(backbone)

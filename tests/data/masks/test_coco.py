@@ -45,7 +45,8 @@ def runs(mask: NDArray[np.bool_]) -> list[int]:
     """Run lengths down the columns, beginning with zeros."""
     flat = mask.ravel(order="F").astype(int)
     changes = np.flatnonzero(np.diff(np.concatenate([[0], flat, [1 - flat[-1]]])))
-    return np.diff(np.concatenate([[0], changes])).tolist()
+    lengths: list[int] = np.diff(np.concatenate([[0], changes])).tolist()
+    return lengths
 
 
 def test_polygons_and_run_lengths(tmp_path: Path) -> None:
@@ -65,7 +66,8 @@ def test_polygons_and_run_lengths(tmp_path: Path) -> None:
     palette = read_palette(tmp_path, files)
     found = np.array(palette.names)[read_mask(files[0], palette)]
     square, small = (
-        polygon2mask((HEIGHT, WIDTH), np.array(points).reshape(-1, 2)[:, ::-1] - 0.5) for points in (SQUARE, SMALL)
+        polygon2mask((HEIGHT, WIDTH), np.array(points).reshape(-1, 2)[:, ::-1] - 0.5)  # type: ignore[no-untyped-call]
+        for points in (SQUARE, SMALL)
     )
     assert np.array_equal(found == "sky", small), "the smaller lies over the larger"
     assert np.array_equal(found == "road", (square & ~small) | round_one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ LAND = "name,r,g,b\nurban,0,255,255\nfarm,255,255,0\nwater,0,0,255\nunknown,0,0,
 ROADS = "name, r, g, b\nroad,128,64,128\ncar,64,0,128\ntree,128,128,0\n"
 
 
-def save(array: NDArray[np.uint8], file: Path, **options: object) -> Path:
+def save(array: NDArray[np.uint8], file: Path, **options: Any) -> Path:
     Image.fromarray(array).save(file, **options)
     return file
 
@@ -169,7 +170,8 @@ def test_palette_files_whose_numbers_disagree_are_read_by_their_colors(tmp_path:
     files = [tmp_path / "a.png", tmp_path / "b.png"]
     palette = read_palette(tmp_path, files)
     assert palette.names == ("#0000ff", "#005a00", "#ff0000")
-    assert np.array_equal(*(read_mask(file, palette) for file in files))
+    first, second = (read_mask(file, palette) for file in files)
+    assert np.array_equal(first, second)
 
 
 def test_classes_that_were_found_can_be_named_in_a_file(tmp_path: Path) -> None:

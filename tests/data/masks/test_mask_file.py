@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def numbers(shared_data: Callable[[str], Path]) -> list[Numbers]:
     return [np.where(mask == 11, 0, mask) for mask in (np.asarray(Image.open(file)) for file in files)]
 
 
-def saved(make: Callable[[Numbers], Image.Image], suffix: str, **options: object) -> Save:
+def saved(make: Callable[[Numbers], Image.Image], suffix: str, **options: Any) -> Save:
     def save(mask: Numbers, file: Path) -> Path:
         make(mask).save(file.with_suffix(suffix), **options)
         return file.with_suffix(suffix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def soft(image: Image.Image) -> Image.Image:
 
 
 def save_all(
-    truth: list[Numbers], make: Callable[[Numbers], Image.Image], folder: Path, name: str, **options: object
+    truth: list[Numbers], make: Callable[[Numbers], Image.Image], folder: Path, name: str, **options: Any
 ) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{number}{name}" for number in range(len(truth))]
