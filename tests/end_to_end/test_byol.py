@@ -45,7 +45,9 @@ def test_from_photographs_without_labels_to_a_classifier(photos: Path, tmp_path:
     done = headstart("fit", "byol-quick", photos, *BYOL, "--out", run)
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"epoch 2/2  train loss \d\.\d{4}  val loss \d\.\d{4} feature std 0\.\d{3} view similarity .* kNN ", done.stderr
+        r"epoch 2/2  train loss \d\.\d{4} feature std 0\.\d{3}"
+        r"  val loss \d\.\d{4} feature std 0\.\d{3} view similarity .* kNN ",
+        done.stderr,
     )
     scale = '"augment.mean=[0.485,0.456,0.406]" "augment.std=[0.229,0.224,0.225]"'  # not that of quick's weights
     use = f"headstart fit quick LABELED_DATA backbone.name=test_resnet backbone.weights={run} {scale}"
