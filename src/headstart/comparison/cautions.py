@@ -27,15 +27,32 @@ def of_family(results: Results) -> Iterator[str]:
 
 
 def of_weights(results: Results) -> Iterator[str]:
-    """Which settings rest on weights that were pre-trained once, so that their intervals hold for these weights."""
-    study = results.study
-    shared = sorted({each.setting for each in study.trials if each.seconds_pretrain is not None and not each.error})
-    if shared:
-        verb = "rests" if len(shared) == 1 else "rest"
-        yield (
-            f"{listed(shared)} {verb} on weights that were pre-trained once: the intervals hold for these weights, and"
-            " leave out how much another pre-training would differ."
-        )
+    """How often the weights of settings were pre-trained: once, and the intervals hold for these weights, or anew."""
+    found: dict[str, dict[int, int]] = {}
+    for trial in results.study.trials:
+        if trial.seconds_pretrain is not None and not trial.error:
+            found.setdefault(trial.setting, {}).setdefault(trial.seed, trial.pretraining)
+    counts = {setting: (len(set(each.values())), len(each)) for setting, each in found.items()}
+    for number, seeds in sorted(set(counts.values())):
+        settings = sorted(setting for setting, each in counts.items() if each == (number, seeds))
+        start = f"{listed(settings)} {'rests' if len(settings) == 1 else 'rest'} on"
+        if number == 1:
+            anew = (
+                ""
+                if seeds == 1
+                else f" --pretrainings {len(results.study.seeds)} in another folder pre-trains for each seed."
+            )
+            yield (
+                f"{start} weights that were pre-trained once: the intervals hold for these weights, and leave out how"
+                f" much another pre-training would differ.{anew}"
+            )
+        elif number < seeds:
+            yield (
+                f"{start} {number} pre-trainings, which {seeds} seeds share: the intervals cover another pre-training,"
+                f" and {number} are what they know of it."
+            )
+        else:
+            yield f"{start} {number} pre-trainings, one for each seed: the intervals cover another pre-training, too."
 
 
 def of_selection(results: Results) -> Iterator[str]:

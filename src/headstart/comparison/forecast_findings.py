@@ -11,7 +11,7 @@ import numpy as np
 from headstart.comparison.forecast import FEWEST_POINTS, HORIZON, Declined, Forecast, LabelsNeeded, forecast
 from headstart.comparison.metric import METRICS
 from headstart.comparison.study import Study
-from headstart.comparison.summary import Results
+from headstart.comparison.summary import Results, clusters
 from headstart.comparison.wording import listed, name, points
 
 STEPS = (0.05, 0.01)
@@ -60,6 +60,9 @@ def forecast_of(study: Study, setting: str) -> Forecast | Declined:
     if len(set(labels)) < len(labels):
         return Declined("two label fractions have the same number of labels")
     each = np.array([[trial.each for trial in trials] for trials in kept], dtype=np.float64)
+    shared = clusters(kept[0])
+    if shared is not None:  # pre-trainings are what is resampled
+        each = np.stack([each[:, np.equal(shared, number)].mean(axis=1) for number in sorted(set(shared))], axis=1)
     return _remembered(labels, each.shape, each.tobytes(), study.groups)
 
 

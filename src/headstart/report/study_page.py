@@ -119,9 +119,9 @@ def _context(results: Results, path: str) -> StudyPage:
 
 def seconds_spent(study: Study) -> float:
     """Time of all trials; what they share counts once: each pre-training, and the selection of each setting."""
-    pretrained: dict[str, float] = {}
+    pretrained: dict[tuple[str, int], float] = {}
     for trial in study.trials:
-        start = SETTINGS[trial.setting].start
+        start = (SETTINGS[trial.setting].start, trial.pretraining)
         pretrained[start] = max(pretrained.get(start, 0.0), trial.seconds_pretrain or 0.0)
     return sum(pretrained.values()) + seconds_tuning(study) + sum(trial.seconds_train for trial in study.trials)
 

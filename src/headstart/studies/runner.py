@@ -66,7 +66,7 @@ class StudyRunner:
         index = dataset.index(plan.recipe.data, plan.target)
         for fraction in plan.fractions:
             label_subset(index, fraction, plan.seeds[0])
-        for kind in plan.pretrainings():
+        for kind in plan.pretrained_kinds():
             recipe, data = plan.pretrain(kind)
             dataset.open(data).index(recipe.data, task_named(recipe.task).target)
         resuming.require_same_folders(plan, dataset)
@@ -86,7 +86,7 @@ class StudyRunner:
     def finished(self) -> frozenset[str]:
         """The names of the trainings that are finished: pre-trainings, learning-rate candidates and trials."""
         plan = self.plan
-        pretrainings = ((plan.pretrain(kind)[0], plan.folder(kind)) for kind in plan.pretrainings())
+        pretrainings = ((plan.pretrain(*each)[0], plan.folder(*each)) for each in plan.all_pretrainings())
         tunings = (
             (recipe, folder) for setting in plan.tuned_settings() for folder, recipe in plan.tunings(setting).values()
         )
@@ -169,6 +169,7 @@ class StudyRunner:
             seeds=plan.seeds,
             split=split,
             tuned=plan.tuned,
+            pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
             groups=groups and tuple(groups),
             fingerprint=self.pixels.fingerprint,
@@ -185,9 +186,9 @@ class StudyRunner:
         if before is None:
             self._notes.append(f"{plan.out / 'study.json'} is made again from the runs: {fault}")
             return study
-        for name in ("fingerprint", "settings", "fractions", "seeds", "tuned"):
+        for name in ("fingerprint", "settings", "fractions", "seeds", "tuned", "pretrainings"):
             was, wanted = getattr(before, name), getattr(study, name)
-            if was != wanted and not (name in plan.free and set(was) <= set(wanted)):
+            if was != wanted and not (name in plan.free and _contains(study, before, name)):
                 raise HeadstartError(
                     f"{plan.out}: expected the study in this folder ({name} {was}), found {wanted} requested",
                     "choose another --out",
@@ -227,7 +228,8 @@ class StudyRunner:
         setting, run = key[0], RunFolder.open(self.plan.trial_folder(*key))
         trial = read_trial(run, self.plan, self.dataset, setting, self.study.split, self.learning_rates.get(setting))
         costs = {
-            "seconds_pretrain": self.jobs.seconds_pretrain(setting),
+            "pretraining": self.plan.number(key[2]),
+            "seconds_pretrain": self.jobs.seconds_pretrain(setting, self.plan.number(key[2])),
             "seconds_tune": self.jobs.tuning_seconds.get(setting, 0.0),
             # A training that was stopped took longer than what was left of it.
             "seconds_train": max(ended.seconds, sum(row["seconds"] for row in run.metrics)),
@@ -259,6 +261,13 @@ class StudyRunner:
         write_study_page(out, results)
         ended = time.monotonic()
         self._report_due = ended + (ended - began) / REPORT_SHARE
+
+
+def _contains(larger: Study, before: Study, name: str) -> bool:
+    """Whether the trials of a study remain those of a larger one that differs from it in this field."""
+    if name == "pretrainings":  # a seed keeps its own
+        return larger.pretrainings == len(larger.seeds) and before.pretrainings == len(before.seeds)
+    return name in ("fractions", "seeds") and set(getattr(before, name)) <= set(getattr(larger, name))
 
 
 def _in_order(plan: Plan) -> Iterator[TrialKey]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from headstart.data.dataset import Dataset
 from headstart.recipes.recipe import Recipe, override
 from headstart.tasks import Batch, Task, task_named
 from headstart.training.loop import Step, train
 from headstart.training.optimizer import make_optimizer
+from headstart.training.ranks import make_fabric
 from headstart.training.setup import start
 from headstart.transforms.batch import Images, sample_views
 
@@ -46,7 +46,7 @@ def side_of(recipe: Recipe) -> int:
 def measure_steps(recipe: Recipe, classes: Sequence[str], side: int) -> Speed:
     """Train a few steps of ``recipe`` on noise of ``side`` x ``side`` pixels: no image is read."""
     generator, began = torch.Generator().manual_seed(0), time.perf_counter()
-    fabric = Fabric(devices=1, precision=recipe.train.precision)
+    fabric = make_fabric(1, 1, recipe.train.precision)
     task = task_named(recipe.task).build(recipe, classes)
     task.to(fabric.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(task, recipe.optimizer)

@@ -137,8 +137,8 @@ def estimate(
     """
     plan = replace(plan, settings=_unfinished_settings(plan, finished))
     estimator, seconds = estimator or TimeEstimator(plan, dataset), dict[str, float]()
-    encoded: set[str] = set()
-    for recipe, data in map(plan.pretrain, plan.pretrainings()):
+    encoded: set[tuple[str, str]] = set()
+    for recipe, data in (plan.pretrain(*each) for each in plan.all_pretrainings()):
         if recipe.name not in finished:
             seconds[recipe.name] = estimator.pretraining(recipe, data)
     for setting in plan.tuned_settings():
@@ -148,8 +148,9 @@ def estimate(
     for setting, fraction, seed in plan.trials():
         if trial_name(setting, fraction, seed) not in finished:
             recipe = plan.trial(setting, fraction, seed)
-            seconds[recipe.name] = estimator.trial(setting, recipe, setting in encoded)
-            encoded.add(setting)
+            weights = (setting, recipe.backbone.weights)
+            seconds[recipe.name] = estimator.trial(setting, recipe, weights in encoded)
+            encoded.add(weights)
     return seconds
 
 

@@ -29,7 +29,7 @@ from headstart.training.checkpoint import Progress, load_checkpoint
 from headstart.training.creation import create_run, missing_at_start, write_missing
 from headstart.training.feature_cache import cache_features
 from headstart.training.optimizer import make_optimizer
-from headstart.training.ranks import synchronize_batchnorm
+from headstart.training.ranks import make_fabric, synchronize_batchnorm
 from headstart.training.recorders import recorders_for
 from headstart.training.state import TrainState
 
@@ -127,7 +127,7 @@ def _as_it_began(fabric: Fabric, run: RunFolder) -> list[str]:
 def _launch(recipe: Recipe) -> Fabric:
     """Fabric on the devices of this machine: one, or those of torchrun's processes."""
     local, world = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    fabric = Fabric(devices=local, num_nodes=max(1, world // local), precision=recipe.train.precision)
+    fabric = make_fabric(local, max(1, world // local), recipe.train.precision)
     fabric.launch()
     return fabric
 
