@@ -269,9 +269,13 @@ def validate_plan(plan: Plan) -> None:
             f"--pretrainings {plan.pretrainings}: expected a setting that is pre-trained, found {plan.settings}",
             "--settings with C, E or F, or --corpus FOLDER",
         )
-    if plan.pretraining.task != "byol":
+    from headstart.tasks import TASKS, task_named  # `headstart --help` reads this module without torch
+
+    if task_named(plan.pretraining.task).target != "none":
+        unlabeled = ", ".join(name for name, task in TASKS.items() if task.target == "none")
         raise HeadstartError(
-            f"--pretraining {plan.pretraining.name}: expected a recipe with task = byol, found {plan.pretraining.task}",
+            f"--pretraining {plan.pretraining.name}: expected a recipe of a task without labels ({unlabeled}), found"
+            f" the task {plan.pretraining.task}",
             "headstart recipe ls",
         )
     wanting = [setting for setting in plan.settings if PRETRAINING_OF.get(setting) in (SUPERVISED, CONTINUED)]

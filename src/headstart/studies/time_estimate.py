@@ -19,6 +19,7 @@ from headstart.models.backbones import build, features_of
 from headstart.recipes.recipe import Recipe, override
 from headstart.studies.plan import Plan, trial_name
 from headstart.studies.step_time import Speed, measure_run, measure_steps, side_of
+from headstart.tasks import task_named
 from headstart.training.linear_probe import solve
 
 VALIDATION = 1 / 3
@@ -90,8 +91,9 @@ class TimeEstimator:
         return speed.start + maps + decoder.image * recipe.train.epochs * (images + VALIDATION * val)
 
     def _area(self, recipe: Recipe) -> float:
-        """Pixels of a validation image; BYOL validates on views as large as those of training."""
-        if recipe.task == "byol":
+        """Pixels of a validation image; where views are compared, they are as large as those of training."""
+        task = task_named(recipe.task)
+        if task.num_views > 1 and not task.views_are_parts:
             return side_of(recipe) ** 2
         if recipe.data.resize != "keep":
             return recipe.data.image_size**2
