@@ -174,6 +174,8 @@ class Study(StudyModel):
     """The group (patient, video) of each held-out image, as a number; None where the images are independent."""
     margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
     """Settings closer than this are equivalent."""
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The score that more labels are forecast for; None: the next round one above the best."""
     excluded: tuple[Excluded, ...] = ()
     """For each folder other than the dataset that was pre-trained on."""
     environment: dict[str, Any] = {}

@@ -61,6 +61,8 @@ class Plan:
     """Pre-trainings of each kind, with seeds of their own: the i-th seed's trials start from number i modulo these."""
     margin: float = 100 * MARGIN
     """Points within which two settings are equivalent; not part of what is trained."""
+    target_score: float | None = None
+    """The score, in per cent, that more labels are forecast for; not part of what is trained."""
     requested: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as requested, where a budget has shortened them since."""
     free: frozenset[str] = frozenset()
@@ -257,6 +259,8 @@ def validate_plan(plan: Plan) -> None:
         raise HeadstartError(f"--labels: expected shares above 0 and up to 1, found {bad or 'none'}", again)
     if not 0 < plan.margin < 100:
         raise HeadstartError(f"--margin: expected points above 0 and below 100, found {plan.margin:g}", again)
+    if plan.target_score is not None and not 0 < plan.target_score < 100:
+        raise HeadstartError(f"--target: expected per cent above 0 and below 100, found {plan.target_score:g}", again)
     if not plan.seeds:
         raise HeadstartError("--seeds: expected at least 1, found 0", again)
     if not 1 <= plan.pretrainings <= len(plan.seeds):

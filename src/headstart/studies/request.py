@@ -54,6 +54,8 @@ class StudyOptions(TypedDict, total=False):
     where a budget has time for them."""
     margin: float
     """Points within which two settings are equivalent; by default 2."""
+    target: float | None
+    """The score, in per cent, that more labels are forecast for; by default the next round one above the best."""
 
 
 def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan:
@@ -93,6 +95,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         tune_from=tune_from(dataset, base, fractions) if options.get("tune", True) else 1.0,
         pretrainings=1 if (pretrainings := options.get("pretrainings")) is None else pretrainings,
         margin=options.get("margin", 100 * MARGIN),
+        target_score=options.get("target"),
         unlabeled=unlabeled,
         corpus=corpus,
         corpus_target=corpus_target,

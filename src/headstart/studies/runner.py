@@ -175,6 +175,7 @@ class StudyRunner:
             tuned_from=plan.tune_from,
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
+            target=None if plan.target_score is None else plan.target_score / 100,
             groups=groups and tuple(groups),
             fingerprint=self.pixels.fingerprint,
             environment={**environment(), "threads": self.workers.threads},
