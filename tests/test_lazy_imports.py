@@ -52,7 +52,7 @@ def test_what_a_function_returns_says_what_it_was_computed_on(trained: tuple[Pat
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+    ("said", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
 )
 def test_threads_wait_without_spinning_unless_the_user_says_how(said: dict[str, str], expected: str | None) -> None:
     names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
