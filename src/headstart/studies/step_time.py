@@ -18,8 +18,7 @@ from headstart.training.loop import Step, train
 from headstart.training.optimizer import make_optimizer
 from headstart.training.ranks import make_fabric
 from headstart.training.setup import start
-from headstart.transforms.batch import Images
-from headstart.transforms.params import sample_params
+from headstart.transforms.batch import Images, sample_views
 
 STEPS = 2
 """Timed steps, after one of warm-up."""
@@ -78,13 +77,9 @@ def measure_steps(recipe: Recipe, classes: Sequence[str], side: int) -> Speed:
 def _batch(
     task: Task, recipe: Recipe, images: Images, labels: torch.Tensor, side: int, generator: torch.Generator
 ) -> Batch:
-    count, second_config = len(images.pixels), recipe.second_augment or recipe.augment
-    first = sample_params(recipe.augment, count, generator)
-    second = None
-    if task.num_views == 2:
-        params = sample_params(second_config, count, generator).with_window_from(first)
-        second = images.view(second_config, side, params)
-    return Batch(images.view(recipe.augment, side, first), labels, second, images.mask(side, first))
+    params = sample_views(recipe, task.num_views, len(images.pixels), lambda _: generator)
+    first, *others = images.views(recipe, side, params)
+    return Batch(first, labels, tuple(others), images.mask(side, params[0]))
 
 
 def measure_run(recipe: Recipe, dataset: Dataset) -> Speed:
