@@ -171,6 +171,7 @@ def test_a_study_whose_curve_bends_says_so(made_study: MadeStudy) -> None:
     assert "B (fine-tune supervised): its label curve bends" in declined
 
 
+@pytest.mark.slow
 def test_images_of_one_group_widen_the_interval() -> None:
     """Each image ten times, as a group: as uncertain as once, and wider than ten times as many images."""
     few = simulated((1 - CURVES["MMF"](np.array(LABELS, dtype=float))).tolist(), np.random.default_rng(2), images=100)
