@@ -2,7 +2,8 @@
 
 ``python benchmarks/coverage.py`` prints how often 95 % intervals of accuracy, difference, label multiplier and mean IoU
 hold the truth, and how often all comparisons of a study hold together; a number after it is that of the repeats. Each
-score is a threshold on the sum of seed, image, group and chance; weights are pre-trained once, and the truth is theirs.
+score is a threshold on the sum of seed, image, group and chance. Where weights are pre-trained once, the truth is
+theirs; where several times, that over all pre-trainings.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class World:
     in_group: int = 1
     """Images in a group, on average."""
     of_pretraining: float = 0.0
+    pretrainings: int = 1
+    """The seeds share them in turn."""
     uneven: float = 1.0
     """The standard deviations between the seeds of settings differ by up to this factor."""
 
@@ -49,19 +52,35 @@ class World:
         sizes = np.tile([max(self.in_group // 2, 1), self.in_group + self.in_group // 2], self.images)
         return np.repeat(np.arange(len(sizes)), sizes)[: self.images]
 
-    def draw(self, accuracies: list[float], random: np.random.Generator) -> tuple[Floats, Floats]:
-        """Scores of C settings, 0 or 1, (C, S, N), and their true accuracies given their weights, (C,)."""
+    @property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """The pre-training of each seed, (S,), where several seeds share one of several."""
+        shared = 1 < self.pretrainings < self.seeds
+        return np.arange(self.seeds) % self.pretrainings if shared else None
+
+    def draw(
+        self, accuracies: list[float], random: np.random.Generator, weights: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Scores of C settings, 0 or 1, (C, S, N), and their true accuracies given their weights, (C,).
+
+        ``weights`` (C, P) is how good those of each pre-training are for each setting; by default all are drawn.
+        """
         shape = (len(accuracies), self.seeds, self.images)
         of_seed = self.of_seed * self.uneven ** np.linspace(-0.5, 0.5, len(accuracies))
         spread = np.sqrt(1 + self.of_image**2 + of_seed**2 + self.of_group**2)
-        center = norm.ppf(accuracies) * np.sqrt(spread**2 + self.of_pretraining**2)
-        center = center + self.of_pretraining * random.standard_normal(len(accuracies))
-        latent = center[:, None, None] + self.of_image * random.standard_normal(self.images)
+        if weights is None:
+            weights = random.standard_normal((len(accuracies), self.pretrainings))
+        varies = self.of_pretraining * weights.any(axis=1)
+        center = norm.ppf(accuracies) * np.sqrt(spread**2 + varies**2)
+        truth = norm.cdf((center + varies * weights[:, 0]) / spread) if self.pretrainings == 1 else np.array(accuracies)
+        number = np.arange(self.seeds) % self.pretrainings
+        center = center[:, None] + self.of_pretraining * weights[:, number]
+        latent = center[:, :, None] + self.of_image * random.standard_normal(self.images)
         latent = latent + of_seed[:, None, None] * random.standard_normal((*shape[:2], 1))
         latent = latent + random.standard_normal(shape)
         if self.groups is not None:
             latent = latent + (self.of_group * random.standard_normal(self.groups.max() + 1))[self.groups]
-        return (latent > 0).astype(np.float64), norm.cdf(center / spread)
+        return (latent > 0).astype(np.float64), truth
 
 
 def of_two_settings(world: World, repeats: int, gap: float) -> tuple[float, float]:
@@ -69,7 +88,8 @@ def of_two_settings(world: World, repeats: int, gap: float) -> tuple[float, floa
     random, held = np.random.default_rng(0), np.zeros(2)
     for _ in range(repeats):
         (a, b), truth = world.draw([world.accuracy, world.accuracy - gap], random)
-        score, apart = average(a, world.groups), difference(a, b, world.groups).pointwise
+        score = average(a, world.groups, world.clusters)
+        apart = difference(a, b, world.groups, world.clusters).pointwise
         held += [score.low <= truth[0] <= score.high, apart.low <= truth[0] - truth[1] <= apart.high]
     return float(held[0]) / repeats, float(held[1]) / repeats
 
@@ -86,12 +106,12 @@ def of_multiplier(world: World, repeats: int) -> float:
     random, held = np.random.default_rng(1), 0
     for _ in range(repeats):
         cells, truth = world.draw(curve_of(world), random)
-        delta = difference(cells[4], cells[1], world.groups)
+        delta = difference(cells[4], cells[1], world.groups, world.clusters)
         found = label_multiplier(
             [(n, float(cell.mean())) for n, cell in zip(LABELS, cells, strict=False)],
             250,
             float(cells[4].mean()),
-            [stretch(cells[4], cells[k], cells[k + 1], world.groups) for k in range(3)],
+            [stretch(cells[4], cells[k], cells[k + 1], world.groups, None, world.clusters) for k in range(3)],
             delta,
         )
         true = truth_of_multiplier(list(truth[:4]), float(truth[4]))
@@ -146,6 +166,45 @@ def _deviations(cells: Floats, world: World) -> Floats:
     return deviations(crossed.of_unit, crossed.seed_error, 500)
 
 
+def of_pretrained(world: World, repeats: int) -> tuple[float, float, float]:
+    """Of five settings at two label fractions, two of them pre-trained, as `summary.Results` compares them.
+
+    Coverage of a difference that rests on pre-training, of another one, and of all 14 at once. Both settings start from
+    the same pre-trainings, which they gain from alike (correlation 0.7).
+    """
+    random, held, all_held = np.random.default_rng(5), [[], []], 0  # type: ignore[var-annotated]
+    accuracies = [world.accuracy - step for step in (0.0, -0.02, 0.01, 0.04, 0.06)]
+    accuracies += [each - 0.05 for each in accuracies]
+    pairs = [(i, j) for i in range(5) for j in range(i)] + [(i, 5) for i in range(6, 10)]
+    anew = [not {2, 3}.isdisjoint((i % 5, j % 5)) for i, j in pairs]
+    for _ in range(repeats):
+        both, own = random.standard_normal(world.pretrainings), random.standard_normal((2, world.pretrainings))
+        weights = np.zeros((10, world.pretrainings))
+        weights[[2, 3]] = weights[[7, 8]] = np.sqrt(0.7) * both + np.sqrt(0.3) * own
+        cells, truth = world.draw(accuracies, random, weights)
+        crossed = [Crossed(cells[[k]], None, world.clusters if k % 5 in (2, 3) else None) for k in range(10)]
+        of_unit = np.concatenate([each.of_unit for each in crossed])
+        level = family_level(deviations(of_unit, [each.seed_error[0] for each in crossed], 500), pairs)
+        apart = [
+            Crossed(cells[list(pair)], None, world.clusters if rests else None)
+            for pair, rests in zip(pairs, anew, strict=True)
+        ]
+        priors = [
+            seed_prior(
+                [x.mean_square([1, -1]) for x, rests in zip(apart, anew, strict=True) if rests == kind],
+                [x.seeds - 1 for x, rests in zip(apart, anew, strict=True) if rests == kind],
+            )
+            for kind in (False, True)
+        ]
+        together = True
+        for x, rests, (i, j) in zip(apart, anew, pairs, strict=True):
+            gap, true = _difference(x, world, priors[rests], level), truth[i] - truth[j]
+            held[rests].append(gap.pointwise.low <= true <= gap.pointwise.high)
+            together &= gap.interval.low <= true <= gap.interval.high
+        all_held += together
+    return float(np.mean(held[1])), float(np.mean(held[0])), all_held / repeats
+
+
 def confusions(world: World, quality: Floats, random: np.random.Generator) -> NDArray[np.int64]:
     """Confusion matrices (S, N, 5, 5) of images of 400 pixels; ``quality`` (S,) is that of each seed."""
     classes, pixels = 5, 400
@@ -195,6 +254,9 @@ def worlds() -> Iterator[tuple[str, World]]:
         yield "seeds dominate", World(seeds=seeds, of_seed=0.4)
         yield "groups of 10", World(seeds=seeds, images=400, of_group=1.0, in_group=10)
         yield "pre-training", World(seeds=seeds, of_pretraining=0.2)
+        yield "one per seed", World(seeds=seeds, of_pretraining=0.2, pretrainings=seeds)
+    for seeds, several in ((4, 2), (6, 3), (10, 5)):
+        yield f"{several} pre-trainings", World(seeds=seeds, of_pretraining=0.2, pretrainings=several)
 
 
 def main(repeats: int) -> None:
@@ -209,6 +271,16 @@ def main(repeats: int) -> None:
             f" {100 * score:9.1f}{100 * apart:11.1f}{100 * times:11.1f}",
             flush=True,
         )
+    print(f"\n{'pre-trainings':16}{'seeds':>6}{'sd':>7} | {'pre-trained':>11}{'others':>9}{'all at once':>12}")
+    for seeds, several in ((3, 3), (5, 5), (4, 2), (6, 3), (10, 5)):
+        for spread in (0.1, 0.3):
+            world = World(seeds=seeds, of_pretraining=spread, pretrainings=several)
+            with_weights, others, together = of_pretrained(world, repeats)
+            print(
+                f"{several:<16}{seeds:6}{spread:7.1f} |"
+                f" {100 * with_weights:11.1f}{100 * others:9.1f}{100 * together:12.1f}",
+                flush=True,
+            )
     print(f"\n{'mean IoU':16}{'seeds':>6}{'images':>7} | {'mean IoU':>9}{'difference':>11}")
     for seeds, images in ((2, 100), (3, 30), (3, 100), (3, 400), (10, 100)):
         score, apart = of_mean_iou(World(seeds=seeds, images=images, of_seed=0.1), repeats)

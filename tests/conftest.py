@@ -187,8 +187,15 @@ SMALL_BYOL: dict[str, object] = {
     "backbone.name": "test_resnet",
     "byol.hidden_dim": 64,
     "byol.projection_dim": 16,
+    "vicreg.projection_dim": 32,
+    "emp_ssl.crops": 3,
+    "emp_ssl.hidden_dim": 64,
+    "emp_ssl.projection_dim": 16,
+    "fastsiam.views": 3,
+    "fastsiam.projection_dim": 32,
+    "fastsiam.hidden_dim": 16,
 }
-"""Changes to `byol-quick`, likewise."""
+"""Changes to `byol-quick`, likewise, and to the other tasks without labels."""
 
 
 @pytest.fixture(scope="session")

@@ -33,11 +33,16 @@ def python(folder: Path, program: str, *arguments: object) -> Ended:
 
 def headstart_by_two(folder: Path, *words: object) -> Ended:
     """Type in ``headstart`` and these words in two processes of one thread; ``folder`` takes their output."""
+    return by_two(folder, "from headstart.cli.main import main; main()", *words)
+
+
+def by_two(folder: Path, program: str, *arguments: object) -> Ended:
+    """Run a program in two processes of one thread, with torchrun's variables; ``folder`` takes their output."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     outputs = [folder / f"rank-{rank}.txt" for rank in range(2)]
-    program = "import torch; torch.set_num_threads(1)\nfrom headstart.cli.main import main; main()"
+    program = f"import torch; torch.set_num_threads(1)\n{program}"
     ranks = []
     for rank, output in enumerate(outputs):
         environment = {
@@ -45,7 +50,7 @@ def headstart_by_two(folder: Path, *words: object) -> Ended:
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "tests",
             "OMP_NUM_THREADS": "1", "COLUMNS": "200",
         }  # fmt: skip
-        ranks.append(_start(program, [*map(str, words)], environment, output))
+        ranks.append(_start(program, [*map(str, arguments)], environment, output))
     return _ended(ranks, outputs)
 
 

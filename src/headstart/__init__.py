@@ -12,6 +12,7 @@ immediate and imports no torch.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from headstart.errors import HeadstartError
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from headstart.api import Run, check, fit, resume, study
 
     __version__: str
+
+# Threads of libgomp spin for milliseconds after each loop, on processors that others wait for: beside other programs
+# a training step took ten times as long, and six times the processor seconds. It reads this when PyTorch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __all__ = ["HeadstartError", "Run", "check", "fit", "resume", "study"]
 

@@ -7,7 +7,7 @@ them, so that `check` starts at once and a report is made without torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -32,13 +32,15 @@ from headstart.runs.lock import own, owner_of
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from headstart.comparison.race_results import RaceResults
     from headstart.comparison.summary import Results
     from headstart.data.cache import CacheEntry
     from headstart.studies.plan import Plan
+    from headstart.studies.race_plan import RacePlan
     from headstart.studies.request import StudyOptions
     from headstart.training.state import TrainState
 
-__all__ = ["Run", "cache", "check", "clear_cache", "fit", "resume", "run_study", "study"]
+__all__ = ["Run", "cache", "check", "clear_cache", "fit", "resume", "run_race", "run_study", "study"]
 
 
 def check(
@@ -113,6 +115,7 @@ def resume(run: PathLike, data: PathLike | None = None, *, console: Console | No
 def study(
     data: PathLike,
     *,
+    backbones: Sequence[str] | None = None,
     jobs: int = 1,
     cluster: str | None = None,
     budget: str | None = "10m",
@@ -124,18 +127,26 @@ def study(
     Options: ``settings="ABCDE"`` are letters A to G; ``labels`` are label fractions (default: those of 0.05, 0.1,
     0.25, 0.5 and 1 that leave every class an image); ``seeds=3``; ``unlabeled`` and ``corpus`` are folders to pre-train
     on; ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with masks to `segment-quick` and
-    `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``tune=False`` leaves the learning rates as they are;
-    ``margin=2`` are the points within which two settings are equivalent.
+    `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``pretrainings=3`` pre-trains three times, with other
+    seeds; ``tune=False`` leaves the learning rates as they are; ``margin=2`` are the points within which two settings
+    are equivalent, and ``target=90`` the score that more labels are forecast for.
     A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
     ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "none" for all
     that is asked for) chooses image size, epochs, label fractions and seeds to fit, and a larger one refines the study
     later. ``jobs`` trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786",
     "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
+
+    ``backbones`` compares weights in the place of settings: timm names, run folders, weights files or "NAME=FILE"
+    race on frozen features, the last two are fine-tuned, and the table has a row per backbone and round (`run_race`).
     """
     import pandas as pd
 
+    from headstart.comparison import race_results
     from headstart.comparison.table import table_rows
 
+    if backbones is not None:
+        _, race = run_race(data, backbones, jobs=jobs, cluster=cluster, budget=budget, console=console, **options)
+        return pd.DataFrame(race_results.table_rows(race))
     _, results = run_study(data, jobs=jobs, cluster=cluster, budget=budget, console=console, **options)
     return pd.DataFrame(table_rows(results))
 
@@ -163,6 +174,35 @@ def run_study(
         plan, dataset, jobs=jobs, cluster=cluster, budget=budget, console=console
     )
     return plan, Results(study)
+
+
+def run_race(
+    data: PathLike,
+    backbones: Sequence[str],
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    budget: str | None = "10m",
+    console: Console | None = None,
+    planned: Callable[[RacePlan], object] = lambda _: None,
+    **options: Unpack[StudyOptions],
+) -> tuple[RacePlan, RaceResults]:
+    """A race of backbones, each with its weights: its plan, which ``planned`` is given first, and its results.
+
+    Options are those of `study`; of ``settings`` there are "D", probes alone, and by default "DB". The recipe's own
+    backbone takes part. The folder is ``out`` or ``runs/race-DATA``.
+    """
+    from headstart.comparison.race_results import RaceResults
+    from headstart.console.race_progress import run_race_with_progress
+    from headstart.data.dataset import Dataset
+    from headstart.studies.race_plan import make_race_plan
+
+    dataset = Dataset(data)
+    plan = make_race_plan(dataset, backbones, options)
+    planned(plan)
+    return plan, RaceResults(
+        run_race_with_progress(plan, dataset, jobs=jobs, cluster=cluster, budget=budget, console=console)
+    )
 
 
 def cache() -> list[CacheEntry]:

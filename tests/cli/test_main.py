@@ -276,7 +276,7 @@ class TestBadInput:
                 "backbone.name resnet19: expected a timm model, found no such name; did you mean resnet1",
             ),
             ("backbone.weights=nowhere.pt", "backbone.weights nowhere.pt: expected none, imagenet"),
-            ("task=clasify", "task: expected byol, classify, segment, found clasify"),
+            ("task=clasify", "task: expected byol, classify, emp_ssl, fastsiam, segment, vicreg, found clasify"),
             ("epochs", "expected field=value"),
             ("optimizer.lr=inf", "field optimizer.lr: expected a finite number, found inf"),
             ("augment.mean=[0.5,nan,0.5]", "field augment.mean.1: expected a finite number, found nan"),

@@ -297,3 +297,17 @@ def test_what_more_seeds_would_find_is_what_they_find() -> None:
             assert few.detectable_with(3) == few.detectable
             assert few.detectable_with(10) < few.detectable
         assert np.mean(predicted) == pytest.approx(np.mean(found), rel=0.25)
+
+
+def test_seeds_that_share_a_pre_training_count_as_it_does() -> None:
+    """With as many seeds on each, the interval is that of the means of the pre-trainings."""
+    random = np.random.default_rng(0)
+    each, other = random.random((2, 6, 50)) + random.random((2, 3, 1)).repeat(2, axis=1)
+    numbers = [0, 0, 1, 1, 2, 2]
+    found = difference(each / 2, other / 2, clusters=numbers)
+    means = [scores.reshape(3, 2, 50).mean(axis=1) / 2 for scores in (each, other)]
+    expected = difference(*means)
+    assert (found.value, found.error, found.freedom) == pytest.approx(
+        (expected.value, expected.error, expected.freedom)
+    )
+    assert difference(each / 2, other / 2).freedom > found.freedom

@@ -117,8 +117,10 @@ def test_so_are_those_of_masks(tiles: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_so_are_those_of_self_supervision(photos: Path, tmp_path: Path, unlabeled: Small) -> None:
-    recipe = unlabeled(**{"val__batch_size": 4, "checkpoint__monitor": "last", "analysis__train_samples": 8})
+@pytest.mark.parametrize("task", ["byol", "vicreg"])
+def test_so_are_those_of_self_supervision(photos: Path, tmp_path: Path, unlabeled: Small, task: str) -> None:
+    """Those that are means over images, and those of a whole split's statistics."""
+    recipe = unlabeled(task=task, val__batch_size=4, checkpoint__monitor="last", analysis__train_samples=8)
     run = by_two(recipe, photos, tmp_path)
     last = [row for row in run.metrics if row["split"] == "val"][-1]
     alone = start(recipe, str(photos), tmp_path / "alone")

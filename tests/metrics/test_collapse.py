@@ -54,6 +54,22 @@ def test_the_verdict_turns_at_its_thresholds(loss: float, spread: float, likenes
         assert f"view similarity {likeness:.3f}" in said
 
 
+@pytest.mark.parametrize(
+    ("of_training", "spread", "kind"),
+    [(0.099, 0.099, "collapsed"), (0.101, 0.099, "unclear"), (0.05, 0.101, "healthy"), (0.9, 0.9, "healthy")],
+)
+def test_where_the_training_s_feature_std_is_known_the_loss_does_not_count(
+    of_training: float, spread: float, kind: str
+) -> None:
+    """A loss of 0.4 would be agreement in BYOL, and 20 or -200 are usual elsewhere."""
+    for loss in (0.4, 20.0, -200.0):
+        first, last = rows(loss, spread, 0.5)
+        found = diagnose([first | {"feature_std": of_training}, last])
+        assert found is not None
+        assert found.kind == kind
+        assert ("0.10" in found.sentence and "not in training" in found.sentence) == (kind == "unclear")
+
+
 def test_the_last_epoch_counts_and_neighbors_are_told_where_there_are_any() -> None:
     later = [{**row, "epoch": 1} for row in rows(0.4, 0.9, 0.5, knn=0.25)]
     found = diagnose([*rows(0.01, 0.01, 1), *later])

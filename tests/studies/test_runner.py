@@ -27,7 +27,8 @@ from headstart.runs.training_images import read_trained_on
 from headstart.studies import time_estimate as measuring
 from headstart.studies import worker
 from headstart.studies.budget import fit_budget
-from headstart.studies.plan import Plan, default_fractions
+from headstart.studies.defaults import default_fractions
+from headstart.studies.plan import Plan
 from headstart.studies.runner import StudyRunner
 from headstart.studies.step_time import Speed, measure_steps
 from headstart.studies.time_estimate import estimate, read_budget
@@ -91,9 +92,9 @@ def test_every_trial_is_carried_out_as_its_setting_says(carried_out: StudyRunner
         assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
         assert set(trial.chosen) == ({"lr"} if trial.setting == "A" else {"l2"})
     chosen = {trial.chosen["lr"] for trial in study.trials if trial.setting == "A"}
-    assert chosen == {runner.learning_rates["A"]}
+    assert chosen == {runner.learning_rates["A", 1.0]}
     assert {trial.tried for trial in study.trials if trial.setting == "A"} == {tuple(runner.plan.tunings("A"))}
-    assert runner.learning_rates["A"] in plan.tunings("A")
+    assert runner.learning_rates["A", 1.0] in plan.tunings("A")
 
 
 def test_learning_rates_are_chosen_on_training_images_alone(carried_out: StudyRunner) -> None:
@@ -106,7 +107,10 @@ def test_learning_rates_are_chosen_on_training_images_alone(carried_out: StudyRu
         assert not val & {row["filename"] for row in run.predictions}
 
 
-def test_self_supervised_weights_have_not_seen_what_the_trials_are_judged_by(plan: Plan, photos: Path) -> None:
+@pytest.mark.parametrize("task", ["byol", "vicreg"])
+def test_self_supervised_weights_have_not_seen_what_the_trials_are_judged_by(
+    plan: Plan, photos: Path, task: str
+) -> None:
     """On the labeled folder the same images are held out; from another folder their copies are left out."""
     short = {
         "train.epochs": 1,
@@ -114,17 +118,19 @@ def test_self_supervised_weights_have_not_seen_what_the_trials_are_judged_by(pla
         "train.batch_size": 12,
         "byol.hidden_dim": 16,
         "byol.projection_dim": 8,
+        "vicreg.projection_dim": 16,
+        "task": task,
     }
     changed = recipes.override(plan.recipe, {"data.val_fraction": 0.4})
     settings = recipes.override(plan.pretraining, short)
     plan = replace(plan, settings="E", fractions=(1.0,), seeds=(0,), recipe=changed, pretraining=settings)
-    for unlabeled in (None, str(photos)):
+    for unlabeled in (None, str(photos)) if task == "byol" else (None,):
         each = replace(plan, out=plan.out / str(unlabeled is None), unlabeled=unlabeled)
         study = finish(each).study
         assert study.done == 1
         trial = RunFolder.open(each.trial_folder("E", 1.0, 0))
         pretrained = RunFolder.open(each.folder("self-supervised"))
-        assert pretrained.recipe.task == "byol"
+        assert pretrained.recipe.task == task
         assert trial.environment["weights"]["file"].startswith(str(pretrained.path))
         content = {name: blake2b((photos / name).read_bytes(), digest_size=16).hexdigest() for name in names(photos)}
         judged = {content[row["filename"]] for row in trial.predictions}
@@ -227,7 +233,10 @@ def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, smal
         ({"fractions": (0.0, 1.0)}, r"expected shares above 0 and up to 1, found \[0.0\]"),
         ({"fractions": (0.01,)}, r"data.label_fraction 0.01.*the smallest fraction is 0.0313"),
         ({"seeds": ()}, "--seeds: expected at least 1"),
-        ({"pretraining": recipes.load("quick")}, "expected a recipe with task = byol, found classify"),
+        (
+            {"pretraining": recipes.load("quick")},
+            r"expected a recipe of a task without labels \(byol, .*\), found the task classify",
+        ),
         ({"unlabeled": "/nowhere", "settings": "C"}, "/nowhere: expected a folder of images, found no such folder"),
     ],
 )

@@ -37,7 +37,7 @@ def batch(photos: Path, unlabeled: Small) -> Batch:
     pixels = decode(training_index(str(photos), recipe.data), recipe.data).batch(list(range(0, 60, 5)))
     one, two = (sample_params(recipe.augment, 12, torch.Generator().manual_seed(seed)) for seed in (1, 2))
     images, second = (augment(pixels, recipe.augment, 32, drawn) for drawn in (one, two))
-    return Batch(images, torch.full((12,), -1), second)
+    return Batch(images, torch.full((12,), -1), (second,))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def theirs_of(task: Byol, batch: Batch, decay: float) -> BYOL:
         projection_size=task.config.projection_dim,
         projection_hidden_size=task.config.hidden_dim,
         augment_fn=lambda _: batch.images,
-        augment_fn2=lambda _: batch.images2,
+        augment_fn2=lambda _: batch.other_views[0],
         moving_average_decay=decay,
     )
     pairs = (
@@ -134,8 +134,7 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
         theirs(own, heads.BYOLProjectionHead, task.features) for own in (task.projector, task.target_projector)
     )
     predictor = theirs(task.predictor, heads.BYOLPredictionHead, width)
-    assert batch.images2 is not None
-    views = (batch.images, batch.images2)
+    views = (batch.images, *batch.other_views)
     with torch.no_grad():
         predictions = [predictor(projector(copy.deepcopy(task.backbone)(view))) for view in views]
         targets = [target_projector(copy.deepcopy(task.target_backbone)(view)) for view in views]
@@ -146,8 +145,7 @@ def test_the_loss_is_lightly_s(task: Byol, batch: Batch) -> None:
 def test_the_loss_is_the_paper_s_formula(task: Byol, batch: Batch) -> None:
     """Equation 2 and its mirror image, image by image."""
     task.eval()
-    assert batch.images2 is not None
-    views = (batch.images, batch.images2)
+    views = (batch.images, *batch.other_views)
     with torch.inference_mode():
         predictions = [task.predictor(task.projector(task.backbone(view))) for view in views]
         targets = [task.target_projector(task.target_backbone(view)) for view in views]
@@ -162,10 +160,9 @@ def test_the_loss_is_the_paper_s_formula(task: Byol, batch: Batch) -> None:
 
 def test_views_in_one_batch_would_be_another_loss(task: Byol, batch: Batch) -> None:
     """Why either view is a batch of its own: together they have other statistics (byol-pytorch 0.7.2 and after)."""
-    assert batch.images2 is not None
     with torch.no_grad():
-        apart = [copy.deepcopy(task.target_backbone).train()(view) for view in (batch.images, batch.images2)]
-        together = copy.deepcopy(task.target_backbone).train()(torch.cat([batch.images, batch.images2]))
+        apart = [copy.deepcopy(task.target_backbone).train()(view) for view in (batch.images, *batch.other_views)]
+        together = copy.deepcopy(task.target_backbone).train()(torch.cat([batch.images, *batch.other_views]))
     assert (torch.cat(apart) - together).abs().max() > 1e-2
 
 

@@ -117,6 +117,18 @@ def test_crops_are_torchvision_s(pixels: Tensor) -> None:
     torch.testing.assert_close(cropped[..., 2:-2, 2:-2], theirs[..., 2:-2, 2:-2], atol=0.02, rtol=0)
 
 
+def test_a_crop_has_an_area_and_a_shape_between_the_bounds() -> None:
+    config = AS_IT_IS.model_copy(update={"crop": 0.2, "crop_max": 0.35})
+    top, left, height, width = sample_params(config, 5000, torch.Generator().manual_seed(0)).box.unbind(1)
+    area = height * width
+    assert 0.2 <= area.min() < 0.201
+    assert 0.349 < area.max() <= 0.35 + 1e-6
+    assert area.mean() == pytest.approx(0.275, abs=0.005)
+    assert 3 / 4 <= (width / height).min() < (width / height).max() <= 4 / 3 + 1e-6
+    assert min(top.min(), left.min()) >= 0
+    assert max((top + height).max(), (left + width).max()) <= 1
+
+
 def test_brightness_and_contrast_are_torchvision_s(pixels: Tensor) -> None:
     factors = torch.linspace(0.5, 1.5, 12)
     bright = AS_IT_IS.model_copy(update={"brightness": 0.5})

@@ -6,11 +6,24 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headstart.comparison.race_results import RaceResults
 
 
 def predict_command(run: Path, masks: bool) -> str:
     """The command that predicts with a run; ``masks``: its task is segmentation."""
     return f"headstart predict {run} IMAGES --out {'masks' if masks else 'predictions.csv'}"
+
+
+def race_command(data: str, results: RaceResults) -> str:
+    """The command of a study with the backbone that won a race."""
+    assert results.winner is not None
+    backbone = results.race.backbone(results.winner)
+    mean, std = (f"augment.{name}={list(getattr(backbone, name))}".replace(" ", "") for name in ("mean", "std"))
+    fields = [f"backbone.name={backbone.network}", f"backbone.weights={backbone.weights}", mean, std]
+    return shlex.join(["headstart", "study", data, *fields])
 
 
 def resume_command(run: Path) -> str:

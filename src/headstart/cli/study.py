@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli.arguments import ERR, OUT, Data, Overrides
-from headstart.cli.hints import predict_command
+from headstart.cli.hints import predict_command, race_command
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
+    from headstart.comparison.race_results import RaceResults
     from headstart.comparison.summary import Results
     from headstart.studies.plan import Plan
+    from headstart.studies.race_plan import RacePlan
 
 Unlabeled = Annotated[
     str | None,
@@ -24,10 +26,18 @@ Corpus = Annotated[
     typer.Option(metavar="DIR", help="Labeled images to pre-train on. [dim]Default: the recipe's weights[/dim]"),
 ]
 Settings = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="A from scratch; B fine-tune supervised, C self-supervised; D probe supervised, E self-supervised;"
-        " F continued pre-training; G probe random."
+        " F continued pre-training; G probe random. [dim]Default: ABCDE[/dim]"
+    ),
+]
+Backbones = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,RUN,...",
+        help="Which backbone? Compare timm names, runs and weights files (NAME=FILE) on frozen features, and fine-tune"
+        " the last two.",
     ),
 ]
 Labels = Annotated[
@@ -60,10 +70,27 @@ Pretraining = Annotated[
         metavar="RECIPE", help="Self-supervised pre-training. [dim]Default: byol-quick; for masks byol-tiles[/dim]"
     ),
 ]
+Pretrainings = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Pre-train N times, so that the intervals cover that, too. [dim]Default: 1, or one for each seed where the"
+        " budget has time[/dim]",
+        show_default=False,
+    ),
+]
 Tune = Annotated[
     bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
 ]
 Margin = Annotated[float, typer.Option(metavar="2", help="Points within which two settings are equivalent.")]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        metavar="90",
+        help="Forecast how many more labels reach this score, in per cent. [dim]Default: the next round one[/dim]",
+        show_default=False,
+    ),
+]
 Budget = Annotated[
     str,
     typer.Option(
@@ -79,7 +106,8 @@ def study(
     overrides: Overrides = None,
     unlabeled: Unlabeled = None,
     corpus: Corpus = None,
-    settings: Settings = "ABCDE",
+    settings: Settings = None,
+    backbones: Backbones = None,
     labels: Labels = None,
     seeds: Seeds = None,
     jobs: Jobs = 1,
@@ -87,8 +115,10 @@ def study(
     out: Out = None,
     recipe: TrialRecipe = None,
     pretraining: Pretraining = None,
+    pretrainings: Pretrainings = None,
     tune: Tune = True,
     margin: Margin = 2.0,
+    target: Target = None,
     budget: Budget = "10m",
 ) -> None:
     """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
@@ -99,30 +129,31 @@ def study(
     from headstart import api
     from headstart.recipes.recipe import read_overrides
 
-    planned: list[Plan] = []
+    options: dict[str, Any] = {
+        "unlabeled": unlabeled,
+        "corpus": corpus,
+        "settings": settings,
+        "labels": None if labels is None else [_fraction(text) for text in labels.split(",")],
+        "seeds": seeds,
+        "out": out,
+        "recipe": recipe,
+        "pretraining": pretraining,
+        "overrides": read_overrides(overrides or []),
+        "pretrainings": pretrainings,
+        "tune": tune,
+        "margin": margin,
+        "target": target,
+    }
+    where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "budget": budget, "console": ERR}
+    planned: list[Plan | RacePlan] = []
     try:
-        plan, results = api.run_study(
-            data,
-            unlabeled=unlabeled,
-            corpus=corpus,
-            settings=settings,
-            labels=None if labels is None else [_fraction(text) for text in labels.split(",")],
-            seeds=seeds,
-            out=out,
-            recipe=recipe,
-            pretraining=pretraining,
-            overrides=read_overrides(overrides or []),
-            tune=tune,
-            margin=margin,
-            jobs=jobs,
-            cluster=cluster,
-            budget=budget,
-            console=ERR,
-            planned=planned.append,
-        )
+        if backbones is not None:
+            _print_race(*api.run_race(data, backbones.split(","), **where, **options, planned=planned.append))
+            return
+        plan, results = api.run_study(data, **where, **options, planned=planned.append)
     except KeyboardInterrupt:
-        where = "".join(f" ({plan.out})" for plan in planned)
-        ERR.print(f"stopped; the same command continues{where}", soft_wrap=True, markup=False)
+        folder = "".join(f" ({plan.out})" for plan in planned)
+        ERR.print(f"stopped; the same command continues{folder}", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
     _print(results, plan)
     raise typer.Exit(1 if results.study.failed else 0)
@@ -142,6 +173,20 @@ def _print(results: Results, plan: Plan) -> None:
     if best is not None:
         run = plan.trial_folder(best.setting, best.fraction, best.seed)
         OUT.print(f"use it   {predict_command(run, plan.masks)}", markup=False, soft_wrap=True)
+
+
+def _print_race(plan: RacePlan, results: RaceResults) -> None:
+    """Print the table of backbones, the findings, and what to type next."""
+    from headstart.comparison.race_findings import findings, headline
+    from headstart.console.race_table import race_table
+
+    OUT.print(race_table(results))
+    OUT.print(f"\n{headline(results)}", markup=False)
+    for finding in findings(results):
+        OUT.print(f"- {finding}", markup=False)
+    OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
+    if results.winner is not None:
+        OUT.print(f"next     {race_command(plan.study.data, results)}", markup=False, soft_wrap=True)
 
 
 def _fraction(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headstart.comparison.summary import Results
-from headstart.comparison.wording import listed, points
+from headstart.comparison.wording import listed, percent, points
 
 NOTABLE_OPTIMISM = 0.005
 """An optimism above this, averaged over the trials, is an inflated score."""
@@ -27,15 +27,32 @@ def of_family(results: Results) -> Iterator[str]:
 
 
 def of_weights(results: Results) -> Iterator[str]:
-    """Which settings rest on weights that were pre-trained once, so that their intervals hold for these weights."""
-    study = results.study
-    shared = sorted({each.setting for each in study.trials if each.seconds_pretrain is not None and not each.error})
-    if shared:
-        verb = "rests" if len(shared) == 1 else "rest"
-        yield (
-            f"{listed(shared)} {verb} on weights that were pre-trained once: the intervals hold for these weights, and"
-            " leave out how much another pre-training would differ."
-        )
+    """How often the weights of settings were pre-trained: once, and the intervals hold for these weights, or anew."""
+    found: dict[str, dict[int, int]] = {}
+    for trial in results.study.trials:
+        if trial.seconds_pretrain is not None and not trial.error:
+            found.setdefault(trial.setting, {}).setdefault(trial.seed, trial.pretraining)
+    counts = {setting: (len(set(each.values())), len(each)) for setting, each in found.items()}
+    for number, seeds in sorted(set(counts.values())):
+        settings = sorted(setting for setting, each in counts.items() if each == (number, seeds))
+        start = f"{listed(settings)} {'rests' if len(settings) == 1 else 'rest'} on"
+        if number == 1:
+            anew = (
+                ""
+                if seeds == 1
+                else f" --pretrainings {len(results.study.seeds)} in another folder pre-trains for each seed."
+            )
+            yield (
+                f"{start} weights that were pre-trained once: the intervals hold for these weights, and leave out how"
+                f" much another pre-training would differ.{anew}"
+            )
+        elif number < seeds:
+            yield (
+                f"{start} {number} pre-trainings, which {seeds} seeds share: the intervals cover another pre-training,"
+                f" and {number} are what they know of it."
+            )
+        else:
+            yield f"{start} {number} pre-trainings, one for each seed: the intervals cover another pre-training, too."
 
 
 def of_selection(results: Results) -> Iterator[str]:
@@ -51,13 +68,28 @@ def of_selection(results: Results) -> Iterator[str]:
     )
 
 
+def of_tuning(results: Results) -> Iterator[str]:
+    """Label fractions whose learning rates were selected with more labels than they have."""
+    more: dict[float, set[float]] = {}
+    for trial in results.study.trials:
+        at = 1.0 if trial.tuned_at is None else trial.tuned_at
+        if trial.tried and at > trial.fraction:
+            more.setdefault(at, set()).add(trial.fraction)
+    for at, fractions in sorted(more.items()):
+        yield (
+            f"The learning rates used with {listed([percent(each) for each in sorted(fractions)])} of the labels were"
+            f" selected with {'all labels' if at == 1 else percent(at)}: whoever has so few labels cannot select them"
+            " so well."
+        )
+
+
 def of_grid_edges(results: Results) -> Iterator[str]:
     """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
-    chosen = {trial.setting: (trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
+    chosen = {(trial.setting, trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
     for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
-        at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
-        for lr in sorted(set(at_end.values())):
-            settings = listed([setting for setting, each in at_end.items() if each == lr])
+        at_end = {(setting, lr) for setting, lr, tried in chosen if lr == end(tried)}
+        for lr in sorted({lr for _, lr in at_end}):
+            settings = listed(sorted(setting for setting, each in at_end if each == lr))
             yield (
                 f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
                 f" better. optimizer.lr={lr:g} centers the grid there."

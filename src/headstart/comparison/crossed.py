@@ -20,7 +20,7 @@ Statistical Applications in Genetics and Molecular Biology 3:3).
 
 Images in groups (patients, videos) are not independent: a group then takes the place of an image, with the linearized
 value x + G (T_g - n_g x) / N of its sum T_g over n_g images (the variance of a ratio, as in cluster sampling; Cochran
-1977, *Sampling Techniques*, section 9A).
+1977, *Sampling Techniques*, section 9A). So do seeds that start from the same pre-training, where there are several.
 """
 
 from __future__ import annotations
@@ -94,16 +94,19 @@ class Crossed:
     """Mean squares and products of C cells over seeds and images.
 
     ``cells`` (C, S, N) are scores of the same S seeds and N images in each cell; ``groups`` (N,) numbers the group of
-    each image, None where each is its own. Contrasts of ``binary`` scores get the half of Agresti and Min (2005,
-    Statistics in Medicine 24:729) added to both discordant counts: pairs without a discordant image have no variance.
+    each image, None where each is its own, and ``clusters`` (S,) the pre-training of each seed. Contrasts of ``binary``
+    scores get the half of Agresti and Min (2005, Statistics in Medicine 24:729) added to both discordant counts: pairs
+    without a discordant image have no variance.
     """
 
-    def __init__(self, cells: ArrayLike, groups: ArrayLike | None = None) -> None:
+    def __init__(self, cells: ArrayLike, groups: ArrayLike | None = None, clusters: ArrayLike | None = None) -> None:
         x = np.asarray(cells, dtype=np.float64)
         self.binary = bool(((x == 0) | (x == 1)).all())
         self.mean: Floats = x.mean(axis=(1, 2))
         if groups is not None:
             x = grouped(x, np.asarray(groups))
+        if clusters is not None:
+            x = grouped(x.swapaxes(1, 2), np.asarray(clusters)).swapaxes(1, 2)
         self.seeds, self.units = x.shape[1:]
         of_seed, of_unit = x.mean(axis=2), x.mean(axis=1)
         a, b = of_seed - self.mean[:, None], of_unit - self.mean[:, None]

@@ -76,9 +76,11 @@ def stretch(
     more: ArrayLike,
     groups: ArrayLike | None = None,
     prior: SeedPrior | None = None,
+    clusters: ArrayLike | None = None,
 ) -> Contrasts:
     """A setting minus A's curve at `SHARES` of the way between two of its points; scores (S, N) of the same seeds."""
-    crossed = Crossed(np.stack([np.asarray(each, dtype=np.float64) for each in (setting, fewer, more)]), groups)
+    cells = np.stack([np.asarray(each, dtype=np.float64) for each in (setting, fewer, more)])
+    crossed = Crossed(cells, groups, clusters)
     return crossed.contrast(np.stack([np.ones(len(SHARES)), SHARES - 1, -SHARES], axis=1), prior)
 
 

@@ -28,17 +28,17 @@ class Setting:
         return f"{self.letter} ({self.phrase})"
 
 
-_BYOL = "self-supervised weights (BYOL on the unlabeled images)"
-_BOTH = "supervised weights, then BYOL on the unlabeled images"
+_ON_IMAGES = "self-supervised weights (learned on the unlabeled images)"
+_BOTH = "supervised weights, then self-supervised on the unlabeled images"
 
 SETTINGS: Mapping[str, Setting] = {
     each.letter: each
     for each in (
         Setting("A", "from scratch", "nothing (random)", "none", False),
         Setting("B", "fine-tune supervised", "supervised weights", "supervised", False),
-        Setting("C", "fine-tune self-supervised", _BYOL, "self-supervised", False),
+        Setting("C", "fine-tune self-supervised", _ON_IMAGES, "self-supervised", False),
         Setting("D", "probe supervised", "supervised weights", "supervised", True),
-        Setting("E", "probe self-supervised", _BYOL, "self-supervised", True),
+        Setting("E", "probe self-supervised", _ON_IMAGES, "self-supervised", True),
         Setting("F", "continued pre-training", _BOTH, "both", False),
         Setting("G", "the floor", "nothing (random)", "none", True),
     )

@@ -35,21 +35,21 @@ def deviations(of_unit: Floats, seed_error: ArrayLike, resamples: int, seed: int
     return np.asarray(images + seeds)
 
 
-def family_level(deviation: Floats, pairs: Sequence[tuple[int, int]]) -> float:
-    """The level of each comparison with which all ``pairs`` of cells hold 95 % together.
+def family_level(deviation: Floats, pairs: Sequence[tuple[int, int]], level: float = LEVEL) -> float:
+    """The level of each comparison with which all ``pairs`` of cells hold together, 95 % unless ``level`` is another.
 
     ``deviation`` (R, C) as from `deviations`; a pair (i, j) is the comparison of cell i with cell j.
     """
     if len(pairs) < 2:
-        return LEVEL
+        return level
     one, two = np.array(pairs).T
     apart = deviation[:, one] - deviation[:, two]
     spread = apart.std(axis=0)
     apart = apart[:, spread > 0] / spread[spread > 0]
     if not apart.shape[1]:
-        return LEVEL / len(pairs)
+        return level / len(pairs)
     least = 2 * norm.sf(np.abs(apart).max(axis=1))
-    return float(np.clip(np.quantile(least, LEVEL), LEVEL / len(pairs), LEVEL))
+    return float(np.clip(np.quantile(least, level), level / len(pairs), level))
 
 
 def winner_bias(means: ArrayLike, deviation: Floats) -> float:

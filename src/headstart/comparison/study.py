@@ -105,8 +105,14 @@ class Trial(StudyModel):
     """Hyper-parameters selected on a held-out part of *train*: {'lr': 0.001}, {'l2': 0.1}; empty with --no-tune."""
     tried: tuple[float, ...] = ()
     """The learning rates that were tried."""
+    tuned_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The label fraction within whose labels the learning rate was chosen; None with `tried`: all labels, in files of
+    before."""
+    pretraining: Annotated[int, Field(ge=0)] = 0
+    """Number of the pre-training whose weights it started from, where its weights were pre-trained."""
     seconds_pretrain: float | None = None
-    """Shared by all trials of the setting, and counted once; None where the weights were downloaded or given."""
+    """Shared by all trials that start from these weights, and counted once; None where the weights were downloaded or
+    given."""
     seconds_tune: float = 0.0
     seconds_train: float = 0.0
     images_seen: int = 0
@@ -157,6 +163,10 @@ class Study(StudyModel):
     """The metric that the settings are compared by."""
     tuned: bool = True
     """False with --no-tune: one learning rate for all settings."""
+    tuned_from: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
+    pretrainings: Annotated[int, Field(gt=0)] = 1
+    """Pre-trainings of each kind of weights, each for every N-th seed."""
     name: str = "study"
     fingerprint: str = ""
     """Of the dataset."""
@@ -164,6 +174,8 @@ class Study(StudyModel):
     """The group (patient, video) of each held-out image, as a number; None where the images are independent."""
     margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
     """Settings closer than this are equivalent."""
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The score that more labels are forecast for; None: the next round one above the best."""
     excluded: tuple[Excluded, ...] = ()
     """For each folder other than the dataset that was pre-trained on."""
     environment: dict[str, Any] = {}
@@ -221,9 +233,10 @@ class Study(StudyModel):
         """The content of `study.json`, with its checksum."""
         return self.model_copy(update={"checksum": self.compute_checksum()}).model_dump_json(indent=1)
 
-    def compute_checksum(self) -> str:
-        """BLAKE2b-128 of all fields but `checksum`."""
-        return blake2b(self.model_dump_json(exclude={"checksum"}).encode(), digest_size=16).hexdigest()
+    def compute_checksum(self, as_read: bool = False) -> str:
+        """BLAKE2b-128 of all fields but `checksum`; ``as_read``, of those that its file has: later fields are added."""
+        content = self.model_dump_json(exclude={"checksum"}, exclude_unset=as_read)
+        return blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def read_study(path: Path) -> Study:
@@ -246,7 +259,7 @@ def read_study(path: Path) -> Study:
         raise BrokenStudyError(
             f"{path}: expected a study of this version, found {where}: {first['msg']}", AGAIN
         ) from None
-    if study.checksum and study.checksum != study.compute_checksum():
+    if study.checksum and study.checksum not in (study.compute_checksum(), study.compute_checksum(as_read=True)):
         raise BrokenStudyError(f"{path}: expected a study as it was written, found it changed since", AGAIN)
     return study
 

@@ -99,7 +99,10 @@ class Results:
     @cached_property
     def _deviations(self) -> Floats:
         """Deviation of each result in each resample, (R, results), in the order of `_keys`."""
-        cells = [Crossed(_scores(self.study.at(*key))[None], self.study.groups) for key in self._keys]
+        cells = [
+            Crossed(_scores(self.study.at(*key))[None], self.study.groups, clusters(self.study.at(*key)))
+            for key in self._keys
+        ]
         of_unit = np.concatenate([cell.of_unit for cell in cells])
         return deviations(of_unit, [cell.seed_error[0] for cell in cells], self._resamples)
 
@@ -162,20 +165,48 @@ class Results:
             seeds = self._common(*key)
             self._differences[key] = None
             if seeds:
-                found = self._pair(*key).contrast([[1.0, -1.0]], self.prior)
+                found = self._pair(*key).contrast([[1.0, -1.0]], self._prior(setting, other))
                 self._differences[key] = difference_of(found, self.study.images, len(seeds), self.level)
         return self._differences[key]
 
     def _pair(self, setting: str, other: str, fraction: float) -> Crossed:
         """Both settings over their common seeds, of which there are some."""
         seeds = self._common(setting, other, fraction)
-        return Crossed(np.stack([self._at(each, fraction, seeds) for each in (setting, other)]), self.study.groups)
+        cells = [self._at(each, fraction, seeds) for each in (setting, other)]
+        return Crossed(
+            np.stack(cells), self.study.groups, self._clusters(seeds, (setting, fraction), (other, fraction))
+        )
+
+    def _clusters(self, seeds: Sequence[int], *keys: TrialKey) -> list[int] | None:
+        """The pre-training of each seed, where one of these results has several, but not one for each seed."""
+        found = (clusters(trial for trial in self.study.at(*key) if trial.seed in seeds) for key in keys)
+        return next((each for each in found if each is not None), None)
+
+    def _prior(self, *settings: str) -> SeedPrior | None:
+        """What the comparisons of the family say together about the variance between seeds.
+
+        Pre-training varies, too, between the seeds of settings with several: they and the others have priors apart.
+        """
+        return self._priors[not self.pretrained_anew.isdisjoint(settings)]
 
     @cached_property
-    def prior(self) -> SeedPrior | None:
-        """What the comparisons of the family say together about the variance between seeds."""
-        pairs = [self._pair(*each) for each in self.family]
-        return seed_prior([pair.mean_square([1.0, -1.0]) for pair in pairs], [pair.seeds - 1 for pair in pairs])
+    def _priors(self) -> dict[bool, SeedPrior | None]:
+        priors = {}
+        for anew in (False, True):
+            family = [each for each in self.family if self.pretrained_anew.isdisjoint(each[:2]) != anew]
+            pairs = [self._pair(*each) for each in family]
+            squares = [pair.mean_square([1.0, -1.0]) for pair in pairs]
+            priors[anew] = seed_prior(squares, [pair.seeds - 1 for pair in pairs])
+        return priors
+
+    @cached_property
+    def pretrained_anew(self) -> frozenset[str]:
+        """The settings whose trials start from several pre-trainings."""
+        found: dict[str, set[int]] = {}
+        for trial in self.study.trials:
+            if trial.error is None and trial.seconds_pretrain is not None:
+                found.setdefault(trial.setting, set()).add(trial.pretraining)
+        return frozenset(setting for setting, numbers in found.items() if len(numbers) > 1)
 
     def _common(self, setting: str, other: str, fraction: float, *more: TrialKey) -> list[int]:
         """The seeds that both settings have finished, and so have ``more``."""
@@ -192,7 +223,7 @@ class Results:
             setting=setting,
             fraction=fraction,
             labels=_labels(trials),
-            score=average(_scores(trials), self.study.groups),
+            score=average(_scores(trials), self.study.groups, clusters(trials)),
             to_a=self.difference(setting, "A", fraction) if setting != "A" else None,
             label_multiplier=self._label_multiplier(setting, fraction) if setting != "A" else None,
             ece=_mean(trials, lambda trial: trial.ece),
@@ -217,9 +248,16 @@ class Results:
         for fewer, more in itertools.pairwise(fractions):
             seeds = self._common(setting, setting, fraction, ("A", fewer), ("A", more))
             own, below, above = (self._at(*key, seeds) for key in ((setting, fraction), ("A", fewer), ("A", more)))
-            stretches.append(stretch(own, below, above, self.study.groups, self.prior) if seeds else None)
+            shared, prior = self._clusters(seeds, (setting, fraction)), self._prior(setting, "A")
+            stretches.append(stretch(own, below, above, self.study.groups, prior, shared) if seeds else None)
         value = float(_scores(self.study.at(setting, fraction)).mean())
         return label_multiplier(curve, _labels(self.study.at("A", fraction)), value, stretches, delta)
+
+
+def clusters(trials: Iterable[Trial]) -> list[int] | None:
+    """The pre-training that each of S trials starts from, where there are several, but not one for each; else None."""
+    numbers = [trial.pretraining for trial in trials if trial.seconds_pretrain is not None]
+    return numbers if 1 < len(set(numbers)) < len(numbers) else None
 
 
 def _scores(trials: Iterable[Trial]) -> Floats:

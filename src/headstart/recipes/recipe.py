@@ -24,7 +24,6 @@ from headstart.recipes.schema import (
     Analysis,
     Augment,
     Backbone,
-    Byol,
     Checkpoint,
     Data,
     Decoder,
@@ -38,6 +37,7 @@ from headstart.recipes.schema import (
     Train,
     Validation,
 )
+from headstart.recipes.self_supervision import Byol, EmpSsl, FastSiam, VicReg
 
 __all__ = [
     "Analysis",
@@ -47,7 +47,9 @@ __all__ = [
     "Checkpoint",
     "Data",
     "Decoder",
+    "EmpSsl",
     "Expect",
+    "FastSiam",
     "Head",
     "Loss",
     "Optimizer",
@@ -57,6 +59,7 @@ __all__ = [
     "Schedule",
     "Train",
     "Validation",
+    "VicReg",
     "build",
     "load",
     "override",
@@ -74,19 +77,23 @@ class Recipe(Part):
     description: str = ""
     """One line for `headstart recipe ls`."""
     task: str = "classify"
-    """The training task: `classify`, `segment` or `byol`."""
+    """The training task: `classify`, `segment`, or, without labels, `byol`, `vicreg`, `emp_ssl` or
+    `fastsiam`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of all randomness: initialization, order of the images, augmentation."""
     data: Data = Data()
     augment: Augment = Augment()
     second_augment: Augment | None = None
-    """Augmentation of the second view, for tasks that compare two views (BYOL); default: as the first."""
+    """Augmentation of the second view, and of any further one, for tasks that compare views; default: as the first."""
     backbone: Backbone = Backbone()
     probe: Probe = Probe()
     head: Head = Head()
     decoder: Decoder = Decoder()
     loss: Loss = Loss()
     byol: Byol = Byol()
+    vicreg: VicReg = VicReg()
+    emp_ssl: EmpSsl = EmpSsl()
+    fastsiam: FastSiam = FastSiam()
     train: Train = Train()
     val: Validation = Validation()
     optimizer: Optimizer = Optimizer()

@@ -49,7 +49,8 @@ class Data(Part):
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Fraction of the training labels to use, stratified by class."""
     validate_on: Literal["val", "train"] = "val"
-    """Validate on the validation images, or on a holdout of the training images (for hyper-parameter selection)."""
+    """Validate on the validation images, or on a holdout of the labeled training images (for hyper-parameter
+    selection)."""
     layout: Literal["auto", "table", "pairs", "folders", "names", "none"] = "auto"
     """How to read the folder where it could be read in two ways: a table of labels, images with masks, a folder per
     class, names such as hat_1.jpg, or images without labels."""
@@ -83,6 +84,8 @@ class Augment(Part):
     """Interpolation of rotations and crops."""
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Smallest fraction of the area that a random crop keeps (aspect ratio 3/4 to 4/3); 1: no cropping."""
+    crop_max: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Largest fraction of the area that a random crop keeps."""
     zoom: Annotated[tuple[Positive, Positive], Strict(False)] = (1.0, 1.0)
     """Minimum and maximum magnification of training windows (data.resize=keep); below 1 they show a larger area."""
     brightness: Share = 0.0
@@ -114,6 +117,8 @@ class Augment(Part):
             raise ValueError(f"blur_kernel: expected an odd number, found {self.blur_kernel}")
         if self.blur_sigma[0] > self.blur_sigma[1]:
             raise ValueError(f"blur_sigma: expected the minimum, then the maximum, found {self.blur_sigma}")
+        if self.crop > self.crop_max:  # without cropping, both are 1
+            raise ValueError(f"crop_max: expected at least crop ({self.crop}), found {self.crop_max}")
         if self.zoom[0] > self.zoom[1]:
             raise ValueError(f"zoom: expected the minimum, then the maximum, found {self.zoom}")
         return self
@@ -187,19 +192,6 @@ class Loss(Part):
     """Equal weights, or each class by the inverse square root of its share of the training pixels."""
     dice_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a soft Dice loss (Milletari et al. 2016) added to the other; 0: none."""
-
-
-class Byol(Part):
-    """BYOL (Grill et al. 2020): projector, predictor and the EMA of the target network."""
-
-    projection_dim: Annotated[int, Field(gt=0)] = 256
-    """Output dimension of the projector and the predictor."""
-    hidden_dim: Annotated[int, Field(gt=0)] = 4096
-    """Hidden dimension of the projector and the predictor."""
-    ema_decay: Share = 0.99
-    """EMA decay of the target network per step (tau in the paper); 1 would never update it."""
-    decay_schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine` raises the decay to 1 by the end of training, as in the paper."""
 
 
 class Train(Part):

@@ -119,18 +119,19 @@ def _context(results: Results, path: str) -> StudyPage:
 
 def seconds_spent(study: Study) -> float:
     """Time of all trials; what they share counts once: each pre-training, and the selection of each setting."""
-    pretrained: dict[str, float] = {}
+    pretrained: dict[tuple[str, int], float] = {}
     for trial in study.trials:
-        start = SETTINGS[trial.setting].start
+        start = (SETTINGS[trial.setting].start, trial.pretraining)
         pretrained[start] = max(pretrained.get(start, 0.0), trial.seconds_pretrain or 0.0)
     return sum(pretrained.values()) + seconds_tuning(study) + sum(trial.seconds_train for trial in study.trials)
 
 
 def seconds_tuning(study: Study) -> float:
-    """Time of hyper-parameter selection: one per setting, which its trials share."""
-    chosen: dict[str, float] = {}
+    """Time of hyper-parameter selection: one per setting and labels selected on, which its trials share."""
+    chosen: dict[tuple[str, float | None], float] = {}
     for trial in study.trials:
-        chosen[trial.setting] = max(chosen.get(trial.setting, 0.0), trial.seconds_tune)
+        at = (trial.setting, trial.tuned_at)
+        chosen[at] = max(chosen.get(at, 0.0), trial.seconds_tune)
     return sum(chosen.values())
 
 

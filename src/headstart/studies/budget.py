@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from headstart.comparison.study import Study
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
@@ -27,8 +26,6 @@ PRETRAINING_SHARE = 0.25
 """Share of a budget for self-supervised pre-training."""
 PRETRAINING_SIDE = 48
 """Least side of the images of a shortened pre-training, in pixels."""
-MOST_SEEDS = 10
-"""Seeds up to which a larger budget refines a study."""
 FEATURES = 250
 """Training images whose features are stored, in a shortened training."""
 
@@ -70,7 +67,7 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) ->
     allowed = FILL * budget * workers
     seconds = estimate(plan, dataset, estimator=estimator)
     if sum(seconds.values()) <= allowed:
-        return plan, seconds
+        return _pretrained_for_each_seed(plan, seconds, allowed, estimator)
     requested, best = plan.requested or (plan.recipe, plan.pretraining), None
     for rung in LADDER:
         smaller = replace(_at_rung(plan, rung, estimator, budget * workers), requested=requested)
@@ -87,7 +84,20 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) ->
             break
         best = smaller, seconds
     assert best is not None
-    return _stretched(*best, plan.recipe.train.epochs, allowed, estimator)
+    return _pretrained_for_each_seed(
+        *_stretched(*best, plan.recipe.train.epochs, allowed, estimator), allowed, estimator
+    )
+
+
+def _pretrained_for_each_seed(
+    plan: Plan, seconds: dict[str, float], allowed: float, estimator: TimeEstimator
+) -> tuple[Plan, dict[str, float]]:
+    """``plan`` with a pre-training for each seed, where the time allows it and nobody asked for another number."""
+    if "pretrainings" not in plan.free or len(plan.seeds) < 2 or not plan.pretrained_kinds():
+        return plan, seconds
+    several = replace(plan, pretrainings=len(plan.seeds))
+    further = estimate(several, estimator.dataset, estimator=estimator)
+    return (several, further) if sum(further.values()) <= allowed else (plan, seconds)
 
 
 def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) -> Plan:
@@ -104,9 +114,10 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
             changes |= {"augment.sizes": list(recipe.augment.sizes[-rung.epochs :])}
     smaller = replace(plan, recipe=override(recipe, changes))
     if "fractions" in plan.free:
-        smaller = replace(smaller, fractions=_fractions(plan.fractions, rung.fractions))
+        wanted = rung.fractions if plan.target_score is None else LADDER[-1].fractions  # a forecast needs four of them
+        smaller = replace(smaller, fractions=_fractions(plan.fractions, wanted))
     if "seeds" in plan.free:
-        smaller = replace(smaller, seeds=plan.seeds[: rung.seeds])
+        smaller = replace(smaller, seeds=plan.seeds[: max(rung.seeds, plan.pretrainings)])
     return replace(smaller, pretraining=_shorter_pretraining(smaller, estimator, PRETRAINING_SHARE * budget))
 
 
@@ -122,7 +133,7 @@ def _fractions(possible: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[
 def _shorter_pretraining(plan: Plan, estimator: TimeEstimator, seconds: float) -> Recipe:
     """The self-supervised recipe of a plan, as much of it as fits into ``seconds``."""
     base = plan.pretraining
-    if "pretraining" not in plan.free or "self-supervised" not in plan.pretrainings():
+    if "pretraining" not in plan.free or "self-supervised" not in plan.pretrained_kinds():
         return base
     own = base.data.image_size
     side = own if plan.masks else min(own, max(PRETRAINING_SIDE, plan.recipe.data.image_size))
@@ -146,7 +157,7 @@ def _stretched(
     count = estimator.train
     for _ in range(3):
         total = sum(seconds.values())
-        pretraining = sum(value for name, value in seconds.items() if name.endswith("-pretraining"))
+        pretraining = sum(value for name, value in seconds.items() if "-pretraining" in name)
         factor = (allowed - pretraining) / max(total - pretraining, 1e-9)
         recipe = plan.recipe
         per_epoch = min(count, recipe.train.images_per_epoch or count)
@@ -161,44 +172,6 @@ def _stretched(
             break
         plan, seconds = candidate, further
     return plan, seconds
-
-
-def refined(plan: Plan, asked: Plan, study: Study, budget: float) -> Plan | None:
-    """The plan of a finished study with more label fractions and seeds, as many as ``budget`` (in seconds) allows.
-
-    ``asked`` is the plan without a budget. Trials that were trained stay; what one takes is known from them. None where
-    nothing is left to add, or the budget is too short for it.
-    """
-    best = None
-    for fractions, seeds in _larger_grids(plan, asked):
-        new = {(setting, share, seed) for setting in plan.settings for share in fractions for seed in seeds}
-        new -= {(trial.setting, trial.fraction, trial.seed) for trial in study.trials if trial.error is None}
-        if sum(_seconds_of_trial(study, setting) for setting, _, _ in new) > FILL * budget:
-            break
-        best = replace(plan, fractions=fractions, seeds=seeds)
-    return best
-
-
-def _larger_grids(plan: Plan, asked: Plan) -> Iterator[tuple[tuple[float, ...], tuple[int, ...]]]:
-    """Label fractions and seeds beyond those of the plan, fewest first: a label fraction more, then a seed more."""
-    fractions, seeds = plan.fractions, plan.seeds
-    missing = [share for share in sorted(asked.fractions, reverse=True) if share not in fractions]
-    while True:
-        if len(seeds) < len(asked.seeds):
-            seeds = asked.seeds[: len(seeds) + 1]
-        elif missing and "fractions" in plan.free:
-            fractions = tuple(sorted((*fractions, missing.pop(0))))
-        elif "seeds" in plan.free and len(seeds) < MOST_SEEDS:
-            seeds = tuple(range(len(seeds) + 1))
-        else:
-            return
-        yield fractions, seeds
-
-
-def _seconds_of_trial(study: Study, setting: str) -> float:
-    """What a trial of the setting took, in the mean."""
-    seconds = [trial.seconds_train for trial in study.trials if trial.setting == setting and trial.error is None]
-    return sum(seconds) / len(seconds) if seconds else 0.0
 
 
 class Deadline:
@@ -240,12 +213,14 @@ class Deadline:
 
 def describe(plan: Plan, budget: float | None) -> Iterator[str]:
     """Lines that say what a budget chose, and what it leaves out."""
+    if "pretrainings" in plan.free and plan.pretrainings > 1:
+        yield "plan     a pre-training for each seed, as there is time for it"
     if plan.requested is None or plan.requested == (plan.recipe, plan.pretraining):
         return
     asked, recipe, pretraining = plan.requested[0], plan.recipe, plan.pretraining
     labels = ", ".join(f"{fraction:.0%}" for fraction in plan.fractions)
     yield f"plan     {_length(recipe)}; {labels} of the labels; {len(plan.seeds)} seeds"
-    if "self-supervised" in plan.pretrainings():
+    if "self-supervised" in plan.pretrained_kinds():
         yield f"         self-supervised pre-training: {_length(pretraining)}"
     why = "the budget" if budget is None else f"--budget {_time(budget)}"
     yield (

@@ -13,9 +13,8 @@ from typing import Any, Literal
 from headstart.comparison.intervals import MARGIN
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
-from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
-from headstart.recipes.recipe import Data, Recipe, load, override
+from headstart.recipes.recipe import Recipe, load, override
 
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
 PRETRAINING_OF = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
@@ -26,10 +25,9 @@ LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
 TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
-FREE = ("image_size", "epochs", "fractions", "seeds", "pretraining")
-"""What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training."""
-FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
-"""Label fractions of a study by default."""
+FREE = ("image_size", "epochs", "fractions", "seeds", "pretraining", "pretrainings")
+"""What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training,
+`pretrainings` how many of them there are."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,14 @@ class Plan:
     """Labeled images for supervised pre-training."""
     corpus_target: Literal["label", "mask"] = "label"
     """What the corpus labels its images with."""
+    tune_from: float = 1.0
+    """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
+    pretrainings: int = 1
+    """Pre-trainings of each kind, with seeds of their own: the i-th seed's trials start from number i modulo these."""
     margin: float = 100 * MARGIN
     """Points within which two settings are equivalent; not part of what is trained."""
+    target_score: float | None = None
+    """The score, in per cent, that more labels are forecast for; not part of what is trained."""
     requested: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as requested, where a budget has shortened them since."""
     free: frozenset[str] = frozenset()
@@ -91,7 +95,7 @@ class Plan:
         """(setting, fraction, seed) of every trial."""
         return itertools.product(self.settings, self.fractions, self.seeds)
 
-    def pretrainings(self) -> list[str]:
+    def pretrained_kinds(self) -> list[str]:
         """The kinds of weights to pre-train, in order."""
         needed = {PRETRAINING_OF[setting] for setting in self.settings if setting in PRETRAINING_OF}
         if CONTINUED in needed:
@@ -102,24 +106,33 @@ class Plan:
             if kind in needed and not (kind == SUPERVISED and self.corpus is None)
         ]
 
+    def all_pretrainings(self) -> Iterator[tuple[str, int]]:
+        """Kind of weights and number of each pre-training."""
+        return itertools.product(self.pretrained_kinds(), range(self.pretrainings))
+
+    def number(self, seed: int) -> int:
+        """Which pre-training the trials of a seed start from, from 0."""
+        return self.seeds.index(seed) % self.pretrainings
+
     def tuned_settings(self) -> list[str]:
         """The settings whose learning rate is tuned."""
         return [each for each in self.settings if self.tuned and (self.masks or not SETTINGS[each].frozen)]
 
-    def folder(self, kind: str) -> Path:
+    def folder(self, kind: str, number: int = 0) -> Path:
         """The run folder of a pre-training."""
-        return self.out / "pretrained" / kind
+        return self.out / "pretrained" / f"{kind}{_suffix(number)}"
 
     def trial_folder(self, setting: str, fraction: float, seed: int) -> Path:
         """The run folder of a trial."""
         return self.out / "trials" / trial_name(setting, fraction, seed)
 
-    def weights(self, setting: str) -> str:
-        """The `backbone.weights` of a setting."""
+    def weights(self, setting: str, number: int = 0) -> str:
+        """The `backbone.weights` of a setting, from a pre-training of this number where they are pre-trained."""
         kind = PRETRAINING_OF.get(setting)
         if kind is None:
             return "none"
-        return self.recipe.backbone.weights if kind == SUPERVISED and self.corpus is None else str(self.folder(kind))
+        given = kind == SUPERVISED and self.corpus is None
+        return self.recipe.backbone.weights if given else str(self.folder(kind, number))
 
     def trial(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
         """The recipe of one trial; ``lr`` is the tuned learning rate."""
@@ -129,7 +142,7 @@ class Plan:
             "description": f"{SETTINGS[setting].phrase}, {fraction:.0%} of the labels",
             "seed": seed,
             "data.label_fraction": fraction,
-            "backbone.weights": self.weights(setting),
+            "backbone.weights": self.weights(setting, self.number(seed)),
             "backbone.freeze": frozen,
             "analysis.save_images": False,
         }
@@ -155,9 +168,18 @@ class Plan:
             ]  # what the table reads
         return override(self.recipe, changes)
 
-    def tunings(self, setting: str) -> dict[float, tuple[Path, Recipe]]:
-        """Learning rate -> (run folder, recipe) of its candidate, validated on training images held out of training."""
-        base = self.trial(setting, 1.0, self.seeds[0])
+    @property
+    def tuned_at(self) -> tuple[float, ...]:
+        """The label fractions within whose labels learning rates are tuned."""
+        return tuple(sorted(each for each in self.fractions if each >= self.tune_from)) or (1.0,)
+
+    def tuned_for(self, fraction: float) -> float:
+        """The label fraction that the learning rates of ``fraction`` come from: itself, or the next one tuned at."""
+        return next((each for each in self.tuned_at if each >= fraction), self.tuned_at[-1])
+
+    def tunings(self, setting: str, fraction: float = 1.0) -> dict[float, tuple[Path, Recipe]]:
+        """Learning rate -> (run folder, recipe) of its candidate, validated on labels of this fraction held out."""
+        base = self.trial(setting, fraction, self.seeds[0])
         epochs = math.ceil(TUNING_SHARE * base.train.epochs)
         candidates = {}
         for factor in LEARNING_RATES:
@@ -168,22 +190,23 @@ class Plan:
                 "data.validate_on": "train",
                 "analysis.train_samples": 0,
             }
-            name = f"{setting}-lr{lr:g}"
+            name = f"{setting}{'' if fraction == 1 else f'-{fraction:g}'}-lr{lr:g}"
             recipe = override(base, {**changes, "name": name, "analysis.epochs": [epochs]})
             candidates[lr] = (self.out / "tuning" / name, recipe)
         return candidates
 
-    def pretrain(self, kind: str) -> tuple[Recipe, str]:
+    def pretrain(self, kind: str, number: int = 0) -> tuple[Recipe, str]:
         """The recipe of a pre-training, and the folder of its images."""
-        common = {"name": f"{kind}-pretraining", "analysis.save_images": False}
-        base = self.recipe
+        base, first = self.recipe, self._corpus_recipe if kind == SUPERVISED else self.pretraining
+        common = {"name": f"{kind}-pretraining{_suffix(number)}", "analysis.save_images": False}
+        common |= {"seed": first.seed + number}
         if kind == SUPERVISED:
             assert self.corpus is not None
             scratch = {"backbone.weights": "none", "checkpoint.monitor": "last", "data.exclude_overlap_with": self.data}
-            return override(self._corpus_recipe, {**common, **scratch}), self.corpus
+            return override(first, {**common, **scratch}), self.corpus
         changes: dict[str, Any] = {
             "backbone.name": base.backbone.name,
-            "backbone.weights": self.weights("B") if kind == CONTINUED else "none",
+            "backbone.weights": self.weights("B", number) if kind == CONTINUED else "none",
             "augment.mean": list(base.augment.mean),
             "augment.std": list(base.augment.std),
             "data.val_fraction": base.data.val_fraction,  # the same images must be held out as in the trials
@@ -213,6 +236,11 @@ class Plan:
         return load("quick", changes)
 
 
+def _suffix(number: int) -> str:
+    """What tells a pre-training's name from that of the first: nothing, ``-2``, ``-3``."""
+    return f"-{number + 1}" if number else ""
+
+
 def trial_name(setting: str, fraction: float, seed: int) -> str:
     """The name of a trial's run and of its folder."""
     return f"{setting}-{fraction:g}-seed{seed}"
@@ -231,11 +259,27 @@ def validate_plan(plan: Plan) -> None:
         raise HeadstartError(f"--labels: expected shares above 0 and up to 1, found {bad or 'none'}", again)
     if not 0 < plan.margin < 100:
         raise HeadstartError(f"--margin: expected points above 0 and below 100, found {plan.margin:g}", again)
+    if plan.target_score is not None and not 0 < plan.target_score < 100:
+        raise HeadstartError(f"--target: expected per cent above 0 and below 100, found {plan.target_score:g}", again)
     if not plan.seeds:
         raise HeadstartError("--seeds: expected at least 1, found 0", again)
-    if plan.pretraining.task != "byol":
+    if not 1 <= plan.pretrainings <= len(plan.seeds):
         raise HeadstartError(
-            f"--pretraining {plan.pretraining.name}: expected a recipe with task = byol, found {plan.pretraining.task}",
+            f"--pretrainings: expected 1 to {len(plan.seeds)}, at most one for each seed, found {plan.pretrainings}",
+            f"--pretrainings {len(plan.seeds)}, or --seeds {plan.pretrainings}" if plan.pretrainings > 0 else again,
+        )
+    if plan.pretrainings > 1 and not plan.pretrained_kinds():
+        raise HeadstartError(
+            f"--pretrainings {plan.pretrainings}: expected a setting that is pre-trained, found {plan.settings}",
+            "--settings with C, E or F, or --corpus FOLDER",
+        )
+    from headstart.tasks import TASKS, task_named  # `headstart --help` reads this module without torch
+
+    if task_named(plan.pretraining.task).target != "none":
+        unlabeled = ", ".join(name for name, task in TASKS.items() if task.target == "none")
+        raise HeadstartError(
+            f"--pretraining {plan.pretraining.name}: expected a recipe of a task without labels ({unlabeled}), found"
+            f" the task {plan.pretraining.task}",
             "headstart recipe ls",
         )
     wanting = [setting for setting in plan.settings if PRETRAINING_OF.get(setting) in (SUPERVISED, CONTINUED)]
@@ -245,22 +289,3 @@ def validate_plan(plan: Plan) -> None:
             " no --corpus",
             "headstart study DATA --corpus FOLDER, or backbone.weights=imagenet-lite",
         )
-
-
-def default_fractions(dataset: Dataset, recipe: Recipe) -> tuple[float, ...]:
-    """The `FRACTIONS` that leave every class at least one training image; with masks, two images in all."""
-    if recipe.task == "segment":
-        count = len(dataset.index(recipe.data, "mask").positions("train"))
-        return tuple(fraction for fraction in FRACTIONS if fraction * count >= 1.5)
-    fewest = min(dataset.index(recipe.data).counts("train").values())
-    return tuple(fraction for fraction in FRACTIONS if fraction * fewest >= 0.5)
-
-
-def default_recipe(dataset: Dataset) -> str:
-    """The shipped recipe of the trials for this data set."""
-    return "segment-quick" if dataset.target(Data()) == "mask" else "quick"
-
-
-def default_pretraining(recipe: Recipe) -> str:
-    """The shipped recipe of self-supervised pre-training for these trials."""
-    return "byol-tiles" if recipe.task == "segment" else "byol-quick"

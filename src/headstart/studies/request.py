@@ -11,8 +11,10 @@ from headstart.comparison.intervals import MARGIN
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
-from headstart.studies.budget import fit_budget, refined
-from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe, validate_plan
+from headstart.studies.budget import fit_budget
+from headstart.studies.defaults import default_fractions, default_pretraining, default_recipe, tune_from
+from headstart.studies.plan import Plan, validate_plan
+from headstart.studies.refinement import refined
 from headstart.studies.resume import exists, require_free
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
@@ -30,7 +32,7 @@ class StudyOptions(TypedDict, total=False):
     """Images to pre-train on without labels; by default the training images."""
     corpus: PathLike | None
     """Labeled images to pre-train on; by default the recipe's weights."""
-    settings: str
+    settings: str | None
     """Letters A to G; by default ABCDE."""
     labels: Sequence[float] | None
     """Label fractions; by default those of 0.05, 0.1, 0.25, 0.5 and 1 that leave every class an image, or as many of
@@ -47,8 +49,13 @@ class StudyOptions(TypedDict, total=False):
     """Changes to the fields of ``recipe``."""
     tune: bool
     """Whether each setting's learning rate is tuned on training images; by default it is."""
+    pretrainings: int | None
+    """Pre-trainings of each kind of weights, at most one for each seed; by default 1, or as many as there are seeds
+    where a budget has time for them."""
     margin: float
     """Points within which two settings are equivalent; by default 2."""
+    target: float | None
+    """The score, in per cent, that more labels are forecast for; by default the next round one above the best."""
 
 
 def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan:
@@ -65,6 +72,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     unlabeled, corpus, out = _path(options.get("unlabeled")), _path(options.get("corpus")), _path(options.get("out"))
     # Only a segmentation study may be pre-trained on either; a classification study wants labels.
     corpus_target = dataset.open(corpus).target(base.data) if corpus is not None and base.task == "segment" else "label"
+    settings = options.get("settings")
     seeds, asked = options.get("seeds"), set(options.get("overrides") or ())
     given = {
         "image_size": bool(asked & {"data.image_size", "augment.sizes"}) or isinstance(recipe, Recipe),
@@ -72,17 +80,22 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         "fractions": labels is not None,
         "seeds": seeds is not None,
         "pretraining": isinstance(pretraining, Recipe),
+        "pretrainings": options.get("pretrainings") is not None,
     }
+    fractions = tuple(labels) if labels is not None else default_fractions(dataset, base)
     return Plan(
         data=dataset.root,
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(dataset.root).absolute().name}",
         recipe=base,
         pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
-        settings=options.get("settings", "ABCDE").upper(),
-        fractions=tuple(labels) if labels is not None else default_fractions(dataset, base),
+        settings="ABCDE" if settings is None else settings.upper(),
+        fractions=fractions,
         seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
         tuned=options.get("tune", True),
+        tune_from=tune_from(dataset, base, fractions) if options.get("tune", True) else 1.0,
+        pretrainings=1 if (pretrainings := options.get("pretrainings")) is None else pretrainings,
         margin=options.get("margin", 100 * MARGIN),
+        target_score=options.get("target"),
         unlabeled=unlabeled,
         corpus=corpus,
         corpus_target=corpus_target,

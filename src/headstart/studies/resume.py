@@ -72,7 +72,7 @@ def set_broken_aside(plan: Plan) -> None:
 
 
 def load_existing(plan: Plan) -> Plan:
-    """``plan`` with the recipes, label fractions and seeds in its folder, which a budget may have chosen.
+    """``plan`` with the recipes, and the grid and pre-trainings, in its folder, which a budget may have chosen.
 
     It is ``plan`` itself for a new folder, and has its label fractions and seeds where they are more than before.
 
@@ -97,9 +97,9 @@ def load_existing(plan: Plan) -> Plan:
             "choose another --out",
         )
     requested = plan.requested or (plan.recipe, plan.pretraining)
-    grid: dict[str, Any] = {}
+    grid: dict[str, Any] = {} if study is None else {"tune_from": study.tuned_from}
     if study is not None and plan.requested is None:
-        grid = {name: getattr(study, name) for name in ("fractions", "seeds") if name in plan.free}
+        grid |= {name: getattr(study, name) for name in ("fractions", "seeds", "pretrainings") if name in plan.free}
     return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested, **grid)
 
 
@@ -112,13 +112,13 @@ def require_same_folders(plan: Plan, dataset: Dataset) -> None:
     if not exists(plan):
         return
     before = _requested_before(plan)
-    for kind in plan.pretrainings():
-        recipe, data = plan.pretrain(kind)
+    for kind, number in plan.all_pretrainings():
+        recipe, data = plan.pretrain(kind, number)
         option = next((name for name in FOLDERS if getattr(plan, name) == data), None)
         if option is None or before.get(option) == data:
             continue
         try:
-            found = RunFolder.open(plan.folder(kind)).data["fingerprint"]
+            found = RunFolder.open(plan.folder(kind, number)).data["fingerprint"]
         except (HeadstartError, KeyError, TypeError):
             continue  # it is trained anew
         fingerprint = dataset.open(data).pixels(recipe.data, task_named(recipe.task).target).fingerprint

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from headstart.data.dataset import Dataset
 from headstart.recipes.recipe import Recipe, override
 from headstart.tasks import Batch, Task, task_named
 from headstart.training.loop import Step, train
 from headstart.training.optimizer import make_optimizer
+from headstart.training.ranks import make_fabric
 from headstart.training.setup import start
-from headstart.transforms.batch import Images
-from headstart.transforms.params import sample_params
+from headstart.transforms.batch import Images, sample_views
 
 STEPS = 2
 """Timed steps, after one of warm-up."""
@@ -47,7 +46,7 @@ def side_of(recipe: Recipe) -> int:
 def measure_steps(recipe: Recipe, classes: Sequence[str], side: int) -> Speed:
     """Train a few steps of ``recipe`` on noise of ``side`` x ``side`` pixels: no image is read."""
     generator, began = torch.Generator().manual_seed(0), time.perf_counter()
-    fabric = Fabric(devices=1, precision=recipe.train.precision)
+    fabric = make_fabric(1, 1, recipe.train.precision)
     task = task_named(recipe.task).build(recipe, classes)
     task.to(fabric.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(task, recipe.optimizer)
@@ -78,13 +77,9 @@ def measure_steps(recipe: Recipe, classes: Sequence[str], side: int) -> Speed:
 def _batch(
     task: Task, recipe: Recipe, images: Images, labels: torch.Tensor, side: int, generator: torch.Generator
 ) -> Batch:
-    count, second_config = len(images.pixels), recipe.second_augment or recipe.augment
-    first = sample_params(recipe.augment, count, generator)
-    second = None
-    if task.num_views == 2:
-        params = sample_params(second_config, count, generator).with_window_from(first)
-        second = images.view(second_config, side, params)
-    return Batch(images.view(recipe.augment, side, first), labels, second, images.mask(side, first))
+    params = sample_views(recipe, task.num_views, len(images.pixels), lambda _: generator)
+    first, *others = images.views(recipe, side, params)
+    return Batch(first, labels, tuple(others), images.mask(side, params[0]))
 
 
 def measure_run(recipe: Recipe, dataset: Dataset) -> Speed:

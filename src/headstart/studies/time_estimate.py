@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -18,6 +19,7 @@ from headstart.models.backbones import build, features_of
 from headstart.recipes.recipe import Recipe, override
 from headstart.studies.plan import Plan, trial_name
 from headstart.studies.step_time import Speed, measure_run, measure_steps, side_of
+from headstart.tasks import task_named
 from headstart.training.linear_probe import solve
 
 VALIDATION = 1 / 3
@@ -60,7 +62,7 @@ class TimeEstimator:
 
     def tuning(self, recipe: Recipe) -> float:
         """Seconds of one learning-rate candidate."""
-        return self._training(recipe, self.train // 5)
+        return self._training(recipe, round(self.train * recipe.data.label_fraction * recipe.data.val_fraction))
 
     def trial(self, setting: str, recipe: Recipe, encoded: bool = False) -> float:
         """Seconds of one trial; ``encoded``: whether an earlier trial leaves it the features of its backbone."""
@@ -89,8 +91,9 @@ class TimeEstimator:
         return speed.start + maps + decoder.image * recipe.train.epochs * (images + VALIDATION * val)
 
     def _area(self, recipe: Recipe) -> float:
-        """Pixels of a validation image; BYOL validates on views as large as those of training."""
-        if recipe.task == "byol":
+        """Pixels of a validation image; where views are compared, they are as large as those of training."""
+        task = task_named(recipe.task)
+        if task.num_views > 1 and not task.views_are_parts:
             return side_of(recipe) ** 2
         if recipe.data.resize != "keep":
             return recipe.data.image_size**2
@@ -135,19 +138,20 @@ def estimate(
     """
     plan = replace(plan, settings=_unfinished_settings(plan, finished))
     estimator, seconds = estimator or TimeEstimator(plan, dataset), dict[str, float]()
-    encoded: set[str] = set()
-    for recipe, data in map(plan.pretrain, plan.pretrainings()):
+    encoded: set[tuple[str, str]] = set()
+    for recipe, data in (plan.pretrain(*each) for each in plan.all_pretrainings()):
         if recipe.name not in finished:
             seconds[recipe.name] = estimator.pretraining(recipe, data)
-    for setting in plan.tuned_settings():
-        for _, recipe in plan.tunings(setting).values():
+    for at in itertools.product(plan.tuned_settings(), plan.tuned_at):
+        for _, recipe in plan.tunings(*at).values():
             if recipe.name not in finished:
                 seconds[recipe.name] = estimator.tuning(recipe)
     for setting, fraction, seed in plan.trials():
         if trial_name(setting, fraction, seed) not in finished:
             recipe = plan.trial(setting, fraction, seed)
-            seconds[recipe.name] = estimator.trial(setting, recipe, setting in encoded)
-            encoded.add(setting)
+            weights = (setting, recipe.backbone.weights)
+            seconds[recipe.name] = estimator.trial(setting, recipe, weights in encoded)
+            encoded.add(weights)
     return seconds
 
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.tasks.byol import Byol
 from headstart.tasks.classify import Classify
+from headstart.tasks.emp_ssl import EmpSsl
+from headstart.tasks.fastsiam import FastSiam
 from headstart.tasks.segment import Segment
 from headstart.tasks.task import EMPTY_IMAGES, Batch, ModelOutput, Task
+from headstart.tasks.vicreg import VicReg
 
-TASKS: dict[str, type[Task]] = {"byol": Byol, "classify": Classify, "segment": Segment}
+TASKS: dict[str, type[Task]] = {
+    "byol": Byol,
+    "classify": Classify,
+    "emp_ssl": EmpSsl,
+    "fastsiam": FastSiam,
+    "segment": Segment,
+    "vicreg": VicReg,
+}
 
 
 def task_named(name: str) -> type[Task]:

@@ -11,6 +11,11 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
+def feature_std(outputs: Tensor) -> Tensor:
+    """`FeatureStd` of one batch, float (B, D): a scalar."""
+    return F.normalize(outputs.float(), dim=1).std(dim=0, correction=0).mean() * math.sqrt(outputs.shape[1])
+
+
 class FeatureStd(Metric):
     """Standard deviation of L2-normalized outputs, mean over their D dimensions, times sqrt(D).
 

@@ -26,8 +26,8 @@ class Batch(NamedTuple):
     """float32 (B, 3, S, S), normalized."""
     labels: Tensor
     """int64 (B,): positions in the run's classes; -1 for an image without a label."""
-    images2: Tensor | None = None
-    """A second view of the same images, as `images`; for tasks with ``num_views = 2``."""
+    other_views: tuple[Tensor, ...] = ()
+    """Further views of the same images, each as `images`; for tasks that compare views, ``num_views - 1`` of them."""
     masks: Tensor | None = None
     """uint8 (B, S, S): class of each pixel, values of K or more are ignored; for tasks with ``target = "mask"``."""
     features: tuple[Tensor, ...] = ()
@@ -51,8 +51,11 @@ class Task(nn.Module):
     A new task is one file with a subclass, and a line in `headstart.tasks.TASKS`.
     """
 
-    num_views: ClassVar[int] = 1
-    """Views of each image that a batch holds: 2 for a task that compares them (`Batch.images2`)."""
+    num_views: int = 1
+    """Views of each image in a training batch: 2 or more for a task that compares them (`Batch.other_views`)."""
+    views_are_parts: ClassVar[bool] = False
+    """Whether a training view shows a small part of an image at the image's own scale: validation then shows whole
+    images of `data.image_size`, however small the views are (`augment.sizes`)."""
     target: ClassVar[Literal["label", "mask", "none"]] = "label"
     """What it learns from, besides the images."""
     backbone: nn.Module

@@ -5,8 +5,9 @@ With one process every function here is free.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -21,6 +22,13 @@ T = TypeVar("T", bound=Module)
 
 States = dict[str, dict[str, Any]]
 """Metric name -> state name -> tensor, or list of tensors."""
+
+
+def make_fabric(processes: int, hosts: int, precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
+    """Fabric on one device per process: those that torchrun or SLURM started, or this one alone."""
+    with warnings.catch_warnings():  # Lightning advises srun wherever SLURM is installed
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        return Fabric(devices=processes, num_nodes=hosts, precision=precision)
 
 
 def agree(fabric: Fabric, *flags: bool) -> tuple[bool, ...]:

@@ -82,7 +82,7 @@ def run_inference(
         if number >= len(all_batches):
             continue
         places = all_batches[number]
-        second = params.select(torch.from_numpy(places)) if views == 2 else None
+        second = params.select(torch.from_numpy(places)) if views > 1 else None
         batch = validation_batch(training, rows[places], second)
         with fabric.autocast(), uncompiled():
             outputs = method(batch)

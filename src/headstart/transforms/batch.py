@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +10,9 @@ from torch import Tensor
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows
-from headstart.recipes.recipe import Augment, Data
+from headstart.recipes.recipe import Augment, Data, Recipe
 from headstart.transforms.augment import augment, augment_mask, augment_window
-from headstart.transforms.params import AugmentParams
+from headstart.transforms.params import AugmentParams, sample_params
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,30 @@ class Images:
             return augment(self.pixels, config, side, params)
         return augment_window(self.pixels, config, side, params, self.sizes)
 
+    def views(self, recipe: Recipe, side: int, params: Sequence[AugmentParams]) -> list[Tensor]:
+        """Views of the batch, as `view` makes them, by the ``params`` of each: the first by `augment`, others by
+        `second_augment` where the recipe has one."""
+        second = recipe.second_augment or recipe.augment
+        return [self.view(second if number else recipe.augment, side, each) for number, each in enumerate(params)]
+
     def mask(self, side: int, params: AugmentParams) -> Tensor | None:
         """Masks of the views that `view` makes with the same parameters, uint8 (B, side, side)."""
         return None if self.masks is None else augment_mask(self.masks, side, params, self.sizes)
+
+
+def sample_views(
+    recipe: Recipe, views: int, count: int, generator: Callable[[str], torch.Generator]
+) -> list[AugmentParams]:
+    """Augmentation parameters of ``count`` images for each of so many views, all of one window.
+
+    ``generator`` gives each view's source of randomness by the view's name.
+    """
+    names = ["views", "second views", *(f"views {number}" for number in range(3, views + 1))][:views]
+    first, *others = (
+        sample_params((recipe.second_augment or recipe.augment) if number else recipe.augment, count, generator(name))
+        for number, name in enumerate(names)
+    )
+    return [first, *(other.with_window_from(first) for other in others)]
 
 
 def images_at(pixels: Pixels, rows: Rows, data: Data, masks: bool, device: torch.device) -> Images:

@@ -81,7 +81,7 @@ def sample_params(config: Augment, count: int, generator: torch.Generator) -> Au
         vflip=happens(config.vflip),
         angle=uniform(-config.rotate, config.rotate),
         box=_crop_boxes(
-            uniform(config.crop, 1, CROP_ATTEMPTS),
+            uniform(config.crop, config.crop_max, CROP_ATTEMPTS),
             uniform(math.log(3 / 4), math.log(4 / 3), CROP_ATTEMPTS),
             uniform(0, 1, 2),
         ),
