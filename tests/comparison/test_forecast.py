@@ -16,6 +16,7 @@ from headstart.comparison.forecast_curves import FAMILIES, Family, fit
 from headstart.comparison.forecast_findings import forecast_sentence, next_target
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
+from headstart.comparison.table import table_rows
 from headstart.metrics.bootstrap import Floats
 from headstart.report.study_plots import over_labels
 
@@ -169,6 +170,31 @@ def test_a_study_whose_curve_bends_says_so(made_study: MadeStudy) -> None:
     said = findings(Results(study.model_copy(update={"trials": tuple(trials)})))
     (declined,) = [each for each in said if each.startswith("No forecast")]
     assert "B (fine-tune supervised): its label curve bends" in declined
+
+
+def test_a_target_is_forecast_in_sentences_and_columns(made_study: MadeStudy) -> None:
+    """Numbers of the table are those of `forecast` itself, rounded; what was measured already needs no forecast."""
+    fractions = (0.1, 0.25, 0.5, 1.0)
+    study = made_study("ABG", fractions, target=0.7)
+    results = Results(study)
+    table = {(row["setting"], row["label_fraction"]): row for row in table_rows(results)}
+    assert all(row["more_labels"] is None for key, row in table.items() if key[1] < 1 or key[0] == "G")
+    assert (table["B", 1.0]["more_labels"], table["B", 1.0]["forecast"]) == (0, "reached")
+    assert any(
+        said.startswith("B (fine-tune supervised) reaches 70.0 % accuracy with all") for said in findings(results)
+    )
+    each = np.array([[t.each for t in study.at("A", f)] for f in fractions], dtype=float)
+    needed = forecast([200, 500, 1000, 2000], each)
+    assert isinstance(needed, Forecast)
+    at = needed.labels_needed(0.7)
+    a = table["A", 1.0]
+    assert a["target"] == 0.7
+    for column, value in (("more_labels", at.value), ("more_labels_low", at.low), ("more_labels_high", at.high)):
+        assert a[column] == (None if np.isinf(value) else round(value - 2000))
+    assert a["forecast"] == ("not reachable" if np.isinf(at.low) else "beyond" if np.isinf(at.value) else "forecast")
+    few = Results(made_study("AB", (0.25, 1.0), target=0.95))
+    assert any("No forecast" in said and "needs 4 label fractions, found 2" in said for said in findings(few))
+    assert {row["forecast"] for row in table_rows(few)} == {None, "none: a forecast needs 4 label fractions, found 2"}
 
 
 def test_images_of_one_group_widen_the_interval() -> None:

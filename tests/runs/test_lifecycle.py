@@ -134,3 +134,4 @@ def test_a_finished_run_has_no_mark(tmp_path: Path) -> None:
     lifecycle.finish(run.path)
     assert not lifecycle.is_marked_unfinished(run.path)
     assert not [name for name in names(run.path) if "resume" in name]
+    assert "resume/checkpoint.pt" not in (run.path / "checksums.json").read_text()

@@ -36,6 +36,13 @@ def test_the_group_of_each_image_and_the_margin_are_in_the_study(photos: Path, t
     assert len(set(zip(names, study.groups, strict=True))) == len(set(names)) == len(set(study.groups))
 
 
+@pytest.mark.parametrize("target", ["0", "100", "nan"])
+def test_a_target_that_cannot_be_is_refused(photos: Path, tmp_path: Path, target: str) -> None:
+    with pytest.raises(HeadstartError, match="--target: expected per cent above 0 and below 100"):
+        hs.study(photos, target=float(target), settings="G", out=tmp_path / "study", overrides=TINY)
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.parametrize("margin", ["0", "-1", "100", "nan"])
 def test_a_margin_that_cannot_be_is_refused(photos: Path, tmp_path: Path, margin: str) -> None:
     with pytest.raises(HeadstartError, match="--margin: expected points above 0 and below 100"):

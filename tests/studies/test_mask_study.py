@@ -22,7 +22,8 @@ from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.training_images import read_trained_on
-from headstart.studies.plan import Plan, default_fractions
+from headstart.studies.defaults import default_fractions
+from headstart.studies.plan import Plan
 from headstart.studies.request import make_plan
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
@@ -86,7 +87,7 @@ def test_every_trial_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: St
         assert not (run.path / "masks").exists(), "a study shows no pictures of its trials"
         assert trial.images_seen == 2 * 12
         assert (trial.ece, trial.knn, trial.optimism) == (None, None, None)
-        assert trial.chosen == {"lr": carried_out.learning_rates[trial.setting]}
+        assert trial.chosen == {"lr": carried_out.learning_rates[trial.setting, 1.0]}
 
 
 def test_a_finished_trial_is_printed_with_its_mean_iou(carried_out: StudyRunner) -> None:
@@ -99,9 +100,9 @@ def test_a_finished_trial_is_printed_with_its_mean_iou(carried_out: StudyRunner)
 
 def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carried_out: StudyRunner) -> None:
     plan = carried_out.plan
-    assert carried_out.learning_rates.keys() == set("ADE")
+    assert carried_out.learning_rates.keys() == {(setting, 1.0) for setting in "ADE"}
     for setting in "ADE":
-        assert carried_out.learning_rates[setting] in plan.tunings(setting)
+        assert carried_out.learning_rates[setting, 1.0] in plan.tunings(setting)
         for folder, recipe in plan.tunings(setting).values():
             run = RunFolder.open(folder)
             assert recipe.data.validate_on == "train"

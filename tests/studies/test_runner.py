@@ -27,7 +27,8 @@ from headstart.runs.training_images import read_trained_on
 from headstart.studies import time_estimate as measuring
 from headstart.studies import worker
 from headstart.studies.budget import fit_budget
-from headstart.studies.plan import Plan, default_fractions
+from headstart.studies.defaults import default_fractions
+from headstart.studies.plan import Plan
 from headstart.studies.runner import StudyRunner
 from headstart.studies.step_time import Speed, measure_steps
 from headstart.studies.time_estimate import estimate, read_budget
@@ -91,9 +92,9 @@ def test_every_trial_is_carried_out_as_its_setting_says(carried_out: StudyRunner
         assert len(list((run.path / "features").glob("epoch-*"))) == 1, "nothing reads what earlier epochs saw"
         assert set(trial.chosen) == ({"lr"} if trial.setting == "A" else {"l2"})
     chosen = {trial.chosen["lr"] for trial in study.trials if trial.setting == "A"}
-    assert chosen == {runner.learning_rates["A"]}
+    assert chosen == {runner.learning_rates["A", 1.0]}
     assert {trial.tried for trial in study.trials if trial.setting == "A"} == {tuple(runner.plan.tunings("A"))}
-    assert runner.learning_rates["A"] in plan.tunings("A")
+    assert runner.learning_rates["A", 1.0] in plan.tunings("A")
 
 
 def test_learning_rates_are_chosen_on_training_images_alone(carried_out: StudyRunner) -> None:

@@ -83,6 +83,14 @@ Tune = Annotated[
     bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
 ]
 Margin = Annotated[float, typer.Option(metavar="2", help="Points within which two settings are equivalent.")]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        metavar="90",
+        help="Forecast how many more labels reach this score, in per cent. [dim]Default: the next round one[/dim]",
+        show_default=False,
+    ),
+]
 Budget = Annotated[
     str,
     typer.Option(
@@ -110,6 +118,7 @@ def study(
     pretrainings: Pretrainings = None,
     tune: Tune = True,
     margin: Margin = 2.0,
+    target: Target = None,
     budget: Budget = "10m",
 ) -> None:
     """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
@@ -133,6 +142,7 @@ def study(
         "pretrainings": pretrainings,
         "tune": tune,
         "margin": margin,
+        "target": target,
     }
     where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "budget": budget, "console": ERR}
     planned: list[Plan | RacePlan] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headstart.comparison.summary import Results
-from headstart.comparison.wording import listed, points
+from headstart.comparison.wording import listed, percent, points
 
 NOTABLE_OPTIMISM = 0.005
 """An optimism above this, averaged over the trials, is an inflated score."""
@@ -68,13 +68,28 @@ def of_selection(results: Results) -> Iterator[str]:
     )
 
 
+def of_tuning(results: Results) -> Iterator[str]:
+    """Label fractions whose learning rates were selected with more labels than they have."""
+    more: dict[float, set[float]] = {}
+    for trial in results.study.trials:
+        at = 1.0 if trial.tuned_at is None else trial.tuned_at
+        if trial.tried and at > trial.fraction:
+            more.setdefault(at, set()).add(trial.fraction)
+    for at, fractions in sorted(more.items()):
+        yield (
+            f"The learning rates used with {listed([percent(each) for each in sorted(fractions)])} of the labels were"
+            f" selected with {'all labels' if at == 1 else percent(at)}: whoever has so few labels cannot select them"
+            " so well."
+        )
+
+
 def of_grid_edges(results: Results) -> Iterator[str]:
     """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
-    chosen = {trial.setting: (trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
+    chosen = {(trial.setting, trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
     for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
-        at_end = {setting: lr for setting, (lr, tried) in sorted(chosen.items()) if lr == end(tried)}
-        for lr in sorted(set(at_end.values())):
-            settings = listed([setting for setting, each in at_end.items() if each == lr])
+        at_end = {(setting, lr) for setting, lr, tried in chosen if lr == end(tried)}
+        for lr in sorted({lr for _, lr in at_end}):
+            settings = listed(sorted(setting for setting, each in at_end if each == lr))
             yield (
                 f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
                 f" better. optimizer.lr={lr:g} centers the grid there."

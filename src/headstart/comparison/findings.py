@@ -10,6 +10,7 @@ from headstart.comparison.cautions import (
     of_grid_edges,
     of_seeds,
     of_selection,
+    of_tuning,
     of_weights,
 )
 from headstart.comparison.forecast_findings import of_forecasts
@@ -99,6 +100,7 @@ def findings(results: Results) -> list[str]:
         *of_family(results),
         *of_weights(results),
         *of_selection(results),
+        *of_tuning(results),
         *of_grid_edges(results),
         *of_seeds(results),
         *of_excluded(results),

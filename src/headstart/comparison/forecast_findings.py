@@ -12,7 +12,7 @@ from headstart.comparison.forecast import FEWEST_POINTS, HORIZON, Declined, Fore
 from headstart.comparison.metric import METRICS
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results, clusters
-from headstart.comparison.wording import listed, name, points
+from headstart.comparison.wording import label_share, listed, name, points, score, score_with_ci
 
 STEPS = (0.05, 0.01)
 """The target is the next multiple of the first, or near 100 % of the second."""
@@ -21,14 +21,20 @@ LEAST_BEND = 0.0005
 
 
 def of_forecasts(results: Results) -> Iterator[str]:
-    """How many more labels each setting but G is forecast to need for the next round score above the best."""
-    at, metric = results.largest_fraction, METRICS[results.study.metric].title
-    target = next_target(results.at(at)[0].score.value) if at is not None else None
+    """How many more labels each setting but G is forecast to need for the `target`."""
+    metric, target = METRICS[results.study.metric].title, target_of(results)
     if target is None:
         return
     declined: dict[str, list[str]] = {}
     for setting in sorted(set(results.study.settings) - {"G"}):
-        if len(results.of(setting)) < FEWEST_POINTS:
+        of_setting = results.of(setting)
+        if not of_setting or (len(of_setting) < FEWEST_POINTS and results.study.target is None):
+            continue
+        if of_setting[-1].score.value >= target:
+            yield (
+                f"{name(setting)} reaches {score(target)} {metric} with {label_share(of_setting[-1])}:"
+                f" {score_with_ci(of_setting[-1].score)}."
+            )
             continue
         found = forecast_of(results.study, setting)
         if isinstance(found, Declined):
@@ -37,6 +43,35 @@ def of_forecasts(results: Results) -> Iterator[str]:
             yield forecast_sentence(name(setting), found, target, metric)
     for reason, settings in declined.items():
         yield f"No forecast of more labels for {listed(settings)}: {reason}."
+
+
+def target_of(results: Results) -> float | None:
+    """The score that more labels are forecast for: what was asked, else the next round one above the best."""
+    at = results.largest_fraction
+    if results.study.target is not None or at is None:
+        return results.study.target
+    return next_target(results.at(at)[0].score.value)
+
+
+def more_labels(results: Results, setting: str) -> tuple[float | None, float | None, float | None, str]:
+    """More labels for the `target`, both ends of the 80 % interval, and ``forecast``, or why a number is missing.
+
+    None stands for more than ten times the labels tried, and for all three where there is no forecast.
+    """
+    target, of_setting = target_of(results), results.of(setting)
+    if target is None or not of_setting:
+        return None, None, None, "no target" if of_setting else "no result"
+    if of_setting[-1].score.value >= target:
+        return 0.0, None, None, "reached"
+    found = forecast_of(results.study, setting)
+    if isinstance(found, Declined):
+        return None, None, None, f"none: {found.reason}"
+    needed = found.labels_needed(target)
+    value, low, high = (
+        None if math.isinf(each) else float(round(each - found.labels[0]))
+        for each in (needed.value, needed.low, needed.high)
+    )
+    return value, low, high, "not reachable" if low is None else "beyond" if value is None else "forecast"
 
 
 def next_target(best: float) -> float | None:
@@ -79,7 +114,7 @@ def forecast_sentence(name: str, found: Forecast, target: float, metric: str = "
     Ends of the interval are rounded outwards, to two digits.
     """
     needed, tried = found.labels_needed(target), found.labels[0]
-    goal = f"{100 * target:.0f} % {metric}"
+    goal = f"{100 * target:.3g} % {metric}"
     most = _digits(needed.horizon - tried, math.floor)
     if math.isinf(needed.low):
         text = f"{goal} is not reachable with {name}: not with {HORIZON} times its {tried:,.0f} labels"

@@ -105,6 +105,9 @@ class Trial(StudyModel):
     """Hyper-parameters selected on a held-out part of *train*: {'lr': 0.001}, {'l2': 0.1}; empty with --no-tune."""
     tried: tuple[float, ...] = ()
     """The learning rates that were tried."""
+    tuned_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The label fraction within whose labels the learning rate was chosen; None with `tried`: all labels, in files of
+    before."""
     pretraining: Annotated[int, Field(ge=0)] = 0
     """Number of the pre-training whose weights it started from, where its weights were pre-trained."""
     seconds_pretrain: float | None = None
@@ -160,6 +163,8 @@ class Study(StudyModel):
     """The metric that the settings are compared by."""
     tuned: bool = True
     """False with --no-tune: one learning rate for all settings."""
+    tuned_from: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
     pretrainings: Annotated[int, Field(gt=0)] = 1
     """Pre-trainings of each kind of weights, each for every N-th seed."""
     name: str = "study"
@@ -169,6 +174,8 @@ class Study(StudyModel):
     """The group (patient, video) of each held-out image, as a number; None where the images are independent."""
     margin: Annotated[float, Field(gt=0, lt=1)] = MARGIN
     """Settings closer than this are equivalent."""
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The score that more labels are forecast for; None: the next round one above the best."""
     excluded: tuple[Excluded, ...] = ()
     """For each folder other than the dataset that was pre-trained on."""
     environment: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from headstart.comparison.forecast_findings import more_labels, target_of
 from headstart.comparison.label_efficiency import LabelMultiplier
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
@@ -32,10 +33,20 @@ def _row(results: Results, setting: str, fraction: float) -> dict[str, Any]:
         "setting_phrase": SETTINGS[setting].phrase,
         "label_fraction": fraction,
         **(dict.fromkeys(_columns(metric)) if result is None else _values(result, results.study)),
+        **_forecast(results, setting, fraction),
         "seeds": result.seeds if result else 0,
         "failed": len(failed),
         "error": failed[0].error if failed else None,
     }
+
+
+def _forecast(results: Results, setting: str, fraction: float) -> dict[str, Any]:
+    """How many more labels a setting needs for the target, in the row of the most labels that it has tried."""
+    names = ("more_labels", "more_labels_low", "more_labels_high", "forecast")
+    of_setting = results.of(setting)
+    if setting == "G" or not of_setting or fraction != of_setting[-1].fraction:
+        return {"target": None, **dict.fromkeys(names)}
+    return {"target": target_of(results), **dict(zip(names, more_labels(results, setting), strict=True))}
 
 
 def _columns(metric: MetricName) -> list[str]:

@@ -131,6 +131,25 @@ def holdout_from_train(index: Index, fraction: float, duplicates: Sets = ()) -> 
     return make_val_split(aside, fraction, duplicates)
 
 
+def holdout_from_labels(held_out: Index, data: Data, seed: int, duplicates: Sets = ()) -> Index:
+    """The index of `holdout_from_train` with both sides taken from the labels of ``data.label_fraction`` alone.
+
+    Whoever has so few labels has no others to select hyper-parameters on. Raises HeadstartError where nothing can be
+    held out of them.
+    """
+    train = replace(held_out, splits=tuple("train" if split == "val" else split for split in held_out.splits))
+    labeled = set(label_subset(train, data.label_fraction, seed))
+    splits = tuple("train" if row in labeled else "aside" for row in range(len(train)))
+    made = make_val_split(replace(train, splits=splits), data.val_fraction, duplicates)
+    if not made.positions("val"):
+        raise HeadstartError(
+            f"data.label_fraction {data.label_fraction:g}: expected two labeled images of a class, to hold one out of"
+            f" training, found {len(labeled)} images",
+            "a larger data.label_fraction, or data.validate_on=val",
+        )
+    return made
+
+
 def training_index(root: str, data: Data, target: Literal["label", "mask", "none"] = "label") -> Index:
     """The index that training uses: with a validation split and, by ``target``, a label or a mask for every image.
 

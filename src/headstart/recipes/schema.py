@@ -49,7 +49,8 @@ class Data(Part):
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Fraction of the training labels to use, stratified by class."""
     validate_on: Literal["val", "train"] = "val"
-    """Validate on the validation images, or on a holdout of the training images (for hyper-parameter selection)."""
+    """Validate on the validation images, or on a holdout of the labeled training images (for hyper-parameter
+    selection)."""
     layout: Literal["auto", "table", "pairs", "folders", "names", "none"] = "auto"
     """How to read the folder where it could be read in two ways: a table of labels, images with masks, a folder per
     class, names such as hat_1.jpg, or images without labels."""

@@ -127,10 +127,11 @@ def seconds_spent(study: Study) -> float:
 
 
 def seconds_tuning(study: Study) -> float:
-    """Time of hyper-parameter selection: one per setting, which its trials share."""
-    chosen: dict[str, float] = {}
+    """Time of hyper-parameter selection: one per setting and labels selected on, which its trials share."""
+    chosen: dict[tuple[str, float | None], float] = {}
     for trial in study.trials:
-        chosen[trial.setting] = max(chosen.get(trial.setting, 0.0), trial.seconds_tune)
+        at = (trial.setting, trial.tuned_at)
+        chosen[at] = max(chosen.get(at, 0.0), trial.seconds_tune)
     return sum(chosen.values())
 
 

@@ -142,9 +142,9 @@ class Probe(_Part):
 
 
 class HeldOut(_Part):
-    """`held_out.json`: path -> split."""
+    """`held_out.json`: path -> split; `aside` are the images that hyper-parameter selection must not see."""
 
-    __pydantic_extra__: dict[str, Literal["val", "test"]]
+    __pydantic_extra__: dict[str, Literal["val", "test", "aside"]]
 
 
 class Groups(_Part):

@@ -116,7 +116,8 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
             changes |= {"augment.sizes": list(recipe.augment.sizes[-rung.epochs :])}
     smaller = replace(plan, recipe=override(recipe, changes))
     if "fractions" in plan.free:
-        smaller = replace(smaller, fractions=_fractions(plan.fractions, rung.fractions))
+        wanted = rung.fractions if plan.target_score is None else LADDER[-1].fractions  # a forecast needs four of them
+        smaller = replace(smaller, fractions=_fractions(plan.fractions, wanted))
     if "seeds" in plan.free:
         smaller = replace(smaller, seeds=plan.seeds[: max(rung.seeds, plan.pretrainings)])
     return replace(smaller, pretraining=_shorter_pretraining(smaller, estimator, PRETRAINING_SHARE * budget))

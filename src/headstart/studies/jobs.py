@@ -14,6 +14,8 @@ from headstart.studies.worker import Ended
 
 TrialKey = tuple[str, float, int]
 """Setting, label fraction, seed."""
+TunedAt = tuple[str, float]
+"""A setting, and the label fraction within whose labels its learning rate is tuned."""
 
 
 class Jobs:
@@ -32,15 +34,15 @@ class Jobs:
         self.plan = plan
         self.trials: dict[str, TrialKey] = {}
         """Name of a job -> the trial that it is."""
-        self.learning_rates: dict[str, float] = {}
-        """Setting -> its tuned learning rate."""
-        self.tuning_seconds: dict[str, float] = {}
-        """Setting -> seconds of all its learning-rate candidates."""
+        self.learning_rates: dict[TunedAt, float] = {}
+        """The tuned learning rates."""
+        self.tuning_seconds: dict[TunedAt, float] = {}
+        """Seconds of all learning-rate candidates."""
         self.pretraining_seconds: dict[tuple[str, int], float] = {}
         """Kind of weights and number -> seconds of their pre-training."""
         self._finish_trial, self._finish_pretraining = finish_trial, finish_pretraining
-        self._scores: dict[str, dict[float, tuple[float, float]]] = {}
-        """Setting -> learning rate -> its score, the higher the better."""
+        self._scores: dict[TunedAt, dict[float, tuple[float, float]]] = {}
+        """Learning rate -> its score, the higher the better."""
 
     def remaining(self, trials: Iterable[TrialKey]) -> list[Job]:
         """The jobs of these trials, each after those that it needs."""
@@ -64,10 +66,11 @@ class Jobs:
         plan, setting = self.plan, key[0]
         names = self._weights(setting, plan.number(key[2]), jobs)
         if setting in plan.tuned_settings():
-            tunings, first = plan.tunings(setting), self._weights(setting, 0, jobs)
+            at = (setting, plan.tuned_for(key[1]))
+            tunings, first = plan.tunings(*at), self._weights(setting, 0, jobs)
             for lr, (folder, recipe) in tunings.items():
                 training = Training(recipe, plan.data, folder)
-                jobs.setdefault(recipe.name, self._job(training, first, partial(self._finish_candidate, setting, lr)))
+                jobs.setdefault(recipe.name, self._job(training, first, partial(self._finish_candidate, at, lr)))
             names += tuple(recipe.name for _, recipe in tunings.values())
         return names
 
@@ -89,20 +92,20 @@ class Jobs:
         return Job(training.name, needs, lambda: training, lambda _: finish(RunFolder.open(training.folder)))
 
     def _trial(self, key: TrialKey) -> Training:
-        plan = self.plan
-        return Training(plan.trial(*key, self.learning_rates.get(key[0])), plan.data, plan.trial_folder(*key))
+        plan, lr = self.plan, self.learning_rates.get((key[0], self.plan.tuned_for(key[1])))
+        return Training(plan.trial(*key, lr), plan.data, plan.trial_folder(*key))
 
     def _finish_weights(self, key: tuple[str, int], data: str, run: RunFolder) -> None:
         self.pretraining_seconds[key] = sum(row["seconds"] for row in run.metrics)
         self._finish_pretraining(data, run)
 
-    def _finish_candidate(self, setting: str, lr: float, run: RunFolder) -> None:
+    def _finish_candidate(self, at: TunedAt, lr: float, run: RunFolder) -> None:
         last = [row for row in run.metrics if row["split"] == "val"][-1]
         score = last[self.plan.metric]
-        scores = self._scores.setdefault(setting, {})
+        scores = self._scores.setdefault(at, {})
         scores[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
         seconds = sum(row["seconds"] for row in run.metrics)
-        self.tuning_seconds[setting] = self.tuning_seconds.get(setting, 0.0) + seconds
-        tunings = self.plan.tunings(setting)
+        self.tuning_seconds[at] = self.tuning_seconds.get(at, 0.0) + seconds
+        tunings = self.plan.tunings(*at)
         if len(scores) == len(tunings):
-            self.learning_rates[setting] = max(tunings, key=lambda each: scores[each])
+            self.learning_rates[at] = max(tunings, key=lambda each: scores[each])

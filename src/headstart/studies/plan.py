@@ -13,9 +13,8 @@ from typing import Any, Literal
 from headstart.comparison.intervals import MARGIN
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
-from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
-from headstart.recipes.recipe import Data, Recipe, load, override
+from headstart.recipes.recipe import Recipe, load, override
 
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
 PRETRAINING_OF = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
@@ -29,8 +28,6 @@ TUNING_SHARE = 1 / 3
 FREE = ("image_size", "epochs", "fractions", "seeds", "pretraining", "pretrainings")
 """What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training,
 `pretrainings` how many of them there are."""
-FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
-"""Label fractions of a study by default."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,14 @@ class Plan:
     """Labeled images for supervised pre-training."""
     corpus_target: Literal["label", "mask"] = "label"
     """What the corpus labels its images with."""
+    tune_from: float = 1.0
+    """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
     pretrainings: int = 1
     """Pre-trainings of each kind, with seeds of their own: the i-th seed's trials start from number i modulo these."""
     margin: float = 100 * MARGIN
     """Points within which two settings are equivalent; not part of what is trained."""
+    target_score: float | None = None
+    """The score, in per cent, that more labels are forecast for; not part of what is trained."""
     requested: tuple[Recipe, Recipe] | None = None
     """`recipe` and `pretraining` as requested, where a budget has shortened them since."""
     free: frozenset[str] = frozenset()
@@ -167,9 +168,18 @@ class Plan:
             ]  # what the table reads
         return override(self.recipe, changes)
 
-    def tunings(self, setting: str) -> dict[float, tuple[Path, Recipe]]:
-        """Learning rate -> (run folder, recipe) of its candidate, validated on training images held out of training."""
-        base = self.trial(setting, 1.0, self.seeds[0])
+    @property
+    def tuned_at(self) -> tuple[float, ...]:
+        """The label fractions within whose labels learning rates are tuned."""
+        return tuple(sorted(each for each in self.fractions if each >= self.tune_from)) or (1.0,)
+
+    def tuned_for(self, fraction: float) -> float:
+        """The label fraction that the learning rates of ``fraction`` come from: itself, or the next one tuned at."""
+        return next((each for each in self.tuned_at if each >= fraction), self.tuned_at[-1])
+
+    def tunings(self, setting: str, fraction: float = 1.0) -> dict[float, tuple[Path, Recipe]]:
+        """Learning rate -> (run folder, recipe) of its candidate, validated on labels of this fraction held out."""
+        base = self.trial(setting, fraction, self.seeds[0])
         epochs = math.ceil(TUNING_SHARE * base.train.epochs)
         candidates = {}
         for factor in LEARNING_RATES:
@@ -180,7 +190,7 @@ class Plan:
                 "data.validate_on": "train",
                 "analysis.train_samples": 0,
             }
-            name = f"{setting}-lr{lr:g}"
+            name = f"{setting}{'' if fraction == 1 else f'-{fraction:g}'}-lr{lr:g}"
             recipe = override(base, {**changes, "name": name, "analysis.epochs": [epochs]})
             candidates[lr] = (self.out / "tuning" / name, recipe)
         return candidates
@@ -249,6 +259,8 @@ def validate_plan(plan: Plan) -> None:
         raise HeadstartError(f"--labels: expected shares above 0 and up to 1, found {bad or 'none'}", again)
     if not 0 < plan.margin < 100:
         raise HeadstartError(f"--margin: expected points above 0 and below 100, found {plan.margin:g}", again)
+    if plan.target_score is not None and not 0 < plan.target_score < 100:
+        raise HeadstartError(f"--target: expected per cent above 0 and below 100, found {plan.target_score:g}", again)
     if not plan.seeds:
         raise HeadstartError("--seeds: expected at least 1, found 0", again)
     if not 1 <= plan.pretrainings <= len(plan.seeds):
@@ -277,22 +289,3 @@ def validate_plan(plan: Plan) -> None:
             " no --corpus",
             "headstart study DATA --corpus FOLDER, or backbone.weights=imagenet-lite",
         )
-
-
-def default_fractions(dataset: Dataset, recipe: Recipe) -> tuple[float, ...]:
-    """The `FRACTIONS` that leave every class at least one training image; with masks, two images in all."""
-    if recipe.task == "segment":
-        count = len(dataset.index(recipe.data, "mask").positions("train"))
-        return tuple(fraction for fraction in FRACTIONS if fraction * count >= 1.5)
-    fewest = min(dataset.index(recipe.data).counts("train").values())
-    return tuple(fraction for fraction in FRACTIONS if fraction * fewest >= 0.5)
-
-
-def default_recipe(dataset: Dataset) -> str:
-    """The shipped recipe of the trials for this data set."""
-    return "segment-quick" if dataset.target(Data()) == "mask" else "quick"
-
-
-def default_pretraining(recipe: Recipe) -> str:
-    """The shipped recipe of self-supervised pre-training for these trials."""
-    return "byol-tiles" if recipe.task == "segment" else "byol-quick"

@@ -101,11 +101,13 @@ def make_race_plan(dataset: Dataset, backbones: Sequence[str], options: StudyOpt
 
     Raises HeadstartError for a folder or recipe that cannot be read, and for options that a race has not.
     """
-    for name in ("unlabeled", "corpus", "pretraining", "pretrainings"):
+    for name in ("unlabeled", "corpus", "pretraining", "pretrainings", "target"):
         if options.get(name) is not None:
             raise HeadstartError(
                 f"--{name}: expected none with --backbones, found {options.get(name)}",
-                "headstart fit, and the run among --backbones",
+                "headstart study without --backbones"
+                if name == "target"
+                else "headstart fit, and the run among --backbones",
             )
     if options.get("recipe") is None and dataset.target(Data()) == "mask":
         raise _masks_error()

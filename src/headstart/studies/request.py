@@ -12,7 +12,8 @@ from headstart.data.dataset import Dataset, open_dataset
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.studies.budget import fit_budget
-from headstart.studies.plan import Plan, default_fractions, default_pretraining, default_recipe, validate_plan
+from headstart.studies.defaults import default_fractions, default_pretraining, default_recipe, tune_from
+from headstart.studies.plan import Plan, validate_plan
 from headstart.studies.refinement import refined
 from headstart.studies.resume import exists, require_free
 from headstart.studies.runner import StudyRunner
@@ -53,6 +54,8 @@ class StudyOptions(TypedDict, total=False):
     where a budget has time for them."""
     margin: float
     """Points within which two settings are equivalent; by default 2."""
+    target: float | None
+    """The score, in per cent, that more labels are forecast for; by default the next round one above the best."""
 
 
 def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan:
@@ -79,17 +82,20 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         "pretraining": isinstance(pretraining, Recipe),
         "pretrainings": options.get("pretrainings") is not None,
     }
+    fractions = tuple(labels) if labels is not None else default_fractions(dataset, base)
     return Plan(
         data=dataset.root,
         out=Path(out) if out is not None else Path("runs") / f"study-{Path(dataset.root).absolute().name}",
         recipe=base,
         pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
         settings="ABCDE" if settings is None else settings.upper(),
-        fractions=tuple(labels) if labels is not None else default_fractions(dataset, base),
+        fractions=fractions,
         seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
         tuned=options.get("tune", True),
+        tune_from=tune_from(dataset, base, fractions) if options.get("tune", True) else 1.0,
         pretrainings=1 if (pretrainings := options.get("pretrainings")) is None else pretrainings,
         margin=options.get("margin", 100 * MARGIN),
+        target_score=options.get("target"),
         unlabeled=unlabeled,
         corpus=corpus,
         corpus_target=corpus_target,

@@ -6,6 +6,7 @@ continues where it stopped; `study.json` holds the results of the trials, and is
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections import defaultdict
@@ -25,7 +26,7 @@ from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
 from headstart.runs.lock import own, owner_of
 from headstart.studies import resume as resuming
-from headstart.studies.jobs import Jobs, TrialKey
+from headstart.studies.jobs import Jobs, TrialKey, TunedAt
 from headstart.studies.plan import Plan, trial_name, validate_plan
 from headstart.studies.schedule import Schedule
 from headstart.studies.trainings import fault_of
@@ -50,7 +51,7 @@ class StudyRunner:
     """
 
     def __init__(self, plan: Plan, dataset: Dataset | None = None, *, workers: Workers | None = None) -> None:
-        self.plan = plan = resuming.load_existing(plan)
+        asked, self.plan = plan, (plan := resuming.load_existing(plan))
         self.dataset = dataset = Dataset(plan.data) if dataset is None else dataset
         self.workers = InProcess() if workers is None else workers
         self.on_progress: OnProgress = lambda _name, _share: None
@@ -71,7 +72,7 @@ class StudyRunner:
             dataset.open(data).index(recipe.data, task_named(recipe.task).target)
         resuming.require_same_folders(plan, dataset)
         self.pixels = dataset.pixels(plan.recipe.data, plan.target)
-        self._notes: list[str] = []
+        self._notes: list[str] = [] if plan.tune_from == asked.tune_from else [_other_tuning(plan, asked)]
         self._order = {key: number for number, key in enumerate(_in_order(plan))}
         self.study = self._with_finished_trials(self._empty_study())
         self.jobs = Jobs(plan, self._finish_trial, self._note_excluded)
@@ -79,8 +80,8 @@ class StudyRunner:
         self._shares: defaultdict[str, float] = defaultdict(float)
 
     @property
-    def learning_rates(self) -> dict[str, float]:
-        """Setting -> its tuned learning rate, of those that are tuned."""
+    def learning_rates(self) -> dict[TunedAt, float]:
+        """The tuned learning rates: setting, and the label fraction within whose labels they are tuned."""
         return self.jobs.learning_rates
 
     def finished(self) -> frozenset[str]:
@@ -88,7 +89,9 @@ class StudyRunner:
         plan = self.plan
         pretrainings = ((plan.pretrain(*each)[0], plan.folder(*each)) for each in plan.all_pretrainings())
         tunings = (
-            (recipe, folder) for setting in plan.tuned_settings() for folder, recipe in plan.tunings(setting).values()
+            (recipe, folder)
+            for at in itertools.product(plan.tuned_settings(), plan.tuned_at)
+            for folder, recipe in plan.tunings(*at).values()
         )
         runs = [recipe.name for recipe, folder in (*pretrainings, *tunings) if fault_of(folder, recipe) is None]
         return frozenset(
@@ -169,8 +172,10 @@ class StudyRunner:
             seeds=plan.seeds,
             split=split,
             tuned=plan.tuned,
+            tuned_from=plan.tune_from,
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
+            target=None if plan.target_score is None else plan.target_score / 100,
             groups=groups and tuple(groups),
             fingerprint=self.pixels.fingerprint,
             environment={**environment(), "threads": self.workers.threads},
@@ -226,11 +231,12 @@ class StudyRunner:
     def _finish_trial(self, key: TrialKey, ended: Ended) -> None:
         """Record the results of a finished trial, with its costs."""
         setting, run = key[0], RunFolder.open(self.plan.trial_folder(*key))
-        trial = read_trial(run, self.plan, self.dataset, setting, self.study.split, self.learning_rates.get(setting))
+        at = (setting, self.plan.tuned_for(key[1]))
+        trial = read_trial(run, self.plan, self.dataset, at, self.study.split, self.learning_rates.get(at))
         costs = {
             "pretraining": self.plan.number(key[2]),
             "seconds_pretrain": self.jobs.seconds_pretrain(setting, self.plan.number(key[2])),
-            "seconds_tune": self.jobs.tuning_seconds.get(setting, 0.0),
+            "seconds_tune": self.jobs.tuning_seconds.get(at, 0.0),
             # A training that was stopped took longer than what was left of it.
             "seconds_train": max(ended.seconds, sum(row["seconds"] for row in run.metrics)),
         }
@@ -261,6 +267,15 @@ class StudyRunner:
         write_study_page(out, results)
         ended = time.monotonic()
         self._report_due = ended + (ended - began) / REPORT_SHARE
+
+
+def _other_tuning(plan: Plan, asked: Plan) -> str:
+    """How the learning rates of a study that goes on were tuned, where a new one would tune them otherwise."""
+
+    def where(each: Plan) -> str:
+        return "with all labels" if each.tune_from == 1 else f"within each label fraction from {each.tune_from:.3g} on"
+
+    return f"{plan.out} goes on with learning rates tuned {where(plan)}; a new study tunes them {where(asked)}"
 
 
 def _contains(larger: Study, before: Study, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -61,7 +62,7 @@ class TimeEstimator:
 
     def tuning(self, recipe: Recipe) -> float:
         """Seconds of one learning-rate candidate."""
-        return self._training(recipe, self.train // 5)
+        return self._training(recipe, round(self.train * recipe.data.label_fraction * recipe.data.val_fraction))
 
     def trial(self, setting: str, recipe: Recipe, encoded: bool = False) -> float:
         """Seconds of one trial; ``encoded``: whether an earlier trial leaves it the features of its backbone."""
@@ -141,8 +142,8 @@ def estimate(
     for recipe, data in (plan.pretrain(*each) for each in plan.all_pretrainings()):
         if recipe.name not in finished:
             seconds[recipe.name] = estimator.pretraining(recipe, data)
-    for setting in plan.tuned_settings():
-        for _, recipe in plan.tunings(setting).values():
+    for at in itertools.product(plan.tuned_settings(), plan.tuned_at):
+        for _, recipe in plan.tunings(*at).values():
             if recipe.name not in finished:
                 seconds[recipe.name] = estimator.tuning(recipe)
     for setting, fraction, seed in plan.trials():

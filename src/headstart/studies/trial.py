@@ -22,8 +22,12 @@ from headstart.runs.predictions import read_predictions
 from headstart.studies.plan import Plan
 
 
-def read_trial(run: RunFolder, plan: Plan, dataset: Dataset, setting: str, split: str, lr: float | None) -> Trial:
-    """The trial of a finished run, evaluated on ``split`` (`val` or `test`); ``lr`` is the tuned learning rate.
+def read_trial(
+    run: RunFolder, plan: Plan, dataset: Dataset, at: tuple[str, float], split: str, lr: float | None
+) -> Trial:
+    """The trial of a finished run, evaluated on ``split`` (`val` or `test`).
+
+    ``lr`` is the learning rate tuned ``at`` its setting and a label fraction.
 
     Where the recipe chose its epoch on these same images, the predictions are cross-fitted: each image is evaluated at
     the epoch that the other half of the images chose. With masks, no epoch is chosen.
@@ -32,12 +36,13 @@ def read_trial(run: RunFolder, plan: Plan, dataset: Dataset, setting: str, split
     if run.recipe.probe.method == "logistic":
         chosen = {"l2": 1 / run.probe["C"]}
     return Trial(
-        setting=setting,
+        setting=at[0],
         fraction=run.recipe.data.label_fraction,
         labels=run.data["images_trained_on"],
         seed=run.recipe.seed,
         chosen=chosen,
-        tried=tuple(plan.tunings(setting)) if "lr" in chosen else (),
+        tried=tuple(plan.tunings(*at)) if "lr" in chosen else (),
+        tuned_at=at[1] if "lr" in chosen else None,
         images_seen=sum(row["images"] for row in run.metrics if row["split"] == "train"),
         **(
             {"scores": pseudo_values(_confusion(run, dataset, split))}

@@ -13,14 +13,15 @@ import torch
 from lightning_fabric import Fabric
 
 from headstart.data.checks.contamination import overlapping_rows
+from headstart.data.checks.duplicate_sets import duplicate_sets
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.pixels import Pixels
 from headstart.data.requirements import require_different_masks
 from headstart.data.sampling import Rows, seed_of
-from headstart.data.splits import label_subset, with_stored_split
+from headstart.data.splits import holdout_from_labels, label_subset, with_stored_split
 from headstart.errors import HeadstartError
 from headstart.models.backbones import default_image_size
-from headstart.recipes.recipe import Recipe
+from headstart.recipes.recipe import Data, Recipe
 from headstart.runs.folder import RunFolder
 from headstart.runs.lifecycle import refuse_unless_free
 from headstart.runs.training_images import read_held_out
@@ -154,13 +155,17 @@ def _prepare(
     held_out = read_held_out(run, optional=True)
     if held_out:
         pixels = with_stored_split(pixels, held_out, run.data["fingerprint"])
+    elif _tunes_on_fewer_labels(recipe.data):
+        duplicates = duplicate_sets(pixels.index, decoding)
+        pixels = pixels.with_splits(holdout_from_labels(pixels.index, recipe.data, recipe.seed, duplicates).splits)
     require_different_masks(pixels)
     for recorder in recorders:
         recorder.check(recipe.analysis, pixels.index)
     if recipe.data.resize == "keep":
         _check_forward(task, (pixels.height, pixels.width), OWN_SIZE, recipe.backbone.name)
     # 4. The images that are trained on.
-    rows = np.array(label_subset(pixels.index, recipe.data.label_fraction, recipe.seed), dtype=np.int64)
+    share = 1.0 if _tunes_on_fewer_labels(recipe.data) else recipe.data.label_fraction
+    rows = np.array(label_subset(pixels.index, share, recipe.seed), dtype=np.int64)
     excluded = None
     if recipe.data.exclude_overlap_with is not None:
         clean = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
@@ -188,6 +193,11 @@ def _prepare(
         feature_cache=cache_features(task, pixels, rows, recipe, fabric.autocast()) if cached else None,
     )
     return training, provenance
+
+
+def _tunes_on_fewer_labels(data: Data) -> bool:
+    """Whether the split itself is of the labeled images alone."""
+    return data.validate_on == "train" and data.label_fraction < 1
 
 
 def _check_input_sizes(recipe: Recipe) -> None:
