@@ -70,6 +70,7 @@ print(operation)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.slow
 def test_killed_at_any_operation_of_the_disk_there_is_a_whole_run_or_a_folder_that_is_free(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parent)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
