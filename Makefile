@@ -6,7 +6,9 @@ BIN := .venv/bin
 CORE = $$($(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')")
 # A process per core, and a thread in each: threads of one test would wait for those of the other.
 # Whoever has none left takes tests from the other: a module's trained runs are made once, and both end together.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+# Byte code is kept, also where the environment forbids it, as in many containers: without it each worker and each
+# command that a test starts compiles the tests and headstart anew, for seconds.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 # Benchmarks that need no arguments; `make bench` says how to run the others.
 BENCHMARKS := benchmarks/help_time.py benchmarks/iou.py benchmarks/maps.py
 

@@ -23,6 +23,7 @@ for number in range(150):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_one_file_never_tear_it(tmp_path: Path) -> None:
     file = tmp_path / "file"
     write_atomically(file, b"a" * 20_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -48,3 +49,14 @@ def test_what_a_function_returns_says_what_it_was_computed_on(trained: tuple[Pat
     evaluation = hs.Run(trained[0]).evaluate(trained[1], progress=lambda *each: calls.append(each))
     assert (evaluation.split, evaluation.excluded) == ("val", 0)
     assert len(evaluation.paths) == evaluation.metrics.images == calls[-1][0] == calls[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_threads_wait_without_spinning_unless_the_user_says_how(said: dict[str, str], expected: str | None) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | said
+    code = "import headstart, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(expected)

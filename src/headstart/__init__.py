@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     __version__: str
 
 # Threads of libgomp spin for milliseconds after each loop, on processors that others wait for: beside other programs
-# a training step took 15 times as long, and 8 times the processor seconds. It reads this when PyTorch is imported.
+# a training step took ten times as long, and six times the processor seconds. It reads this when PyTorch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __all__ = ["HeadstartError", "Run", "check", "fit", "resume", "study"]
 

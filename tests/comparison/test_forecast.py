@@ -197,6 +197,7 @@ def test_a_target_is_forecast_in_sentences_and_columns(made_study: MadeStudy) ->
     assert {row["forecast"] for row in table_rows(few)} == {None, "none: a forecast needs 4 label fractions, found 2"}
 
 
+@pytest.mark.slow
 def test_images_of_one_group_widen_the_interval() -> None:
     """Each image ten times, as a group: as uncertain as once, and wider than ten times as many images."""
     few = simulated((1 - CURVES["MMF"](np.array(LABELS, dtype=float))).tolist(), np.random.default_rng(2), images=100)

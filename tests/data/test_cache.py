@@ -145,6 +145,7 @@ def test_what_killed_processes_were_decoding_is_removed(photos: Path, cache: Pat
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [new.name]
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_makes_room_and_what_is_in_use_never(
     photos: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_clear_leaves_what_another_process_uses_until_it_has_died(photos: Path, cache: Path) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", HOLDS, str(photos)], stdin=pipe, stdout=pipe) as other:

@@ -153,6 +153,20 @@ def test_killed_and_resumed_it_ends_at_the_same_weights(
     assert [row["loss"] for row in whole.metrics] == [row["loss"] for row in again.metrics]
 
 
+def test_a_checkpoint_from_before_a_training_metric_was_stored_goes_on(
+    photos: Path, tmp_path: Path, unlabeled: Small
+) -> None:
+    """As an older headstart wrote it. Another tensor that is missing is an error."""
+    training = start(unlabeled(), str(photos), tmp_path / "run")
+    state = {"task": training.task.state_dict(), "optimizer": training.optimizer.state_dict()}
+    older = {name: each for name, each in state["task"].items() if "feature_std" not in name}
+    assert len(older) < len(state["task"])
+    training.load(training.progress, {**state, "task": older})
+    older.pop("projector.0.weight")
+    with pytest.raises(RuntimeError, match=r"projector\.0\.weight"):
+        training.load(training.progress, {**state, "task": older})
+
+
 @pytest.mark.parametrize("task", ["byol", "emp_ssl", "fastsiam", "vicreg"])
 def test_a_classifier_begins_with_the_features_that_were_learnt_to_the_last_digit(
     photos: Path, tmp_path: Path, unlabeled: Small, small: Small, task: str

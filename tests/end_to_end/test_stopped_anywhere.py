@@ -18,9 +18,9 @@ from safetensors.numpy import load_file
 
 import headstart as hs
 from command import headstart, refused
-from conftest import copy_photos
 from headstart import api
 from headstart.training import setup
+from pictures import copy_photos
 
 SMALL = ["data.image_size=32", "augment.sizes=[24,32]", "train.epochs=2", "train.batch_size=12"]
 SMALL += ["backbone.name=test_resnet", "backbone.weights=none"]
@@ -173,6 +173,7 @@ def test_a_disk_that_is_full_at_a_report_is_one_line_and_what_was_saved_goes_on(
 OWNS = "import sys; from pathlib import Path; from headstart.runs.lock import own\nwith own(Path(sys.argv[1])): input()"
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_by_every_command_that_trains_or_maps(run: Path, whole: tuple[Path, Path]) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNS, str(run)], stdin=subprocess.PIPE) as owner:
         while not (run / ".lock").exists() or not (run / ".lock").read_bytes():

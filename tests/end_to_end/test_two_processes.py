@@ -20,12 +20,12 @@ from safetensors.numpy import load_file
 
 import headstart as hs
 from command import headstart
-from conftest import copy_photos
 from forked import headstart_by_two
 from headstart.models.run_weights import read_weights
 from headstart.recipes import recipe as recipes
 from headstart.training.setup import start
 from headstart.training.validate import validate
+from pictures import copy_photos
 
 pytestmark = pytest.mark.slow
 

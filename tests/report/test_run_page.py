@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,15 @@ def test_hostile_names_stay_text(run: RunFolder) -> None:
     assert "<script>alert" not in page
     assert "\\u003cscript" in page or "&amp;lt;script" in page or "\\u0026lt;script" in page
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
+
+
+def test_half_a_character_in_a_foreign_run_is_shown_as_the_replacement_character(run: RunFolder) -> None:
+    """JSON may hold lone surrogates, which no encoding has."""
+    content = run.environment | {"python": "3.11\ud800", "platform": "Linux\udce9"}
+    run.write("environment.json", json.dumps(content).encode())
+    page = text(run)
+    assert "3.11\N{REPLACEMENT CHARACTER}" in page
+    assert "Linux\N{REPLACEMENT CHARACTER}" in page
 
 
 def test_a_run_without_epochs_predictions_or_thumbnails_has_a_page(

@@ -18,7 +18,9 @@ CASES = 25
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks")
 
 
-@pytest.mark.parametrize("group", ["images", "texts", "study", pytest.param("weights", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "group", ["texts", "study", *(pytest.param(name, marks=pytest.mark.slow) for name in ("images", "weights"))]
+)
 def test_some_cases_of_every_parser_survive(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
     for folder, target in all_targets(tmp_path, [group]):

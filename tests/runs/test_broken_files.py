@@ -14,9 +14,9 @@ import pytest
 
 import headstart as hs
 from command import Done, headstart
-from conftest import copy_photos
 from headstart.recipes import recipe as recipes
 from headstart.runs.checksums import NAME
+from pictures import copy_photos
 
 pytestmark = pytest.mark.slow
 

@@ -70,6 +70,7 @@ print(operation)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.slow
 def test_killed_at_any_operation_of_the_disk_there_is_a_whole_run_or_a_folder_that_is_free(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parent)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
@@ -134,3 +135,4 @@ def test_a_finished_run_has_no_mark(tmp_path: Path) -> None:
     lifecycle.finish(run.path)
     assert not lifecycle.is_marked_unfinished(run.path)
     assert not [name for name in names(run.path) if "resume" in name]
+    assert "resume/checkpoint.pt" not in (run.path / "checksums.json").read_text()

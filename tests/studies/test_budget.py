@@ -44,6 +44,18 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("machine")
+def test_a_shorter_pretraining_has_crops_in_proportion_to_its_smaller_images(photos: Path) -> None:
+    dataset = Dataset(photos)
+    overrides = {"data.image_size": 48, "augment.sizes": []}
+    asked = make_plan(dataset, pretraining="emp-ssl-quick", settings="AC", overrides=overrides)
+    plan, _ = fit_budget(asked, dataset, 60.0)
+    own, shorter = asked.pretraining, plan.pretraining
+    assert (own.data.image_size, own.augment.sizes) == (64, (32,))
+    assert (shorter.data.image_size, shorter.augment.sizes) == (48, (24,))
+    assert shorter.train.epochs <= own.train.epochs
+
+
+@pytest.mark.usefixtures("machine")
 def test_a_budget_buys_images_then_labels_and_seeds(photos: Path) -> None:
     """On 48 training images the ladder's caps do not bind; what the budget changes is what the study costs."""
     dataset = Dataset(photos)

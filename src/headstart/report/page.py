@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def render_page(template: str, context: Mapping[str, object], **filters: Callable[..., str]) -> bytes:
@@ -13,8 +16,9 @@ def render_page(template: str, context: Mapping[str, object], **filters: Callabl
     environment = Environment(loader=PackageLoader("headstart.report"), autoescape=True, undefined=StrictUndefined)
     environment.filters.update(filters)
     text = environment.get_template(template).render(context)
-    # File names that are not UTF-8 are shown with the replacement character: a page must be UTF-8.
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+    # What is no character (of file names that are not UTF-8, of a foreign run's JSON) is shown as the replacement
+    # character: a page must be UTF-8.
+    return SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text).encode()
 
 
 def data_url(kind: str, content: bytes) -> str:

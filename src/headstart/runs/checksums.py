@@ -43,6 +43,17 @@ def recorded(root: Path, name: str, content: bytes | memoryview) -> Iterator[Non
     write_atomically(file, _encode(listed | {key: [digest]}), flush=False)
 
 
+def forget(root: Path, name: str) -> None:
+    """Take the file ``name`` of a run off the list, before it is removed."""
+    file, key = _list_of(root, name)
+    try:
+        listed = _read(file) or {}
+    except HeadstartError:  # who reads is told of it
+        return
+    if listed.pop(key, None) is not None:
+        write_atomically(file, _encode(listed))
+
+
 def require_unchanged(root: Path, name: str, hint: str, *, optional: bool = False) -> bool:
     """Whether the file ``name`` of a run is there; raise HeadstartError if it is not the one that was written.
 

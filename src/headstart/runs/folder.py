@@ -229,7 +229,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        return self.path / "resume" / "checkpoint.pt"
+        return self.path / lifecycle.RESUME / lifecycle.CHECKPOINT
 
     @property
     def trained(self) -> bool:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from headstart.errors import HeadstartError
 from headstart.files import is_temporary, temporary_name, write_atomically
+from headstart.runs.checksums import forget
 from headstart.runs.lock import NAME as LOCK
 
 NEW = ".new"
-RESUME = "resume"
+RESUME, CHECKPOINT = "resume", "checkpoint.pt"
 UNFINISHED = "unfinished.txt"
 
 _AT_START = {
@@ -97,6 +98,7 @@ def finish(path: Path) -> None:
     folder = path / RESUME
     if not folder.is_dir():
         return
+    forget(path, f"{RESUME}/{CHECKPOINT}")
     gone = temporary_name(folder)
     try:
         folder.rename(gone)

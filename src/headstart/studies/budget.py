@@ -26,6 +26,8 @@ PRETRAINING_SHARE = 0.25
 """Share of a budget for self-supervised pre-training."""
 PRETRAINING_SIDE = 48
 """Least side of the images of a shortened pre-training, in pixels."""
+LEAST_SIDE = 8
+"""Least that a recipe may have."""
 FEATURES = 250
 """Training images whose features are stored, in a shortened training."""
 
@@ -137,7 +139,9 @@ def _shorter_pretraining(plan: Plan, estimator: TimeEstimator, seconds: float) -
         return base
     own = base.data.image_size
     side = own if plan.masks else min(own, max(PRETRAINING_SIDE, plan.recipe.data.image_size))
-    changes: dict[str, object] = {"data.image_size": side, "analysis.train_samples": FEATURES, "analysis.epochs": []}
+    sizes = [max(LEAST_SIDE, round(size * side / own)) for size in base.augment.sizes]
+    changes: dict[str, object] = {"data.image_size": side, "augment.sizes": sizes}
+    changes |= {"analysis.train_samples": FEATURES, "analysis.epochs": []}
     shorter = override(base, changes)
     recipe, data = replace(plan, pretraining=shorter).pretrain("self-supervised")
     images = estimator.images(recipe, data)

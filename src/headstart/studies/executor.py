@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from headstart.studies.parent import die_with_parent
@@ -38,10 +39,15 @@ class _Process:
     """A pool of one process, and this side of a pipe to it."""
 
     pool: ProcessPoolExecutor
+    process: BaseProcess
+    """The pool's one."""
     pipe: Connection
     future: Future[Any] = field(default_factory=Future)
 
     def close(self, wait: bool) -> None:
+        """End the process; a training that is under way is killed, which its run folder survives."""
+        if not self.future.done():
+            self.process.kill()
         self.pool.shutdown(wait=wait, cancel_futures=True)
         self.pipe.close()
 
@@ -92,6 +98,7 @@ class ProcessesExecutor(Executor):
                 continue
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        """End the processes; calls that are under way are cut off."""
         for process in (*self._busy, *self._idle):
             process.close(wait)
         self._busy, self._idle = [], []
@@ -111,7 +118,13 @@ class ProcessesExecutor(Executor):
         pool = ProcessPoolExecutor(
             1, mp_context=spawn, initializer=_begin, initargs=(os.getpid(), self._context, there)
         )
-        return _Process(pool, here)
+        others = active_children()
+        pool.submit(_nothing)  # starts the process
+        (process,) = (each for each in active_children() if each not in others)
+        return _Process(pool, process, here)
+
+
+def _nothing() -> None: ...
 
 
 def _begin(parent: int, context: Context, pipe: Connection) -> None:

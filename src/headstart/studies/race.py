@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from headstart.comparison.race_file import Backbone, Race, RaceTrial
@@ -30,6 +29,7 @@ from headstart.studies.race_entries import Entry, Failed, Loaded
 from headstart.studies.race_features import Features, file_of
 from headstart.studies.race_plan import RacePlan
 from headstart.training.linear_probe import Probe, solve
+from headstart.training.ranks import make_fabric
 
 REPORT_SHARE = 0.1
 """At most this share of the time is spent on rewriting the table and the report between probes."""
@@ -60,7 +60,7 @@ class RaceRunner:
         self.index = self.pixels.index
         self.labels: NDArray[np.int64] = np.array(self.index.labels, dtype=np.int64)
         self.held_out: Rows = np.array(self.index.positions(race.split), dtype=np.int64)
-        self._fabric = Fabric(devices=1, precision=recipe.train.precision)
+        self._fabric = make_fabric(1, 1, recipe.train.precision)
         self._features: dict[str, Features] = {}
         self._report_due = 0.0
 

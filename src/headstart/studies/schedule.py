@@ -14,8 +14,9 @@ from headstart.studies.workers import Workers
 
 TICK = 0.25
 """Seconds between two looks at events, workers and whether to stop."""
-STOP_SECONDS = 60
-"""How long to wait for trainings to save and end."""
+STOP_SECONDS = 5
+"""How long to wait for trainings to save and end. Those that take longer, for they are still importing or decoding, are
+cut off: all of a study ends within ten seconds of Ctrl-C, and goes on from what is in its run folders."""
 MAX_DEATHS = 4
 """Deaths of its worker after which a training counts as failed: it may be what kills them."""
 

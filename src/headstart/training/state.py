@@ -104,9 +104,10 @@ class TrainState:
             save_checkpoint(self.run, self.progress, state)
 
     def load(self, progress: Progress, state: Mapping[str, Any]) -> None:
-        """Restore what `save` wrote."""
+        """Restore what `save` wrote. A training metric that it did not know yet, an older headstart's, starts anew."""
         self.progress = progress
-        self.task.load_state_dict(state["task"])
+        metrics = {name: each for name, each in self.task.state_dict().items() if name.startswith("training_metrics.")}
+        self.task.load_state_dict({**metrics, **state["task"]})
         self.optimizer.load_state_dict(state["optimizer"])
         if not self.fabric.is_global_zero:  # the first rank counts for all
             self.task.training_metrics.reset()
