@@ -19,6 +19,7 @@ from scipy.stats import norm
 from headstart.comparison.crossed import Crossed, SeedPrior, seed_prior
 from headstart.comparison.intervals import Difference, average, difference, difference_of
 from headstart.comparison.label_efficiency import label_multiplier, stretch
+from headstart.comparison.more_time import seeds_needed
 from headstart.comparison.simultaneous import deviations, family_level
 from headstart.metrics.pseudo_values import pseudo_values
 
@@ -205,6 +206,35 @@ def of_pretrained(world: World, repeats: int) -> tuple[float, float, float]:
     return float(np.mean(held[1])), float(np.mean(held[0])), all_held / repeats
 
 
+def of_more_seeds(world: World, repeats: int) -> tuple[int, float]:
+    """How often "n more seeds would show it with a power of 80 %" is said, and how often they do show it.
+
+    The true difference of the best two of five settings is drawn anew in each study, 2 to 15 points. Then another study
+    with as many seeds is made, on new images, and its simultaneous interval excludes 0 or not.
+    """
+    random, said, shown = np.random.default_rng(6), 0, 0
+    for _ in range(repeats):
+        true = float(random.uniform(0.02, 0.15))
+        accuracies = [world.accuracy, world.accuracy - true, *(world.accuracy - step for step in (0.05, 0.09, 0.13))]
+        accuracies += [each - 0.05 for each in accuracies]
+        found = _first_difference(world, accuracies, random)
+        seeds = seeds_needed(found, true)
+        if seeds is None or seeds == world.seeds:
+            continue
+        said += 1
+        shown += _first_difference(replace(world, seeds=seeds), accuracies, random).significant
+    return said, shown / max(said, 1)
+
+
+def _first_difference(world: World, accuracies: list[float], random: np.random.Generator) -> Difference:
+    """The first setting minus the second, in a study of five settings at two label fractions."""
+    pairs = [(i, j) for j in range(5) for i in range(j)] + [(i, 5) for i in range(6, 10)]
+    cells, _ = world.draw(accuracies, random)
+    apart = [Crossed(cells[list(pair)], world.groups) for pair in pairs]
+    prior = seed_prior([x.mean_square([1, -1]) for x in apart], [x.seeds - 1 for x in apart])
+    return _difference(apart[0], world, prior, family_level(_deviations(cells, world), pairs))
+
+
 def confusions(world: World, quality: Floats, random: np.random.Generator) -> NDArray[np.int64]:
     """Confusion matrices (S, N, 5, 5) of images of 400 pixels; ``quality`` (S,) is that of each seed."""
     classes, pixels = 5, 400
@@ -281,6 +311,11 @@ def main(repeats: int) -> None:
                 f" {100 * with_weights:11.1f}{100 * others:9.1f}{100 * together:12.1f}",
                 flush=True,
             )
+    print(f"\n{'more seeds':16}{'seeds':>6}{'images':>7}{'sd':>5} | {'said':>6}{'shown':>8}")
+    for seeds in (3, 5):
+        for images, spread in ((200, 0.1), (400, 0.1), (1000, 0.1), (1000, 0.2), (2500, 0.1), (2500, 0.2)):
+            said, shown = of_more_seeds(World(seeds=seeds, images=images, accuracy=0.75, of_seed=spread), repeats)
+            print(f"{'':16}{seeds:6}{images:7}{spread:5.1f} | {said:6}{100 * shown:8.1f}", flush=True)
     print(f"\n{'mean IoU':16}{'seeds':>6}{'images':>7} | {'mean IoU':>9}{'difference':>11}")
     for seeds, images in ((2, 100), (3, 30), (3, 100), (3, 400), (10, 100)):
         score, apart = of_mean_iou(World(seeds=seeds, images=images, of_seed=0.1), repeats)

@@ -213,6 +213,28 @@ def test_one_of_several_that_cannot_be_loaded_is_said_and_the_others_go_on(
     assert f"headstart study {photos} backbone.name=test_resnet" in done.stdout
 
 
+def test_a_run_that_was_trained_on_held_out_images_does_not_take_part(
+    trained: tuple[Path, Path], weights: Path, small: Small, tmp_path: Path
+) -> None:
+    """A run whose validation images were others: the folder in two halves of its own."""
+    run, photos = trained
+    half = tmp_path / "half"
+    for number, file in enumerate(sorted(photos.rglob("*.jpg"))):
+        split = "val" if number % 2 else "train"
+        (half / split / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, half / split / file.parent.name)
+    backbones = [str(run), f"test_efficientnet={weights}"]
+    plan = make_race_plan(
+        Dataset(half), backbones, {"recipe": small(), "settings": "D", "labels": [1.0], "out": tmp_path / "race"}
+    )
+    notes: list[str] = []
+    runner = prepared(plan, notes)
+    assert list(runner.loaded) == [backbones[1]]
+    assert f"{run}: expected a run that has not seen the val images, found " in notes[0]
+    with pytest.raises(hs.HeadstartError, match="found none among 1"):
+        prepared(replace(plan, backbones=(str(run),)))
+
+
 def test_bad_input_is_one_line_and_writes_nothing(
     trained: tuple[Path, Path], small_tiles: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from headstart.comparison.cautions import (
 from headstart.comparison.forecast_findings import of_forecasts
 from headstart.comparison.intervals import Difference
 from headstart.comparison.metric import METRICS
+from headstart.comparison.more_time import of_more_time
 from headstart.comparison.settings import SETTINGS
 from headstart.comparison.summary import FROZEN, Result, Results
 from headstart.comparison.wording import (
@@ -90,6 +91,7 @@ def findings(results: Results) -> list[str]:
     return [
         *of_failures(results),
         *of_ranking(results),
+        *of_more_time(results),
         *of_improvement(results),
         *of_pairs(results),
         *of_label_multipliers(results),

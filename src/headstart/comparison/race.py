@@ -43,7 +43,7 @@ class Comparison:
         if one < other:
             return self.differences[one, other].interval
         found = self.differences[other, one].interval
-        return Interval(-found.value, -found.high, -found.low)
+        return Interval(0.0 - found.value, 0.0 - found.high, 0.0 - found.low)  # no -0.0
 
     def worse(self, margin: float = 0.0) -> tuple[int, ...]:
         """Those significantly worse than another one, by more than ``margin`` (0.02: 2 points)."""

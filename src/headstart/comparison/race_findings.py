@@ -10,10 +10,9 @@ from headstart.comparison.wording import difference_sentence, gap_with_ci, liste
 
 def headline(results: RaceResults) -> str:
     """Which backbone to use, and whether it is significantly better than what was compared with it last."""
-    race, winner = results.race, results.winner
-    if winner is None:
+    race, winner, found = results.race, results.winner, results.decisive
+    if winner is None or found is None:
         return "No backbone has a result yet."
-    found = results.final or results.rounds[-1]
     reached = f"{_how(results, found)} {score_with_ci(found.score(winner))}"
     others = [name for name in found.names if name != winner]
     ties = [name for name in others if found.difference(winner, name).low <= 0]
@@ -30,6 +29,7 @@ def findings(results: RaceResults) -> list[str]:
     return [
         *of_default(results),
         *of_last_two(results),
+        *of_freezing(results),
         *of_dropped(results),
         *of_failures(results),
         *of_logme(results),
@@ -57,7 +57,7 @@ def of_default(results: RaceResults) -> Iterator[str]:
 
 def of_last_two(results: RaceResults) -> Iterator[str]:
     """The last two, fine-tuned or not, unless `of_default` was about them."""
-    found = results.final or (results.rounds[-1] if results.rounds else None)
+    found = results.decisive
     if found is None or len(found.names) < 2:
         return
     first, second = found.ranking[:2]
@@ -65,12 +65,23 @@ def of_last_two(results: RaceResults) -> Iterator[str]:
         yield f"The first two, {_where(results, found)}: {_sentence(results, found, first, second)}"
 
 
+def of_freezing(results: RaceResults) -> Iterator[str]:
+    """That fine-tuned networks score below frozen ones."""
+    if results.final is not None and results.decisive is not results.final:
+        best = results.final.ranking[0]
+        yield (
+            f"Fine-tuned, the last two stay below the frozen features, {best} at"
+            f" {score_with_ci(results.final.score(best))}: the trainings are too short, or the labels too few. A larger"
+            " --budget in another --out trains longer."
+        )
+
+
 def of_dropped(results: RaceResults) -> Iterator[str]:
     """Who was dropped in which round, and by how much it is worse."""
     for each in results.rounds:
         if each.dropped:
             best = each.ranking[0]
-            named = [f"{name} (by {gap_with_ci(each.difference(best, name))})" for name in each.dropped]
+            named = [f"{name} by {gap_with_ci(each.difference(best, name))}" for name in each.dropped]
             yield f"Dropped, {_where(results, each)}, as significantly worse than {best}: {listed(named)}."
 
 

@@ -127,16 +127,27 @@ class RaceResults:
         if not seeds:
             return None
         cells = np.array([[each[seed].correct for seed in seeds] for each in trials])
-        found = compare(cells, self.race.groups)
+        found = compare(cells, self.race.groups, rounds=len(self.race.seeds))  # a look after each seed
         worse = tuple(self.last_two[each] for each in found.worse())
         return Round(1.0, trials[0][seeds[0]].labels, seeds, self.last_two, found, worse)
 
     @property
+    def decisive(self) -> Round | None:
+        """The comparison that names the winner: fine-tuned or frozen, where the highest accuracy is.
+
+        Trainings shortened by a budget may leave fine-tuned networks far below frozen ones.
+        """
+        if self.final is None:
+            return self.rounds[-1] if self.rounds else None
+        frozen = self.rounds[-1]
+        highest = frozen.score(frozen.ranking[0]).value
+        less = frozen.fraction == 1 and max(each.value for each in self.final.comparison.scores) < highest
+        return frozen if less else self.final
+
+    @property
     def winner(self) -> str | None:
-        """The backbone to use: the highest accuracy fine-tuned, before that of the probes; None without results."""
-        if self.final is not None:
-            return self.final.ranking[0]
-        return self.order[0] if self.rounds else None
+        """The backbone to use: the highest accuracy of the `decisive` comparison; None without results."""
+        return None if self.decisive is None else self.decisive.ranking[0]
 
     @property
     def default(self) -> str | None:
@@ -144,9 +155,9 @@ class RaceResults:
         return next((each.name for each in self.race.backbones if each.default and each.error is None), None)
 
     def compared(self, one: str, other: str) -> Round | None:
-        """Where two backbones were compared with the most labels, fine-tuned where both were."""
-        both = [each for each in (*self.rounds, self.final) if each is not None and {one, other} <= {*each.names}]
-        return both[-1] if both else None
+        """Where two backbones were compared: the `decisive` comparison, else the last round that both were in."""
+        found = [each for each in (self.decisive, *reversed(self.rounds)) if each is not None]
+        return next((each for each in found if {one, other} <= {*each.names}), None)
 
     @cached_property
     def logme_error(self) -> RankingError | None:

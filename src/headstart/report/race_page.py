@@ -59,8 +59,7 @@ def write_race_page(folder: Path, results: RaceResults | None = None) -> Path:
 
 
 def _context(results: RaceResults, path: str) -> RacePage:
-    race, winner = results.race, results.winner
-    found = results.final or (results.rounds[-1] if results.rounds else None)
+    race, winner, found = results.race, results.winner, results.decisive
     return RacePage(
         path=path,
         race=race,
@@ -91,5 +90,11 @@ def _row(results: RaceResults, line: Line) -> Row:
         delta=found.difference(line.name, best) if found is not None and line.name != best else None,
         logme=backbone.logme,
         seconds=seconds,
-        result="dropped" if line.dropped else "best" if line.name == results.winner else "left" if found else "pending",
+        result="dropped"
+        if line.dropped
+        else "best"
+        if line.name == results.winner
+        else "not dropped"
+        if found
+        else "pending",
     )

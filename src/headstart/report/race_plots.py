@@ -16,7 +16,7 @@ def intervals(results: RaceResults) -> str:
     figure, lines = go.Figure(), [each for each in results.lines() if each.round is not None]
     names = [each.name for each in reversed(lines)]
     kinds: list[tuple[str, str, str, list[tuple[str, Round]]]] = [
-        ("frozen, left", BLUE, "circle-open", [(e.name, e.round) for e in lines if e.round and not e.dropped]),
+        ("frozen, not dropped", BLUE, "circle-open", [(e.name, e.round) for e in lines if e.round and not e.dropped]),
         ("frozen, dropped", GRAY, "circle-open", [(e.name, e.round) for e in lines if e.round and e.dropped]),
     ]
     if results.final is not None:
@@ -45,5 +45,5 @@ def intervals(results: RaceResults) -> str:
             name=title,
         )
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=names, automargin=True)
-    figure.update_xaxes(title_text="accuracy (95 % confidence interval)", tickformat=".0%")
+    figure.update_xaxes(tickformat=".0%")
     return to_json(figure, height=150 + ROW * len(names))

@@ -28,7 +28,7 @@ from headstart.studies.race_budget import RaceClock
 from headstart.studies.race_entries import Entry, Failed, Loaded
 from headstart.studies.race_features import Features, file_of
 from headstart.studies.race_plan import RacePlan
-from headstart.training.linear_probe import Probe, solve
+from headstart.training.linear_probe import solve
 from headstart.training.ranks import make_fabric
 
 REPORT_SHARE = 0.1
@@ -153,7 +153,7 @@ class RaceRunner:
         began = time.perf_counter()
         x, labels = features.of(rows), self.labels[rows]
         probe = solve(x, labels, len(self.index.classes), seed)
-        correct = _predictions(probe, features.of(self.held_out)) == self.labels[self.held_out]
+        correct = probe.predict(features.of(self.held_out)) == self.labels[self.held_out]
         trial = RaceTrial(
             backbone=name,
             setting="D",
@@ -194,8 +194,3 @@ class RaceRunner:
             for each in self.race.backbones
         ]
         self.change(backbones=tuple(changed))
-
-
-def _predictions(probe: Probe, features: NDArray[np.float32]) -> NDArray[np.int64]:
-    logits = features @ probe.weight.T + probe.bias
-    return np.asarray(logits.argmax(axis=1), dtype=np.int64)

@@ -86,15 +86,23 @@ def _read(text: str, recipe: Recipe) -> Entry:
     if equals and _known(network):
         return _named(text, recipe, network, file)
     path = Path(text)
+    folder = run_folder(text)
+    if folder is not None:
+        return _run(text, recipe, folder)
     if path.is_dir():
-        return _run(text, recipe, path)
+        raise HeadstartError(f"{text}: expected a run folder, found another folder", HELP)
     if path.is_file():
-        if path.parent.name == "weights" and (path.parent.parent / "recipe.toml").is_file():
-            return _run(text, recipe, path.parent.parent)
         return _named(text, recipe, recipe.backbone.name, text)
     if not _known(text) and (path.suffix or len(path.parts) > 1) and "." in path.name:
         raise HeadstartError(f"{text}: expected a weights file, found none", HELP)
     return _named(text, recipe, text, "imagenet-lite" if text.partition(".")[0] in LITES else "imagenet")
+
+
+def run_folder(weights: str) -> Path | None:
+    """The run that weights are of: a run folder, or the one of a ``weights/best.safetensors``; None for others."""
+    path = Path(weights)
+    folder = path if path.is_dir() else path.parent.parent if path.parent.name == "weights" else None
+    return folder if folder is not None and (folder / "recipe.toml").is_file() else None
 
 
 def _known(name: str) -> bool:
@@ -103,8 +111,6 @@ def _known(name: str) -> bool:
 
 def _run(text: str, recipe: Recipe, folder: Path) -> Entry:
     """The backbone of a run, whose normalization is that of its own recipe."""
-    if not (folder / "recipe.toml").is_file():
-        raise HeadstartError(f"{text}: expected a run folder, found another folder", HELP)
     of_run = RunFolder.open(folder).recipe
     return Entry(text, _probe(recipe, of_run.backbone.name, text, of_run.augment.mean, of_run.augment.std))
 

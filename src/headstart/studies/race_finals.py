@@ -46,7 +46,7 @@ class Finals:
         Raises HeadstartError when a training fails, and KeyboardInterrupt once the race is asked to stop.
         """
         race = self.runner.race
-        if not race.fine_tune or race.note or not self.runner.results.rounds:
+        if not race.fine_tune or race.finished or race.note or not self.runner.results.rounds:
             return
         names = self.runner.results.last_two
         try:

@@ -12,9 +12,11 @@ from headstart.environment import environment
 from headstart.errors import HeadstartError
 from headstart.files import rename_aside
 from headstart.metrics.bootstrap import numbered
+from headstart.runs.folder import RunFolder
+from headstart.runs.training_images import read_trained_on
 from headstart.studies.race import RaceRunner
 from headstart.studies.race_budget import RaceClock
-from headstart.studies.race_entries import Entry, Failed, Loaded, load, read_entries
+from headstart.studies.race_entries import Entry, Failed, Loaded, load, read_entries, run_folder
 from headstart.studies.race_plan import RacePlan, exists
 from headstart.studies.trial import majority_baseline
 
@@ -47,6 +49,7 @@ def prepare_race(plan: RacePlan, dataset: Dataset, clock: RaceClock, note: Calla
         if smaller != side:
             entries, loaded = _load_all(plan, smaller, index.classes)
             side = smaller
+    entries = _without_contaminated(plan, dataset, side, entries, loaded)
     for each in entries:
         if isinstance(each, Failed):
             note(f"{each.name} does not take part: {each.error.message}")
@@ -65,14 +68,44 @@ def _load_all(plan: RacePlan, side: int, classes: Sequence[str]) -> tuple[list[E
                 loaded[each.name] = load(each, classes)
             except HeadstartError as error:
                 entries[number] = Failed(each.name, error)
+    _require_one(entries)
+    return entries, loaded
+
+
+def _require_one(entries: Sequence[Entry | Failed]) -> None:
     failed = [each for each in entries if isinstance(each, Failed)]
-    if not loaded:
+    if len(failed) == len(entries):
         first = failed[0].error
         raise HeadstartError(
             f"--backbones: expected one that can be loaded, found none among {len(failed)}; the first: {first.message}",
             first.hint,
         )
-    return entries, loaded
+
+
+def _without_contaminated(
+    plan: RacePlan, dataset: Dataset, side: int, entries: Sequence[Entry | Failed], loaded: dict[str, Loaded]
+) -> list[Entry | Failed]:
+    """The entries, those failed whose run was trained on held-out images: what they know is no guess of new images."""
+    pixels = dataset.pixels(plan.at_side(side).recipe.data)
+    split = "test" if pixels.index.positions("test") else "val"
+    held_out = {pixels.contents[row] for row in pixels.index.positions(split)}
+    checked = list(entries)
+    for number, each in enumerate(entries):
+        if not isinstance(each, Entry) or (folder := run_folder(each.key[1])) is None:
+            continue
+        try:
+            seen = len(held_out & read_trained_on(RunFolder(folder)))
+            if seen:
+                raise HeadstartError(
+                    f"{each.name}: expected a run that has not seen the {split} images, found {seen} of"
+                    f" {len(held_out)} among its training images",
+                    "fit it on the training images alone",
+                )
+        except HeadstartError as error:
+            checked[number] = Failed(each.name, error)
+            loaded.pop(each.name)
+    _require_one(checked)
+    return checked
 
 
 def _stored(plan: RacePlan, note: Callable[[str], None]) -> Race | None:

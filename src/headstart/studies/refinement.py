@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from headstart.comparison.more_time import MOST_SEEDS
 from headstart.comparison.study import Study
 from headstart.studies.budget import FILL
 from headstart.studies.plan import PRETRAINING_OF, Plan
-
-MOST_SEEDS = 10
-"""Seeds up to which a larger budget refines a study."""
 
 
 def refined(plan: Plan, asked: Plan, study: Study, budget: float) -> Plan | None:

@@ -42,6 +42,10 @@ class Probe:
     tried: dict[float, float]
     """C -> cross-validated accuracy on the training images; empty if a class has fewer images than folds."""
 
+    def predict(self, features: Floats) -> NDArray[np.int64]:
+        """Features, (N, D) -> the class of the highest logit, (N,)."""
+        return np.asarray((features @ self.weight.T + self.bias).argmax(axis=1), dtype=np.int64)
+
 
 def solve(features: Floats, labels: NDArray[np.int64], classes: int, seed: int = 0) -> Probe:
     """Fit a probe to features, float (N, D), and labels, (N,): choose C by cross-validation, then fit on all images.
