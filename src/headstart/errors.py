@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -21,6 +22,11 @@ class HeadstartError(Exception):
 
     def __reduce__(self) -> tuple[type[HeadstartError], tuple[str, str]]:
         return type(self), (self.message, self.hint)  # by default Python passes on the one text of `args`
+
+
+def quoted(path: object) -> str:
+    """A path or name as a shell reads it, for a command to type."""
+    return shlex.quote(str(path))
 
 
 def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:

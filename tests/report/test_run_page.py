@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -114,12 +115,15 @@ def test_a_run_without_epochs_predictions_or_thumbnails_has_a_page(
         (run.path / name).unlink()
     page = text(run)
     assert "No epoch has ended yet" in page
-    assert '<meta http-equiv="refresh"' in page
+    assert 'http-equiv="refresh"' not in page
+    assert "As of " in visible(page)
     assert f"headstart fit --resume {run.path}" in page
 
 
-def test_a_finished_page_does_not_load_itself_again(run: RunFolder) -> None:
-    assert 'http-equiv="refresh"' not in text(run)
+def test_commands_can_be_typed_as_they_stand_also_for_a_folder_with_spaces(run: RunFolder, tmp_path: Path) -> None:
+    moved = run.path.rename(tmp_path / "it's my run")
+    page = visible(text(RunFolder.open(moved)))
+    assert f"headstart predict {shlex.quote(str(moved))} IMAGES" in page
 
 
 def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:

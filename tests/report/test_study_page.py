@@ -52,7 +52,7 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
 @pytest.mark.parametrize(
     ("study", "said"),
     [
-        ({"skip": lambda *_: True}, "0 of 63 trials done. Intervals narrow"),
+        ({"skip": lambda *_: True}, "0 of 63 trials done. As of"),
         ({"skip": lambda s, f, k: f < 1 or k > 0}, "7 of 63 trials done"),
         ({"fail": lambda *_: True}, "0 of 63 trials done, 63 failed."),
         ({"fail": lambda s, f, k: s == "E"}, "failed, seed 0: <b>out of memory</b>"),
@@ -65,7 +65,8 @@ def test_every_state_has_a_page(made_study: MadeStudy, tmp_path: Path, study: di
     made = made_study(**study)
     text = page(made, tmp_path)
     assert said in visible(text)
-    assert ('http-equiv="refresh"' in text) == (made.done + len(made.failed) < made.planned)
+    assert ("As of " in visible(text)) == (made.done + len(made.failed) < made.planned)
+    assert 'http-equiv="refresh"' not in text
 
 
 def test_hostile_names_stay_text(made_study: MadeStudy, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.files import Row
 from headstart.metrics import embeddings as maps
 from headstart.metrics import neighbors
@@ -78,7 +78,7 @@ def _usable_perplexity(requested: float | None, images: int, run: RunFolder, spl
         raise HeadstartError(
             f"{run.path}: perplexity: expected at most {most:.1f} for {images} images (split {split}),"
             f" found {requested:g}",
-            f"headstart map {run.path} --perplexity {max(1, int(most))}",
+            f"headstart map {quoted(run.path)} --perplexity {max(1, int(most))}",
         )
     usual = min(maps.PERPLEXITY, most)
     return requested if requested is not None else usual if usual >= 2 else None

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.errors import quoted
+
 if TYPE_CHECKING:
     from headstart.comparison.race_results import RaceResults
 
 
 def predict_command(run: Path, masks: bool) -> str:
     """The command that predicts with a run; ``masks``: its task is segmentation."""
-    return f"headstart predict {run} IMAGES --out {'masks' if masks else 'predictions.csv'}"
+    return f"headstart predict {quoted(run)} IMAGES --out {'masks' if masks else 'predictions.csv'}"
 
 
 def race_command(data: str, results: RaceResults) -> str:
@@ -31,7 +33,7 @@ def resume_command(run: Path) -> str:
     processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     nodes = f" --nnodes={processes // local} ..." if processes > local else ""
     launch = f"torchrun --nproc-per-node={local}{nodes} -m " if processes > 1 else ""
-    return f"{launch}headstart fit --resume {run}"
+    return f"{launch}headstart fit --resume {quoted(run)}"
 
 
 def typed_command() -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.arguments import OUT, write_out
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 
 Name = Annotated[str, typer.Argument(metavar="RECIPE")]
 
@@ -37,4 +37,4 @@ def cp(name: Name, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> Non
     if file.exists():
         raise HeadstartError(f"{file}: expected a new file, found one that exists", "choose another name")
     write_atomically(file, text.encode())
-    OUT.print(f"{file}: edit it, then headstart fit {file} DATA", soft_wrap=True)
+    OUT.print(f"{file}: edit it, then headstart fit {quoted(file)} DATA", soft_wrap=True)

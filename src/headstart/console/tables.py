@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from headstart.errors import quoted
 from headstart.files import Row
 from headstart.recipes.recipe import Recipe
 from headstart.runs.tables import best_epoch
@@ -246,12 +247,12 @@ def _next_command(result: CheckResult) -> str:
     """What to type after a check."""
     root = _printable(result.root)
     if not result.usable:
-        return f"fix the errors, then headstart check {root}"
+        return f"fix the errors, then headstart check {quoted(root)}"
     if result.target == "label":
-        return f"headstart study {root}, or for one model headstart fit quick {root}"
+        return f"headstart study {quoted(root)}, or for one model headstart fit quick {quoted(root)}"
     if result.target == "mask":
-        return f"headstart fit segment-quick {root}"
-    return f"headstart fit byol-quick {root} (learns without labels)"
+        return f"headstart fit segment-quick {quoted(root)}"
+    return f"headstart fit byol-quick {quoted(root)} (learns without labels)"
 
 
 def _classes_table(result: CheckResult) -> Table:

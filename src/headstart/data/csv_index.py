@@ -15,7 +15,7 @@ from headstart.data.pair_index import pair_problems
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
 from headstart.data.unused import Kind, Reason
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.runs.predictions import is_predictions_table
 
 MAX_TABLES = 50
@@ -215,7 +215,7 @@ def _entry(
 def _again(table: Table, line: int, path: str, first: Table, first_line: int) -> HeadstartError:
     hint = f"fix {table.content.file}"
     if first is not table:
-        hint = f"to read one of the tables alone: headstart check {first.content.file}"
+        hint = f"to read one of the tables alone: headstart check {quoted(first.content.file)}"
     return HeadstartError(
         f"{table.content.file} line {line}: expected each file once, found {path} again (first: {first.path} line"
         f" {first_line})",

@@ -11,6 +11,7 @@ from typing import Literal
 from headstart.data.index import Entry, Note, splits_named
 from headstart.data.reading import LayoutName
 from headstart.data.tree import Tree
+from headstart.errors import quoted
 
 MIN_SAME_NAMES = 8
 ORDINARY = frozenset([".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".yaml", ".yml", ".html", ".pdf", ".py"])
@@ -74,7 +75,9 @@ def _folders_inside(entries: Sequence[Entry], base: str) -> Iterable[Note]:
     if several:
         some = ", ".join(sorted(inside[several[0]])[:3])
         message = f"Folders inside a class are not told apart: {several[0]}/ holds {some}"
-        yield Note("folders in a class", "note", message, (), f"to train on those: headstart check {base}{several[0]}")
+        yield Note(
+            "folders in a class", "note", message, (), f"to train on those: headstart check {quoted(base + several[0])}"
+        )
 
 
 def _same_names(entries: Sequence[Entry]) -> Iterable[Note]:

@@ -27,7 +27,7 @@ from headstart.data.reading import Reading, of_one_class_each
 from headstart.data.split_lists import with_listed_splits
 from headstart.data.tree import Tree, describe_files, walk
 from headstart.data.unused import ORDINARY, Kind, Reason
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 
 HELP = "headstart check --help"
 TEST_IMAGE = Reason(Kind.WAITING, "in a test folder, without a label: for headstart predict")
@@ -227,7 +227,7 @@ def _two_readings(tree: Tree, one: Reading, other: Reading) -> HeadstartError:
     return HeadstartError(
         f"{tree.root}: expected one way to read it, found two: {one.layout} ({one.evidence}) and {other.layout}"
         f" ({other.evidence})",
-        f"headstart check {tree.root} --layout {one.name}, or --layout {other.name} (data.layout in a recipe)",
+        f"headstart check {quoted(tree.root)} --layout {one.name}, or --layout {other.name} (data.layout in a recipe)",
     )
 
 

@@ -16,7 +16,7 @@ from headstart.data.index import UNLABELED, Index
 from headstart.data.masks.mask_file import read_mask_file
 from headstart.data.masks.orientation import turn_of
 from headstart.data.pair_index import rows_without_masks, with_classes
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.recipes.recipe import Data
 
 if TYPE_CHECKING:  # `check` needs no torch
@@ -34,7 +34,7 @@ def require_no_problems(index: Index, root: str) -> None:
         more = f" and {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
         raise HeadstartError(
             f"{index.root}: expected {expected}, found {kind}: {file}{more}",
-            f"headstart check {root}",
+            f"headstart check {quoted(root)}",
         )
 
 
@@ -42,7 +42,7 @@ def require_no_errors(index: Index, root: str) -> None:
     """Raise HeadstartError for what the reader of the folder calls an error: a class folder without images."""
     for note in index.notes:
         if note.severity == "error":
-            raise HeadstartError(f"{index.root}: {note.message}", note.fix or f"headstart check {root}")
+            raise HeadstartError(f"{index.root}: {note.message}", note.fix or f"headstart check {quoted(root)}")
 
 
 def require_labels(index: Index, root: str) -> None:
@@ -50,7 +50,7 @@ def require_labels(index: Index, root: str) -> None:
     if index.masks:
         raise HeadstartError(
             f"{index.root}: expected a class for every image, found masks ({index.layout})",
-            f"headstart fit segment-quick {root}",
+            f"headstart fit segment-quick {quoted(root)}",
         )
     if UNLABELED in index.labels:
         raise HeadstartError(
@@ -61,7 +61,7 @@ def require_labels(index: Index, root: str) -> None:
     if len(index.classes) < 2:
         raise HeadstartError(
             f"{index.root}: expected at least two classes, found {len(index.classes)} ({', '.join(index.classes)})",
-            f"headstart check {root}",
+            f"headstart check {quoted(root)}",
         )
 
 
@@ -82,7 +82,7 @@ def with_masks(index: Index, data: Data, root: str) -> Index:
         raise HeadstartError(
             f"{index.root}: expected masks of at least two classes, found {len(index.classes)}"
             f" ({', '.join(index.classes) or 'none'}{f'; ignored: {ignored}' if ignored else ''})",
-            f"headstart check {root}",
+            f"headstart check {quoted(root)}",
         )
     _require_sizes(index, data, root)
     return index
@@ -99,7 +99,7 @@ def _require_sizes(index: Index, data: Data, root: str) -> None:
             raise HeadstartError(
                 f"{both[row]}: expected an image and a mask of one size, found {one[1]} x {one[0]} pixels, and"
                 f" {other[1]} x {other[0]} in its mask {index.masks[row]}",
-                f"headstart check {root}",
+                f"headstart check {quoted(root)}",
             )
     trained = [row for row, split in enumerate(index.splits) if split in ("", "train") and all(sizes[row])]
     if data.resize != "keep" or not trained:
@@ -121,7 +121,7 @@ def require_different_masks(pixels: Pixels) -> None:
     if table is None or not rows:
         return
     pixel_counts = table.pixel_counts[rows].sum(axis=0)
-    hint = f"headstart check {index.root}"
+    hint = f"headstart check {quoted(index.root)}"
     if table.outside[rows].sum() > MAX_UNKNOWN_SHARE * pixel_counts.sum():
         share = table.outside[rows].sum() / pixel_counts.sum()
         raise HeadstartError(
@@ -155,7 +155,7 @@ def _require_readable(index: Index, root: str) -> None:
             read_mask_file(index.root / mask)
         except Unreadable as error:
             raise HeadstartError(
-                f"{index.root / mask}: expected a mask, found a file that is {error}", f"headstart check {root}"
+                f"{index.root / mask}: expected a mask, found a file that is {error}", f"headstart check {quoted(root)}"
             ) from None
 
 
@@ -168,7 +168,7 @@ def require_trained_classes(index: Index, root: str) -> None:
             raise HeadstartError(
                 f"{index.root}: expected every class of the {name} images among the training images,"
                 f" found {', '.join(unknown[:5])} only in {name}",
-                f"headstart check {root}",
+                f"headstart check {quoted(root)}",
             )
 
 
@@ -179,7 +179,7 @@ def require_two_each(index: Index, root: str) -> None:
         if usable[label] == 1:
             raise HeadstartError(
                 f"{index.root}: class {name}: expected at least two images (one is held out), found 1",
-                f"headstart check {root}",
+                f"headstart check {quoted(root)}",
             )
 
 
@@ -193,20 +193,20 @@ def without_unreadable(index: Index, skipped: Sequence[tuple[str, str]], rows: S
         expected = "a mask" if path in index.masks else "an image"
         raise HeadstartError(
             f"{index.root / path}: expected {expected}, found a file that is {reason}{more}",
-            f"headstart check {index.root}, or skip such files: data.skip_unreadable=true",
+            f"headstart check {quoted(index.root)}, or skip such files: data.skip_unreadable=true",
         )
     readable = index.drop(rows)
     for split in ("train", "val"):
         if index.positions(split) and not readable.positions(split):
             raise HeadstartError(
                 f"{index.root}: expected images for {split}, found only unreadable ones",
-                f"headstart check {index.root}",
+                f"headstart check {quoted(index.root)}",
             )
         before, after = index.counts(split), readable.counts(split)
         lost = [name for name in index.classes if before[name] and not after[name]]
         if lost:
             raise HeadstartError(
                 f"{index.root}: class {lost[0]}: expected images for {split}, found only unreadable ones",
-                f"headstart check {index.root}",
+                f"headstart check {quoted(index.root)}",
             )
     return readable

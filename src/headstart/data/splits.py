@@ -26,7 +26,7 @@ from headstart.data.requirements import (
     require_two_each,
     with_masks,
 )
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.recipes.recipe import Data
 
 if TYPE_CHECKING:  # `check` needs no torch
@@ -181,7 +181,7 @@ def to_training_index(
     if len(index.positions("train")) < 2:
         raise HeadstartError(
             f"{index.root}: expected at least two training images, found {len(index.positions('train'))}",
-            f"headstart check {root}",
+            f"headstart check {quoted(root)}",
         )
     if not index.positions("val"):
         raise HeadstartError(

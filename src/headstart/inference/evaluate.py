@@ -16,7 +16,7 @@ from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels, decode
 from headstart.data.sampling import Rows, batches
 from headstart.data.splits import make_val_split, with_stored_split
-from headstart.errors import HeadstartError, did_you_mean
+from headstart.errors import HeadstartError, did_you_mean, quoted
 from headstart.inference.evaluate_masks import confusion_per_image, labeled_pairs, map_classes
 from headstart.inference.model import Model, load_model
 from headstart.metrics.bootstrap import numbered
@@ -115,14 +115,15 @@ def _labeled_index(model: Model, run: RunFolder, data: Dataset) -> Index:
     index = data.scan(model.recipe.data)
     if UNLABELED in index.labels:
         raise HeadstartError(
-            f"{data}: expected labeled images, found {index.layout}", f"headstart predict {run.path} {data}"
+            f"{data}: expected labeled images, found {index.layout}",
+            f"headstart predict {quoted(run.path)} {quoted(data)}",
         )
     unknown = [name for name in index.classes if name not in model.classes]
     if unknown:
         raise HeadstartError(
             f"{data}: class {unknown[0]}: expected the classes of {run.path}, found one that it was not trained on;"
             f" {did_you_mean(unknown[0], model.classes)}",
-            f"headstart check {data}",
+            f"headstart check {quoted(data)}",
         )
     return index
 
@@ -185,6 +186,6 @@ def _without_training_images(run: RunFolder, pixels: Pixels, rows: Rows, data: s
     if not len(left):
         raise HeadstartError(
             f"{data}: expected images that {run.path} was not trained on, found its {len(rows)} training images",
-            f"headstart evaluate {run.path} {data} --split all",
+            f"headstart evaluate {quoted(run.path)} {quoted(data)} --split all",
         )
     return left

@@ -17,7 +17,7 @@ from headstart.data.parallel import Progress
 from headstart.data.pixels import Pixels
 from headstart.data.requirements import require_no_problems
 from headstart.data.sampling import Rows, batches
-from headstart.errors import HeadstartError, did_you_mean
+from headstart.errors import HeadstartError, did_you_mean, quoted
 from headstart.inference.model import Model
 from headstart.palette import IGNORE_INDEX
 from headstart.runs.folder import RunFolder
@@ -32,7 +32,7 @@ def labeled_pairs(model: Model, run: RunFolder, data: Dataset) -> Index:
     if not index.masks:
         raise HeadstartError(
             f"{data}: expected images with masks, found {index.layout}",
-            f"headstart predict {run.path} {data} --out masks",
+            f"headstart predict {quoted(run.path)} {quoted(data)} --out masks",
         )
     require_no_problems(index, data.root)
     index = index.drop(rows_without_masks(index))
@@ -56,7 +56,7 @@ def map_classes(run: RunFolder, index: Index, data: str) -> NDArray[np.uint8]:
             raise HeadstartError(
                 f"{data}: class {name}: expected the classes of {run.path}, found one that it was not trained on;"
                 f" {did_you_mean(name, ours.names)}",
-                f"headstart check {data}",
+                f"headstart check {quoted(data)}",
             )
         if name in ours.classes:
             class_map[position] = ours.names.index(name)

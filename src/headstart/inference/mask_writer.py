@@ -14,7 +14,7 @@ from PIL import Image
 
 from headstart.data.masks.codec import mask_bytes
 from headstart.data.masks.origin import exif_mark, png_mark
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.files import write_atomically
 from headstart.inference.geotiff import GeoTiff, geotiff_like, is_georeferenced
 from headstart.inference.raster import RasterImage
@@ -46,7 +46,7 @@ def mask_names(files: Sequence[Path], out: Path) -> list[Path]:
         name = f"{stem}_mask.tif" if is_georeferenced(file) else f"{stem}_mask.png"
         other = image_of.setdefault(stem.casefold(), file)
         if other is not file:
-            by_folder = f"one folder at a time: headstart predict RUN {other.parent} --out {out}"
+            by_folder = f"one folder at a time: headstart predict RUN {quoted(other.parent)} --out {quoted(out)}"
             raise HeadstartError(
                 f"{file}: expected a unique name, found that {other} would have the same mask ({name})",
                 f"rename {file}" if other.parent == file.parent else by_folder,

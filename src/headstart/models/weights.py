@@ -18,7 +18,7 @@ from timm.models import load_state_dict_from_hf
 from torch import Tensor, nn
 
 from headstart.environment import cache_folder
-from headstart.errors import HeadstartError, did_you_mean
+from headstart.errors import HeadstartError, did_you_mean, quoted
 from headstart.recipes.recipe import Backbone
 from headstart.runs.folder import RunFolder
 
@@ -147,7 +147,7 @@ def _from_path(path: Path) -> tuple[Tensors, Provenance]:
         if not path.is_file():
             begun = (folder / "recipe.toml").is_file()
             found = "a run without a finished epoch" if begun else "a folder that is not a run"
-            hint = f"headstart fit --resume {folder}" if begun else f"name a weights file: ls {folder}"
+            hint = f"headstart fit --resume {quoted(folder)}" if begun else f"name a weights file: ls {quoted(folder)}"
             raise HeadstartError(f"backbone.weights {folder}: {expected}, found {found}", hint)
         RunFolder(folder).has("weights/best.safetensors")
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for a name of more than 255 bytes)

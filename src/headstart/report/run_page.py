@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from plotly.offline import get_plotlyjs
 
 from headstart.analysis.findings import findings
+from headstart.errors import quoted
 from headstart.files import Row
 from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
@@ -56,6 +57,8 @@ class RunPage(TypedDict):
     """What `run.html.jinja` is rendered with; None where the run has no such thing, or not yet."""
 
     path: str
+    folder: str
+    """The path, absolute and quoted, for commands that work from anywhere."""
     finished: bool
     recipe: Recipe
     recipe_toml: str
@@ -139,6 +142,7 @@ def _context(run: RunFolder) -> RunPage:
     train = [row for row in rows if row["split"] == "train"]
     return RunPage(
         path=str(run.path),
+        folder=quoted(run.path.absolute()),
         finished=run.trained,
         recipe=recipe,
         recipe_toml=recipe.to_toml(),

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.files import Row, table
 from headstart.metrics.bootstrap import Interval
 from headstart.runs.folder import RunFolder
@@ -95,7 +95,7 @@ def read_feature_analysis(run: RunFolder) -> tuple[FeatureAnalysis, list[Row]] |
 
     Raises HeadstartError for a damaged file.
     """
-    hint = f"headstart map {run.path}"
+    hint = f"headstart map {quoted(run.path)}"
     content, maps = run.read(NAME, hint), run.read(MAPS, hint)
     if content is None or maps is None:
         return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.runs.folder import RunFolder
 
 Floats = NDArray[np.float32]
@@ -81,13 +81,14 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
     if not files or not rows:
         raise HeadstartError(
             f"{run.path}: expected stored features, found none in {run.path / 'features'}",
-            f"headstart fit {run.path / 'recipe.toml'} {run.data['root']} (a new run, which stores them)",
+            f"headstart fit {quoted(run.path / 'recipe.toml')} {quoted(run.data['root'])}"
+            " (a new run, which stores them)",
         )
     absent = [epoch for epoch in epochs if epoch not in files]
     if absent:
         raise HeadstartError(
             f"{run.path}: expected features of epoch {', '.join(map(str, sorted(files)))}, found {absent[0]} requested",
-            f"headstart map {run.path}",
+            f"headstart map {quoted(run.path)}",
         )
     classes = tuple(run.classes)
     number = {"": -1} | {name: i for i, name in enumerate(classes)}
@@ -135,5 +136,5 @@ def _check_features(stored: EpochFeatures, images: int, file: str, run: RunFolde
     if broken:
         raise HeadstartError(
             f"{file}: expected features that are numbers, found NaN or infinity in {broken} of {images} images",
-            f"headstart fit {run.path / 'recipe.toml'} {run.data['root']} {slower}",
+            f"headstart fit {quoted(run.path / 'recipe.toml')} {quoted(run.data['root'])} {slower}",
         )

@@ -35,7 +35,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.files import Row, json_bytes, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
@@ -136,12 +136,12 @@ class RunFolder:
     @property
     def copy_again(self) -> str:
         """What helps against a damaged file: a hint."""
-        return f"copy the run again, or headstart fit {self.path / 'recipe.toml'} DATA --out NEW_RUN"
+        return f"copy the run again, or headstart fit {quoted(self.path / 'recipe.toml')} DATA --out NEW_RUN"
 
     @property
     def write_again(self) -> str:
         """What helps against a damaged file of those that are known before the first step: a hint."""
-        return f"copy the run again, or remove the file, then headstart fit --resume {self.path}"
+        return f"copy the run again, or remove the file, then headstart fit --resume {quoted(self.path)}"
 
     def facts(
         self, name: str, kind: type[BaseModel], hint: str = "", *, optional: bool = False
@@ -252,7 +252,8 @@ class RunFolder:
         if weights and not lifecycle.is_marked_unfinished(self.path) and not self.trained:
             raise HeadstartError(
                 f"{self._damage()}; training again would overwrite {weights[0]}",
-                f"copy the file back, or a new run: headstart fit {self.path / 'recipe.toml'} {self.data['root']}",
+                f"copy the file back, or a new run: headstart fit {quoted(self.path / 'recipe.toml')}"
+                f" {quoted(self.data['root'])}",
             )
 
     def _damage(self) -> str:
@@ -277,7 +278,7 @@ class RunFolder:
         done, epochs = self._epochs(), self.recipe.train.epochs
         raise HeadstartError(
             f"{self.path}: expected a finished run, found {done} of {epochs} epochs{others}",
-            f"headstart fit --resume {self.path}",
+            f"headstart fit --resume {quoted(self.path)}",
         )
 
 
@@ -291,6 +292,6 @@ def classifier_command(run: RunFolder) -> str:
         if values != getattr(default, name)
     ]
     return (
-        f"headstart fit quick LABELED_DATA backbone.name={recipe.backbone.name} backbone.weights={run.path}"
+        f"headstart fit quick LABELED_DATA backbone.name={recipe.backbone.name} backbone.weights={quoted(run.path)}"
         f"{''.join(differ)}"
     )

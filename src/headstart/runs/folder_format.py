@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 
 FORMAT = 2
 """Version of the folder's format, ``format`` in `environment.json`. Format 1, of headstart before 0.1.0, had none."""
@@ -27,5 +27,5 @@ def other_format(path: Path, environment: Mapping[str, Any], data: Mapping[str, 
     return HeadstartError(
         f"{path}: expected a run folder of format {FORMAT}, found {'none' if found is None else found}: it was"
         f" written by an earlier headstart ({by})",
-        f"headstart fit {path / 'recipe.toml'} {data.get('root', 'DATA')} --out NEW_RUN",
+        f"headstart fit {quoted(path / 'recipe.toml')} {quoted(data.get('root', 'DATA'))} --out NEW_RUN",
     )

@@ -12,7 +12,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.files import is_temporary, temporary_name, write_atomically
 from headstart.runs.checksums import forget
 from headstart.runs.lock import NAME as LOCK
@@ -52,7 +52,7 @@ def refuse_unless_free(path: Path) -> None:
     if (path / "recipe.toml").exists():
         raise HeadstartError(
             f"{path}: expected a free folder for the run, found another run",
-            f"headstart fit --resume {path}, or choose another --out",
+            f"headstart fit --resume {quoted(path)}, or choose another --out",
         )
     if not is_free(path):
         raise HeadstartError(
@@ -104,7 +104,7 @@ def finish(path: Path) -> None:
         folder.rename(gone)
     except OSError as error:
         raise HeadstartError(
-            f"{folder}: cannot be removed ({error.strerror or error})", f"headstart fit --resume {path}"
+            f"{folder}: cannot be removed ({error.strerror or error})", f"headstart fit --resume {quoted(path)}"
         ) from None
     shutil.rmtree(gone, ignore_errors=True)
 

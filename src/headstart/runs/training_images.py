@@ -11,7 +11,7 @@ import json
 import string
 from collections.abc import Iterable, Mapping, Sequence
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.metrics.bootstrap import numbered
 from headstart.runs.facts import Groups, HeldOut
 from headstart.runs.folder import RunFolder
@@ -31,7 +31,7 @@ def read_trained_on(run: RunFolder) -> set[str]:
         raise HeadstartError(
             f"{path}: expected the hashes of the images that the run was trained on, found"
             f" {'no such file' if content is None else 'none in it'}",
-            f"headstart fit --resume {run.path}, which writes it again from the images {again}",
+            f"headstart fit --resume {quoted(run.path)}, which writes it again from the images {again}",
         )
     if not all(len(each) == 32 and set(each) <= set(string.hexdigits) for each in hashes):
         raise HeadstartError(f"{path}: expected the hash of an image in each line, found another", run.write_again)

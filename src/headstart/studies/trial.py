@@ -11,7 +11,7 @@ from headstart.comparison.intervals import CrossFit, crossfit
 from headstart.comparison.study import Trial
 from headstart.data.dataset import Dataset
 from headstart.data.pixels import Pixels
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.metrics.classification import classification_metrics
 from headstart.metrics.neighbors import knn_correct, nearest_neighbors
 from headstart.metrics.pseudo_values import pseudo_values
@@ -119,7 +119,7 @@ def majority_baseline(pixels: Pixels, split: str) -> float:
         if not any(shares):
             raise HeadstartError(
                 f"{pixels.index.root}: expected labeled pixels in the {split} masks, found only ignored ones",
-                f"headstart check {pixels.index.root}",
+                f"headstart check {quoted(pixels.index.root)}",
             )
         return max(shares) / sum(share > 0 for share in shares)
     counts = pixels.index.counts(split).values()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from headstart.data.requirements import classes_missing_from_train
 from headstart.environment import cache_folder
+from headstart.errors import quoted
 from headstart.training.state import TrainState
 
 
@@ -28,5 +29,5 @@ def data_warnings(state: TrainState) -> Iterator[str]:
         subject = f"Class {missing[0]} is" if len(missing) == 1 else f"Classes {', '.join(missing)} are"
         yield (
             f"{subject} in validation but not in training: {'its' if len(missing) == 1 else 'their'} IoU will be 0."
-            f" Next: headstart check {state.pixels.index.root}"
+            f" Next: headstart check {quoted(state.pixels.index.root)}"
         )

@@ -19,7 +19,7 @@ from headstart.data.pixels import Pixels
 from headstart.data.requirements import require_different_masks
 from headstart.data.sampling import Rows, seed_of
 from headstart.data.splits import holdout_from_labels, label_subset, with_stored_split
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.models.backbones import default_image_size
 from headstart.recipes.recipe import Data, Recipe
 from headstart.runs.folder import RunFolder
@@ -71,7 +71,7 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
     if run.finished and not missing_at_start(run):
         raise HeadstartError(
             f"{path}: expected an unfinished run, found all {recipe.train.epochs} epochs done",
-            f"headstart report {path}",
+            f"headstart report {quoted(path)}",
         )
     run.require_resumable()
     saved = load_checkpoint(run) if run.checkpoint.is_file() and not run.trained else None
@@ -86,7 +86,7 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
         raise HeadstartError(
             f"{data or facts['root']}: expected the images that {path} began with (fingerprint {facts['fingerprint']}),"
             f" found others ({training.pixels.fingerprint})",
-            f"headstart fit {path / 'recipe.toml'} {data or facts['root']} (a new run)",
+            f"headstart fit {quoted(path / 'recipe.toml')} {quoted(data or facts['root'])} (a new run)",
         )
     if saved is not None:
         training.load(*saved)
@@ -120,7 +120,8 @@ def _as_it_began(fabric: Fabric, run: RunFolder) -> list[str]:
         launch = f"torchrun --nproc-per-node={processes} -m " if processes > 1 else ""
         notes.append(
             f"{run.path} began with {processes} processes and goes on with {fabric.world_size}: its weights will differ"
-            f" from those of a run that was never stopped. With {processes}: {launch}headstart fit --resume {run.path}"
+            f" from those of a run that was never stopped. With {processes}:"
+            f" {launch}headstart fit --resume {quoted(run.path)}"
         )
     return notes
 
@@ -236,6 +237,6 @@ def _decontaminate(data: Dataset, pixels: Pixels, rows: Rows, recipe: Recipe, de
         raise HeadstartError(
             f"{pixels.index.root}: expected training images that are not held-out images of {data}, found {len(clean)}"
             f" of {len(rows)}",
-            f"headstart check {pixels.index.root}",
+            f"headstart check {quoted(pixels.index.root)}",
         )
     return clean

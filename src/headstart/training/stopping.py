@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.metrics.collapse import diagnose
 from headstart.training.state import TrainState
 
@@ -17,7 +17,7 @@ def check_finite(loss: Tensor, training: TrainState) -> None:
         raise HeadstartError(
             f"{training.run.path}: expected a finite loss, found {float(loss.detach())} in epoch"
             f" {training.progress.epoch + 1}, step {training.progress.step}",
-            f"headstart fit {training.recipe.name} {training.run.data['root']} optimizer.lr={lr / 10:g}",
+            f"headstart fit {training.recipe.name} {quoted(training.run.data['root'])} optimizer.lr={lr / 10:g}",
         )
 
 
