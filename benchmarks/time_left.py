@@ -1,6 +1,6 @@
 """How far a study's "about 12 min left" is off, replayed on the durations of real studies.
 
-``python benchmarks/time_left.py record FOLDER LOG [--budget 4m]`` runs a study and logs its estimates and each step;
+``python benchmarks/time_left.py record FOLDER LOG 4m ABD`` runs a study and logs its estimates and each step;
 ``python benchmarks/time_left.py replay LOG ...`` prints how far the end that it says lies from the real one, over the
 second half of each study, in per cent of the study's time.
 """
@@ -20,10 +20,10 @@ from headstart.studies.time_estimate import read_budget
 from headstart.studies.time_left import TimeLeft
 
 
-def record(folder: str, log: str, budget: str) -> None:
+def record(folder: str, log: str, budget: str, settings: str) -> None:
     """Run a study of ``folder`` in a temporary folder; its progress as JSON into ``log``."""
     with tempfile.TemporaryDirectory() as out:
-        plan = make_plan(folder, out=Path(out) / "study")
+        plan = make_plan(folder, settings=settings, out=Path(out) / "study")
         runner, seconds = prepare_study(plan, budget=read_budget(budget))
         began, events = time.monotonic(), list[tuple[float, str, float]]()
 
@@ -58,7 +58,7 @@ def replay(log: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "record":
-        record(sys.argv[2], sys.argv[3], sys.argv[5] if len(sys.argv) > 5 else "4m")
+        record(*sys.argv[2:6])
     else:
         for each in sys.argv[2:]:
             replay(each)

@@ -40,8 +40,10 @@ def run_study_with_progress(
     ``jobs`` and ``cluster`` say where (`open_workers`); ``budget`` ("30m") shortens the trainings of a new study to
     fit. Raises HeadstartError for what the user can fix, and KeyboardInterrupt when stopped, with everything saved.
     """
+    from headstart.data.dataset import open_dataset
     from headstart.runs.lock import own
     from headstart.studies.budget import describe, unfinished_text
+    from headstart.studies.folds import require_folds
     from headstart.studies.request import prepare_study
     from headstart.studies.time_estimate import read_budget
     from headstart.studies.time_left import Deadline, TimeLeft
@@ -49,6 +51,10 @@ def run_study_with_progress(
 
     console, began = console or make_console(stderr=True), time.monotonic()
     allowed = None if budget is None else read_budget(budget)
+    dataset = open_dataset(plan.data if dataset is None else dataset)
+    require_folds(plan, dataset)
+    if plan.folds > 1:
+        return _run_folds(plan, dataset, jobs=jobs, cluster=cluster, allowed=allowed, console=console)
     with own(plan.out), closing(open_workers(jobs, cluster)) as workers:
         with console.status("time a few steps, and decode the images", spinner=spinner(console)):
             runner, seconds = prepare_study(plan, dataset, workers=workers, budget=allowed)
@@ -67,6 +73,31 @@ def run_study_with_progress(
         if deadline is not None and allowed is not None and deadline.held_back:
             console.print(unfinished_text(deadline.held_back, allowed), soft_wrap=True, highlight=False)
     return runner.study
+
+
+def _run_folds(
+    plan: Plan, dataset: Dataset, *, jobs: int, cluster: str | None, allowed: float | None, console: Console
+) -> Study:
+    """The study of each fold, one after the other, and one table; the first takes its share of the budget."""
+    from headstart.runs.lock import own
+    from headstart.studies.folds import as_first, fold_plans, merged, write_merged
+    from headstart.studies.plan import validate_plan
+
+    validate_plan(plan)
+    parts, studies = fold_plans(plan), []
+    with own(plan.out):
+        for part in parts:
+            part.out.mkdir(parents=True, exist_ok=True)
+        for number, part in enumerate(parts, start=1):
+            console.print(f"fold     {number} of {len(parts)}", highlight=False)
+            share = None if allowed is None or number > 1 else f"{allowed / len(parts):.3f}s"
+            own_plan = part if number == 1 else as_first(part, parts[0])
+            studies.append(
+                run_study_with_progress(own_plan, dataset, jobs=jobs, cluster=cluster, budget=share, console=console)
+            )
+        study = merged(plan, studies)
+        write_merged(plan, study)
+    return study
 
 
 @contextmanager

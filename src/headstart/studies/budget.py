@@ -74,10 +74,11 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) ->
         total = sum(seconds.values())
         if total > allowed:
             if best is None:
-                least = math.ceil(total / FILL / workers / 60)
+                parts = plan.recipe.data.fold[1] if plan.recipe.data.fold else 1  # each fold has its share
+                least = math.ceil(parts * total / FILL / workers / 60)
                 raise HeadstartError(
                     f"--budget: expected at least {least}m for the smallest study of these settings, label fractions"
-                    f" and seeds, found {budget / 60:g}m",
+                    f" and seeds, found {parts * budget / 60:g}m",
                     f"--budget {least}m, or fewer --settings, --labels or --seeds",
                 )
             break
