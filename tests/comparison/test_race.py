@@ -48,6 +48,7 @@ def test_a_round_drops_what_a_brute_force_bootstrap_finds_worse(accuracy: list[f
     assert set(compare(cells).worse()) == bootstrap_worse(cells)
 
 
+@pytest.mark.slow
 def test_the_best_is_dropped_in_at_most_five_per_cent_of_races_of_equals() -> None:
     """Of five backbones that are equal, any that is dropped is the true best; over three rounds."""
     random, races = np.random.default_rng(5), []

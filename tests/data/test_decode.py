@@ -160,11 +160,7 @@ class TestTransparency:
     def test_a_palette_and_a_gray_level_can_be_transparent(self, photo: Image.Image, tmp_path: Path) -> None:
         palette, gray = photo.quantize(32), photo.convert("L")
         level = narrow(gray.getpixel((5, 5)), int)
-        for image, clear, kind in (
-            (palette, 3, "PNG"),
-            (palette, 3, "GIF"),
-            (gray, level, "PNG"),
-        ):
+        for image, clear, kind in ((palette, 3, "PNG"), (palette, 3, "GIF"), (gray, level, "PNG")):
             image.save(tmp_path / "cut", kind, transparency=clear)
             shown = np.asarray(read(tmp_path / "cut").rgb)
             hidden = np.asarray(image) == clear

@@ -235,8 +235,8 @@ def turn_images(pairs: Path, orientation: int, size: tuple[int, int]) -> None:
     for file in [*pairs.rglob("images/*"), *pairs.rglob("masks/*.png")]:
         with Image.open(file) as image:
             cut = image.resize(size, Image.Resampling.NEAREST)
-            options: dict[str, Any] = {"exif": exif} if "images" in file.parts else {}
-            cut.save(file, **options)
+        options: dict[str, Any] = {"exif": exif} if "images" in file.parts else {}
+        cut.save(file, **options)
 
 
 def test_masks_on_the_stored_pixels_of_a_turned_photograph_are_turned_along(pairs: Path) -> None:
