@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from PIL import Image
 from rich.console import Console
 
@@ -47,6 +46,7 @@ from headstart.studies.race_entries import Entry, load, read_entries
 from headstart.studies.race_features import Features
 from headstart.training.linear_probe import solve
 from headstart.training.loop import train
+from headstart.training.ranks import make_fabric
 from headstart.training.setup import start
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -172,7 +172,7 @@ def _probes(root: Path, name: str, entry: Entry) -> dict[str, Any]:
     features = Features(root / "none", len(index), "")
     features._append = lambda rows, parts: features._put(rows, np.concatenate(parts))  # type: ignore[method-assign]
     everything = np.arange(len(index))
-    features.add(loaded.task, pixels, everything, entry.recipe, Fabric(devices=1), lambda _: True)
+    features.add(loaded.task, pixels, everything, entry.recipe, make_fabric(1, 1, "32-true"), lambda _: True)
     found: dict[str, Any] = {"encode": time.process_time() - began, "images": len(index), "probes": {}, "seconds": {}}
     for fraction in FRACTIONS:
         for seed in POOL if fraction < 1 else POOL[:1]:

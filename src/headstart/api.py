@@ -115,7 +115,7 @@ def resume(run: PathLike, data: PathLike | None = None, *, console: Console | No
 def study(
     data: PathLike,
     *,
-    backbones: Sequence[str] | None = None,
+    backbones: Sequence[str] | str | None = None,
     jobs: int = 1,
     cluster: str | None = None,
     budget: str | None = "10m",
@@ -178,7 +178,7 @@ def run_study(
 
 def run_race(
     data: PathLike,
-    backbones: Sequence[str],
+    backbones: Sequence[str] | str,
     *,
     jobs: int = 1,
     cluster: str | None = None,

@@ -148,7 +148,7 @@ def study(
     planned: list[Plan | RacePlan] = []
     try:
         if backbones is not None:
-            _print_race(*api.run_race(data, backbones.split(","), **where, **options, planned=planned.append))
+            _print_race(*api.run_race(data, backbones, **where, **options, planned=planned.append))
             return
         plan, results = api.run_study(data, **where, **options, planned=planned.append)
     except KeyboardInterrupt:

@@ -96,7 +96,7 @@ class RacePlan:
         return replace(self.study, recipe=override(recipe, changes))
 
 
-def make_race_plan(dataset: Dataset, backbones: Sequence[str], options: StudyOptions) -> RacePlan:
+def make_race_plan(dataset: Dataset, backbones: Sequence[str] | str, options: StudyOptions) -> RacePlan:
     """The plan of a race from the options of a study; nothing is written or trained.
 
     Raises HeadstartError for a folder or recipe that cannot be read, and for options that a race has not.
@@ -116,7 +116,8 @@ def make_race_plan(dataset: Dataset, backbones: Sequence[str], options: StudyOpt
     folder = Path("runs") / f"race-{Path(dataset.root).absolute().name}" if out is None else out
     own: StudyOptions = {"settings": "B" if fine_tune else "D", "out": folder}
     study = make_plan(dataset, **(options | own))
-    return RacePlan(study, tuple(backbones), fine_tune)
+    named = backbones.split(",") if isinstance(backbones, str) else backbones
+    return RacePlan(study, tuple(named), fine_tune)
 
 
 def _fine_tunes(text: str | None) -> bool:
