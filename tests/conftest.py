@@ -125,6 +125,18 @@ def photos(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
     return copy_photos(shared_data("clothing"), tmp_path / "photos")
 
 
+@pytest.fixture(scope="session")
+def photos_to_read(data_source: str, shared_data: Callable[[str], Path], once: Once) -> Path:
+    """The same, to read and not to change: what is decoded from them is decoded once per session."""
+
+    def make(folder: Path) -> None:
+        from pictures import copy_photos
+
+        copy_photos(shared_data("clothing"), folder)
+
+    return once(f"photos-{data_source}", make)
+
+
 @pytest.fixture
 def tiles(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
     """Eighteen images with masks, 300 pixels a side, in train/ and val/; links."""

@@ -54,7 +54,7 @@ class Reader(io.StringIO):
 
     def write(self, text: str) -> int:
         if text.startswith("epoch ") and self.report.exists():
-            said = re.search(r"Training: (\d of \d) epochs done", self.report.read_text(encoding="utf-8"))
+            said = re.search(r"(\d of \d) epochs done", self.report.read_text(encoding="utf-8"))
             self.seen.append(said.group(1) if said else "nothing")
         return super().write(text)
 

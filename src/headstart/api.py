@@ -128,7 +128,8 @@ def study(
     0.25, 0.5 and 1 that leave every class an image); ``seeds=3``; ``unlabeled`` and ``corpus`` are folders to pre-train
     on; ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with masks to `segment-quick` and
     `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``pretrainings=3`` pre-trains three times, with other
-    seeds; ``tune=False`` leaves the learning rates as they are; ``margin=2`` are the points within which two settings
+    seeds; ``tune=False`` leaves the learning rates as they are; ``folds=5`` cross-validates;
+    ``margin=2`` are the points within which two settings
     are equivalent, and ``target=90`` the score that more labels are forecast for.
     A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
     ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "none" for all

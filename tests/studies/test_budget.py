@@ -20,11 +20,12 @@ from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.studies import budget as budgets
 from headstart.studies import time_estimate
-from headstart.studies.budget import Deadline, describe, fit_budget
+from headstart.studies.budget import describe, fit_budget
 from headstart.studies.plan import Plan
 from headstart.studies.refinement import refined
 from headstart.studies.request import make_plan
 from headstart.studies.step_time import Speed, measure_steps
+from headstart.studies.time_left import Deadline, TimeLeft
 from headstart.training import feature_cache
 from headstart.training.loop import train
 from headstart.training.setup import start
@@ -107,10 +108,11 @@ def test_a_large_folder_is_trained_on_in_part_of_an_epoch(photos: Path, monkeypa
 def test_a_deadline_holds_back_what_would_end_late() -> None:
     clock = [0.0]
     seconds = {"a": 100.0, "b": 100.0, "c": 10.0}
-    deadline = Deadline(300.0, seconds, lambda: 1, began=0.0, now=lambda: clock[0])
+    left = TimeLeft(seconds, now=lambda: clock[0])
+    deadline = Deadline(300.0, left, began=0.0, now=lambda: clock[0])
     assert deadline.allows("a")
     clock[0] = 200.0  # twice as long as estimated
-    deadline.finished("a", 1.0)
+    left.advance("a", 1.0, 1)
     assert not deadline.allows("b")
     assert deadline.allows("c")
     assert deadline.held_back == ["b"]

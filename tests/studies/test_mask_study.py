@@ -27,6 +27,7 @@ from headstart.studies.plan import Plan
 from headstart.studies.request import make_plan
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
+from headstart.studies.time_left import TimeLeft
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +93,7 @@ def test_every_trial_is_judged_by_the_mean_iou_of_its_last_epoch(carried_out: St
 
 def test_a_finished_trial_is_printed_with_its_mean_iou(carried_out: StudyRunner) -> None:
     said, trial = io.StringIO(), carried_out.study.trials[-1]
-    with study_bar(Console(file=said), carried_out, {}) as show:
+    with study_bar(Console(file=said), carried_out, TimeLeft({})) as show:
         show(carried_out.study)
     assert trial.scores is not None
     assert f"mean IoU {trial.scores.mean():.2%}" in said.getvalue()

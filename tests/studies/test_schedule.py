@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart.console.study_progress import TimeLeft
+from headstart.console.study_progress import time_left_text
 from headstart.recipes import recipe as recipes
 from headstart.studies.cluster import open_cluster
 from headstart.studies.schedule import MAX_DEATHS, Job, Schedule
+from headstart.studies.time_left import TimeLeft
 from headstart.studies.trainings import StoppedError, Training
 from headstart.studies.worker import Context, Ended, Event, Stop
 from headstart.studies.workers import open_workers
@@ -179,7 +180,7 @@ def test_the_time_left_knows_the_pace_and_the_workers() -> None:
     assert left.seconds(4) == pytest.approx(100)
     assert left.seconds(9) == pytest.approx(100), "more workers than trainings are of no use"
     assert left.seconds(0) is None
-    assert left.text(0) == "waiting for workers"
+    assert time_left_text(left, 0) == "waiting for workers"
     clock[0] = 200.0  # two workers, half as fast as estimated
     left.advance("a", 1.0, 2)
     left.advance("b", 1.0, 2)

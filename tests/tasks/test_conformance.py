@@ -34,7 +34,7 @@ def recipe_of(task: str, small: Small, unlabeled: Small, masked: Small) -> recip
 def built(
     request: pytest.FixtureRequest,
     shared_data: Callable[[str], Path],
-    photos: Path,
+    photos_to_read: Path,
     small: Small,
     unlabeled: Small,
     masked: Small,
@@ -45,7 +45,7 @@ def built(
     torch.manual_seed(0)
     if kind.target == "mask":
         return _on_masks(recipe, shared_data("camvid"))
-    index = training_index(str(photos), recipe.data, kind.target)
+    index = training_index(str(photos_to_read), recipe.data, kind.target)
     rows = list(range(0, 60, 5))
     pixels = decode(index, recipe.data).batch(rows)
     others: tuple[torch.Tensor, ...] = ()

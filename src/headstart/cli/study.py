@@ -82,6 +82,14 @@ Pretrainings = Annotated[
 Tune = Annotated[
     bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
 ]
+Folds = Annotated[
+    int,
+    typer.Option(
+        metavar="5",
+        help="Cross-validate: evaluate on so many parts of the images in turn. [dim]Default: 1[/dim]",
+        show_default=False,
+    ),
+]
 Margin = Annotated[float, typer.Option(metavar="2", help="Points within which two settings are equivalent.")]
 Target = Annotated[
     float | None,
@@ -117,6 +125,7 @@ def study(
     pretraining: Pretraining = None,
     pretrainings: Pretrainings = None,
     tune: Tune = True,
+    folds: Folds = 1,
     margin: Margin = 2.0,
     target: Target = None,
     budget: Budget = "10m",
@@ -141,6 +150,7 @@ def study(
         "overrides": read_overrides(overrides or []),
         "pretrainings": pretrainings,
         "tune": tune,
+        "folds": folds,
         "margin": margin,
         "target": target,
     }

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from headstart.comparison.summary import Results
 from headstart.comparison.wording import listed, percent, points
 
+FEW_IMAGES = 300
+"""Validation images below which cross-validation is worth its time."""
 NOTABLE_OPTIMISM = 0.005
 """An optimism above this, averaged over the trials, is an inflated score."""
 
@@ -66,6 +68,22 @@ def of_selection(results: Results) -> Iterator[str]:
         "No image is scored by an epoch that it helped to select (cross-fitting). Selecting and scoring on the same"
         f" images would have {how} {points(mean)} on average over the trials."
     )
+
+
+def of_folds(results: Results) -> Iterator[str]:
+    """What cross-validation evaluates, and how its overlapping training sets are allowed for."""
+    folds, images = results.study.folds, results.study.images
+    if folds > 1 and images:
+        yield (
+            f"Cross-validation: each of the {images:,} images is evaluated once per seed, by trainings on the other"
+            f" {folds - 1} of {folds} parts. These trainings share images, so the variance between images counts"
+            f" {folds / (folds - 1):.3g} times."
+        )
+    elif 0 < images < FEW_IMAGES and results.study.split_made and results.study.metric == "accuracy":
+        yield (
+            f"{images:,} validation images are few, and headstart split them off itself: --folds 5 in another folder"
+            " evaluates on all images."
+        )
 
 
 def of_tuning(results: Results) -> Iterator[str]:

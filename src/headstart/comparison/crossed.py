@@ -21,6 +21,10 @@ Statistical Applications in Genetics and Molecular Biology 3:3).
 Images in groups (patients, videos) are not independent: a group then takes the place of an image, with the linearized
 value x + G (T_g - n_g x) / N of its sum T_g over n_g images (the variance of a ratio, as in cluster sampling; Cochran
 1977, *Sampling Techniques*, section 9A). So do seeds that start from the same pre-training, where there are several.
+
+With K-fold cross-validation the training sets overlap, and what they have in common does not show between images: the
+variance between images, MS_i - MS_r, counts K / (K - 1) times. That is what remains of the correction of Nadeau and
+Bengio (2003, Machine Learning 52:239), (1 / J + 1 / (K - 1)) of the variance of folds, for many repetitions J.
 """
 
 from __future__ import annotations
@@ -99,7 +103,9 @@ class Crossed:
     without a discordant image have no variance.
     """
 
-    def __init__(self, cells: ArrayLike, groups: ArrayLike | None = None, clusters: ArrayLike | None = None) -> None:
+    def __init__(
+        self, cells: ArrayLike, groups: ArrayLike | None = None, clusters: ArrayLike | None = None, *, folds: int = 1
+    ) -> None:
         x = np.asarray(cells, dtype=np.float64)
         self.binary = bool(((x == 0) | (x == 1)).all())
         self.mean: Floats = x.mean(axis=(1, 2))
@@ -115,6 +121,7 @@ class Crossed:
         """Deviation of each image or group from the mean, over the seeds: (C, N)."""
         self._seeds = self.units * (a @ a.T) / seeds
         self._images = self.seeds * (b @ b.T) / units
+        self._overlap = folds / (folds - 1) if folds > 1 else 1.0
         rest = x - of_seed[:, :, None] - of_unit[:, None, :] + self.mean[:, None, None]
         rest = rest.reshape(len(x), -1)
         self._rest = rest @ rest.T / (seeds * units)
@@ -127,14 +134,14 @@ class Crossed:
         )
         count = self.seeds * self.units
         if self.seeds == 1:
-            total, freedom, limit = images, np.full(len(w), max(self.units - 1.0, 1.0)), np.ones(len(w))
-            new = np.sqrt(images / self.units)
+            total, freedom, limit = images * self._overlap, np.full(len(w), max(self.units - 1.0, 1.0)), np.ones(len(w))
+            new = np.sqrt(total / self.units)
         else:
             own = self.seeds - 1.0
             if prior is not None:
                 seeds = (seeds + prior.freedom * prior.mean * np.square(w).sum(axis=1) / 2) / (1 + prior.freedom)
                 own *= 1 + prior.freedom
-            clipped, excess = np.maximum(seeds, rest), np.maximum(images - rest, 0.0)
+            clipped, excess = np.maximum(seeds, rest), self._overlap * np.maximum(images - rest, 0.0)
             total = clipped + excess
             spread = seeds**2 / own + excess**2 / max(self.units - 1, 1)
             freedom = np.divide(total**2, spread, out=np.full(len(w), MANY), where=spread > 0)

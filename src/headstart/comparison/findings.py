@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from headstart.comparison.cautions import (
     of_excluded,
     of_family,
+    of_folds,
     of_grid_edges,
     of_seeds,
     of_selection,
@@ -100,6 +101,7 @@ def findings(results: Results) -> list[str]:
         *of_freezing(results),
         *of_floor(results),
         *of_family(results),
+        *of_folds(results),
         *of_weights(results),
         *of_selection(results),
         *of_tuning(results),

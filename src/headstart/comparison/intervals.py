@@ -114,20 +114,28 @@ class CrossFit:
     """Those selected on each half."""
 
 
-def average(each: ArrayLike, groups: ArrayLike | None = None, clusters: ArrayLike | None = None) -> Interval:
+def average(
+    each: ArrayLike, groups: ArrayLike | None = None, clusters: ArrayLike | None = None, *, folds: int = 1
+) -> Interval:
     """Mean over seeds and images of a score from 0 to 1, (S, N), with its 95 % interval.
 
     For accuracy ``each`` is 1 where the prediction is correct; for mean IoU it holds `metrics.pseudo_values`.
     ``groups`` (N,) numbers the group of each image, such as a patient; None where the images are independent.
-    ``clusters`` (S,) are those of the seeds, the pre-training that each starts from.
+    ``clusters`` (S,) are those of the seeds, the pre-training that each starts from; ``folds`` is the number of parts
+    that the images were validated on in turn.
     """
-    crossed = Crossed(np.atleast_2d(np.asarray(each, dtype=np.float64))[None], groups, clusters)
+    crossed = Crossed(np.atleast_2d(np.asarray(each, dtype=np.float64))[None], groups, clusters, folds=folds)
     found = crossed.contrast([[1.0]])
     return share_interval(float(found.value[0]), float(found.error[0]), crossed.units, float(found.freedom[0]))
 
 
 def difference(
-    each: ArrayLike, other: ArrayLike, groups: ArrayLike | None = None, clusters: ArrayLike | None = None
+    each: ArrayLike,
+    other: ArrayLike,
+    groups: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+    *,
+    folds: int = 1,
 ) -> Difference:
     """Paired difference ``each`` - ``other``, both (S, N) as for `average`: the same images, row by row the same seed.
 
@@ -136,7 +144,7 @@ def difference(
     one, two = (np.atleast_2d(np.asarray(scores, dtype=np.float64)) for scores in (each, other))
     if one.shape != two.shape:
         raise ValueError(f"expected the same seeds and images, found the shapes {one.shape} and {two.shape}")
-    found = Crossed(np.stack([one, two]), groups, clusters).contrast([[1.0, -1.0]])
+    found = Crossed(np.stack([one, two]), groups, clusters, folds=folds).contrast([[1.0, -1.0]])
     return difference_of(found, one.shape[1], len(one))
 
 

@@ -77,10 +77,12 @@ def stretch(
     groups: ArrayLike | None = None,
     prior: SeedPrior | None = None,
     clusters: ArrayLike | None = None,
+    *,
+    folds: int = 1,
 ) -> Contrasts:
     """A setting minus A's curve at `SHARES` of the way between two of its points; scores (S, N) of the same seeds."""
     cells = np.stack([np.asarray(each, dtype=np.float64) for each in (setting, fewer, more)])
-    crossed = Crossed(cells, groups, clusters)
+    crossed = Crossed(cells, groups, clusters, folds=folds)
     return crossed.contrast(np.stack([np.ones(len(SHARES)), SHARES - 1, -SHARES], axis=1), prior)
 
 

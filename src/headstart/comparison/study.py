@@ -163,6 +163,10 @@ class Study(StudyModel):
     """The metric that the settings are compared by."""
     tuned: bool = True
     """False with --no-tune: one learning rate for all settings."""
+    folds: Annotated[int, Field(gt=0)] = 1
+    """Parts of the images that were validated on in turn; 1: one split."""
+    split_made: bool = False
+    """Whether headstart made the validation split."""
     tuned_from: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
     pretrainings: Annotated[int, Field(gt=0)] = 1

@@ -100,7 +100,12 @@ class Results:
     def _deviations(self) -> Floats:
         """Deviation of each result in each resample, (R, results), in the order of `_keys`."""
         cells = [
-            Crossed(_scores(self.study.at(*key))[None], self.study.groups, clusters(self.study.at(*key)))
+            Crossed(
+                _scores(self.study.at(*key))[None],
+                self.study.groups,
+                clusters(self.study.at(*key)),
+                folds=self.study.folds,
+            )
             for key in self._keys
         ]
         of_unit = np.concatenate([cell.of_unit for cell in cells])
@@ -173,9 +178,8 @@ class Results:
         """Both settings over their common seeds, of which there are some."""
         seeds = self._common(setting, other, fraction)
         cells = [self._at(each, fraction, seeds) for each in (setting, other)]
-        return Crossed(
-            np.stack(cells), self.study.groups, self._clusters(seeds, (setting, fraction), (other, fraction))
-        )
+        shared = self._clusters(seeds, (setting, fraction), (other, fraction))
+        return Crossed(np.stack(cells), self.study.groups, shared, folds=self.study.folds)
 
     def _clusters(self, seeds: Sequence[int], *keys: TrialKey) -> list[int] | None:
         """The pre-training of each seed, where one of these results has several, but not one for each seed."""
@@ -223,7 +227,7 @@ class Results:
             setting=setting,
             fraction=fraction,
             labels=_labels(trials),
-            score=average(_scores(trials), self.study.groups, clusters(trials)),
+            score=average(_scores(trials), self.study.groups, clusters(trials), folds=self.study.folds),
             to_a=self.difference(setting, "A", fraction) if setting != "A" else None,
             label_multiplier=self._label_multiplier(setting, fraction) if setting != "A" else None,
             ece=_mean(trials, lambda trial: trial.ece),
@@ -249,7 +253,9 @@ class Results:
             seeds = self._common(setting, setting, fraction, ("A", fewer), ("A", more))
             own, below, above = (self._at(*key, seeds) for key in ((setting, fraction), ("A", fewer), ("A", more)))
             shared, prior = self._clusters(seeds, (setting, fraction)), self._prior(setting, "A")
-            stretches.append(stretch(own, below, above, self.study.groups, prior, shared) if seeds else None)
+            stretches.append(
+                stretch(own, below, above, self.study.groups, prior, shared, folds=self.study.folds) if seeds else None
+            )
         value = float(_scores(self.study.at(setting, fraction)).mean())
         return label_multiplier(curve, _labels(self.study.at("A", fraction)), value, stretches, delta)
 

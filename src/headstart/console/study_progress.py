@@ -6,7 +6,7 @@ Ctrl-C (or SIGTERM) finishes the current step of every training, saves, and stop
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headstart.data.dataset import Dataset
     from headstart.studies.plan import Plan
     from headstart.studies.runner import StudyRunner
+    from headstart.studies.time_left import TimeLeft
 
 
 def run_study_with_progress(
@@ -39,34 +40,34 @@ def run_study_with_progress(
     ``jobs`` and ``cluster`` say where (`open_workers`); ``budget`` ("30m") shortens the trainings of a new study to
     fit. Raises HeadstartError for what the user can fix, and KeyboardInterrupt when stopped, with everything saved.
     """
+    from headstart.data.dataset import open_dataset
     from headstart.runs.lock import own
-    from headstart.studies.budget import Deadline, describe, unfinished_text
+    from headstart.studies.budget import describe, unfinished_text
+    from headstart.studies.folds import require_folds
     from headstart.studies.request import prepare_study
     from headstart.studies.time_estimate import read_budget
+    from headstart.studies.time_left import Deadline, TimeLeft
     from headstart.studies.workers import open_workers
 
     console, began = console or make_console(stderr=True), time.monotonic()
     allowed = None if budget is None else read_budget(budget)
+    dataset = open_dataset(plan.data if dataset is None else dataset)
+    require_folds(plan, dataset)
+    if plan.folds > 1:
+        return _run_folds(plan, dataset, jobs=jobs, cluster=cluster, allowed=allowed, console=console)
     with own(plan.out), closing(open_workers(jobs, cluster)) as workers:
         with console.status("time a few steps, and decode the images", spinner=spinner(console)):
             runner, seconds = prepare_study(plan, dataset, workers=workers, budget=allowed)
         for line in describe(runner.plan, allowed):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         interrupt = GracefulInterrupt()
-        with study_bar(console, runner, seconds) as show, interrupt.handle_signals():
+        left = TimeLeft(seconds)
+        with study_bar(console, runner, left) as show, interrupt.handle_signals():
             runner.stop_requested = lambda: interrupt.requested
             deadline = None
             if allowed is not None:
-                deadline = Deadline(allowed, seconds, workers.count, began)
+                deadline = Deadline(allowed, left, began)
                 runner.may_start = deadline.allows
-            show_progress = runner.on_progress
-
-            def advance(name: str, share: float) -> None:
-                show_progress(name, share)
-                if deadline is not None:
-                    deadline.finished(name, share)
-
-            runner.on_progress = advance
             for study in runner.run():
                 show(study)
         if deadline is not None and allowed is not None and deadline.held_back:
@@ -74,26 +75,50 @@ def run_study_with_progress(
     return runner.study
 
 
+def _run_folds(
+    plan: Plan, dataset: Dataset, *, jobs: int, cluster: str | None, allowed: float | None, console: Console
+) -> Study:
+    """The study of each fold, one after the other, and one table; the first takes its share of the budget."""
+    from headstart.runs.lock import own
+    from headstart.studies.folds import as_first, fold_plans, merged, write_merged
+    from headstart.studies.plan import validate_plan
+
+    validate_plan(plan)
+    parts, studies = fold_plans(plan), []
+    with own(plan.out):
+        for part in parts:
+            part.out.mkdir(parents=True, exist_ok=True)
+        for number, part in enumerate(parts, start=1):
+            console.print(f"fold     {number} of {len(parts)}", highlight=False)
+            share = None if allowed is None or number > 1 else f"{allowed / len(parts):.3f}s"
+            own_plan = part if number == 1 else as_first(part, parts[0])
+            studies.append(
+                run_study_with_progress(own_plan, dataset, jobs=jobs, cluster=cluster, budget=share, console=console)
+            )
+        study = merged(plan, studies)
+        write_merged(plan, study)
+    return study
+
+
 @contextmanager
-def study_bar(console: Console, runner: StudyRunner, seconds: Mapping[str, float]) -> Iterator[Callable[[Study], None]]:
-    """One bar for a whole study; ``seconds`` are the estimates of the remaining trainings, by name.
+def study_bar(console: Console, runner: StudyRunner, left: TimeLeft) -> Iterator[Callable[[Study], None]]:
+    """One bar for a whole study, which advances the ``left`` of its trainings.
 
     Yields a function to call with the study after each trial, which shows the results so far.
     """
     from headstart.comparison.metric import METRICS
     from headstart.comparison.summary import Results
 
-    left = TimeLeft(seconds)
     _print_estimate(console, left, runner.workers.count())
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console, disable=not console.is_terminal)
-    task = progress.add_task("study", total=sum(seconds.values()))
+    task = progress.add_task("study", total=left.estimated)
     live = Live(Group(progress), console=console, refresh_per_second=4)
 
     def advance(name: str, share: float) -> None:
         workers = runner.workers.count()
         left.advance(name, share, workers)
-        progress.update(task, advance=seconds.get(name, 0.0) * share, description=f"{name}, {left.text(workers)}")
+        progress.update(task, completed=left.done, description=f"{name}, {time_left_text(left, workers)}")
 
     def note(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -106,7 +131,7 @@ def study_bar(console: Console, runner: StudyRunner, seconds: Mapping[str, float
             metric = METRICS[study.metric].title
             outcome = f"failed: {trial.error}" if trial.each is None else f"{metric} {trial.each.mean():.2%}"
             text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {outcome}"
-            time_left = f", {left.text(runner.workers.count())}" if left.count else ""
+            time_left = f", {time_left_text(left, runner.workers.count())}" if left.count else ""
             console.print(f"{text}  ({study.done} of {study.planned} trials){time_left}", markup=False, soft_wrap=True)
 
     runner.on_progress, runner.on_note = advance, note
@@ -117,51 +142,10 @@ def study_bar(console: Console, runner: StudyRunner, seconds: Mapping[str, float
         yield show
 
 
-class TimeLeft:
-    """The time that a study still takes, from the estimated ``seconds`` of its trainings and what they took so far."""
-
-    def __init__(self, seconds: Mapping[str, float], now: Callable[[], float] = time.monotonic) -> None:
-        self._estimates, self._left, self._now = dict(seconds), dict(seconds), now
-        self._done = 0.0
-        """Estimated seconds of what is done."""
-        self._spent = 0.0
-        """Seconds that the workers, taken together, had for it."""
-        self._before = now()
-
-    def advance(self, name: str, share: float, workers: int) -> None:
-        """``share`` of the training ``name`` was done since the last call, while so many ``workers`` were there."""
-        now = self._now()
-        self._spent += min(workers, len(self._left)) * (now - self._before)
-        self._before = now
-        done = min(self._left.get(name, 0.0), share * self._estimates.get(name, 0.0))
-        self._done += done
-        if name in self._left:
-            self._left[name] -= done
-            if self._left[name] <= 1e-9:
-                del self._left[name]
-
-    def seconds(self, workers: int) -> float | None:
-        """Seconds that are left with so many workers; None without one."""
-        if not self._left:
-            return 0.0
-        if workers < 1:
-            return None
-        total = sum(self._left.values())
-        prior = 0.1 * (total + self._done)  # the estimate weighs as much as a tenth of the study
-        pace = (self._spent + prior) / (self._done + prior) if prior else 1.0
-        return max(pace * total / min(workers, len(self._left)), 0.0)
-
-    def text(self, workers: int) -> str:
-        """``about 12 min left on 4 workers``."""
-        seconds = self.seconds(workers)
-        if seconds is None:
-            return "waiting for workers"
-        return f"about {minutes(seconds)} left{on_workers(workers)}"
-
-    @property
-    def count(self) -> int:
-        """Trainings that have not ended."""
-        return len(self._left)
+def time_left_text(left: TimeLeft, workers: int) -> str:
+    """``about 12 min left on 4 workers``."""
+    seconds = left.seconds(workers)
+    return "waiting for workers" if seconds is None else f"about {minutes(seconds)} left{on_workers(workers)}"
 
 
 def on_workers(count: int) -> str:

@@ -51,6 +51,36 @@ def make_val_split(index: Index, fraction: float, duplicates: Sets = ()) -> Inde
     return replace(index, splits=tuple(splits), split_made=True)
 
 
+def make_fold(index: Index, fold: tuple[int, int], duplicates: Sets = ()) -> Index:
+    """``index`` with part ``fold`` = (part from 1, parts) of the training images moved to validation.
+
+    Every image is in one part. As in `make_val_split`, groups and ``duplicates`` stay on one side, and the parts follow
+    from the names alone: each unit, in the order of a hash of its name, goes to the part that has the fewest images of
+    its most frequent class, then the fewest images. Raises HeadstartError for a class with fewer units than parts.
+    """
+    part, parts = fold
+    units = sorted(_units(index, duplicates).items(), key=lambda unit: _hash(unit[0]))
+    of_class = Counter(label for _, rows in units for label in {index.labels[row] for row in rows})
+    for label, count in sorted(of_class.items(), key=lambda each: (each[1], each[0])):
+        if count < parts:
+            what = "images" if label == UNLABELED else f"images of {index.classes[label]}"
+            raise HeadstartError(
+                f"{parts} folds: expected as many {what}, or groups of them, found {count}",
+                f"{count} folds, or fewer" if count > 1 else "more images of the class",
+            )
+    filled: list[Counter[int]] = [Counter() for _ in range(parts)]
+    splits = [split or "train" for split in index.splits]
+    for _, rows in units:
+        added = Counter(index.labels[row] for row in rows)
+        most = max(added, key=lambda label: (added[label], -label))
+        place = min(range(parts), key=lambda each: (filled[each][most], filled[each].total(), each))
+        filled[place] += added
+        if place == part - 1:
+            for row in rows:
+                splits[row] = "val"
+    return replace(index, splits=tuple(splits), split_made=True)
+
+
 def _units(index: Index, duplicates: Sets) -> dict[str, list[int]]:
     """Name -> training rows that cannot be divided: a file, a group, or those of them that share duplicates.
 
@@ -175,7 +205,14 @@ def to_training_index(
     if not index.positions("val"):
         if target == "label":
             require_two_each(index, root)
-        index = make_val_split(index, data.val_fraction, duplicate_sets(index, progress))
+        same = duplicate_sets(index, progress)
+        index = make_fold(index, data.fold, same) if data.fold else make_val_split(index, data.val_fraction, same)
+    elif data.fold is not None:
+        raise HeadstartError(
+            f"data.fold {list(data.fold)}: expected a dataset without a validation split, found"
+            f" {len(index.positions('val'))} validation images in {root}",
+            "data.fold left out",
+        )
     if target == "label":
         require_trained_classes(index, root)
     if len(index.positions("train")) < 2:

@@ -10,6 +10,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 Band = Annotated[int, Field(ge=1)]
+Fold = Annotated[int, Field(ge=1)]
 Rgb = Annotated[tuple[float, float, float], Strict(False)]
 Deviations = Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
@@ -41,6 +42,9 @@ class Data(Part):
     """Classes of the masks to ignore in the loss and all metrics, by name or number."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Fraction of the images held out where the dataset has no validation split."""
+    fold: Annotated[tuple[Fold, Fold], Strict(False)] | None = None
+    """Validate on one part of many, such as [1, 5] for the first of five, in place of `val_fraction`, where the dataset
+    has no validation split: each image is in one part (cross-validation)."""
     group_regex: str | None = None
     """Regular expression on the path whose first group (or whole match) is an image's source, such as a patient or
     video; images of one source stay in one split."""
@@ -58,6 +62,13 @@ class Data(Part):
     """Which columns of a table are what: `file=id,label=breed`, also `mask`, `split` and `group`."""
     exclude_overlap_with: str | None = None
     """A dataset whose held-out images, and near duplicates of them, are removed from the training images."""
+
+    @field_validator("fold")
+    @classmethod
+    def _check_fold(cls, found: tuple[int, int] | None) -> tuple[int, int] | None:
+        if found is not None and not 1 <= found[0] <= found[1] >= 2:
+            raise ValueError("a part from 1 on, then how many there are, at least 2")
+        return found
 
     @field_validator("range")
     @classmethod

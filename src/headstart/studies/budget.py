@@ -2,14 +2,13 @@
 
 A study of a few minutes learns more from several seeds of short trainings on small images than from one long one:
 `LADDER` lists what more time buys, in order. The plan is the highest rung that fits, its trainings stretched to the
-budget. What the user chose stays as it is. While the study runs, `Deadline` holds back what would end too late.
+budget. What the user chose stays as it is. While the study runs, `time_left.Deadline` holds back what would end late.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from headstart.data.dataset import Dataset
@@ -20,8 +19,6 @@ from headstart.studies.time_estimate import TimeEstimator, estimate
 
 FILL = 0.85
 """Share of a budget that the estimate of a plan may take: the rest is for decoding, the report, and errors."""
-LATEST = 1.05
-"""Share of a budget by whose end a training must be expected to end, or it is not begun."""
 PRETRAINING_SHARE = 0.25
 """Share of a budget for self-supervised pre-training."""
 PRETRAINING_SIDE = 48
@@ -77,10 +74,11 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) ->
         total = sum(seconds.values())
         if total > allowed:
             if best is None:
-                least = math.ceil(total / FILL / workers / 60)
+                parts = plan.recipe.data.fold[1] if plan.recipe.data.fold else 1  # each fold has its share
+                least = math.ceil(parts * total / FILL / workers / 60)
                 raise HeadstartError(
                     f"--budget: expected at least {least}m for the smallest study of these settings, label fractions"
-                    f" and seeds, found {budget / 60:g}m",
+                    f" and seeds, found {parts * budget / 60:g}m",
                     f"--budget {least}m, or fewer --settings, --labels or --seeds",
                 )
             break
@@ -176,43 +174,6 @@ def _stretched(
             break
         plan, seconds = candidate, further
     return plan, seconds
-
-
-class Deadline:
-    """Says which trainings may still begin, so that a study ends within its budget.
-
-    ``seconds`` are the estimates of its trainings by name, and ``began`` is when the command was typed. The estimates
-    are corrected by what the trainings took.
-    """
-
-    def __init__(
-        self,
-        budget: float,
-        seconds: Mapping[str, float],
-        workers: Callable[[], int],
-        began: float,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._budget, self._seconds, self._workers, self._began, self._now = budget, seconds, workers, began, now
-        self._trained_from = now()
-        self._done = 0.0
-        self.held_back: list[str] = []
-        """Names of the trainings that were not begun."""
-
-    def finished(self, name: str, share: float) -> None:
-        """``share`` of the training ``name`` was done since the last call."""
-        self._done += share * self._seconds.get(name, 0.0)
-
-    def allows(self, name: str) -> bool:
-        """Whether a training that begins now is expected to end in time."""
-        now = self._now()
-        prior = 0.05 * sum(self._seconds.values())
-        spent = (now - self._trained_from) * max(1, self._workers())
-        pace = (spent + prior) / (self._done + prior) if prior else 1.0
-        fits = now - self._began + pace * self._seconds.get(name, 0.0) <= LATEST * self._budget
-        if not fits:
-            self.held_back.append(name)
-        return fits
 
 
 def describe(plan: Plan, budget: float | None) -> Iterator[str]:

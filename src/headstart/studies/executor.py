@@ -19,6 +19,9 @@ from headstart.studies.worker import Context, Event, install
 
 T = TypeVar("T")
 
+END_SECONDS = 2
+"""How long a process that has nothing to do may take to end."""
+
 
 class InProcessExecutor(Executor):
     """Runs each call in this process and thread, when it is submitted."""
@@ -45,10 +48,13 @@ class _Process:
     future: Future[Any] = field(default_factory=Future)
 
     def close(self, wait: bool) -> None:
-        """End the process; a training that is under way is killed, which its run folder survives."""
-        if not self.future.done():
-            self.process.kill()
-        self.pool.shutdown(wait=wait, cancel_futures=True)
+        """End the process; one that is still training, or slow to end, is killed, which its run folder survives."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        if self.future.done():
+            self.process.join(END_SECONDS)
+        self.process.kill()
+        if wait:
+            self.process.join()
         self.pipe.close()
 
 

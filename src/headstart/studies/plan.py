@@ -25,6 +25,8 @@ LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
 TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
+FOLDS = "folds"
+"""Folder of the studies of the folds."""
 FREE = ("image_size", "epochs", "fractions", "seeds", "pretraining", "pretrainings")
 """What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training,
 `pretrainings` how many of them there are."""
@@ -59,6 +61,8 @@ class Plan:
     """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
     pretrainings: int = 1
     """Pre-trainings of each kind, with seeds of their own: the i-th seed's trials start from number i modulo these."""
+    folds: int = 1
+    """Parts of the images that are validated on in turn; 1: the validation split alone."""
     margin: float = 100 * MARGIN
     """Points within which two settings are equivalent; not part of what is trained."""
     target_score: float | None = None
@@ -123,8 +127,9 @@ class Plan:
         return self.out / "pretrained" / f"{kind}{_suffix(number)}"
 
     def trial_folder(self, setting: str, fraction: float, seed: int) -> Path:
-        """The run folder of a trial."""
-        return self.out / "trials" / trial_name(setting, fraction, seed)
+        """The run folder of a trial; with folds, that of the first."""
+        out = self.out if self.folds == 1 else self.out / FOLDS / "1"
+        return out / "trials" / trial_name(setting, fraction, seed)
 
     def weights(self, setting: str, number: int = 0) -> str:
         """The `backbone.weights` of a setting, from a pre-training of this number where they are pre-trained."""
@@ -212,6 +217,8 @@ class Plan:
             "data.val_fraction": base.data.val_fraction,  # the same images must be held out as in the trials
             "data.skip_unreadable": base.data.skip_unreadable,
         }
+        if base.data.fold is not None:
+            changes["data.fold"] = list(base.data.fold)
         if base.data.group_regex is not None:
             changes["data.group_regex"] = base.data.group_regex
         if self.masks:  # without its masks the data may hold out other images

@@ -16,12 +16,13 @@ from headstart.comparison.race_file import Race, RaceTrial
 from headstart.comparison.study import Trial
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
-from headstart.studies.budget import Deadline, fit_budget
+from headstart.studies.budget import fit_budget
 from headstart.studies.plan import Plan, trial_name
 from headstart.studies.race import RaceRunner
 from headstart.studies.request import prepare_study
 from headstart.studies.resume import exists
 from headstart.studies.runner import StudyRunner
+from headstart.studies.time_left import Deadline, TimeLeft
 from headstart.studies.workers import Workers
 
 SHARED = ("data", "train", "analysis")
@@ -124,15 +125,14 @@ class Finals:
         study.on_note, study.stop_requested = self.note, self.runner.stop_requested
         others = {trial_name("B", 1.0, each) for each in plan.seeds if each != seed}
         wanted = {key: each for key, each in seconds.items() if key not in others}
-        left, began = self.runner.clock.left(), time.monotonic()
-        deadline = None if left is None else Deadline(max(left, 1.0), wanted, self.workers.count, began)
+        budget, began, left = self.runner.clock.left(), time.monotonic(), TimeLeft(wanted)
+        deadline = None if budget is None else Deadline(max(budget, 1.0), left, began)
 
         def may_start(each: str) -> bool:
             return each not in others and (deadline is None or each not in wanted or deadline.allows(each))
 
         study.may_start = may_start
-        if deadline is not None:
-            study.on_progress = deadline.finished
+        study.on_progress = lambda each, share: left.advance(each, share, self.workers.count())
         for _ in study.run():
             pass
         found = [trial for trial in study.study.trials if trial.seed == seed]

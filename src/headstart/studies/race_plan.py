@@ -111,6 +111,10 @@ def make_race_plan(dataset: Dataset, backbones: Sequence[str] | str, options: St
             )
     if options.get("recipe") is None and dataset.target(Data()) == "mask":
         raise _masks_error()
+    if options.get("folds", 1) != 1:
+        raise HeadstartError(
+            f"--folds: expected none with --backbones, found {options['folds']}", "headstart study DATA --folds 5"
+        )
     fine_tune = _fine_tunes(options.get("settings"))
     out = options.get("out")
     folder = Path("runs") / f"race-{Path(dataset.root).absolute().name}" if out is None else out

@@ -52,6 +52,8 @@ class StudyOptions(TypedDict, total=False):
     pretrainings: int | None
     """Pre-trainings of each kind of weights, at most one for each seed; by default 1, or as many as there are seeds
     where a budget has time for them."""
+    folds: int
+    """Validate on so many parts of the images in turn; by default 1, the validation split."""
     margin: float
     """Points within which two settings are equivalent; by default 2."""
     target: float | None
@@ -94,6 +96,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         tuned=options.get("tune", True),
         tune_from=tune_from(dataset, base, fractions) if options.get("tune", True) else 1.0,
         pretrainings=1 if (pretrainings := options.get("pretrainings")) is None else pretrainings,
+        folds=options.get("folds", 1),
         margin=options.get("margin", 100 * MARGIN),
         target_score=options.get("target"),
         unlabeled=unlabeled,

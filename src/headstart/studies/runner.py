@@ -173,6 +173,7 @@ class StudyRunner:
             split=split,
             tuned=plan.tuned,
             tuned_from=plan.tune_from,
+            split_made=index.split_made,
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
             target=None if plan.target_score is None else plan.target_score / 100,
