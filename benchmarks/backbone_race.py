@@ -1,7 +1,7 @@
 """Does a race of backbones choose well, and what does it cost? `headstart study DATA --backbones ...`.
 
-    nice python benchmarks/backbone_race.py measure FOLDER      # trains; minutes to hours, continues where it stopped
-    python benchmarks/backbone_race.py report FOLDER            # seconds
+    nice python benchmarks/backbone_race.py measure FOLDER [EPOCHS]   # trains; continues where it stopped
+    python benchmarks/backbone_race.py report FOLDER                  # seconds
 
 `measure` makes four small data sets of ../shared/data and elpv-dataset (of each class some training images, the others
 held out), two runs of its own on other classes of corpus100, and stores in FOLDER, for EfficientNet-Lite0, 1 and 2 and
@@ -142,7 +142,7 @@ def own_runs(root: Path) -> list[Path]:
     return [root / name for name in runs]
 
 
-def measure(root: Path) -> None:
+def measure(root: Path, epochs: int = EPOCHS) -> None:
     """Probes and fine-tuning of every backbone on every data set, stored as ``root/NAME.json``."""
     torch.set_num_threads(1)
     root.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,9 @@ def measure(root: Path) -> None:
                 assert isinstance(entry, Entry), entry
                 found = stored.setdefault(key, {})
                 if stage not in found:
-                    found |= _probes(root, name, entry) if stage == "probes" else _fine_tune(root, name, entry, key)
+                    found |= (
+                        _probes(root, name, entry) if stage == "probes" else _fine_tune(root, name, entry, key, epochs)
+                    )
                     write_atomically(file, json.dumps(stored).encode())
                     print(name, key, stage, flush=True)
 
@@ -187,8 +189,9 @@ def _probes(root: Path, name: str, entry: Entry) -> dict[str, Any]:
     return found
 
 
-def _fine_tune(root: Path, name: str, entry: Entry, key: str) -> dict[str, Any]:
-    recipe = recipes.override(entry.recipe, {"backbone.freeze": False})
+def _fine_tune(root: Path, name: str, entry: Entry, key: str, epochs: int) -> dict[str, Any]:
+    changes = {"backbone.freeze": False, "train.epochs": epochs, "analysis.epochs": [epochs]}
+    recipe = recipes.override(entry.recipe, changes)
     folder = root / "fine-tuned" / f"{name}-{key}"
     if folder.exists():
         shutil.rmtree(folder)
@@ -283,4 +286,7 @@ def _seconds_of_race(stored: dict[str, Any], results: RaceResults) -> float:
 
 
 if __name__ == "__main__":
-    {"measure": measure, "report": report}[sys.argv[1]](Path(sys.argv[2]))
+    if sys.argv[1] == "measure":
+        measure(Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    else:
+        report(Path(sys.argv[2]))
