@@ -128,9 +128,10 @@ def test_what_is_known_at_the_start_comes_back(run: RunFolder) -> None:
     assert opened.environment == {"format": FORMAT, "headstart": "0.1.0"}
     assert (opened.classes, opened.palette) == (CLASSES, PALETTE)
     assert (opened.metrics, opened.predictions, opened.architecture, opened.finished) == ([], [], None, False)
-    run.write_json("architecture.json", {"input": [3, 8, 8]})
+    network = {"input": [3, 8, 8], "parameters": 9, "trained": 9, "backbone": [], "head": []}
+    run.write_json("architecture.json", network)
     run.write_json("probe.json", {"C": 0.1})
-    assert (opened.architecture, opened.probe) == ({"input": [3, 8, 8]}, {"C": 0.1})
+    assert (opened.architecture, opened.probe) == (network, {"C": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -147,3 +148,31 @@ def test_a_run_of_another_format_is_refused(run: RunFolder, found: int | None, m
     with pytest.raises(hs.HeadstartError, match=message) as error:
         RunFolder.open(run.path)
     assert error.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("architecture.json", {"input": [3, 32, 32], "parameters": 9, "trained": 9, "backbone": []}),
+        ("architecture.json", {"input": [3, 32, 32], "trained": 9, "backbone": [], "head": []}),
+        ("data.json", {"root": "photos", "classes": CLASSES, "counts": {"train": {"hat": 3}}}),
+    ],
+)
+def test_what_a_reader_looks_up_is_there_or_the_file_is_refused(
+    run: RunFolder, name: str, content: dict[str, object]
+) -> None:
+    run.write(name, json.dumps(content).encode())
+    with pytest.raises(hs.HeadstartError, match=name):
+        _ = run.architecture if name == "architecture.json" else run.data
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["epoch,row,pca_x\n1,0,0.5\n", "epoch,row,pca_x,pca_y\n1,0,0.5,0.5\n1,1,0.5,\n", "epoch,row,pca_x,\n1,0,0.5,1\n"],
+)
+def test_maps_have_x_and_y_in_every_row_or_are_refused(run: RunFolder, table: str) -> None:
+    found = analysis.FeatureAnalysis(epochs=(), scaling=None, perplexity=None, split="val", seed=0)
+    analysis.write_feature_analysis(run, found, [])
+    run.write(analysis.MAPS, table.encode())
+    with pytest.raises(hs.HeadstartError, match=r"maps\.csv: expected x and y of each map"):
+        analysis.read_feature_analysis(run)

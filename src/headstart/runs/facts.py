@@ -80,6 +80,12 @@ class Data(_Part):
     images_trained_on: Count = 0
     left_out: Count = 0
 
+    @model_validator(mode="after")
+    def _check_counts(self) -> Data:
+        if any(name not in counts for counts in self.counts.values() for name in self.classes):
+            raise ValueError("a count of each class in each split")
+        return self
+
 
 class Layers(_Part):
     """Equal layers of a stage."""
@@ -126,11 +132,11 @@ class Architecture(_Part):
     """`architecture.json`."""
 
     input: Size
-    parameters: Count = 0
-    trained: Count = 0
-    backbone: list[Stage] = []
-    head: list[Layer] = []
-    sides: list[Side] | None = None
+    parameters: Count
+    trained: Count
+    backbone: list[Stage]
+    head: list[Layer]
+    sides: list[Side] = []
 
 
 class Probe(_Part):

@@ -58,6 +58,11 @@ def map_rows(content: bytes, path: Path, images: int, hint: str) -> list[Row]:
             raise HeadstartError(f"{path}: expected numbers, found {str(row)[:80]}", hint)
         if not isinstance(place, int) or not 0 <= place < images:
             raise HeadstartError(f"{path}: expected a row of the {images} in images.csv, found {str(place)[:80]}", hint)
+        places = {key[:-2] for key in parsed if key.endswith(("_x", "_y"))}
+        if any(f"{kind}_{axis}" not in parsed for kind in places for axis in "xy") or (
+            rows and parsed.keys() != rows[0].keys()
+        ):
+            raise HeadstartError(f"{path}: expected x and y of each map in every row, found {str(row)[:80]}", hint)
         rows.append(parsed)
     return rows
 
