@@ -88,10 +88,10 @@ def _disks(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> 
         if name not in FITS:
             continue
         for size in SIZES:
-            trial = partial(crash_kinds.full, scenario, f"size={size}", "size=200m")
+            trial = partial(crash_kinds.full, scenario, f"size={size}", crash_kinds.ROOM)
             yield _case(top, f"disk/{name}/size={size}", trial)
         for inodes in INODES:
-            trial = partial(crash_kinds.full, scenario, f"size=200m,nr_inodes={inodes}", "nr_inodes=9000")
+            trial = partial(crash_kinds.full, scenario, f"{crash_kinds.ROOM},nr_inodes={inodes}", "nr_inodes=9000")
             yield _case(top, f"disk/{name}/inodes={inodes}", trial)
         for way, kind in (("read-only", crash_kinds.read_only), ("full-at-once", crash_kinds.full_at_once)):
             for number in range(4):

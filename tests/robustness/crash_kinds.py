@@ -17,6 +17,8 @@ from robustness.commands import Command, run, start
 from robustness.compare import differences
 from robustness.scenarios import STUDIES, Scenario
 
+ROOM = "size=1g"
+"""Option of a disk on which every task finds room, BYOL with the optimizer of two networks too."""
 STOPPED = (130, 143)
 """Exit statuses of a command that was asked to stop, and saved."""
 
@@ -157,7 +159,7 @@ def read_only(scenario: Scenario, draw: random.Random, folder: Path) -> str | No
 
     A disk cannot become read-only while a file on it is open for writing, as the lock of a run is.
     """
-    with small_disk(folder / "disk", "size=200m"):
+    with small_disk(folder / "disk", ROOM):
         work = _logs(folder, folder / "disk")
         environment = scenario.environment(folder)
         _kill_after(start(scenario.words, work, environment), draw.random() * scenario.seconds)
@@ -172,7 +174,7 @@ def read_only(scenario: Scenario, draw: random.Random, folder: Path) -> str | No
 
 def full_at_once(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
     """A disk that is full from a random moment on; then it has room, and the run is resumed."""
-    with small_disk(folder / "disk", "size=200m"):
+    with small_disk(folder / "disk", ROOM):
         work = _logs(folder, folder / "disk")
         command = start(scenario.words, work, scenario.environment(folder))
         if command.wait(draw.random() * scenario.seconds) is None:
@@ -180,7 +182,7 @@ def full_at_once(scenario: Scenario, draw: random.Random, folder: Path) -> str |
             _remount(work, f"size={(disk.f_blocks - disk.f_bfree) * disk.f_frsize + 8192}")
             if fault := _one_line(command.wait(), command.said()):
                 return fault
-            _remount(work, "size=200m")
+            _remount(work, ROOM)
         return _resumed_in(scenario, work)
 
 
