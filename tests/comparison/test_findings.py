@@ -12,6 +12,7 @@ from headstart.comparison.cautions import (
     of_excluded,
     of_family,
     of_grid_edges,
+    of_length,
     of_seeds,
     of_selection,
     of_weights,
@@ -239,3 +240,9 @@ def test_every_verdict_is_a_sentence(made_study: MadeStudy, study: dict[str, obj
     for said in (headline(Results(made_study(**study))), *findings(Results(made_study(**study)))):
         assert said[0].isupper() or said[0].isdigit()
         assert said.endswith((".", "</b>"))
+
+
+def test_trainings_that_a_budget_made_shorter_are_named(made_study: MadeStudy) -> None:
+    assert list(of_length(Results(made_study("AB")))) == []
+    (said,) = of_length(Results(made_study("AB", shortened="48 px, 2 epochs, where quick asks for 160 px, 6 epochs")))
+    assert "48 px, 2 epochs, where quick asks for 160 px, 6 epochs" in said

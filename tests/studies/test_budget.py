@@ -20,7 +20,7 @@ from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.studies import budget as budgets
 from headstart.studies import time_estimate
-from headstart.studies.budget import describe, fit_budget
+from headstart.studies.budget import describe, fit_budget, shortened
 from headstart.studies.plan import Plan
 from headstart.studies.refinement import refined
 from headstart.studies.request import make_plan
@@ -79,6 +79,16 @@ def test_a_budget_buys_images_then_labels_and_seeds(photos: Path) -> None:
 
 
 @pytest.mark.usefixtures("machine")
+def test_a_study_says_how_much_shorter_its_trainings_are_than_the_recipe_asks(photos: Path) -> None:
+    plan = make_plan(Dataset(photos), settings="A", overrides={"train.epochs": 5, "augment.sizes": []})
+    assert shortened(plan) == ""
+    short = recipes.override(plan.recipe, {"train.epochs": 2})
+    assert shortened(replace(plan, recipe=short, requested=(plan.recipe, plan.pretraining))) == (
+        f"{plan.recipe.data.image_size} px, 2 epochs, where {plan.recipe.name} asks for"
+        f" {plan.recipe.data.image_size} px, {plan.recipe.train.epochs} epochs"
+    )
+
+
 def test_what_the_user_chose_stays(photos: Path) -> None:
     dataset = Dataset(photos)
     overrides = {"data.image_size": 96, "augment.sizes": [], "train.epochs": 2}

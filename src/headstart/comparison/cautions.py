@@ -28,6 +28,15 @@ def of_family(results: Results) -> Iterator[str]:
         )
 
 
+def of_length(results: Results) -> Iterator[str]:
+    """That a budget made the trainings shorter than the recipe's, for which differences may be others."""
+    if results.study.shortened:
+        yield (
+            f"Each training is short: {results.study.shortened}. What longer training would change is not measured"
+            " here: the differences to training from scratch may be smaller then."
+        )
+
+
 def of_weights(results: Results) -> Iterator[str]:
     """How often the weights of settings were pre-trained: once, and the intervals hold for these weights, or anew."""
     found: dict[str, dict[int, int]] = {}

@@ -171,6 +171,8 @@ class Study(StudyModel):
     """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
     pretrainings: Annotated[int, Field(gt=0)] = 1
     """Pre-trainings of each kind of weights, each for every N-th seed."""
+    shortened: str = ""
+    """How much shorter than the recipe asks for a budget made the trainings; empty where it did not."""
     name: str = "study"
     fingerprint: str = ""
     """Of the dataset."""

@@ -194,6 +194,13 @@ def describe(plan: Plan, budget: float | None) -> Iterator[str]:
     )
 
 
+def shortened(plan: Plan) -> str:
+    """How much shorter than requested a budget made the trainings of a plan; empty where it did not."""
+    if plan.requested is None or _length(plan.requested[0]) == _length(plan.recipe):
+        return ""
+    return f"{_length(plan.recipe)}, where {plan.requested[0].name} asks for {_length(plan.requested[0])}"
+
+
 def _length(recipe: Recipe) -> str:
     """Image size and length of a training: ``48 px, 2 epochs of 1,920 images``."""
     epochs, images = recipe.train.epochs, recipe.train.images_per_epoch

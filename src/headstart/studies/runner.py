@@ -26,6 +26,7 @@ from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
 from headstart.runs.lock import own, owner_of
 from headstart.studies import resume as resuming
+from headstart.studies.budget import shortened
 from headstart.studies.jobs import Jobs, TrialKey, TunedAt
 from headstart.studies.plan import Plan, trial_name, validate_plan
 from headstart.studies.schedule import Schedule
@@ -174,6 +175,7 @@ class StudyRunner:
             tuned=plan.tuned,
             tuned_from=plan.tune_from,
             split_made=index.split_made,
+            shortened=shortened(plan),
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
             target=None if plan.target_score is None else plan.target_score / 100,
