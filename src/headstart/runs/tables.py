@@ -50,7 +50,7 @@ def metric_rows(content: bytes, path: Path, hint: str) -> list[Row]:
 
 def map_rows(content: bytes, path: Path, images: int, hint: str) -> list[Row]:
     """Rows of `analysis/maps.csv`: ``epoch`` (from 1), ``row`` of one of so many ``images``, and coordinates."""
-    rows = []
+    rows: list[Row] = []
     for row in text_rows(content, path, ("epoch", "row"), hint):
         parsed = {key: number(value) for key, value in row.items() if value != ""}
         place = parsed.get("row")
