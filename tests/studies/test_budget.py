@@ -78,7 +78,6 @@ def test_a_budget_buys_images_then_labels_and_seeds(photos: Path) -> None:
     assert list(describe(replace(plan, pretrainings=1), 36000.0)) == [], "all that was asked for"
 
 
-@pytest.mark.usefixtures("machine")
 def test_a_study_says_how_much_shorter_its_trainings_are_than_the_recipe_asks(photos: Path) -> None:
     plan = make_plan(Dataset(photos), settings="A", overrides={"train.epochs": 5, "augment.sizes": []})
     assert shortened(plan) == ""
@@ -89,6 +88,7 @@ def test_a_study_says_how_much_shorter_its_trainings_are_than_the_recipe_asks(ph
     )
 
 
+@pytest.mark.usefixtures("machine")
 def test_what_the_user_chose_stays(photos: Path) -> None:
     dataset = Dataset(photos)
     overrides = {"data.image_size": 96, "augment.sizes": [], "train.epochs": 2}
