@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data, override
 from headstart.studies.plan import Plan, validate_plan
 from headstart.studies.request import StudyOptions, make_plan
+from headstart.studies.requested import require_same_request
 
 FRACTIONS = (0.25, 0.5, 1.0)
 """Label fractions of the rounds, where a class has an image with each."""
@@ -21,8 +22,6 @@ SETTINGS = ("D", "DB", "BD")
 """What a race can do: probes alone, or fine-tune the last two."""
 FILES = {"race.json", "table.csv", "report.html", "features", "fine-tuned", ".lock"}
 """What a race's folder may hold."""
-MAX_DIFFERENCES = 6
-"""Differences that an error names; it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +72,7 @@ class RacePlan:
 
     def require_same(self, race: Race) -> None:
         """Raise HeadstartError, naming the differences, where the race in the folder was requested otherwise."""
-        before, now = dict(_leaves(race.requested)), dict(_leaves(self.requested()))
-        differ = [
-            f"{name.removeprefix('recipe.')}: {before.get(name)} in the folder, {now.get(name)} requested"
-            for name in dict.fromkeys([*before, *now])
-            if before.get(name) != now.get(name)
-        ]
-        if differ:
-            more = f" and {len(differ) - MAX_DIFFERENCES} more" if len(differ) > MAX_DIFFERENCES else ""
-            raise HeadstartError(
-                f"{self.out}: expected the arguments that its race was started with, found others"
-                f" ({'; '.join(differ[:MAX_DIFFERENCES])}{more})",
-                "choose another --out",
-            )
+        require_same_request(self.out, "race", race.requested, self.requested())
 
     def at_side(self, side: int) -> Plan:
         """The study's plan with images of this side."""
@@ -148,12 +135,3 @@ def exists(plan: RacePlan) -> bool:
 
 def _ours(name: str) -> bool:
     return name in FILES or name.endswith(".part") or name.startswith("race.json.broken-")
-
-
-def _leaves(fields: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of every value in nested tables."""
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{within}{name}.")
-        else:
-            yield f"{within}{name}", value

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,13 +20,12 @@ from headstart.files import rename_aside
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.studies.plan import Plan
+from headstart.studies.requested import require_same_request
 from headstart.tasks import task_named
 
 STUDY = "study.json"
 RECIPES = ("recipe", "pretraining")
 FOLDERS = ("unlabeled", "corpus")
-MAX_DIFFERENCES = 6
-"""Differences that an error names; it counts the rest."""
 
 
 def files(plan: Plan) -> dict[str, str]:
@@ -82,20 +80,7 @@ def load_existing(plan: Plan) -> Plan:
         return plan
     study, _ = stored_study(plan)  # raises for another format version, before its other files are read
     recipe, pretraining = (recipes.load(str(plan.out / f"{name}.toml")) for name in RECIPES)
-    before, now = dict(_leaves(_requested_before(plan))), dict(_leaves(_requested(plan)))
-    differ = [
-        f"{name.removeprefix('recipe.')}: {_display(before.get(name))} in the folder, {_display(now.get(name))}"
-        " requested"
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name) and not (name in FOLDERS and before.get(name) and now.get(name))
-    ]
-    if differ:
-        more = f" and {len(differ) - MAX_DIFFERENCES} more" if len(differ) > MAX_DIFFERENCES else ""
-        raise HeadstartError(
-            f"{plan.out}: expected the arguments that its study was started with, found others"
-            f" ({'; '.join(differ[:MAX_DIFFERENCES])}{more})",
-            "choose another --out",
-        )
+    require_same_request(plan.out, "study", _requested_before(plan), _requested(plan), FOLDERS)
     requested = plan.requested or (plan.recipe, plan.pretraining)
     grid: dict[str, Any] = {} if study is None else {"tune_from": study.tuned_from}
     if study is not None and plan.requested is None:
@@ -152,16 +137,3 @@ def _requested_before(plan: Plan) -> dict[str, Any]:
         raise HeadstartError(f"{file}: expected a table [{missing[0]}], found none", "choose another --out")
     requested = {name: recipes.build(fields[name], where=str(file)) for name in RECIPES}
     return fields | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
-
-
-def _leaves(fields: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of every value in nested tables."""
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{within}{name}.")
-        else:
-            yield f"{within}{name}", value
-
-
-def _display(value: Any) -> str:
-    return "none" if value is None else str(list(value) if isinstance(value, tuple) else value)
