@@ -43,14 +43,13 @@ MAX_CHARACTERS = 7_600_000
 
 def write_report(run: RunFolder) -> Path:
     """Write ``report.html`` into the run folder, from nothing but the folder's own files, and return its path."""
-    run.write("report.html", rendered("run.html.jinja", _context(run)))
+    run.write("report.html", rendered("run.html.jinja", {**_context(run), "plotly": Markup(get_plotlyjs())}))
     return run.path / "report.html"
 
 
 def rendered(template: str, context: Mapping[str, object]) -> bytes:
-    """A page from one of our templates; everything in ``context`` is escaped, and plotly is inlined."""
-    with_plotly = {**context, "plotly": Markup(get_plotlyjs())}
-    return render_page(template, with_plotly, percent=lambda value: f"{value:.2%}", duration=duration)
+    """A page from one of our templates; everything in ``context`` is escaped."""
+    return render_page(template, context, percent=lambda value: f"{value:.2%}", duration=duration)
 
 
 class RunPage(TypedDict):
@@ -227,9 +226,8 @@ def confused_pairs(metrics: ClassificationMetrics) -> list[ConfusedPair]:
 def _confident_errors(run: RunFolder, predictions: StoredPredictions, classes: Sequence[str]) -> list[ConfidentError]:
     """The wrong predictions with the highest confidence, with thumbnails where the run has them."""
     predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != predictions.labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS]
-    thumbnails = _thumbnails(run, worst.tolist())
+    worst = confident_errors(predictions)
+    thumbnails = _thumbnails(run, worst)
     return [
         ConfidentError(
             filename=predictions.filenames[row],
@@ -239,8 +237,16 @@ def _confident_errors(run: RunFolder, predictions: StoredPredictions, classes: S
             of_label=predictions.probabilities[row, predictions.labels[row]],
             thumbnail=thumbnails.get(row),
         )
-        for row in worst.tolist()
+        for row in worst
     ]
+
+
+def confident_errors(predictions: StoredPredictions) -> list[int]:
+    """Rows of the wrong predictions with the highest confidence, those that the page shows."""
+    predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != predictions.labels)
+    found: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS].tolist()
+    return found
 
 
 def _thumbnails(run: RunFolder, rows: Sequence[int]) -> dict[int, str]:
