@@ -34,7 +34,7 @@ SHARES = {"classify": 50, "byol": 40, "segment": 45, "probe": 35, "study": 20, "
 )
 """Random kills of each, of 230."""
 KINDS = ("kill", "rename", "signal", "disk", "corrupt")
-SIZES = ("40k", "200k", "1m", "5m", "15m", "19m", "20m", "21m", "24m", "30m")
+SIZES = ("40k", "200k", "1m", "4m", "7m", "9m", "11m", "13m", "15m", "17m")
 INODES = (5, 8, 12, 16, 20, 24, 28, 34)
 Trial = tuple[str, Callable[[], str | None]]
 """(case, what is wrong with it)."""
@@ -74,7 +74,7 @@ def _renames(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespac
         copies = top / f"copies-{name}"
         points = copied(scenario, copies)
         for point in first_and_last(points) if given.fewer else points:
-            for when in WHEN:
+            for when in WHEN if point.number >= given.begin else ():
                 trial = partial(from_copy, scenario, copies, point, when)
                 yield _case(top, f"rename/{name}/{point.number}/{when}", trial)
         shutil.rmtree(copies)

@@ -17,7 +17,7 @@ PALETTE = {"sky": (0, 0, 255), "ground": (0, 255, 0)}
 
 SMALL = {
     "data.image_size": SIDE, "train.batch_size": 8, "val.batch_size": 8, "train.epochs": 3,
-    "backbone.name": "resnet10t", "backbone.weights": "none",
+    "backbone.name": "test_resnet", "backbone.weights": "none",
 }  # fmt: skip
 RECIPES: dict[str, tuple[str, dict[str, object]]] = {
     "classify": ("quick", SMALL | {"augment.sizes": []}),
