@@ -137,6 +137,7 @@ def main() -> int:
     arguments.add_argument(
         "--fewer", action="store_true", help="of renames that each epoch has, the first and the last"
     )
+    arguments.add_argument("--begin", type=int, default=1, help="the first rename that is tried")
     given = arguments.parse_args()
     cases = [case.split("/") for case in given.case or ()]
     kinds = dict.fromkeys(case[0] for case in cases) or given.kind or KINDS
