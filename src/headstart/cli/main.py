@@ -19,6 +19,7 @@ from headstart.cli.fit import fit
 from headstart.cli.map import map_features
 from headstart.cli.predict import predict
 from headstart.cli.report import report
+from headstart.cli.serve import serve
 from headstart.cli.study import study
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
@@ -64,6 +65,7 @@ app.command("map", rich_help_panel="Inspect")(map_features)
 app.command(rich_help_panel="Use")(predict)
 app.command(rich_help_panel="Use")(evaluate)
 app.command(rich_help_panel="Use")(export)
+app.command(rich_help_panel="Use")(serve)
 app.add_typer(cache_app, name="cache", rich_help_panel="Use")
 cache_app.command()(cache.ls)
 cache_app.command()(cache.clear)
