@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -261,6 +264,25 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*to a meta parameter")
+def test_metrics_of_a_checkpoint_go_to_the_device_of_the_training(
+    small_tiles: Path, tmp_path: Path, masked: Small
+) -> None:
+    """The device without memory stands for a GPU: a metric takes over the tensors that it loads."""
+    training = start(masked(train__epochs=1, data__image_size=32), str(small_tiles), tmp_path / "run")
+    state = {"task": training.task.state_dict(), "optimizer": training.optimizer.state_dict()}
+    training.task.to("meta")
+    elsewhere = SimpleNamespace(device=torch.device("meta"), is_global_zero=True)
+    replace(training, fabric=cast(Any, elsewhere)).load(training.progress, state)
+    devices = {
+        value.device.type
+        for metric in training.task.training_metrics.values()
+        for value in metric.metric_state.values()
+        if isinstance(value, torch.Tensor)
+    }
+    assert devices == {"meta"}
+
+
 def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_path: Path, small: Small) -> None:
     training = start(small(backbone__freeze=True), str(photos), tmp_path / "run")
     before = {key: tensor.clone() for key, tensor in training.task.backbone.state_dict().items()}

@@ -27,7 +27,7 @@ TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
 FOLDS = "folds"
 """Folder of the studies of the folds."""
-FREE = ("image_size", "epochs", "fractions", "seeds", "pretraining", "pretrainings")
+FREE = ("image_size", "epochs", "fractions", "seeds", "tuned", "pretraining", "pretrainings")
 """What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training,
 `pretrainings` how many of them there are."""
 
