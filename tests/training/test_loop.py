@@ -68,6 +68,31 @@ def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_muon_and_mirrored_validation_resume_to_the_same_weights(photos: Path, tmp_path: Path, small: Small) -> None:
+    recipe = small(optimizer__name="muon", backbone__name="resnet8s", backbone__weights="none", val__hflip=True)
+    whole = finish(tmp_path / "whole", photos, recipe)
+    stopped_after(3, tmp_path / "stopped", photos, recipe)
+    for _ in train(resume(tmp_path / "stopped")):
+        pass
+    assert same(whole.last, RunFolder.open(tmp_path / "stopped").last)
+
+
+def test_mirrored_validation_takes_an_image_for_what_its_mirror_image_is(photos: Path, small: Small) -> None:
+    recipe = small(backbone__name="resnet8s", backbone__weights="none", val__hflip=True)
+    torch.manual_seed(0)
+    task = task_named("classify").build(recipe, ["a", "b", "c"]).eval()
+    plain = task_named("classify").build(recipes.override(recipe, {"val.hflip": False}), ["a", "b", "c"]).eval()
+    plain.load_state_dict(task.state_dict())
+    images = torch.rand(4, 3, 32, 32)
+    with torch.inference_mode():
+        (both,), (mirrored,) = task.encode(images), task.encode(images.flip(-1))
+        expected = (plain.encode(images)[0] + plain.encode(images.flip(-1))[0]) / 2
+    torch.testing.assert_close(both, mirrored)
+    torch.testing.assert_close(both, expected)
+    assert not torch.allclose(both, plain.encode(images)[0])
+
+
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_does_not(photos: Path, tmp_path: Path, small: Small) -> None:
     one, two, other = (finish(tmp_path / str(i), photos, small(seed=s)) for i, s in enumerate((0, 0, 1)))
     assert same(one.last, two.last)
