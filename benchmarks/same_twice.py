@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from headstart.comparison.findings import headline
+from headstart.comparison.answer import headline
 from headstart.comparison.study import Study, Trial
 from headstart.comparison.summary import Results
 from headstart.data.dataset import Dataset

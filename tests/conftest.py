@@ -260,6 +260,23 @@ def trained(
 
 
 @pytest.fixture(scope="session")
+def trained_masks(data_source: str, small_tiles: Path, masked: Callable[..., Recipe], once: Once) -> Path:
+    """A finished run of segmentation on `small_tiles`, to read and not to change."""
+
+    def make(folder: Path) -> None:
+        import io
+
+        from rich.console import Console
+
+        import headstart as hs
+
+        recipe = masked(train__epochs=1, data__image_size=32, decoder__name="fcn32s")
+        hs.fit(recipe, small_tiles, out=folder / "run", console=Console(file=io.StringIO()))
+
+    return once(f"trained-masks-{data_source}", make) / "run"
+
+
+@pytest.fixture(scope="session")
 def made_study() -> Callable[..., Study]:
     """`made_study.make_study`."""
     from made_study import make_study

@@ -23,6 +23,7 @@ def visible(page: str) -> str:
 def assert_loads_nothing(page: str) -> None:
     """All that a page shows lies within it."""
     text = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    text = re.sub(r"""<a href=["'](?:#|(?:folds/1/)?trials/)[^"']*""", "", text)  # links to follow, within the study
     assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']+""", text)
     assert "url(" not in text
     assert "@import" not in text

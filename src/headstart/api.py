@@ -1,6 +1,6 @@
 """The Python API; the command line calls the same functions.
 
-Imports of torch (training, inference), scikit-learn and plotly (analysis, report) stand in the functions that need
+Imports of torch (training, inference), scikit-learn (analysis, report) stand in the functions that need
 them, so that `check` starts at once and a report is made without torch.
 """
 

@@ -1,6 +1,6 @@
 """A training run on disk, for Python programs: its figures, predictions, evaluation, maps and report.
 
-Imports of torch (inference), scikit-learn and plotly (analysis, report) stand in the functions that need them.
+Imports of torch (inference), scikit-learn (analysis, report) stand in the functions that need them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from headstart.runs.lock import own
 from headstart.runs.tables import best_epoch
 
 if TYPE_CHECKING:
+    from headstart.export.export import Exported
     from headstart.inference.evaluate import Evaluation, MaskEvaluation
     from headstart.inference.predict import Predictions
     from headstart.inference.segment import MaskPredictions, WriteResult
@@ -187,3 +188,34 @@ class Run:
         from headstart.inference.evaluate import evaluate
 
         return evaluate(self.folder, data, split=split, unfinished=unfinished, progress=progress)
+
+    def export(
+        self,
+        out: PathLike,
+        *,
+        to: Literal["onnx", "timm", "torch"] | None = None,
+        int8: bool = False,
+        data: PathLike | None = None,
+        overwrite: bool = False,
+        unfinished: bool = False,
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Write the network to a file for other programs, checked against `predict` on up to 200 validation images.
+
+        ``out`` ends in ``.onnx``, ``.safetensors`` (timm) or ``.pt2`` (`torch.export`), or ``to`` says which of them it
+        is; all preprocessing but decoding is inside, except for timm. ``int8`` has ONNX Runtime calculate in 8 bits,
+        and measures loss and gain. ``data`` is where the run's images are now, if they have moved. Raises
+        HeadstartError, with nothing written, where outputs are not those of `predict` within 1e-4.
+        """
+        from headstart.export.export import export
+
+        return export(
+            self.folder,
+            out,
+            to=to,
+            int8=int8,
+            data=data,
+            overwrite=overwrite,
+            unfinished=unfinished,
+            progress=progress,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from headstart.comparison.findings import findings, headline, multiplier_sentence
+from headstart.comparison.answer import candidates, headline, how_sure
+from headstart.comparison.findings import findings, multiplier_sentence
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
 from headstart.comparison.table import table_rows
@@ -40,12 +42,11 @@ def studies(made_study: MadeStudy) -> list[Results]:
     return made
 
 
-def comparisons(results: Results) -> Iterator[tuple[str, str, float]]:
+def comparisons(results: Results) -> Iterator[tuple[str, str, str]]:
     """Each 'X beats Y by n points' of headline and findings: X, Y, n."""
     name = r"([A-G])(?: \([^)]*\))?"
     for sentence in (headline(results), *findings(results)):
-        for one, two, gap in re.findall(rf"{name} beats {name} by ([\d.]+) points", sentence):
-            yield one, two, float(gap)
+        yield from re.findall(rf"{name} beats {name} by ([\d.]+) points", sentence)
 
 
 def test_whatever_beats_another_does_so_significantly(studies: list[Results]) -> None:
@@ -54,7 +55,7 @@ def test_whatever_beats_another_does_so_significantly(studies: list[Results]) ->
         for one, two, gap in comparisons(results):
             differences = [results.difference(one, two, fraction) for fraction in results.study.fractions]
             assert any(
-                each and each.interval.low > 0 and f"{100 * each.interval.value:.1f}" == f"{gap:.1f}"
+                each and each.interval.low > 0 and f"{100 * each.interval.value:.{len(gap.partition('.')[2])}f}" == gap
                 for each in differences
             ), (one, two, gap)
             found += 1
@@ -68,19 +69,51 @@ def test_the_headline_calls_best_only_what_beats_every_other(studies: list[Resul
         gaps = [results.difference(first.setting, each.setting, 1.0) for each in others]
         said = headline(results)
         alone = all(gap is not None and gap.interval.low > 0 for gap in gaps)
-        assert ("is best" in said) == alone
-        assert ("has the highest accuracy" in said) != alone
-        for each, gap in zip(others, gaps, strict=True):
-            if gap is not None and not gap.significant:
-                assert f"{each.setting} (" in said.partition("does not differ significantly from")[2]
+        assert ("best" in said) == alone
         winners += alone
     assert 0 < winners < len(studies), "both cases occur"
 
 
+def test_those_to_use_are_the_ones_that_none_beats_and_do_not_differ(studies: list[Results]) -> None:
+    for results in studies:
+        kept = [each.setting for each in candidates(results)]
+        said = headline(results)
+        for each in results.at(1.0):
+            gaps = [results.difference(other.setting, each.setting, 1.0) for other in results.at(1.0) if other != each]
+            assert (each.setting in kept) == (not any(gap is not None and gap.interval.low > 0 for gap in gaps))
+            assert (f"{each.setting} (" in said.partition("use ")[2].partition(":")[0]) == (each.setting in kept)
+        for one, two in itertools.combinations(kept, 2):
+            gap = results.difference(one, two, 1.0)
+            assert gap is not None
+            assert not gap.significant
+        assert ("they do not differ significantly." in said) == (len(kept) > 1)
+
+
+def test_what_all_gain_over_scratch_is_significant_for_each(studies: list[Results]) -> None:
+    several = 0
+    for results in studies:
+        said = headline(results)
+        (found,) = re.findall(r"(Both|[A-G](?:, [A-G])* and [A-G]) beat A", said) or [""]
+        named = [each.setting for each in candidates(results)] if found == "Both" else re.findall("[A-G]", found)
+        for setting in named:
+            gap = results.difference(setting, "A", 1.0)
+            assert gap is not None
+            assert gap.interval.low > 0
+        several += bool(found)
+        for setting in re.findall(r"([B-G]) does not differ significantly from A", said):
+            gap = results.difference(setting, "A", 1.0)
+            assert gap is not None
+            assert not gap.significant
+        assert all("beats" not in each and "best" not in each for each in how_sure(results))
+    assert several
+
+
 def test_a_headline_of_settings_without_a_common_seed_names_no_best(made_study: MadeStudy) -> None:
     said = headline(Results(made_study("AB", skip=lambda s, f, k: (s == "A") == (k == 0))))
-    assert "has the highest accuracy" in said
+    assert "has the highest accuracy so far" in said
+    assert "have no seed in common yet, and are not compared" in said
     assert "best" not in said
+    assert "use " not in said
 
 
 def test_a_label_multiplier_is_significant_only_where_delta_vs_a_is(studies: list[Results]) -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from scipy.stats import norm
 
+from headstart.comparison.answer import headline, how_sure
 from headstart.comparison.cautions import (
     of_excluded,
     of_family,
-    of_grid_edges,
     of_length,
     of_seeds,
     of_selection,
@@ -19,8 +19,6 @@ from headstart.comparison.cautions import (
 )
 from headstart.comparison.findings import (
     findings,
-    headline,
-    of_failures,
     of_floor,
     of_freezing,
     of_harm,
@@ -32,6 +30,7 @@ from headstart.comparison.findings import (
 from headstart.comparison.intervals import Difference
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
+from headstart.comparison.warnings import of_baseline, of_failures, of_few_images, of_grid_edges
 from headstart.comparison.wording import difference_sentence, improvement_sentence, percent, plain_points
 
 MadeStudy = Callable[..., Study]
@@ -103,15 +102,47 @@ def test_the_headline_in_every_case(made_study: MadeStudy) -> None:
     assert "No trial is done yet" in headline(Results(made_study(skip=lambda *_: True)))
     assert "there is no baseline" in headline(Results(made_study("BD")))
     won = headline(Results(made_study("ABG")))
-    assert won.startswith("With all 2,000 labels, B (fine-tune supervised) is best: accuracy ")
-    assert "; B beats A (from scratch) by " in won
-    assert "; with 10 % of the labels (200) the label multiplier of B (fine-tune supervised) is " in won
-    assert "no pre-training scores higher" in headline(Results(made_study("ACG", right={"C": 0.4})))
+    assert won.startswith("With all 2,000 labels, use B (fine-tune supervised): it is best, with accuracy ")
+    assert ", significantly above every other setting. It beats A (from scratch) by 1" in won
+    assert "multiplier" not in won
+    a_first = headline(Results(made_study("ACG", right={"C": 0.4})))
+    assert "use A (from scratch): it is best" in a_first
+    assert "No pre-training scores significantly higher than A" in a_first
     near = headline(Results(made_study("AC", right={"C": 0.615})))
-    assert "has the highest accuracy" in near
-    assert "does not differ significantly from A (from scratch), " in near
-    assert "no pre" not in headline(Results(made_study("AG")))
-    assert "multiplier" not in headline(Results(made_study("AB", fractions=(1.0,)))), "one fraction shows none above 1"
+    assert "use C (fine-tune self-supervised) or A (from scratch) (accuracy 6" in near
+    assert "they do not differ significantly. No pre-training scores significantly higher" in near
+    assert near.endswith("A model takes 10 min with A and 1.2 h with C.")
+    both = headline(Results(made_study("ABFG")))
+    assert "Both beat A (from scratch) by 1" in both
+    assert "No pre" not in headline(Results(made_study("AG")))
+
+
+def test_a_baseline_that_learned_nothing_is_warned_of_and_nothing_is_gained_over_it(made_study: MadeStudy) -> None:
+    """A at 40 %, guessing at 42 %: neither a gain nor a label multiplier is told."""
+    bad = Results(made_study("ABD", (0.25, 1.0), right={"A": 0.4}, images=300, majority_baseline=0.42))
+    (said,) = of_baseline(bad)
+    assert said.startswith("A (from scratch) is not significantly above always predicting the most frequent class")
+    assert "beat" not in headline(bad)
+    assert "label multiplier >" not in " ".join(findings(bad))
+    assert not list(of_label_multipliers(bad))
+    assert all(each.label_multiplier is None for each in bad.lines)
+    assert not list(of_baseline(Results(made_study("ABD", majority_baseline=0.2))))
+    nothing = Results(made_study("AB", (1.0,), right={"A": 0.4, "B": 0.41}, majority_baseline=0.42))
+    assert headline(nothing).startswith("No answer yet: ")
+    assert next(of_baseline(nothing)).startswith("No setting is significantly above")
+    assert "use " not in headline(nothing)
+
+
+def test_how_sure_names_images_seeds_and_what_could_have_been_found(made_study: MadeStudy) -> None:
+    results = Results(made_study("ABF"))
+    gap = results.difference("F", "B", 1.0)
+    assert gap is not None
+    said = how_sure(results)
+    assert said[0] == "400 validation images, 3 seeds per setting."
+    assert f"A true difference of {100 * gap.detectable:.1f} points between those to use" in said[1]
+    assert "leave out the randomness of training" in how_sure(Results(made_study("AB", seeds=(0,))))[2]
+    assert list(of_few_images(Results(made_study("AB", images=60))))
+    assert not list(of_few_images(results))
 
 
 def test_pairs_are_compared_unless_they_rank_first(made_study: MadeStudy) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 
@@ -18,7 +17,7 @@ from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
 from headstart.comparison.table import table_rows
 from headstart.metrics.bootstrap import Floats
-from headstart.report.study_plots import over_labels
+from headstart.report.study_plots import label_lines, over_labels
 
 LABELS = (50, 80, 130, 210, 340, 550)
 CURVES: dict[str, Callable[[Floats], Floats]] = {  # error over labels, from 50 to 2,200
@@ -153,14 +152,17 @@ def test_a_study_of_four_fractions_says_how_many_more_labels(made_study: MadeStu
 
 def test_the_plot_continues_each_line_dotted(made_study: MadeStudy) -> None:
     results = Results(made_study("ABG", (0.1, 0.25, 0.5, 1.0)))
-    traces = json.loads(over_labels(results))["data"]
-    dotted = {each["name"]: each for each in traces if "forecast" in each.get("name", "")}
+    dotted = {each.name: each for each in label_lines(results) if "forecast" in each.name}
     assert list(dotted) == ["A, forecast", "B, forecast"]
     for each in dotted.values():
-        assert (each["line"]["dash"], each["x"][0]) == ("dot", pytest.approx(2000))
-        assert 7500 < each["x"][-1] <= 8000
-        assert all(low <= value <= high for value, (low, high) in zip(each["y"], each["customdata"], strict=True))
-    assert "forecast" not in over_labels(Results(made_study("ABG", (0.1, 0.25, 1.0))))
+        assert each.x[0] == pytest.approx(2000)
+        assert 7500 < each.x[-1] <= 8000
+        assert all(
+            value is not None and low <= value <= high
+            for value, low, high in zip(each.y, each.low, each.high, strict=True)
+        )
+    assert over_labels(results).count('stroke-dasharray:2 4"') == 2
+    assert len(label_lines(Results(made_study("ABG", (0.1, 0.25, 1.0))))) == 3
 
 
 def test_a_study_whose_curve_bends_says_so(made_study: MadeStudy) -> None:

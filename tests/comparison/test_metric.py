@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from headstart.comparison.findings import findings, headline, of_ranking
+from headstart.comparison.answer import headline
+from headstart.comparison.findings import findings, of_ranking
 from headstart.comparison.intervals import average
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results

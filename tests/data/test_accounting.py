@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,24 @@ def test_every_file_of_any_folder_is_used_or_accounted_for(tmp_path: Path) -> No
     property_of()
     kinds = {layout.split(": ")[-1].split(" ")[0] for layout in read}
     assert {"folder", "pairs", "CSV", "{class}_{id}", "flat"} <= kinds, "the trees are of every layout"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are files on Unix alone")
+def test_no_pipe_is_opened_whatever_its_name_promises(tmp_path: Path) -> None:
+    """Opening one would wait for a writer for ever: in a process that is ended after a while."""
+    for name in ("hat/1.jpg", "hat/2.jpg", "dress/3.jpg", "dress/4.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(PHOTO)
+    pipes = ["list.txt", "train.txt", "classes.txt", "x.json", "dataset.json", "x.csv", "class_dict.csv", "x.xml", "x"]
+    for name in pipes:
+        os.mkfifo(tmp_path / name)
+    signal.alarm(30)
+    try:
+        index = scan(tmp_path)
+    finally:
+        signal.alarm(0)
+    assert len(index) == 4
+    assert {path: why.words for path, why in index.unused} == dict.fromkeys(pipes, "not a regular file")
 
 
 def test_the_reasons_are_the_files_own(tmp_path: Path) -> None:

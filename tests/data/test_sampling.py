@@ -21,6 +21,15 @@ def test_every_image_comes_once_an_epoch(count: int, batch: int, seed: int, epoc
     assert all(len(step) > 1 for step in steps)
 
 
+@given(count=st.integers(4, 500), each=st.integers(2, 16), world=st.integers(1, 8))
+def test_no_rank_ever_gets_one_image_alone(count: int, each: int, world: int) -> None:
+    batch, order = each * world, epoch_permutation(0, 0, count)
+    steps = steps_in_epoch(count, batch, world)
+    shares = [len(shard(step_rows(order, step, batch), rank, world)) for step in range(steps) for rank in range(world)]
+    assert min(shares, default=2) >= 2
+    assert count - sum(shares) < 2 * world
+
+
 @given(count=st.integers(0, 300), world=st.integers(1, 8))
 def test_ranks_share_all_rows_and_pad_none(count: int, world: int) -> None:
     rows = np.arange(count)

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 import headstart as hs
 from command import headstart, refused
 from headstart import api
+from headstart.runs import lifecycle
 from headstart.training import setup
 from pictures import copy_photos
 
@@ -115,6 +116,20 @@ def test_a_scheduler_or_a_closed_terminal_stops_it_there_as_ctrl_c_does(
     assert headstart("fit", "quick", whole[1], *SMALL, "--out", tmp_path / "run").returncode == 130
     assert signal.getsignal(signal.Signals[name]) == before
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_stopped_just_as_the_run_appears_it_goes_on_to_the_same_files(
+    whole: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind its last file, with the mark of a folder that is being made still there."""
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "born", interrupt)
+        assert headstart("fit", "quick", whole[1], *SMALL, "--out", run).returncode == 130
+    assert (run / lifecycle.NEW).exists()
+    assert headstart("fit", "--resume", run).returncode == 0
+    assert content(run) == content(whole[0])
 
 
 @pytest.mark.slow

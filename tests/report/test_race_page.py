@@ -74,9 +74,9 @@ def test_a_default_that_loses_is_said_with_the_interval() -> None:
     gap = results.final.difference("new", "old")
     first = findings(results)[0]
     assert first.startswith(
-        f"new is significantly better than your recipe's default old: by {100 * gap.value:.1f} points"
+        f"new is significantly better than your recipe's default old: by {100 * gap.value:.0f} points"
     )
-    assert f"(95 % CI {100 * gap.low:.1f} to {100 * gap.high:.1f})" in first
+    assert f"(95 % CI {100 * gap.low:.0f} to {100 * gap.high:.0f})" in first
     assert any(
         "Dropped, with frozen features and 25 % of the labels" in each and "bad by" in each
         for each in findings(results)

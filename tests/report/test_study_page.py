@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headstart.comparison.findings import headline
+from headstart.comparison.answer import brief, headline
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
+from headstart.comparison.wording import ends as plain_ends
 from headstart.console.tables import study_table
-from headstart.report.study_page import brief, ends, points, seconds_spent, write_study_page
+from headstart.report.study_page import ends, points, seconds_spent, write_study_page
 from headstart.report.study_plots import pareto
 from pages import assert_loads_nothing, visible
 
@@ -40,7 +41,7 @@ def test_headline_table_and_costs_are_there(made_study: MadeStudy, tmp_path: Pat
     assert line.to_a is not None
     assert line.label_multiplier is not None
     row = (
-        f"B fine-tune supervised 25 % 500 {100 * line.score.value:.1f} {ends(line.score)}"
+        f"B fine-tune supervised 25 % 500 {100 * line.score.value:.1f} {plain_ends(line.score, 1)}"
         f" {points(line.to_a.interval.value)} {ends(line.to_a.interval, True)}"
         f" {line.label_multiplier.text} × {line.label_multiplier.interval_text} 5.0 40.0 \N{EN DASH} 5 s 10 min"
         " 60,000 3 of 3"

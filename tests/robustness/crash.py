@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from robustness import corruption, crash_kinds
+from robustness.rename_points import WHEN, at_rename, copied, first_and_last, from_copy
 from robustness.scenarios import FITS, STUDIES, Scenario, in_folder, make_material, make_scenario
 
 SHARES = {"classify": 50, "byol": 40, "segment": 45, "probe": 35, "study": 20, "study-jobs-2": 10}
@@ -36,10 +38,10 @@ Trial = tuple[str, Callable[[], str | None]]
 """(case, what is wrong with it)."""
 
 
-def trials(kind: str, scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
+def trials(kind: str, scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     """All trials of a kind."""
     return {"kill": _kills, "rename": _renames, "signal": _signals, "disk": _disks, "corrupt": _corruptions}[kind](
-        scenarios, top, seed, count
+        scenarios, top, given
     )
 
 
@@ -52,35 +54,40 @@ def _draw(seed: int, name: str) -> random.Random:
     return random.Random(f"{seed}/{name}")
 
 
-def _kills(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
+def _kills(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     for name, scenario in scenarios.items():
-        for number in range(max(1, round(count * SHARES[name] / 200))):
+        for number in range(max(1, round(given.trials * SHARES[name] / 200))):
             case = f"kill/{name}/{number}"
-            yield _case(top, case, partial(crash_kinds.killed, scenario, _draw(seed, case)))
+            yield _case(top, case, partial(crash_kinds.killed, scenario, _draw(given.seed, case)))
 
 
-def _renames(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
+def _renames(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     for name, scenario in scenarios.items():
         if name == "study-jobs-2":
             continue  # its renames are those of the study, in other processes
-        folder = top / f"count-{name}"
-        folder.mkdir(exist_ok=True)
-        for number in range(1, crash_kinds.renames(scenario, folder) + 1):
-            for when in ("before", "after"):
-                trial = partial(crash_kinds.at_rename, scenario, number, when == "after")
-                yield _case(top, f"rename/{name}/{number}/{when}", trial)
+        if given.case:
+            for _, _, number, when in (case.split("/") for case in given.case if case.startswith(f"rename/{name}/")):
+                yield _case(top, f"rename/{name}/{number}/{when}", partial(at_rename, scenario, int(number), when))
+            continue
+        copies = top / f"copies-{name}"
+        points = copied(scenario, copies)
+        for point in first_and_last(points) if given.fewer else points:
+            for when in WHEN:
+                trial = partial(from_copy, scenario, copies, point, when)
+                yield _case(top, f"rename/{name}/{point.number}/{when}", trial)
+        shutil.rmtree(copies)
 
 
-def _signals(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
+def _signals(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     for name, scenario in scenarios.items():
         for which in ("SIGTERM", "SIGINT", "SIGHUP"):
             for number in range(3 if name in FITS else 2):
                 case = f"signal/{name}/{which}/{number}"
-                trial = partial(crash_kinds.signaled, scenario, _draw(seed, case), getattr(signal, which))
+                trial = partial(crash_kinds.signaled, scenario, _draw(given.seed, case), getattr(signal, which))
                 yield _case(top, case, trial)
 
 
-def _disks(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
+def _disks(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     if os.geteuid() or not _can_mount(top):
         print("disk: skipped, for it mounts file systems (needs root)", flush=True)
         return
@@ -96,7 +103,7 @@ def _disks(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> 
         for way, kind in (("read-only", crash_kinds.read_only), ("full-at-once", crash_kinds.full_at_once)):
             for number in range(4):
                 case = f"disk/{name}/{way}-{number}"
-                yield _case(top, case, partial(kind, scenario, _draw(seed, case)))
+                yield _case(top, case, partial(kind, scenario, _draw(given.seed, case)))
 
 
 def _can_mount(top: Path) -> bool:
@@ -107,10 +114,10 @@ def _can_mount(top: Path) -> bool:
         return False
 
 
-def _corruptions(scenarios: dict[str, Scenario], top: Path, seed: int, count: int) -> Iterable[Trial]:
+def _corruptions(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     for name in ("classify", "segment"):
         if name in scenarios:
-            yield from (_case(top, case, trial) for case, trial in corruption.trials(scenarios[name], top, seed))
+            yield from (_case(top, case, trial) for case, trial in corruption.trials(scenarios[name], top, given.seed))
 
 
 def main() -> int:
@@ -121,6 +128,9 @@ def main() -> int:
     arguments.add_argument("--only", choices=(*FITS, *STUDIES), action="append", help="only these commands")
     arguments.add_argument("--case", action="append", help="replay a trial, named as it was printed")
     arguments.add_argument("--minutes", type=float, default=600, help="begin no trial later than this")
+    arguments.add_argument(
+        "--fewer", action="store_true", help="of renames that each epoch has, the first and the last"
+    )
     given = arguments.parse_args()
     cases = [case.split("/") for case in given.case or ()]
     kinds = dict.fromkeys(case[0] for case in cases) or given.kind or KINDS
@@ -139,7 +149,7 @@ def _try_all(kind: str, scenarios: dict[str, Scenario], top: Path, given: argpar
     """Print survived / tried of a kind; the number that did not survive."""
     tried: dict[str, list[bool]] = defaultdict(list)
     end = time.monotonic() + 60 * given.minutes
-    for case, trial in trials(kind, scenarios, top, given.seed, given.trials):
+    for case, trial in trials(kind, scenarios, top, given):
         if given.case and case not in given.case:
             continue
         if time.monotonic() > end:

@@ -7,11 +7,9 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from robustness.commands import Command, run, start
 from robustness.compare import differences
@@ -32,7 +30,7 @@ def killed(scenario: Scenario, draw: random.Random, folder: Path) -> str | None:
         if _kill_after(command, share * scenario.seconds) is None and (left := _orphans(command)):
             return f"orphans: {left} after SIGKILL"
         words = scenario.words if scenario.name in STUDIES else ("fit", "--resume", scenario.place)
-    return _resumed(scenario, folder)
+    return resumed(scenario, folder)
 
 
 def _kill_after(command: Command, seconds: float) -> int | None:
@@ -59,54 +57,13 @@ def _orphans(command: Command) -> list[int]:
     return left
 
 
-def _resumed(scenario: Scenario, folder: Path) -> str | None:
+def resumed(scenario: Scenario, folder: Path) -> str | None:
+    """What is wrong after the work was gone on with to its end, as the product says; None if nothing is."""
     fault = scenario.go_on(folder)
     if fault:
         return fault
     faults = scenario.faults(folder)
     return "; ".join(faults[:4]) if faults else None
-
-
-def at_rename(scenario: Scenario, number: int, after: bool, folder: Path) -> str | None:
-    """A process that kills itself before or after its n-th rename; then resumed."""
-    die = partial(_count_renames, lambda at: _die(at == number), after)
-    command = start(scenario.words, folder, scenario.environment(folder), die)
-    command.wait()
-    return _resumed(scenario, folder)
-
-
-def renames(scenario: Scenario, folder: Path) -> int:
-    """How many files and folders a command renames."""
-    count = folder / "renames"
-    note = partial(_count_renames, lambda number: count.write_text(str(number)))
-    run(scenario.words, folder, scenario.environment(folder), note)
-    return int(count.read_text())
-
-
-def _die(now: bool) -> None:
-    if now:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _count_renames(use: Callable[[int], object], after: bool = False) -> None:
-    """Have ``use(n)`` called before (or after) the n-th rename of this process, by whatever function."""
-    number, process = 0, os.getpid()
-
-    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
-        def rename(*words: Any, **more: Any) -> Any:
-            nonlocal number
-            number += 1
-            mine = os.getpid() == process
-            if mine and not after:
-                use(number)
-            done = original(*words, **more)
-            if mine and after:
-                use(number)
-            return done
-
-        return rename
-
-    os.rename, os.replace = wrapped(os.rename), wrapped(os.replace)
 
 
 def signaled(scenario: Scenario, draw: random.Random, number: int, folder: Path) -> str | None:
@@ -128,7 +85,7 @@ def signaled(scenario: Scenario, draw: random.Random, number: int, folder: Path)
             return f"status {status}: {said.strip().splitlines()[-1:]}"
         if status in STOPPED and not any(word in said for word in ("headstart ", "the same command")):
             return "no word of how to go on"
-    return _resumed(scenario, folder)
+    return resumed(scenario, folder)
 
 
 @contextmanager

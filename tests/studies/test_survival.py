@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import headstart as hs
-from headstart.comparison.findings import findings, headline
+from headstart.comparison.answer import headline
+from headstart.comparison.findings import findings
 from headstart.comparison.study import BrokenStudyError, Study, read_study
 from headstart.comparison.summary import Results
 from headstart.comparison.table import table_rows

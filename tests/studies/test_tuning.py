@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart.comparison.cautions import of_grid_edges, of_tuning
+from headstart.comparison.cautions import of_tuning
 from headstart.comparison.study import Study, Trial, read_study
 from headstart.comparison.summary import Results
+from headstart.comparison.warnings import of_grid_edges
 from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder

@@ -97,7 +97,7 @@ def test_maps_by_half_are_the_maps(small_tiles: Path, tmp_path: Path, masked: Ma
 def test_maps_for_which_there_is_no_room_are_refused(
     small_tiles: Path, tmp_path: Path, masked: Masked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen, "_available_memory", lambda: 100_000)
+    monkeypatch.setattr(frozen, "available_memory", lambda: 100_000)
     with pytest.raises(
         hs.HeadstartError, match=r"probe.cache_features: expected room in memory for the maps of 18 images"
     ):

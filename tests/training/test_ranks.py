@@ -11,7 +11,7 @@ from torch import nn
 
 from headstart.errors import HeadstartError
 from headstart.models.backbones import build
-from headstart.training.ranks import synchronize_batchnorm
+from headstart.training.ranks import require_two_images, synchronize_batchnorm
 
 
 def fabric(device: str) -> Any:
@@ -33,3 +33,11 @@ def test_synchronized_batch_normalization_is_the_same_network_of_the_same_weight
 def test_it_is_refused_where_it_does_not_run() -> None:
     with pytest.raises(HeadstartError, match=r"train.sync_batchnorm: expected GPUs.*Next: train.sync_batchnorm=false"):
         synchronize_batchnorm(fabric("cpu"), build("test_resnet"))
+
+
+def test_each_process_needs_two_images_for_batch_normalization() -> None:
+    require_two_images(fabric("cpu"), 4, 4)
+    with pytest.raises(HeadstartError, match=r"train.batch_size: expected at least 4.* found 3. Next: .*batch_size=4"):
+        require_two_images(fabric("cpu"), 3, 100)
+    with pytest.raises(HeadstartError, match=r"training images: expected at least 4, two for each of 2 processes"):
+        require_two_images(fabric("cpu"), 32, 3)

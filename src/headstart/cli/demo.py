@@ -16,9 +16,9 @@ from rich.console import Console
 
 from headstart.comparison.study import read_study
 from headstart.comparison.summary import Results
+from headstart.comparison.trial_paths import trial_name
 from headstart.errors import HeadstartError
 from headstart.files import remove_leftovers, temporary_name
-from headstart.studies.plan import trial_name
 
 VAL_FRACTION = 0.25
 STUDY = ["--recipe", "quick-48px", "--pretraining", "byol-short", "--labels", "0.1,1", "--budget", "none"]

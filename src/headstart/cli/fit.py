@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.arguments import DATA_HELP, ERR, OUT, Overrides
-from headstart.cli.hints import predict_command, resume_command, typed_command
+from headstart.cli.hints import resume_command, typed_command
 from headstart.errors import HeadstartError
 from headstart.process import is_first_rank
 
@@ -67,6 +67,7 @@ def _print_result(run: Run) -> None:
             ERR.print(f"Stopped and saved. Resume with: {resume_command(run.path)}", markup=False, soft_wrap=True)
         raise typer.Exit(130)
     from headstart.metrics.collapse import diagnose
+    from headstart.runs.commands import predict_command
     from headstart.runs.folder import classifier_command
 
     diagnosis, use = diagnose(run.metrics), predict_command(run.path, run.miou is not None)

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from headstart.comparison.race_results import RaceResults
 
 
-def predict_command(run: Path, masks: bool) -> str:
-    """The command that predicts with a run; ``masks``: its task is segmentation."""
-    return f"headstart predict {quoted(run)} IMAGES --out {'masks' if masks else 'predictions.csv'}"
-
-
 def race_command(data: str, results: RaceResults) -> str:
     """The command of a study with the backbone that won a race."""
     assert results.winner is not None

@@ -14,10 +14,12 @@ from headstart.cli import cache, recipe
 from headstart.cli.arguments import ERR, OUT
 from headstart.cli.check import check
 from headstart.cli.evaluate import evaluate
+from headstart.cli.export import export
 from headstart.cli.fit import fit
 from headstart.cli.map import map_features
 from headstart.cli.predict import predict
 from headstart.cli.report import report
+from headstart.cli.serve import serve
 from headstart.cli.study import study
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
@@ -62,6 +64,8 @@ app.command(rich_help_panel="Inspect")(report)
 app.command("map", rich_help_panel="Inspect")(map_features)
 app.command(rich_help_panel="Use")(predict)
 app.command(rich_help_panel="Use")(evaluate)
+app.command(rich_help_panel="Use")(export)
+app.command(rich_help_panel="Use")(serve)
 app.add_typer(cache_app, name="cache", rich_help_panel="Use")
 cache_app.command()(cache.ls)
 cache_app.command()(cache.clear)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.arguments import ERR, RunArgument, Unfinished, write_out
-from headstart.cli.hints import predict_command
 from headstart.errors import HeadstartError
+from headstart.runs.commands import predict_command
 
 if TYPE_CHECKING:
     from headstart.api import Run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.arguments import ERR, OUT, Data, Overrides
-from headstart.cli.hints import predict_command, race_command
+from headstart.cli.hints import race_command
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
@@ -177,8 +177,10 @@ def study(
 
 def _print(results: Results, plan: Plan) -> None:
     """Print the table, the findings, and where to find the rest."""
-    from headstart.comparison.findings import findings, headline
+    from headstart.comparison.answer import headline
+    from headstart.comparison.findings import findings
     from headstart.console.tables import study_table
+    from headstart.runs.commands import predict_command
 
     OUT.print(study_table(results, wide=OUT.width >= 110))
     OUT.print(f"\n{headline(results)}", markup=False)

@@ -8,7 +8,6 @@ from headstart.comparison.cautions import (
     of_excluded,
     of_family,
     of_folds,
-    of_grid_edges,
     of_length,
     of_seeds,
     of_selection,
@@ -21,6 +20,7 @@ from headstart.comparison.metric import METRICS
 from headstart.comparison.more_time import of_more_time
 from headstart.comparison.settings import SETTINGS
 from headstart.comparison.summary import FROZEN, Result, Results
+from headstart.comparison.warnings import warnings
 from headstart.comparison.wording import (
     difference_sentence,
     gap_with_ci,
@@ -37,61 +37,10 @@ PAIRS = (("B", "C"), ("D", "E"), ("F", "B"))
 """Pairs compared whatever their rank: supervised or self-supervised weights, and continued pre-training or not."""
 
 
-def headline(results: Results) -> str:
-    """The study in one sentence; a setting is called best only where it beats every other significantly."""
-    at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
-    if not at:
-        return "No trial is done yet: results appear here after the first."
-    first, a = at[0], results.get("A", at[0].fraction)
-    text = _ranking(results, at)
-    if first is a:
-        if any(each.setting not in "AG" for each in at):
-            text += "; no pre-training scores higher"
-    elif a is None:
-        text += "; A (from scratch) is not done yet, so there is no baseline"
-    elif first.to_a is not None and first.to_a.significant:
-        text += f"; {first.setting} beats {name('A')} by {gap_with_ci(first.to_a.interval)}"
-    # The largest gain in labels: at the fewest labels, of the first setting where it has one.
-    gains = [each for each in results.lines if each.setting != "G" and _saves_labels(each)]
-    most = max(gains, key=lambda each: (-each.fraction, each.setting == first.setting, each.score.value), default=None)
-    if most is not None and most.label_multiplier is not None:
-        multiplier = most.label_multiplier
-        text += (
-            f"; with {label_share(most)} the label multiplier of {name(most.setting)} is {multiplier.text}"
-            f" (95 % CI {multiplier.interval_text})"
-        )
-    return text + "."
-
-
-def _ranking(results: Results, at: list[Result]) -> str:
-    """The setting with the highest score, and those it does not differ from significantly."""
-    first, metric = at[0], METRICS[results.study.metric].title
-    start, reached = f"With {label_share(first)}, {name(first.setting)}", score_with_ci(first.score)
-    if len(at) == 1:
-        return f"{start} reaches {metric} {reached}"
-    differences = [(each, results.difference(first.setting, each.setting, first.fraction)) for each in at[1:]]
-    ties = [
-        f"{name(each.setting)}, {score(each.score.value)}" for each, gap in differences if gap and not gap.significant
-    ]
-    if ties:
-        return f"{start} has the highest {metric}, {reached}, but does not differ significantly from {listed(ties)}"
-    if any(gap is None for _, gap in differences):  # settings without a seed in common
-        return f"{start} has the highest {metric}, {reached}"
-    return f"{start} is best: {metric} {reached}"
-
-
-def _saves_labels(result: Result) -> bool:
-    """Whether training from scratch needs significantly more labels, within what the label fractions can show."""
-    multiplier = result.label_multiplier
-    return (
-        multiplier is not None and multiplier.upper_limit > 1 and multiplier.above_one and result.multiplier_significant
-    )
-
-
 def findings(results: Results) -> list[str]:
     """All findings, the most important first."""
     return [
-        *of_failures(results),
+        *warnings(results),
         *of_ranking(results),
         *of_more_time(results),
         *of_improvement(results),
@@ -107,21 +56,9 @@ def findings(results: Results) -> list[str]:
         *of_weights(results),
         *of_selection(results),
         *of_tuning(results),
-        *of_grid_edges(results),
         *of_seeds(results),
         *of_excluded(results),
     ]
-
-
-def of_failures(results: Results) -> Iterator[str]:
-    """Trials that failed."""
-    failed = results.study.failed
-    if failed:
-        names = listed(sorted({trial.setting for trial in failed}))
-        yield (
-            f"{len(failed)} of {results.study.planned} trials failed ({names}); the same command runs them again."
-            f" The first error: {failed[0].error}"
-        )
 
 
 def of_ranking(results: Results) -> Iterator[str]:
@@ -147,7 +84,7 @@ def _difference(results: Results, one: str, two: str, difference: Difference) ->
 def of_improvement(results: Results) -> Iterator[str]:
     """The highest score with the most labels against training from scratch, as a probability."""
     at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
-    if at and at[0].to_a is not None:
+    if at and at[0].to_a is not None and results.scratch_learned:
         yield improvement_sentence(name(at[0].setting), name("A"), at[0].to_a)
 
 

@@ -36,7 +36,7 @@ class Result:
     to_a: Difference | None
     """Δ vs A, training from scratch; None for A itself, and where A has no seed in common."""
     label_multiplier: LabelMultiplier | None
-    """None for A itself, and where no trial of A is done."""
+    """None for A itself, and where no trial of A is done, or A learned nothing."""
     ece: float | None
     knn: float | None
     optimism: float | None
@@ -151,6 +151,15 @@ class Results:
                     return fraction
         return None
 
+    @cached_property
+    def scratch_learned(self) -> bool:
+        """Whether A is significantly above the majority-class baseline with any of its label fractions.
+
+        Where it is not, its curve is noise, and there is no label multiplier.
+        """
+        floor = self.study.majority_baseline
+        return any(self._score(*key).low > floor for key in self._keys if key[0] == "A")
+
     @property
     def model(self) -> Trial | None:
         """The trial whose model to use: the first finished seed of the highest setting with the most labels.
@@ -221,13 +230,17 @@ class Results:
         """Scores of these seeds, (S, N)."""
         return _scores(trial for trial in self.study.at(setting, fraction) if trial.seed in seeds)
 
+    def _score(self, setting: str, fraction: float) -> Interval:
+        trials = self.study.at(setting, fraction)
+        return average(_scores(trials), self.study.groups, clusters(trials), folds=self.study.folds)
+
     def _result(self, setting: str, fraction: float) -> Result:
         trials = self.study.at(setting, fraction)
         return Result(
             setting=setting,
             fraction=fraction,
             labels=_labels(trials),
-            score=average(_scores(trials), self.study.groups, clusters(trials), folds=self.study.folds),
+            score=self._score(setting, fraction),
             to_a=self.difference(setting, "A", fraction) if setting != "A" else None,
             label_multiplier=self._label_multiplier(setting, fraction) if setting != "A" else None,
             ece=_mean(trials, lambda trial: trial.ece),
@@ -243,7 +256,7 @@ class Results:
 
     def _label_multiplier(self, setting: str, fraction: float) -> LabelMultiplier | None:
         delta = self.difference(setting, "A", fraction)
-        if delta is None:
+        if delta is None or not self.scratch_learned:
             return None
         points = {_labels(self.study.at("A", f)): f for a, f in self._keys if a == "A"}
         curve = [(n, float(_scores(self.study.at("A", points[n])).mean())) for n in sorted(points)]

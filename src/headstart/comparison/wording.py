@@ -34,9 +34,32 @@ def score(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def decimals(low: float, high: float) -> int:
+    """Decimals of a per cent that an interval carries: its half width has one or two digits."""
+    half = (high - low) / 2
+    return 0 if half >= 0.05 else 1 if half >= 0.005 else 2
+
+
+def share(interval: Interval) -> str:
+    """The value of an interval with the decimals that it carries: '89 %', '83.4 %'."""
+    return f"{100 * interval.value:.{decimals(interval.low, interval.high)}f} %"
+
+
+def ends(interval: Interval, digits: int | None = None) -> str:
+    """'48.7 to 56.6', '73 to 97': with the decimals that the interval carries, unless ``digits`` are given."""
+    digits = decimals(interval.low, interval.high) if digits is None else digits
+    return f"{100 * interval.low:.{digits}f} to {100 * interval.high:.{digits}f}"
+
+
+def plain_decimals(low: float, high: float) -> int:
+    """Decimals of a number that is no share, such as a loss: two digits of the half width of its interval."""
+    half = (high - low) / 2
+    return int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 else 3
+
+
 def score_with_ci(interval: Interval) -> str:
-    """'45.1 % (95 % CI 40.2 to 50.0)'."""
-    return f"{score(interval.value)} (95 % CI {100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    """'45.1 % (95 % CI 40.2 to 50.0)', '89 % (95 % CI 73 to 97)'."""
+    return f"{share(interval)} (95 % CI {ends(interval)})"
 
 
 def points(value: float) -> str:
@@ -45,9 +68,15 @@ def points(value: float) -> str:
 
 
 def gap_with_ci(interval: Interval) -> str:
-    """The size of a significant difference, without its sign: '5.0 points (95 % CI 3.1 to 6.9)'."""
+    """The size of a significant difference, without its sign: '5.0 points (95 % CI 3.1 to 6.9)'.
+
+    An end that is not 0 is not written as 0.
+    """
     low, high = sorted((abs(interval.low), abs(interval.high)))
-    return f"{points(abs(interval.value))} (95 % CI {100 * low:.1f} to {100 * high:.1f})"
+    digits = decimals(low, high)
+    while digits < 4 and not float(f"{100 * low:.{digits}f}"):
+        digits += 1
+    return f"{100 * abs(interval.value):.{digits}f} points (95 % CI {100 * low:.{digits}f} to {100 * high:.{digits}f})"
 
 
 def difference_sentence(
@@ -104,6 +133,6 @@ def improvement_sentence(one: str, two: str, difference: Difference) -> str:
     )
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], last: str = "and") -> str:
     """'A', 'A and B', 'A, B and C'."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"

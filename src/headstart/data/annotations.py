@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from headstart.data.index import Entry, Note
+from headstart.data.json_files import TooLargeError, mentions, read_json
 from headstart.data.masks.cached_masks import CachedMasks
 from headstart.data.masks.coco import coco_masks, is_coco
 from headstart.data.pair_index import pair_splits
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree
 from headstart.data.unused import Kind, Reason
+from headstart.errors import HeadstartError
 
-MAX_BYTES = 2**29
 MAX_FILES = 20
 KINDS = {".xml": "Pascal VOC boxes", ".txt": "YOLO labels", ".json": "JSON annotations"}
 MIN_NAMED = 0.5
@@ -25,9 +25,9 @@ MIN_NAMED = 0.5
 def read_coco(tree: Tree) -> Reading | None:
     """Images with masks from COCO's JSON files; None without polygons or run-length masks in them.
 
-    Raises HeadstartError where pycocotools is not installed.
+    Raises HeadstartError where pycocotools is not installed, and for a file that takes more memory than there is.
     """
-    files = [path for path in tree.others if path.lower().endswith(".json")][:MAX_FILES]
+    files = [path for path in tree.ordinary if path.lower().endswith(".json")][:MAX_FILES]
     found = [path for path in files if _has_polygons(tree.root / path)]
     if not found:
         return None
@@ -68,7 +68,7 @@ def unread_annotations(tree: Tree) -> list[Note]:
             files = tuple(path for path in tree.others if _suffix(path) == suffix and _stem(path) in stems)
             fix = "headstart trains on a class or a mask per image: folders of classes, a table, or masks as PNG"
             notes.append(Note("annotations not read", "warning", message, files, fix))
-    coco = [path for path in tree.others if path.lower().endswith(".json") and is_coco(tree.root / path)]
+    coco = [path for path in tree.ordinary if path.lower().endswith(".json") and is_coco(tree.root / path)]
     if coco:
         message = f"{len(coco)} COCO files without polygons are not read ({', '.join(coco[:3])})"
         fix = "headstart reads polygons (segmentation) as masks, no boxes"
@@ -86,10 +86,14 @@ def _suffix(path: str) -> str:
 
 
 def _has_polygons(file: Path) -> bool:
+    """Whether a file is COCO JSON with polygons. Raises TooLargeError for one that may be, and cannot be read."""
+    if not is_coco(file):
+        return False
     try:
-        if not is_coco(file) or file.stat().st_size > MAX_BYTES:
-            return False
-        content = json.loads(file.read_bytes())
-        return any(each.get("segmentation") for each in content["annotations"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return any(each.get("segmentation") for each in read_json(file)["annotations"])
+    except TooLargeError:
+        if mentions(file, b'"segmentation"'):
+            raise
+        return False
+    except (HeadstartError, KeyError, TypeError, AttributeError):
         return False

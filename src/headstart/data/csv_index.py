@@ -138,7 +138,7 @@ def read_tables(root: Path, tables: Tables, tree: Tree) -> Reading:
 
 def _text_lists(tree: Tree, locator: Locator) -> list[Table]:
     """Text files of an image and its label in each line: ``train/1.jpg 3``."""
-    texts = [path for path in tree.others if path.lower().endswith(".txt") and path.count("/") <= 1][:MAX_LISTS]
+    texts = [path for path in tree.ordinary if path.lower().endswith(".txt") and path.count("/") <= 1][:MAX_LISTS]
     found = []
     for path in texts:
         try:

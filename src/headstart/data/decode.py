@@ -39,6 +39,7 @@ __all__ = [
     "pad_to",
     "read",
     "read_deep",
+    "read_upload",
     "resize_to_square",
     "unsupported_depth",
     "upright_size",
@@ -116,6 +117,16 @@ def read(file: Path, enough_for: int | None = None, conversion: Conversion | Non
     conversion = conversion or Conversion()
     with decoding():
         content = read_content(file, conversion.max_bytes)
+        with explained(content):
+            return _read(content, enough_for, conversion)
+
+
+def read_upload(content: bytes, enough_for: int | None = None, conversion: Conversion | None = None) -> Picture:
+    """Decode an image file that is in memory, as `read` does. Raises Unreadable, and nothing else."""
+    conversion = conversion or Conversion()
+    with decoding():
+        if not content:
+            raise Unreadable("empty", "0 bytes")
         with explained(content):
             return _read(content, enough_for, conversion)
 

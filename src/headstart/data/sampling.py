@@ -30,9 +30,9 @@ def epoch_permutation(seed: int, epoch: int, count: int, length: int | None = No
     return np.concatenate(orders)[:length]
 
 
-def steps_in_epoch(count: int, batch: int) -> int:
-    """Steps per epoch. A last batch of one image is dropped: batch normalization cannot train on it."""
-    return count // batch + (count % batch > 1)
+def steps_in_epoch(count: int, batch: int, world: int = 1) -> int:
+    """Steps per epoch. A last batch of less than two images per rank is dropped: batch normalization needs two."""
+    return count // batch + (count % batch >= 2 * world)
 
 
 def step_rows(order: Rows, step: int, batch: int) -> Rows:

@@ -35,7 +35,7 @@ def with_listed_splits(tree: Tree, entries: Sequence[Entry]) -> tuple[list[Entry
 def _lists(tree: Tree, images: Sequence[str]) -> dict[str, tuple[str, set[str]]]:
     """Split -> (its list, the images listed), of the folder whose lists name the most images."""
     by_folder: dict[str, list[str]] = {}
-    for path in tree.others:
+    for path in tree.ordinary:
         if path.lower().endswith(".txt") and split_named(PurePosixPath(path).stem):
             by_folder.setdefault(str(PurePosixPath(path).parent), []).append(path)
     locator = Locator(tree.root, images)

@@ -41,6 +41,11 @@ class Tree:
     folders: list[str] = field(default_factory=list)
     """Folders that are entered, without the root."""
 
+    @property
+    def ordinary(self) -> list[str]:
+        """Of the others, those that may be opened: no pipes, devices or links to nothing."""
+        return [path for path, why in self.others.items() if why == ORDINARY]
+
 
 def walk(root: Path) -> Tree:
     """List the files below ``root``. Links to folders elsewhere are followed, each folder once."""

@@ -57,14 +57,20 @@ def load_model(run: RunFolder, *, unfinished: bool = False) -> Model:
     Raises HeadstartError if the run is not finished (unless ``unfinished``), and if its task has no classes to predict
     (self-supervised pre-training).
     """
-    recipe, classes = run.recipe, tuple(run.classes)
-    task_class = task_named(recipe.task)
-    if task_class.target == "none":
+    task = run.recipe.task
+    if task_named(task).target == "none":
         raise HeadstartError(
-            f"{run.path}: expected a run that predicts classes, found the self-supervised task {recipe.task};"
+            f"{run.path}: expected a run that predicts classes, found the self-supervised task {task};"
             " train a classifier from its weights",
             classifier_command(run),
         )
+    return load_network(run, unfinished=unfinished)
+
+
+def load_network(run: RunFolder, *, unfinished: bool = False) -> Model:
+    """As `load_model`, of any task: one without labels has no classes, and features alone."""
+    recipe, classes = run.recipe, tuple(run.classes)
+    task_class = task_named(recipe.task)
     run.require_finished(unfinished)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = task_class.build(recipe, classes)

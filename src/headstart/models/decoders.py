@@ -137,5 +137,6 @@ def _upsample(logits: Tensor, extent: Extent, stride: int) -> Tensor:
 
 def padded_extent(extent: Extent, stride: int) -> Extent:
     """Height and width, each rounded up to a multiple of the stride."""
-    height, width = (-(-side // stride) * stride for side in extent)
+    # Not -(-side // stride): ONNX divides towards zero, and a graph of negative numbers would round down.
+    height, width = ((side + stride - 1) // stride * stride for side in extent)
     return height, width

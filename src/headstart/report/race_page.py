@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from markupsafe import Markup
 
+from headstart.comparison.answer import brief
 from headstart.comparison.race_file import Race, read_race
 from headstart.comparison.race_findings import findings, headline
 from headstart.comparison.race_results import Line, RaceResults
@@ -16,7 +17,7 @@ from headstart.files import write_atomically
 from headstart.metrics.bootstrap import Interval
 from headstart.report.race_plots import intervals
 from headstart.report.run_page import rendered
-from headstart.report.study_page import brief, ends, points
+from headstart.report.study_page import ends, points
 
 
 class RacePage(TypedDict):

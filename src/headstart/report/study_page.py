@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median_high
 from typing import TypedDict
 
 from markupsafe import Markup
 
-from headstart.comparison.findings import findings, headline
+from headstart.comparison.answer import brief, candidates, headline, how_sure
+from headstart.comparison.findings import findings
 from headstart.comparison.metric import METRICS, Metric
 from headstart.comparison.settings import SETTINGS, Setting
 from headstart.comparison.study import Study, read_study
 from headstart.comparison.summary import Result, Results
 from headstart.comparison.table import selection_text
-from headstart.comparison.wording import percent, plain_points
+from headstart.comparison.trial_paths import trial_path
+from headstart.comparison.warnings import warnings
+from headstart.comparison.wording import decimals, percent, plain_points
+from headstart.comparison.wording import ends as plain_ends
 from headstart.comparison.wording import points as points_of
+from headstart.errors import quoted
 from headstart.files import write_atomically
 from headstart.metrics.bootstrap import Interval
 from headstart.report.run_page import rendered
-from headstart.report.study_plots import over_labels, over_time
+from headstart.report.study_plots import interval_plot, over_labels, over_time
+from headstart.runs.commands import predict_command
 
 
 class StudyPage(TypedDict):
@@ -33,6 +40,18 @@ class StudyPage(TypedDict):
     settings: list[Setting]
     finished: bool
     headline: str
+    warnings: list[str]
+    how_sure: list[str]
+    tied: int
+    """Settings to use, between which there is no significant difference."""
+    command: str
+    """That predicts with the model to use."""
+    report_command: str
+    model: str
+    """The setting of that model."""
+    links: dict[str, str]
+    """Reports of the models of the settings with the most labels, as far as they are there."""
+    model_link: str | None
     findings: list[str]
     at_most: list[Result]
     """The results with the most labels, highest score first."""
@@ -62,7 +81,12 @@ class TableRow(TypedDict):
     setting: Setting
     fraction: float
     result: Result | None
+    score: str
+    score_ends: str
+    """'52.6' and '47.7 to 57.5', with as many decimals in all rows."""
     failed: list[str]
+    link: str | None
+    """The report of its first seed."""
 
 
 def write_study_page(folder: Path, results: Results | None = None) -> Path:
@@ -81,11 +105,18 @@ def study_page(results: Results, path: str) -> bytes:
 
 
 def _context(results: Results, path: str) -> StudyPage:
-    study, most = results.study, results.largest_fraction
-    figures = {}
+    study, most, model = results.study, results.largest_fraction, results.model
+    figures, links = {}, {}
     if most is not None:
+        figures["intervals"] = Markup(interval_plot(results))
         figures["over-labels"] = Markup(over_labels(results))
         figures["over-time"] = Markup(over_time(results, most))
+        found = ((each.setting, _report(results, path, each.setting, most)) for each in results.at(most))
+        links = {setting: link for setting, link in sorted(found) if link is not None}
+    run = Path(path).absolute()
+    if model is not None:
+        run /= trial_path(model.setting, model.fraction, model.seed, study.folds)
+    warned = warnings(results)
     return StudyPage(
         path=path,
         study=study,
@@ -94,7 +125,15 @@ def _context(results: Results, path: str) -> StudyPage:
         settings=[SETTINGS[each] for each in sorted(study.settings)],
         finished=study.done + len(study.failed) == study.planned,
         headline=_unbroken(headline(results)),
-        findings=[_unbroken(each) for each in findings(results)],
+        warnings=[_unbroken(each) for each in warned],
+        how_sure=[_unbroken(each) for each in how_sure(results)],
+        tied=len(candidates(results)),
+        command=predict_command(run, study.metric == "miou"),
+        report_command=f"headstart report {quoted(run)}",
+        model="" if model is None else SETTINGS[model.setting].name,
+        links=links,
+        model_link=None if model is None else links.get(model.setting),
+        findings=[_unbroken(each) for each in findings(results) if each not in warned],
         at_most=results.at(most) if most is not None else [],
         most="all labels" if most == 1 else f"{percent(most)} of the labels" if most is not None else "",
         comparisons=len(results.family),
@@ -102,7 +141,7 @@ def _context(results: Results, path: str) -> StudyPage:
         winner_bias="" if most is None or len(results.at(most)) < 2 else points_of(results.winner_bias(most)),
         images="test images" if study.split == "test" else "validation images",
         rows=[
-            _row(results, setting, fraction)
+            _row(results, path, setting, fraction)
             for fraction in sorted(study.fractions, reverse=True)
             for setting in sorted(study.settings)
         ],
@@ -115,6 +154,15 @@ def _context(results: Results, path: str) -> StudyPage:
         points=points,
         brief=brief,
     )
+
+
+def _report(results: Results, path: str, setting: str, fraction: float) -> str | None:
+    """The report of the first finished seed, as a link within the study's folder; None where there is none."""
+    trials = results.study.at(setting, fraction)
+    if not trials:
+        return None
+    link = f"{trial_path(setting, fraction, trials[0].seed, results.study.folds)}/report.html"
+    return link if (Path(path) / link).is_file() else None
 
 
 def seconds_spent(study: Study) -> float:
@@ -140,13 +188,6 @@ def _unbroken(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def brief(seconds: float) -> str:
-    """A time for a narrow column: '8 s', '15 min', '2.1 h'."""
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3570 else f"{seconds / 3600:.1f} h"
-
-
 def points(value: float) -> str:
     """``0.012`` -> '+1.2'."""
     return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
@@ -154,15 +195,21 @@ def points(value: float) -> str:
 
 def ends(interval: Interval, signed: bool = False) -> str:
     """'48.7 to 56.6'."""
-    low, high = (points(end) if signed else f"{100 * end:.1f}" for end in (interval.low, interval.high))
-    return f"{low} to {high}"
+    if signed:
+        return f"{points(interval.low)} to {points(interval.high)}"
+    return plain_ends(interval)
 
 
-def _row(results: Results, setting: str, fraction: float) -> TableRow:
+def _row(results: Results, path: str, setting: str, fraction: float) -> TableRow:
     failed = [trial for trial in results.study.failed if (trial.setting, trial.fraction) == (setting, fraction)]
+    result = results.get(setting, fraction)
+    digits = median_high([decimals(each.score.low, each.score.high) for each in results.lines] or [1])
     return TableRow(
         setting=SETTINGS[setting],
         fraction=fraction,
-        result=results.get(setting, fraction),
+        result=result,
+        score="" if result is None else f"{100 * result.score.value:.{digits}f}",
+        score_ends="" if result is None else plain_ends(result.score, digits),
         failed=[f"seed {trial.seed}: {trial.error}" for trial in failed],
+        link=_report(results, path, setting, fraction),
     )

@@ -1,150 +1,228 @@
-"""Plots of a study as plotly JSON: its metric over labels, and over compute time."""
+"""Plots of a study as SVG: its answer, its metric over labels, and over compute time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
+from markupsafe import escape
 
+from headstart.comparison.answer import brief, candidates
 from headstart.comparison.forecast import Declined
 from headstart.comparison.forecast_findings import forecast_of
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
-from headstart.report.plots import BLUE, GRAY, ORANGE, to_json
-from headstart.report.run_page import duration
+from headstart.comparison.wording import decimals, ends, share
+from headstart.report.chart import Axis, Chart, Line, Marker, axis, legend, shape_of
 
-PURPLE = "#8a63b8"
-STYLE = {
-    "A": (GRAY, "solid", "square"),
-    "B": (BLUE, "solid", "circle"),
-    "C": (ORANGE, "solid", "circle"),
-    "D": (BLUE, "dash", "circle-open"),
-    "E": (ORANGE, "dash", "circle-open"),
-    "F": (PURPLE, "solid", "diamond"),
-    "G": (GRAY, "dot", "square-open"),
-}
-"""Color: the pre-training; dashed: frozen."""
+SHAPES: dict[str, Marker] = {"A": "square", "F": "diamond", "G": "square"}
+"""Markers of settings that are no circle; hollow where the backbone is frozen, as the line is dashed."""
 SHOWN = 4
 """How many times the most labels a forecast is drawn; what it was measured on."""
 TIMES = (1, 10, 60, 600, 3600, 36_000, 360_000, 3_600_000)
 NAMES = ("1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "100 h", "1000 h")
+DASH = "7 5"
+ROW, NAME, PLOT, WIDTH = 30, 192, 226, 600
+"""Of the interval plot, in pixels: the height of a setting, the width of its name, of its track, and of all."""
+
+
+def color(setting: str) -> str:
+    """The color of a setting, on every page."""
+    return f"var(--{setting})"
+
+
+def frozen(setting: str) -> bool:
+    return setting in "DEG"
+
+
+def interval_plot(results: Results) -> str:
+    """A dot and its 95 % interval for each setting with the most labels, the baseline as a line.
+
+    A bracket joins those to use, between which there is no significant difference.
+    """
+    kept = candidates(results)
+    at = [*kept, *(each for each in results.at(kept[0].fraction) if each not in kept)]
+    baseline = results.study.majority_baseline
+    span = axis([baseline, *(end for each in at for end in (each.score.low, each.score.high))], percent=True, count=3)
+    digits = min(decimals(each.score.low, each.score.high) for each in at)
+    bottom = ROW * len(at) + 26
+
+    def x(value: float) -> float:
+        return NAME + PLOT * span.place(value)
+
+    said = ", ".join(f"{each.setting} {share(each.score)} ({ends(each.score)})" for each in at)
+    parts = [
+        f'<svg class="chart intervals" viewBox="0 0 {WIDTH} {bottom + 20}" role="img" style="--least:430px"'
+        f' aria-label="{escape(METRICS[results.study.metric].title)} with 95 % intervals: {escape(said)}">'
+    ]
+    for value, text in span.ticks:
+        parts.append(f'<path class="grid" d="M{x(value):.1f} 20V{bottom}"/>')
+        parts.append(f'<text x="{x(value):.1f}" y="{bottom + 15}">{escape(text)}</text>')
+    parts.append(f'<path class="rule" d="M{x(baseline):.1f} 18V{bottom}"/>')
+    side = "start" if span.place(baseline) < 0.5 else "end"
+    parts.append(
+        f'<text class="{side}" x="{x(baseline):.1f}" y="13">most frequent class: {100 * baseline:.1f} %</text>'
+    )
+    for number, each in enumerate(at):
+        y = 20 + ROW * (number + 0.5)
+        low, high = x(each.score.low), x(each.score.high)
+        mark = shape_of(SHAPES.get(each.setting, "circle"), (x(each.score.value), y), 5.5)
+        parts.append(
+            f'<text class="start strong" x="0" y="{y + 4}">{each.setting}</text>'
+            f'<text class="start" x="18" y="{y + 4}">{escape(each.phrase)}</text>'
+            f'<g style="color:{color(each.setting)}">'
+            f'<path class="line" style="stroke-width:3" d="M{low:.1f} {y}H{high:.1f}"/>'
+            f'<g class="mark{" hollow" if frozen(each.setting) else ""}">{mark}</g></g>'
+            f'<text class="end strong" x="{NAME + PLOT + 66}" y="{y + 4}">{100 * each.score.value:.{digits}f} %</text>'
+            f'<text class="start" x="{NAME + PLOT + 76}" y="{y + 4}">{ends(each.score, digits)}</text>'
+        )
+    if len(kept) > 1:
+        right = WIDTH - 8
+        parts.append(f'<path class="bracket" d="M{right - 6} 24H{right}V{16 + ROW * len(kept)}h-6"/>')
+    return "".join([*parts, "</svg>"])
 
 
 def over_labels(results: Results) -> str:
     """A line per setting with the band of its 95 % intervals, its forecast dotted; error bars for a single point."""
-    figure = go.Figure()
-    for setting in sorted(results.study.settings):
-        lines = results.of(setting)
-        if not lines:
-            continue
-        color, dash, symbol = STYLE[setting]
-        x, y = [each.labels for each in lines], [each.score.value for each in lines]
-        if len(lines) > 1:
-            figure.add_scatter(
-                x=[*x, *reversed(x)],
-                y=[*(each.score.high for each in lines), *(each.score.low for each in reversed(lines))],
-                fill="toself",
-                fillcolor=_translucent(color),
-                line={"width": 0},
-                mode="lines",
-                legendgroup=setting,
-                showlegend=False,
-                hoverinfo="skip",
-            )
-        figure.add_scatter(
-            x=x,
-            y=y,
-            mode="lines+markers",
-            line={"color": color, "dash": dash, "width": 2.5},
-            marker={"symbol": symbol, "size": 8, "color": color},
-            error_y=_error_bars(lines, color) if len(lines) == 1 else None,
-            customdata=[[each.score.low, each.score.high, each.seeds] for each in lines],
-            hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}), %{x:,} labels"
-            ", seeds: %{customdata[2]}",
-            name=f"{setting} {lines[0].phrase}",
-            legendgroup=setting,
-        )
-        _continue(figure, results, setting)
+    lines = label_lines(results)
+    title = METRICS[results.study.metric].title
     labels = sorted({each.labels for each in results.lines})
-    figure.update_xaxes(
-        title_text="labeled training images (logarithmic)",
-        type="log",
-        tickmode="array",
-        tickvals=labels,
-        ticktext=[f"{n:,}" for n in labels],
+    right = max(value for line in lines for value in line.x)
+    left, right = (labels[0] / 1.3, right * 1.3) if len(labels) == 1 else (labels[0], right)
+    chart = Chart(
+        lines=lines,
+        x=Axis(
+            left * 0.95, right * 1.05, _apart(labels, left, right), "labeled training images (logarithmic)", log=True
+        ),
+        y=axis(
+            [end for line in lines for end in (*line.low, *line.high) or line.y if end is not None], title, percent=True
+        ),
+        says=f"{title} of each setting over the labeled training images; the table below has the numbers",
+        height=430,
     )
-    figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
-    return to_json(figure, height=460)
+    return legend(lines) + chart.svg()
 
 
-def _continue(figure: go.Figure, results: Results, setting: str) -> None:
+def label_lines(results: Results) -> list[Line]:
+    """The lines of `over_labels`: of each setting, and its forecast."""
+    lines: list[Line] = []
+    for setting in sorted(results.study.settings):
+        of_setting = results.of(setting)
+        if not of_setting:
+            continue
+        lines.append(
+            Line(
+                name=f"{setting} {of_setting[0].phrase}",
+                color=color(setting),
+                x=[each.labels for each in of_setting],
+                y=[each.score.value for each in of_setting],
+                low=[each.score.low for each in of_setting],
+                high=[each.score.high for each in of_setting],
+                dash=DASH if frozen(setting) else "",
+                marker=SHAPES.get(setting, "circle"),
+                hollow=frozen(setting),
+                tips=[
+                    f"{setting}: {share(each.score)} ({ends(each.score)}), {each.labels:,} labels, seeds: {each.seeds}"
+                    for each in of_setting
+                ],
+                key=setting,
+            )
+        )
+        lines += _forecast(results, setting)
+    return lines
+
+
+def _apart(labels: Sequence[int], left: float, right: float) -> list[tuple[float, str]]:
+    """Ticks at the labels that do not run into each other, the largest first."""
+    kept: list[int] = []
+    for each in reversed(labels):
+        if not kept or math.log(kept[-1] / each) > 0.05 * math.log(right / left):
+            kept.append(each)
+    return [(float(each), f"{each:,}") for each in kept]
+
+
+def _forecast(results: Results, setting: str) -> list[Line]:
     """The forecast of a setting but G, dotted, with the band of its 80 % interval, up to `SHOWN` times the labels."""
     found = forecast_of(results.study, setting) if setting != "G" else None
     if found is None or isinstance(found, Declined):
-        return
-    color = STYLE[setting][0]
+        return []
     shown = found.labels <= SHOWN * found.labels[0] * 1.001
     x = found.labels[shown].tolist()
     middle, low, high = (each[shown].tolist() for each in found.band())
-    about = {"legendgroup": setting, "showlegend": False, "mode": "lines"}
-    figure.add_scatter(
-        x=[*x, *reversed(x)],
-        y=[*high, *reversed(low)],
-        fill="toself",
-        fillcolor=_translucent(color, 0.07),
-        line={"width": 0},
-        hoverinfo="skip",
-        **about,
-    )
-    figure.add_scatter(
-        x=x,
-        y=middle,
-        line={"color": color, "dash": "dot", "width": 2},
-        customdata=list(zip(low, high, strict=True)),
-        hovertemplate="forecast: %{y:.1%} (80 % interval %{customdata[0]:.1%} to %{customdata[1]:.1%})"
-        ", %{x:,.0f} labels",
-        name=f"{setting}, forecast",
-        **about,
-    )
+    return [
+        Line(
+            name=f"{setting}, forecast",
+            color=color(setting),
+            x=x,
+            y=middle,
+            low=low,
+            high=high,
+            dash="2 4",
+            marker="",
+            width=2,
+            key=setting,
+            legend=False,
+            faint=True,
+        )
+    ]
 
 
 def over_time(results: Results, fraction: float) -> str:
     """The metric over the time for one model with ``fraction`` of the labels; the line is the Pareto front."""
-    lines = sorted(results.at(fraction), key=lambda each: each.seconds)
-    figure = go.Figure()
-    front = pareto(lines)
-    figure.add_scatter(
-        x=[_time(each) for each in front],
-        y=[each.score.value for each in front],
-        mode="lines",
-        line={"shape": "hv", "dash": "dot", "color": GRAY},
-        name="Pareto front",
-        hoverinfo="skip",
-    )
-    for each in lines:
-        color, _, symbol = STYLE[each.setting]
-        figure.add_scatter(
-            x=[_time(each)],
-            y=[each.score.value],
-            mode="markers+text",
-            marker={"symbol": symbol, "size": 12, "color": color, "line": {"width": 2, "color": color}},
-            error_y=_error_bars([each], color),
-            text=[f"<b>{each.setting}</b>"],
-            textposition="top right",
-            hovertext=f"pre-training {duration(each.seconds_pretrain or 0)}, hyper-parameter selection"
-            f" {duration(each.seconds_tune)}, training {duration(each.seconds_train)}",
-            hovertemplate="%{y:.1%}; %{hovertext}",
-            name=f"{each.setting} {each.phrase}",
+    of_fraction = sorted(results.at(fraction), key=lambda each: each.seconds)
+    front = pareto(of_fraction)
+    lines = [
+        Line(
+            name="Pareto front",
+            color="var(--soft)",
+            x=[_time(each) for each in front],
+            y=[each.score.value for each in front],
+            dash="2 4",
+            marker="",
+            step=True,
         )
-    figure.update_xaxes(
-        title_text="time for one model: pre-training, selection, training (logarithmic)",
-        type="log",
-        tickmode="array",
-        tickvals=TIMES,
-        ticktext=NAMES,
+    ]
+    lines += [_dot(each) for each in of_fraction]
+    title = METRICS[results.study.metric].title
+    times = [_time(each) for each in of_fraction]
+    chart = Chart(
+        lines=lines,
+        x=_time_axis(min(times), max(times)),
+        y=axis([end for line in lines for end in (*line.low, *line.high)], title, percent=True),
+        says=f"{title} of each setting over the time for one model",
+        height=380,
     )
-    figure.update_yaxes(title_text=METRICS[results.study.metric].title, tickformat=".0%")
-    return to_json(figure, height=400)
+    return legend(lines) + chart.svg()
+
+
+def _dot(each: Result) -> Line:
+    return Line(
+        name=f"{each.setting} {each.phrase}",
+        color=color(each.setting),
+        x=[_time(each)],
+        y=[each.score.value],
+        low=[each.score.low],
+        high=[each.score.high],
+        marker=SHAPES.get(each.setting, "circle"),
+        hollow=frozen(each.setting),
+        sizes=[6],
+        width=0,
+        labels=[each.setting],
+        tips=[
+            f"{each.setting}: {share(each.score)}; pre-training {brief(each.seconds_pretrain or 0)}, hyper-parameter"
+            f" selection {brief(each.seconds_tune)}, training {brief(each.seconds_train)}"
+        ],
+    )
+
+
+def _time_axis(low: float, high: float) -> Axis:
+    start, end = low / 1.6, high * 1.9
+    ticks = [(float(time), text) for time, text in zip(TIMES, NAMES, strict=True) if start <= time <= end]
+    if len(ticks) < 2:
+        ticks = list(dict.fromkeys((value, brief(value)) for value in (low, high)))
+        if len(ticks) == 2 and math.log(high / low) < 0.05 * math.log(end / start):
+            ticks = ticks[:1]
+    return Axis(start, end, ticks, "time for one model: pre-training, selection, training (logarithmic)", log=True)
 
 
 def pareto(lines: Sequence[Result]) -> list[Result]:
@@ -159,19 +237,3 @@ def pareto(lines: Sequence[Result]) -> list[Result]:
 def _time(line: Result) -> float:
     """Never 0, which a logarithm cannot show."""
     return max(line.seconds, 0.1)
-
-
-def _error_bars(lines: Sequence[Result], color: str) -> dict[str, object]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [each.score.high - each.score.value for each in lines],
-        "arrayminus": [each.score.value - each.score.low for each in lines],
-        "color": color,
-        "thickness": 1.5,
-    }
-
-
-def _translucent(color: str, alpha: float = 0.13) -> str:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"

@@ -1,7 +1,7 @@
 """Life of a run folder: free, being made, unfinished, finished. Told from the names in it.
 
-.new                    the folder is being made; goes once `recipe.toml` is there. Without that file it is what a dead
-                        process left: nobody's, and taken by the next start
+.new                    the folder is being made; goes once `recipe.toml` is there, or when the run is continued.
+                        Without that file it is what a dead process left: nobody's, and taken by the next start
 resume/unfinished.txt   from the start until everything is there, the last artifact included
 """
 
@@ -95,6 +95,7 @@ def is_marked_unfinished(path: Path) -> bool:
 
 def finish(path: Path) -> None:
     """Remove the mark and the checkpoint of a run that has everything, in one step."""
+    born(path)
     folder = path / RESUME
     if not folder.is_dir():
         return

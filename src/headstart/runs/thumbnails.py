@@ -6,8 +6,9 @@ JPEG files of at most 96 x 96 pixels; ``0.jpg`` is the first row of `features/im
 from __future__ import annotations
 
 import io
+import itertools
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,11 @@ MAX_ENTRY = 1 << 17
 """Bytes of a thumbnail; an entry of a foreign archive may unfold to a thousand times its size."""
 
 
-def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]]) -> None:
-    """Write thumbnails of ``images``, uint8 (H, W, 3) each, in the order of `features/images.csv`."""
+def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]], rows: Sequence[int] | None = None) -> None:
+    """Write thumbnails of ``images``, uint8 (H, W, 3) each, of ``rows`` of `features/images.csv`; None: all."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
-        for row, image in enumerate(images):
+        for row, image in zip(itertools.count() if rows is None else rows, images, strict=False):
             picture = Image.fromarray(np.ascontiguousarray(image))
             picture.thumbnail((SIDE, SIDE))
             jpeg = io.BytesIO()

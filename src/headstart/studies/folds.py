@@ -16,12 +16,13 @@ import numpy as np
 from headstart.comparison.study import Study, Trial
 from headstart.comparison.summary import Results
 from headstart.comparison.table import table_rows
+from headstart.comparison.trial_paths import FOLDS
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.files import table, write_atomically
 from headstart.recipes.recipe import override
 from headstart.report.study_page import write_study_page
-from headstart.studies.plan import FOLDS, Plan
+from headstart.studies.plan import Plan
 from headstart.studies.resume import load_existing
 
 

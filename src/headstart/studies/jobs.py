@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from headstart.comparison.trial_paths import trial_name
 from headstart.runs.folder import RunFolder
-from headstart.studies.plan import CONTINUED, PRETRAINING_OF, SUPERVISED, Plan, trial_name
+from headstart.studies.plan import CONTINUED, PRETRAINING_OF, SUPERVISED, Plan
 from headstart.studies.schedule import Job
 from headstart.studies.trainings import Training
 from headstart.studies.worker import Ended

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from headstart.comparison.intervals import MARGIN
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
+from headstart.comparison.trial_paths import trial_name, trial_path
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, load, override
 
@@ -25,8 +26,6 @@ LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
 TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
-FOLDS = "folds"
-"""Folder of the studies of the folds."""
 FREE = ("image_size", "epochs", "fractions", "seeds", "tuned", "pretraining", "pretrainings")
 """What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training,
 `pretrainings` how many of them there are."""
@@ -128,8 +127,7 @@ class Plan:
 
     def trial_folder(self, setting: str, fraction: float, seed: int) -> Path:
         """The run folder of a trial; with folds, that of the first."""
-        out = self.out if self.folds == 1 else self.out / FOLDS / "1"
-        return out / "trials" / trial_name(setting, fraction, seed)
+        return self.out / trial_path(setting, fraction, seed, self.folds)
 
     def weights(self, setting: str, number: int = 0) -> str:
         """The `backbone.weights` of a setting, from a pre-training of this number where they are pre-trained."""
@@ -246,11 +244,6 @@ class Plan:
 def _suffix(number: int) -> str:
     """What tells a pre-training's name from that of the first: nothing, ``-2``, ``-3``."""
     return f"-{number + 1}" if number else ""
-
-
-def trial_name(setting: str, fraction: float, seed: int) -> str:
-    """The name of a trial's run and of its folder."""
-    return f"{setting}-{fraction:g}-seed{seed}"
 
 
 def validate_plan(plan: Plan) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from headstart.comparison.race_file import Race, RaceTrial
 from headstart.comparison.study import Trial
+from headstart.comparison.trial_paths import trial_name
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
 from headstart.studies.budget import fit_budget
-from headstart.studies.plan import Plan, trial_name
+from headstart.studies.plan import Plan
 from headstart.studies.race import RaceRunner
 from headstart.studies.request import prepare_study
 from headstart.studies.resume import exists

@@ -16,6 +16,7 @@ from pathlib import Path
 from headstart.comparison.study import Excluded, Study, Trial
 from headstart.comparison.summary import Results
 from headstart.comparison.table import table_rows
+from headstart.comparison.trial_paths import trial_name
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.environment import environment
@@ -28,7 +29,8 @@ from headstart.runs.lock import own, owner_of
 from headstart.studies import resume as resuming
 from headstart.studies.budget import shortened
 from headstart.studies.jobs import Jobs, TrialKey, TunedAt
-from headstart.studies.plan import Plan, trial_name, validate_plan
+from headstart.studies.model_reports import write_model_reports
+from headstart.studies.plan import Plan, validate_plan
 from headstart.studies.schedule import Schedule
 from headstart.studies.trainings import fault_of
 from headstart.studies.trial import majority_baseline, read_trial
@@ -267,6 +269,8 @@ class StudyRunner:
             return
         results = Results(self.study)
         write_atomically(out / "table.csv", table(table_rows(results)))
+        for fault in write_model_reports(self.plan, results, self.pixels) if last and not self.stop_requested() else ():
+            self.on_note(fault)
         write_study_page(out, results)
         ended = time.monotonic()
         self._report_due = ended + (ended - began) / REPORT_SHARE

@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from headstart.comparison.settings import SETTINGS
+from headstart.comparison.trial_paths import trial_name
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.errors import HeadstartError
 from headstart.models.backbones import build, features_of
 from headstart.recipes.recipe import Recipe, override
-from headstart.studies.plan import Plan, trial_name
+from headstart.studies.plan import Plan
 from headstart.studies.step_time import Speed, measure_run, measure_steps, side_of
 from headstart.tasks import task_named
 from headstart.training.linear_probe import solve

@@ -41,9 +41,11 @@ def missing_at_start(run: RunFolder) -> list[str]:
 
 
 def write_missing(training: TrainState) -> None:
-    """Write again what `create_run` wrote, where some of it is missing."""
-    if training.fabric.is_global_zero and missing_at_start(training.run):
-        _write_rest(training)
+    """Finish what `create_run` began: write again what is missing, and remove its mark of a folder being made."""
+    if training.fabric.is_global_zero:
+        if missing_at_start(training.run):
+            _write_rest(training)
+        lifecycle.born(training.run.path)
 
 
 def _write_rest(training: TrainState) -> None:

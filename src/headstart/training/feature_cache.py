@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows, batches, seed_of
+from headstart.environment import available_memory
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe
 from headstart.tasks import Task
@@ -183,7 +183,7 @@ def _allocate(batch: Sequence[Tensor], count: int, reserved: int) -> list[Tensor
     Raises HeadstartError when they and ``reserved`` bytes would take more than 80 % of the available memory.
     """
     needed = reserved + count * sum(part[0].numel() * part.element_size() for part in batch)
-    free = _available_memory()
+    free = available_memory()
     if free is not None and needed > 0.8 * free:
         raise HeadstartError(
             f"probe.cache_features: expected room in memory for the maps of {count:,} images"
@@ -191,12 +191,3 @@ def _allocate(batch: Sequence[Tensor], count: int, reserved: int) -> list[Tensor
             "probe.cache_features=false, which runs the backbone in every step",
         )
     return [torch.zeros(count, *part.shape[1:], dtype=part.dtype) for part in batch]
-
-
-def _available_memory() -> int | None:
-    """Bytes of memory available without swapping; None if the system does not report it."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)

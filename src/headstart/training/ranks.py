@@ -31,6 +31,18 @@ def make_fabric(processes: int, hosts: int, precision: Literal["32-true", "bf16-
         return Fabric(devices=processes, num_nodes=hosts, precision=precision)
 
 
+def require_two_images(fabric: Fabric, batch: int, images: int) -> None:
+    """Raise HeadstartError unless a batch, and the first one of ``images``, has two for each rank, for batch norm."""
+    least = 2 * fabric.world_size
+    for found, field, fix in (
+        (batch, "train.batch_size", f"train.batch_size={least}"),
+        (images, "training images", "fewer processes (torchrun --nproc-per-node), or more images"),
+    ):
+        if found < least:
+            of_each = f", two for each of {fabric.world_size} processes" if fabric.world_size > 1 else ""
+            raise HeadstartError(f"{field}: expected at least {least}{of_each}, found {found}", fix)
+
+
 def agree(fabric: Fabric, *flags: bool) -> tuple[bool, ...]:
     """Whether each flag is set on any rank: the same answer on all of them.
 

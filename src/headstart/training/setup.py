@@ -30,7 +30,7 @@ from headstart.training.checkpoint import Progress, load_checkpoint
 from headstart.training.creation import create_run, missing_at_start, write_missing
 from headstart.training.feature_cache import cache_features
 from headstart.training.optimizer import make_optimizer
-from headstart.training.ranks import make_fabric, synchronize_batchnorm
+from headstart.training.ranks import make_fabric, require_two_images, synchronize_batchnorm
 from headstart.training.recorders import recorders_for
 from headstart.training.state import TrainState
 
@@ -193,6 +193,8 @@ def _prepare(
         excluded=excluded,
         feature_cache=cache_features(task, pixels, rows, recipe, fabric.autocast()) if cached else None,
     )
+    if recipe.probe.method != "logistic":  # it is solved, on all images together
+        require_two_images(fabric, recipe.train.batch_size, training.images_per_epoch)
     return training, provenance
 
 

@@ -68,7 +68,7 @@ class TrainState:
     @property
     def steps(self) -> int:
         """Steps per epoch."""
-        return steps_in_epoch(self.images_per_epoch, self.recipe.train.batch_size)
+        return steps_in_epoch(self.images_per_epoch, self.recipe.train.batch_size, self.fabric.world_size)
 
     @property
     def images_per_epoch(self) -> int:

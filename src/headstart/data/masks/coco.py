@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -10,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.json_files import read_json
 from headstart.data.masks.cached_masks import BACKGROUND, CachedMasks, cached_masks, files_key
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 
-MAX_BYTES = 1 << 30
-"""Larger JSON files need more memory than most machines have: about six times their size."""
 MAX_SIDE = 1 << 15
 """Longest side of an image, in pixels."""
 
@@ -118,12 +116,7 @@ def _text(name: object) -> str:
 
 
 def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            raise HeadstartError(f"{file}: expected COCO JSON of at most 1 GB, found more", "split it by images")
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise HeadstartError(f"{file}: expected JSON, found: {error}", f"fix {file}") from None
+    content = read_json(file)
     if not isinstance(content, Mapping):
         raise HeadstartError(f"{file}: expected COCO JSON, found a list", f"fix {file}")
     return content

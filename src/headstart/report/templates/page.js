@@ -1,28 +1,52 @@
-// Plots: drawn from the JSON beside them, in the page's text color, also on narrow screens.
-const narrow = () => window.innerWidth < 720;
-const ink = () => getComputedStyle(document.body).getPropertyValue("--ink").trim();
-for (const place of document.querySelectorAll(".figure")) {
-  const { data, layout } = JSON.parse(document.getElementById(place.id + "-json").textContent);
-  layout.font.color = ink();
-  if (place.id === "curves" && narrow()) {
-    // Subplots in a row become subplots in a column.
-    const count = layout.annotations.length, pitch = 1.08 / count;
-    layout.annotations.forEach((title, i) => {
-      const n = i ? String(i + 1) : "";
-      layout["xaxis" + n].domain = [0, 1];
-      if (i < count - 1) layout["xaxis" + n].title = { text: "" };
-      layout["yaxis" + n].domain = [1 - pitch * i - 0.78 * pitch, 1 - pitch * i].map((y) => Math.max(0, y));
-      title.x = 0.5;
-      title.y = 1 - pitch * i;
-    });
-    layout.height = 100 + 240 * count;
-    layout.legend.y = -0.1;
-  }
-  Plotly.newPlot(place, data, layout, { displayModeBar: false, responsive: true });
-}
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const place of document.querySelectorAll(".figure")) Plotly.relayout(place, { "font.color": ink() });
+// Charts: a mark shows its text under the pointer, and a key of the legend hides its line.
+const tip = document.createElement("div");
+tip.id = "tip";
+tip.hidden = true;
+document.body.append(tip);
+document.addEventListener("pointerover", (event) => {
+  const mark = event.target.closest?.("[data-tip]");
+  tip.hidden = !mark;
+  if (!mark) return;
+  tip.textContent = mark.dataset.tip;
+  const box = mark.getBoundingClientRect();
+  tip.style.left = Math.max(4, Math.min(box.left + box.width / 2 - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - 4)) + "px";
+  tip.style.top = (box.top > tip.offsetHeight + 8 ? box.top - tip.offsetHeight - 4 : box.bottom + 4) + "px";
 });
+for (const key of document.querySelectorAll(".key")) {
+  key.addEventListener("click", () => {
+    const shown = key.getAttribute("aria-pressed") !== "true";
+    key.setAttribute("aria-pressed", shown);
+    for (const line of key.closest(".figure").querySelectorAll("g[data-line]")) {
+      if (line.dataset.line === key.dataset.line) line.style.display = shown ? "" : "none";
+    }
+  });
+}
+
+// Buttons that copy: a text, or a table as CSV.
+const copy = async (text, button) => {
+  let done = true;
+  try { await navigator.clipboard.writeText(text); } catch {
+    // Pages that are files, in some browsers: through a text field.
+    const field = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(field);
+    field.select();
+    done = document.execCommand("copy");
+    field.remove();
+  }
+  const said = button.textContent;
+  button.textContent = done ? "copied" : "copying failed";
+  setTimeout(() => { button.textContent = said; }, 1500);
+};
+const csv = (table) => [...table.rows].map((row) => [...row.cells].map((cell) => {
+  const text = cell.innerText.replace(/\s+/g, " ").trim();
+  return /[",]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+}).join(",")).join("\n") + "\n";
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.addEventListener("click", () => copy(document.getElementById(button.dataset.copy).textContent, button));
+}
+for (const button of document.querySelectorAll("button[data-csv]")) {
+  button.addEventListener("click", () => copy(csv(document.getElementById(button.dataset.csv)), button));
+}
 
 // Tables: a click on a heading sorts by it, a second click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {

@@ -1,0 +1,43 @@
+"""``headstart serve``: predictions over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli.arguments import ERR, RunArgument, Unfinished
+
+
+def serve(
+    run: RunArgument,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any free one.")] = 8000,
+    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, help="Largest request, in megabytes.")] = 32.0,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Largest image to decode at full size.")] = 50_000_000,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Time for a request to come, and again to be answered.")
+    ] = 30.0,
+    unfinished: Unfinished = False,
+) -> None:
+    """Serve a run's predictions over HTTP: POST images to /predict, or open the page in a browser.
+
+    [bold]curl -F images=@photo.jpg http://127.0.0.1:8000/predict[/bold]
+
+    Also /health, /metrics and /openapi.json. There is no password: whoever reaches the port may ask. Needs pip install
+    'headstart\\[serve]'.
+    """
+    from headstart.export.export import require_extra
+    from headstart.runs.folder import RunFolder
+
+    require_extra("serve", ("fastapi", "uvicorn", "python_multipart"))
+    from headstart.serving.limits import Limits
+    from headstart.serving.server import bind, make_server
+
+    limits = Limits(max_bytes=int(max_mb * 1e6), max_pixels=max_pixels, seconds=seconds)
+    with bind(host, port) as listening:
+        server = make_server(RunFolder.open(run), limits, unfinished=unfinished)
+        name = f"[{host}]" if ":" in host else host
+        where = f"http://{name}:{listening.getsockname()[1]}"
+        ERR.print(f"serving {run} at {where} (Ctrl-C stops)", markup=False, soft_wrap=True)
+        server.run(sockets=[listening])

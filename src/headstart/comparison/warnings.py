@@ -1,0 +1,73 @@
+"""Warnings of a study in sentences: what may make its answer another one. Functions of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headstart.comparison.metric import METRICS
+from headstart.comparison.summary import Results
+from headstart.comparison.wording import label_share, listed, name, score, score_with_ci
+
+FEW_IMAGES = 100
+"""Evaluation images below which only differences of ten points and more are found."""
+
+
+def warnings(results: Results) -> list[str]:
+    """All warnings, the one that changes most first."""
+    return [
+        *of_baseline(results),
+        *of_failures(results),
+        *of_few_images(results),
+        *of_grid_edges(results),
+    ]
+
+
+def of_baseline(results: Results) -> Iterator[str]:
+    """Training from scratch, or every setting, that is not significantly above the majority-class baseline."""
+    at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
+    baseline = score(results.study.majority_baseline)
+    if at and not any(each.score.low > results.study.majority_baseline for each in at):
+        yield (
+            f"No setting is significantly above always predicting the most frequent class ({baseline}): nothing was"
+            " learned that could be compared. Longer training, or more labels, come first."
+        )
+        return
+    if results.of("A") and not results.scratch_learned:
+        a = results.of("A")[-1]
+        yield (
+            f"{name('A')} is not significantly above always predicting the most frequent class: with {label_share(a)}"
+            f" its {METRICS[results.study.metric].title} is {score_with_ci(a.score)}, that of guessing {baseline}. What"
+            " others gain over it is no measure of pre-training; longer training is a fairer comparison."
+        )
+
+
+def of_failures(results: Results) -> Iterator[str]:
+    """Trials that failed."""
+    failed = results.study.failed
+    if failed:
+        names = listed(sorted({trial.setting for trial in failed}))
+        yield (
+            f"{len(failed)} of {results.study.planned} trials failed ({names}); the same command runs them again."
+            f" The first error: {failed[0].error}"
+        )
+
+
+def of_few_images(results: Results) -> Iterator[str]:
+    """Too few evaluation images to tell settings apart."""
+    images = results.study.images
+    if 0 < images < FEW_IMAGES:
+        split = "test" if results.study.split == "test" else "validation"
+        yield f"{images:,} {split} images are few: only large differences can be found on them."
+
+
+def of_grid_edges(results: Results) -> Iterator[str]:
+    """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
+    chosen = {(trial.setting, trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
+    for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
+        at_end = {(setting, lr) for setting, lr, tried in chosen if lr == end(tried)}
+        for lr in sorted({lr for _, lr in at_end}):
+            settings = listed(sorted(setting for setting, each in at_end if each == lr))
+            yield (
+                f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
+                f" better. optimizer.lr={lr:g} centers the grid there."
+            )

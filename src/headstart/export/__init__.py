@@ -1,0 +1,1 @@
+"""Files of a trained network for other programs: ONNX, timm, torch.export; each checked against our predictions."""
