@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 
@@ -14,8 +16,9 @@ def test_it_is_one_of_timm_s_networks() -> None:
     assert features_of(network) == 256
     for side in (8, 24, 48):
         assert network(torch.zeros(2, 3, side, side)).shape == (2, 256)
-    strides = timm.create_model("resnet8s", features_only=True).feature_info
-    assert (strides.reduction(), strides.channels()) == ([2, 4, 8], [64, 128, 256])
+    with_maps: Any = timm.create_model("resnet8s", features_only=True)
+    maps = with_maps.feature_info
+    assert (maps.reduction(), maps.channels()) == ([2, 4, 8], [64, 128, 256])
 
 
 def test_its_parameters_are_those_of_two_convolutions_a_stage() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from timm.optim import Muon
+from timm.optim.muon import Muon
 from torch import nn, optim
 
 from headstart.recipes.recipe import Optimizer, Schedule
