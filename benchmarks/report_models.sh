@@ -24,7 +24,7 @@ fit() { # NAME RECIPE DATA OVERRIDE...
 fast="train.precision=bf16-mixed train.compile=true val.batch_size=250"
 labels="resnet18-64px $corpus val.batch_size=250 analysis.train_samples=0"
 fit resnet18 $labels backbone.name=resnet18.tv_in1k data.image_size=224 train.batch_size=128 train.epochs=16 train.compile=true &
-fit vgg16 $labels backbone.name=vgg16.tv_in1k data.image_size=96 train.epochs=14 optimizer.lr=1e-4 &
+fit vgg16 $labels backbone.name=vgg16.tv_in1k data.image_size=96 train.batch_size=128 train.epochs=14 optimizer.lr=2e-4 train.precision=bf16-mixed train.compile=true &
 fit resnet50 $labels backbone.name=resnet50.tv_in1k data.image_size=96 train.batch_size=128 train.epochs=16 &
 wait
 fit model-a resnet18-scratch "$objects" $fast train.epochs="$epochs" &

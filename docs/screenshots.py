@@ -51,7 +51,7 @@ def main() -> None:
 def open_page(page: Page, file: Path) -> None:
     """Open a report and wait for its figures."""
     page.goto(f"file://{file.resolve()}")
-    page.wait_for_function("document.querySelectorAll('.figure .main-svg').length >= 2")
+    page.wait_for_function("document.querySelectorAll('.figure svg.chart').length >= 2")
     page.wait_for_timeout(1500)
     page.set_viewport_size({"width": WIDTH, "height": page.evaluate("document.documentElement.scrollHeight")})
     page.wait_for_timeout(1500)
@@ -59,7 +59,11 @@ def open_page(page: Page, file: Path) -> None:
 
 def show_an_image_of_the_map(page: Page) -> None:
     """Hold the pointer over a point, so that its image appears."""
-    page.locator("#map .points path").nth(150).hover(force=True)
+    page.locator("#map canvas").scroll_into_view_if_needed()
+    box = page.locator("#map canvas").bounding_box()
+    point = page.evaluate("document.getElementById('map').images()[150]")
+    assert box is not None
+    page.mouse.move(box["x"] + point["left"], box["y"] + point["top"])
     page.locator("#map-card").wait_for(state="visible")
 
 

@@ -1,6 +1,6 @@
 """The Python API; the command line calls the same functions.
 
-Imports of torch (training, inference), scikit-learn and plotly (analysis, report) stand in the functions that need
+Imports of torch (training, inference), scikit-learn (analysis, report) stand in the functions that need
 them, so that `check` starts at once and a report is made without torch.
 """
 
@@ -118,7 +118,7 @@ def study(
     backbones: Sequence[str] | str | None = None,
     jobs: int = 1,
     cluster: str | None = None,
-    budget: str | None = "10m",
+    budget: str | None = "auto",
     console: Console | None = None,
     **options: Unpack[StudyOptions],
 ) -> DataFrame:
@@ -132,10 +132,10 @@ def study(
     ``margin=2`` are the points within which two settings
     are equivalent, and ``target=90`` the score that more labels are forecast for.
     A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
-    ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "none" for all
-    that is asked for) chooses image size, epochs, label fractions and seeds to fit, and a larger one refines the study
-    later. ``jobs`` trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786",
-    "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
+    ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "auto" for 10m or
+    the least that is needed, "none" for all that is asked for) chooses image size, epochs, label fractions and seeds to
+    fit, and a larger one refines the study later. ``jobs`` trials are trained at the same time, or those of ``cluster``
+    ("local:4", "tcp://HOST:8786", "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
 
     ``backbones`` compares weights in the place of settings: timm names, run folders, weights files or "NAME=FILE"
     race on frozen features, the last two are fine-tuned, and the table has a row per backbone and round (`run_race`).
@@ -157,7 +157,7 @@ def run_study(
     *,
     jobs: int = 1,
     cluster: str | None = None,
-    budget: str | None = "10m",
+    budget: str | None = "auto",
     console: Console | None = None,
     planned: Callable[[Plan], object] = lambda _: None,
     **options: Unpack[StudyOptions],
@@ -183,7 +183,7 @@ def run_race(
     *,
     jobs: int = 1,
     cluster: str | None = None,
-    budget: str | None = "10m",
+    budget: str | None = "auto",
     console: Console | None = None,
     planned: Callable[[RacePlan], object] = lambda _: None,
     **options: Unpack[StudyOptions],

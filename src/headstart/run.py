@@ -1,6 +1,6 @@
 """A training run on disk, for Python programs: its figures, predictions, evaluation, maps and report.
 
-Imports of torch (inference), scikit-learn and plotly (analysis, report) stand in the functions that need them.
+Imports of torch (inference), scikit-learn (analysis, report) stand in the functions that need them.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from command import refused
-from headstart.data import json_files
-from headstart.data.json_files import TooLargeError, parsed_bytes, read_json
+from headstart.data import json_files, memory
+from headstart.data.json_files import parsed_bytes, read_json
+from headstart.data.memory import TooLargeError
 from headstart.errors import HeadstartError
 from robustness.material import photographs
 
@@ -76,7 +77,7 @@ def coco(folder: Path, annotations: bytes) -> Path:
 
 
 def test_annotations_that_take_too_much_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_files, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
     polygon = b'{"image_id": 0, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}'
     folder = coco(tmp_path / "coco", b",".join([polygon] * 50))
     line = refused("check", folder)

@@ -52,7 +52,7 @@ def watched(page: Page) -> Opening:
         page.on("dialog", closed)
         page.on("request", lambda r: None if r.url.startswith(("data:", "file://", "blob:")) else asked.append(r.url))
         page.goto(f"file://{file}")
-        page.wait_for_function(f"document.querySelectorAll('.figure > svg, .figure .main-svg').length >= {figures}")
+        page.wait_for_function(f"document.querySelectorAll('.figure svg.chart').length >= {figures}")
         yield page
         assert faults == []
         assert asked == []

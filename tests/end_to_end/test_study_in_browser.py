@@ -89,6 +89,6 @@ def test_a_click_sorts_by_the_figure_and_not_by_its_interval(opened: Page) -> No
 def test_it_fits_a_telephone(opened: Page) -> None:
     opened.set_viewport_size({"width": 390, "height": 844})
     opened.reload()
-    opened.wait_for_function("document.querySelectorAll('.figure > svg').length >= 3")
+    opened.wait_for_function("document.querySelectorAll('.figure svg.chart').length >= 3")
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     opened.set_viewport_size({"width": 1280, "height": 900})

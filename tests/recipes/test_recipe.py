@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import timm
@@ -79,9 +80,10 @@ def test_warm_up_rises_and_never_a_step_without_learning() -> None:
     assert max(factors) <= 1
 
 
-def test_weight_decay_spares_vectors_under_adamw_and_the_head_has_its_own_rate() -> None:
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_weight_decay_spares_vectors_and_the_head_has_its_own_rate(name: Literal["adamw", "muon"]) -> None:
     network = nn.ModuleDict({"backbone": nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), "head": nn.Linear(3, 2)})
-    settings = recipes.Optimizer(name="adamw", lr=0.1, weight_decay=0.5, head_lr_factor=10)
+    settings = recipes.Optimizer(name=name, lr=0.1, weight_decay=0.5, head_lr_factor=10)
     optimizer = make_optimizer(network, settings)
     found = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
     named = {name: found[id(parameter)] for name, parameter in network.named_parameters()}
@@ -90,6 +92,22 @@ def test_weight_decay_spares_vectors_under_adamw_and_the_head_has_its_own_rate()
     assert named["head.weight"] == (1.0, 0.5)
     set_lr(optimizer, 0.5)
     assert sorted({group["lr"] for group in optimizer.param_groups}) == [0.05, 0.5]
+
+
+def test_a_step_of_muon_moves_a_convolution_by_the_nearest_orthogonal_matrix() -> None:
+    """U V' of the gradient's singular value decomposition, to the accuracy of five Newton-Schulz iterations, by the
+    learning rate times 0.2 times the root of the longer side (Liu et al. 2025, arXiv 2502.16982, equation 4)."""
+    layer = nn.Conv2d(4, 8, 3, bias=False)
+    before = layer.weight.detach().clone()
+    optimizer = make_optimizer(layer, recipes.Optimizer(name="muon", lr=0.1))
+    torch.manual_seed(0)
+    layer.weight.grad = torch.randn_like(layer.weight)
+    optimizer.step()
+    step = (before - layer.weight.detach()).flatten(1)
+    u, _, v = torch.linalg.svd(layer.weight.grad.flatten(1), full_matrices=False)
+    values = torch.linalg.svdvals(step) / (0.1 * 0.2 * 36**0.5)
+    assert 0.6 < values.min() < values.max() < 1.3
+    assert torch.nn.functional.cosine_similarity(step.flatten(), (u @ v).flatten(), dim=0) > 0.95
 
 
 def test_overrides_are_read_as_toml_and_else_as_text() -> None:

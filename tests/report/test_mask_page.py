@@ -19,6 +19,7 @@ from safetensors.numpy import save
 import headstart as hs
 from headstart.analysis.feature_analysis import analyze_features
 from headstart.analysis.mask_findings import mask_findings
+from headstart.comparison.wording import ends, share
 from headstart.metrics.segmentation import segmentation_metrics
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
@@ -64,21 +65,24 @@ def test_the_headline_is_the_mean_iou_and_its_convention_stands_beside_it(run: R
     answers = read_mask_confusions(run) or pytest.fail("no answers")
     measures = segmentation_metrics(answers.confusion, run.classes)
     page = visible(text(run))
-    assert f"{measures.miou.value:.2%} mean IoU on 24 validation images , with the checkpoint of epoch 2." in page
-    assert f"95 % CI {measures.miou.low:.2%} to {measures.miou.high:.2%} (bootstrap over images)" in page
+    assert f"{share(measures.miou)} mean IoU on 24 validation images , with the checkpoint of epoch 2." in page
+    assert f"95 % CI {ends(measures.miou)} (over images)" in page
     assert "in pixels summed over all 24 images before dividing" in page
     assert "The mean is over building, clutter, vegetation, ground, car; each with equal weight" in page
     assert "water: neither in the validation masks nor predicted" in page
-    assert "are ignored (0.67% of the validation pixels)" in page
-    assert f"The mean of each image's own IoU, which some tools report, would be {answers.mean_of_images:.2%}" in page
-    assert f"majority class {answers.constant:.2%}" in page
+    assert "are ignored (0.7 % of the validation pixels)" in page
+    assert (
+        f"The mean of each image's own IoU, which some tools report, would be {100 * answers.mean_of_images:.1f} %"
+        in page
+    )
+    assert f"majority class {100 * answers.constant:.1f} %" in page
 
 
 def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:
     expect = recipes.Expect(metric="val_miou", value=0.7042, source="the report's Model B")
     run.write("recipe.toml", run.recipe.model_copy(update={"expect": expect}).to_toml().encode())
     page = visible(text(run))
-    assert "expected 70.42%" in page
+    assert "expected 70.4 %" in page
     assert "val_miou 0.7042. the report's Model B" in page.replace("&#39;", "'")
 
 
@@ -88,7 +92,7 @@ def test_ignored_classes_are_named(run: RunFolder) -> None:
     palette |= {"names": [*palette["names"], "unknown"], "colors": [*palette["colors"], [0, 0, 0]], "ignored": 1}
     run.write_json("data.json", data | {"palette": palette})
     page = visible(text(run))
-    assert "Pixels of unknown are ignored, whatever is predicted there (0.67% of the validation pixels)" in page
+    assert "Pixels of unknown are ignored, whatever is predicted there (0.7 % of the validation pixels)" in page
     assert "unknown (ignored)" in page
 
 
@@ -97,7 +101,7 @@ def test_classes_findings_and_confused_pairs_are_on_the_page(run: RunFolder) -> 
     measures = segmentation_metrics(answers.confusion, run.classes)
     page = visible(text(run))
     for each in measures.per_class:
-        value = "\N{EN DASH}" if each.iou is None else f"{each.iou.value:.2%}"
+        value = "\N{EN DASH}" if each.iou is None else f"{100 * each.iou.value:.1f} %"
         assert f"{each.name} {value}" in page
     data = run.data
     said = mask_findings(run.metrics, run.recipe.checkpoint.monitor, answers, data["shares"], data["ignored"]["val"])
@@ -106,7 +110,7 @@ def test_classes_findings_and_confused_pairs_are_on_the_page(run: RunFolder) -> 
     wrong = answers.whole - np.diag(answers.whole.diagonal())
     true, predicted = np.unravel_index(wrong.argmax(), wrong.shape)
     pair, count = f"{run.classes[true]} {run.classes[predicted]}", wrong.max()
-    assert f"{pair} {count:,} {count / answers.whole[true].sum():.2%}" in page
+    assert f"{pair} {count:,} {100 * count / answers.whole[true].sum():.1f} %" in page
 
 
 def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:

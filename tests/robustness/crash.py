@@ -1,6 +1,6 @@
 """Interrupt training and studies in every way, go on as the product says, and compare: ``make crash``, or
 
-    python tests/robustness/crash.py [--kind kill] [--seed 0] [--trials 200] [--case kill/segment/17]
+    python tests/robustness/crash.py [--kind kill] [--seed 0] [--trials 230] [--case kill/segment/17]
 
 A trial survives if everything that is there afterwards equals what an uninterrupted command leaves, but for times (see
 `compare.py`). The moment of a kill is a share of the command's time that a random generator of (seed, case) draws, so
@@ -27,12 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from robustness import corruption, crash_kinds
 from robustness.rename_points import WHEN, at_rename, copied, first_and_last, from_copy
-from robustness.scenarios import FITS, STUDIES, Scenario, in_folder, make_material, make_scenario
+from robustness.scenarios import FITS, SELF_SUPERVISED, STUDIES, Scenario, in_folder, make_material, make_scenario
 
-SHARES = {"classify": 50, "byol": 40, "segment": 45, "probe": 35, "study": 20, "study-jobs-2": 10}
-"""Random kills of each, of 200."""
+SHARES = {"classify": 50, "byol": 40, "segment": 45, "probe": 35, "study": 20, "study-jobs-2": 10} | dict.fromkeys(
+    SELF_SUPERVISED, 10
+)
+"""Random kills of each, of 230."""
 KINDS = ("kill", "rename", "signal", "disk", "corrupt")
-SIZES = ("40k", "200k", "1m", "5m", "15m", "19m", "20m", "21m", "24m", "30m")
+SIZES = ("40k", "200k", "1m", "4m", "7m", "9m", "11m", "13m", "15m", "17m")
 INODES = (5, 8, 12, 16, 20, 24, 28, 34)
 Trial = tuple[str, Callable[[], str | None]]
 """(case, what is wrong with it)."""
@@ -56,15 +58,15 @@ def _draw(seed: int, name: str) -> random.Random:
 
 def _kills(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     for name, scenario in scenarios.items():
-        for number in range(max(1, round(given.trials * SHARES[name] / 200))):
+        for number in range(max(1, round(given.trials * SHARES[name] / 230))):
             case = f"kill/{name}/{number}"
             yield _case(top, case, partial(crash_kinds.killed, scenario, _draw(given.seed, case)))
 
 
 def _renames(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     for name, scenario in scenarios.items():
-        if name == "study-jobs-2":
-            continue  # its renames are those of the study, in other processes
+        if name not in (*FITS, "study"):
+            continue  # the renames of BYOL, or those of the study in other processes
         if given.case:
             for _, _, number, when in (case.split("/") for case in given.case if case.startswith(f"rename/{name}/")):
                 yield _case(top, f"rename/{name}/{number}/{when}", partial(at_rename, scenario, int(number), when))
@@ -72,7 +74,7 @@ def _renames(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespac
         copies = top / f"copies-{name}"
         points = copied(scenario, copies)
         for point in first_and_last(points) if given.fewer else points:
-            for when in WHEN:
+            for when in WHEN if point.number >= given.begin else ():
                 trial = partial(from_copy, scenario, copies, point, when)
                 yield _case(top, f"rename/{name}/{point.number}/{when}", trial)
         shutil.rmtree(copies)
@@ -80,6 +82,8 @@ def _renames(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespac
 
 def _signals(scenarios: dict[str, Scenario], top: Path, given: argparse.Namespace) -> Iterable[Trial]:
     for name, scenario in scenarios.items():
+        if name in SELF_SUPERVISED:
+            continue
         for which in ("SIGTERM", "SIGINT", "SIGHUP"):
             for number in range(3 if name in FITS else 2):
                 case = f"signal/{name}/{which}/{number}"
@@ -124,17 +128,20 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--kind", choices=KINDS, action="append")
     arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--trials", type=int, default=200, help="random kills")
-    arguments.add_argument("--only", choices=(*FITS, *STUDIES), action="append", help="only these commands")
+    arguments.add_argument("--trials", type=int, default=230, help="random kills")
+    arguments.add_argument(
+        "--only", choices=(*FITS, *SELF_SUPERVISED, *STUDIES), action="append", help="only these commands"
+    )
     arguments.add_argument("--case", action="append", help="replay a trial, named as it was printed")
     arguments.add_argument("--minutes", type=float, default=600, help="begin no trial later than this")
     arguments.add_argument(
         "--fewer", action="store_true", help="of renames that each epoch has, the first and the last"
     )
+    arguments.add_argument("--begin", type=int, default=1, help="the first rename that is tried")
     given = arguments.parse_args()
     cases = [case.split("/") for case in given.case or ()]
     kinds = dict.fromkeys(case[0] for case in cases) or given.kind or KINDS
-    names = dict.fromkeys(case[1] for case in cases) or given.only or [*FITS, *STUDIES]
+    names = dict.fromkeys(case[1] for case in cases) or given.only or [*FITS, *SELF_SUPERVISED, *STUDIES]
     _import_everything()
     place = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
     with tempfile.TemporaryDirectory(prefix="crash-", dir=place) as folder:

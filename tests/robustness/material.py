@@ -17,11 +17,20 @@ PALETTE = {"sky": (0, 0, 255), "ground": (0, 255, 0)}
 
 SMALL = {
     "data.image_size": SIDE, "train.batch_size": 8, "val.batch_size": 8, "train.epochs": 3,
-    "backbone.name": "resnet10t", "backbone.weights": "none",
+    "backbone.name": "test_resnet", "backbone.weights": "none",
 }  # fmt: skip
 RECIPES: dict[str, tuple[str, dict[str, object]]] = {
     "classify": ("quick", SMALL | {"augment.sizes": []}),
     "byol": ("byol-quick", SMALL | {"byol.hidden_dim": 32, "byol.projection_dim": 16}),
+    "vicreg": ("vicreg-quick", SMALL | {"vicreg.projection_dim": 32}),
+    "emp-ssl": (
+        "emp-ssl-quick",
+        SMALL | {"emp_ssl.crops": 3, "emp_ssl.hidden_dim": 32, "emp_ssl.projection_dim": 16},
+    ),
+    "fastsiam": (
+        "fastsiam-quick",
+        SMALL | {"fastsiam.views": 3, "fastsiam.projection_dim": 32, "fastsiam.hidden_dim": 16},
+    ),
     "segment": ("segment-quick", SMALL | {"decoder.channels": 16, "decoder.dropout": 0.0}),
     "probe": ("quick", SMALL | {"augment.sizes": [], "backbone.freeze": True, "head.hidden": [], "head.dropout": 0}),
 }

@@ -13,6 +13,8 @@ from robustness.commands import run
 from robustness.compare import differences
 
 FITS = ("classify", "byol", "segment", "probe")
+SELF_SUPERVISED = ("vicreg", "emp-ssl", "fastsiam")
+"""Trained by the loop of BYOL, with states of their own: killed at random moments, and nothing else."""
 STUDIES = ("study", "study-jobs-2")
 NOT_BEGUN = ("no such folder", "stopped before its first step", "no recipe.toml")
 """What `fit --resume` says of a run that never was: its command is typed again."""
@@ -72,14 +74,14 @@ def make_material(top: Path) -> None:
 def make_scenario(name: str, top: Path) -> Scenario:
     """Run a command once without interruption, twice if that is needed to know its time."""
     data = str(top / ("masked" if name == "segment" else "labeled"))
-    if name in FITS:
+    if name not in STUDIES:
         words: tuple[str, ...] = ("fit", str(top / f"{name}.toml"), data, "--out", "run")
     else:
         words = ("study", data, "train.epochs=2", "--labels", "1", "--seeds", "1", "--no-tune", "--budget", "none")
         words += ("--out", "study")
         words += ("--recipe", str(top / "classify.toml"), "--pretraining", str(top / "byol-short.toml"))
         words += ("--settings", "AG", "--jobs", "2") if name == "study-jobs-2" else ("--settings", "ACG")
-    place, folder = "run" if name in FITS else "study", top / f"whole-{name}"
+    place, folder = "study" if name in STUDIES else "run", top / f"whole-{name}"
     folder.mkdir()
     scenario = Scenario(name, words, place, folder / place, 0.0)
     begun = time.monotonic()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -102,7 +103,7 @@ def stopped(whole: Whole, number: int, receiver: str, draw: random.Random, times
         os.kill(pid, signal.SIGKILL)
     said = (folder / "said.txt").read_text(encoding="utf-8", errors="replace")
     faults = [f"ended after {took:.1f} s"] if took > SECONDS else []
-    count = said.count("Stopped and saved") + said.count("Stopped before") + said.count("use it ")
+    count = len(re.findall(r"Stopped and saved\.|Stopped\. |use it  ", said))
     if count != 1:
         last = [line for line in said.splitlines() if line.strip()][-3:]
         faults.append(f"said {count} times how to go on: {last}")

@@ -75,7 +75,7 @@ def test_a_budget_buys_images_then_labels_and_seeds(photos: Path) -> None:
     assert chosen[0] < chosen[-1] == (160, 5, 3)
     assert plan.recipe == asked.recipe
     assert plan.pretrainings == 3
-    assert list(describe(replace(plan, pretrainings=1), 36000.0)) == [], "all that was asked for"
+    assert list(describe(replace(plan, pretrainings=1), asked, 36000.0)) == [], "all that was asked for"
 
 
 def test_a_study_says_how_much_shorter_its_trainings_are_than_the_recipe_asks(photos: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_large_folder_is_trained_on_in_part_of_an_epoch(photos: Path, monkeypa
     assert sum(seconds.values()) <= 600 * budgets.FILL
     assert plan.recipe.train.images_per_epoch is not None
     assert plan.recipe.train.images_per_epoch < 50_000
-    assert any(f"{plan.recipe.train.images_per_epoch:,} images" in line for line in describe(plan, 600.0))
+    assert any(f"{plan.recipe.train.images_per_epoch:,} images" in line for line in describe(plan, asked, 600.0))
     assert plan.pretraining.train.images_per_epoch is not None
 
 
@@ -159,6 +159,57 @@ def test_a_study_ends_with_its_budget_and_a_second_call_goes_on(
     assert all(run.stat().st_mtime_ns == time for run, time in times.items())
     again = run_study_with_progress(wider, budget=None, console=quiet)
     assert (again.fractions, again.seeds) == (larger.fractions, larger.seeds)
+
+
+@pytest.mark.slow
+def test_a_study_without_a_chosen_budget_gets_the_least_that_it_needs(
+    photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_estimate, "DEFAULT", 0.01)
+    monkeypatch.setattr(budgets, "DEFAULT", 0.01)
+    recipe = small(backbone__weights="none", backbone__name="test_resnet")
+    plan = make_plan(photos, recipe=recipe, settings="AG", labels=[1.0], out=tmp_path / "study")
+    quiet = Console(file=io.StringIO())
+    with pytest.raises(hs.HeadstartError, match="--budget: expected at least 1m"):
+        run_study_with_progress(plan, budget="0.01s", console=quiet)
+    study = run_study_with_progress(plan, budget="auto", console=quiet)
+    assert study.done == study.planned == 4
+    said = quiet.file.getvalue()  # type: ignore[attr-defined]
+    assert "of the default budget of 1m, the least for these settings" in said
+    assert "2 seeds" in said
+
+
+@pytest.mark.usefixtures("machine")
+def test_ten_minutes_of_masks_train_small_windows_without_tuning_and_an_hour_more(
+    small_tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_estimate, "measure_run", lambda *_: Speed(1.0, 0.02))
+    dataset = Dataset(small_tiles)
+    monkeypatch.setattr(time_estimate.TimeEstimator, "_area", lambda *_: 512.0**2)  # as large as maps are
+    squash = {"data.resize": "squash"}  # so that the small images can be as large as windows
+    asked = replace(make_plan(dataset), recipe=recipes.load("segment-quick", squash))
+    estimator = time_estimate.TimeEstimator(asked, dataset)
+    estimator.train, estimator.val = 200, 40
+    monkeypatch.setattr(budgets, "TimeEstimator", lambda *_: estimator)
+    short, seconds = fit_budget(asked, dataset, 600.0)
+    assert sum(seconds.values()) <= 600 * budgets.FILL
+    assert not short.tuned
+    assert short.settings == "ABCDE"
+    assert short.recipe.data.image_size < asked.recipe.data.image_size
+    assert short.recipe.probe.views > 0
+    assert any("no time to tune it for each" in line for line in describe(short, asked, 600.0))
+    assert not any("-lr" in name for name in seconds)
+    longer, _ = fit_budget(asked, dataset, 36000.0)
+    assert longer.tuned
+    assert not any("no time to tune" in line for line in describe(longer, asked, 36000.0))
+    kept, _ = fit_budget(replace(asked, settings="AB", free=asked.free - {"tuned"}), dataset, 3600.0)
+    assert kept.tuned
+    assert "tuned" not in make_plan(dataset, tune=True).free
+
+
+def test_windows_of_a_default_recipe_fit_into_small_images(small_tiles: Path) -> None:
+    assert make_plan(small_tiles).recipe.data.image_size == 32, "of images of 48 px"
+    assert make_plan(small_tiles, overrides={"data.image_size": 48}).recipe.data.image_size == 48
 
 
 def _only(allows: Callable[[Deadline, str], bool], wanted: str) -> Callable[[Deadline, str], bool]:

@@ -99,7 +99,7 @@ def test_a_budget_pre_trains_for_each_seed_where_it_has_time(photos: Path, monke
     many, seconds = fit_budget(asked, dataset, 36000.0)
     assert (few.pretrainings, many.pretrainings) == (1, 3)
     assert sum(name.startswith("self-supervised-pretraining") for name in seconds) == 3
-    assert list(describe(many, 36000.0)) == ["plan     a pre-training for each seed, as there is time for it"]
+    assert list(describe(many, asked, 36000.0)) == ["plan     a pre-training for each seed, as there is time for it"]
     given, _ = fit_budget(make_plan(dataset, settings="AE", pretrainings=1), dataset, 36000.0)
     assert given.pretrainings == 1
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -62,6 +65,31 @@ def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Pa
         best = min(seen, key=lambda each: each[:2])[2]
         kept = load_file(training.run.best)
         assert all(torch.equal(best[key], kept[key]) for key in best)
+
+
+@pytest.mark.slow
+def test_muon_and_mirrored_validation_resume_to_the_same_weights(photos: Path, tmp_path: Path, small: Small) -> None:
+    recipe = small(optimizer__name="muon", backbone__name="resnet8s", backbone__weights="none", val__hflip=True)
+    whole = finish(tmp_path / "whole", photos, recipe)
+    stopped_after(3, tmp_path / "stopped", photos, recipe)
+    for _ in train(resume(tmp_path / "stopped")):
+        pass
+    assert same(whole.last, RunFolder.open(tmp_path / "stopped").last)
+
+
+def test_mirrored_validation_takes_an_image_for_what_its_mirror_image_is(photos: Path, small: Small) -> None:
+    recipe = small(backbone__name="resnet8s", backbone__weights="none", val__hflip=True)
+    torch.manual_seed(0)
+    task = task_named("classify").build(recipe, ["a", "b", "c"]).eval()
+    plain = task_named("classify").build(recipes.override(recipe, {"val.hflip": False}), ["a", "b", "c"]).eval()
+    plain.load_state_dict(task.state_dict())
+    images = torch.rand(4, 3, 32, 32)
+    with torch.inference_mode():
+        (both,), (mirrored,) = task.encode(images), task.encode(images.flip(-1))
+        expected = (plain.encode(images)[0] + plain.encode(images.flip(-1))[0]) / 2
+    torch.testing.assert_close(both, mirrored)
+    torch.testing.assert_close(both, expected)
+    assert not torch.allclose(both, plain.encode(images)[0])
 
 
 @pytest.mark.slow
@@ -261,6 +289,25 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(photos: Path, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*to a meta parameter")
+def test_metrics_of_a_checkpoint_go_to_the_device_of_the_training(
+    small_tiles: Path, tmp_path: Path, masked: Small
+) -> None:
+    """The device without memory stands for a GPU: a metric takes over the tensors that it loads."""
+    training = start(masked(train__epochs=1, data__image_size=32), str(small_tiles), tmp_path / "run")
+    state = {"task": training.task.state_dict(), "optimizer": training.optimizer.state_dict()}
+    training.task.to("meta")
+    elsewhere = SimpleNamespace(device=torch.device("meta"), is_global_zero=True)
+    replace(training, fabric=cast(Any, elsewhere)).load(training.progress, state)
+    devices = {
+        value.device.type
+        for metric in training.task.training_metrics.values()
+        for value in metric.metric_state.values()
+        if isinstance(value, torch.Tensor)
+    }
+    assert devices == {"meta"}
+
+
 def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_path: Path, small: Small) -> None:
     training = start(small(backbone__freeze=True), str(photos), tmp_path / "run")
     before = {key: tensor.clone() for key, tensor in training.task.backbone.state_dict().items()}

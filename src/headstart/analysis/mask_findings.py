@@ -61,9 +61,11 @@ def of_classes(confusions: MaskConfusions, advice: Advice | None = None) -> Iter
     yield from _missed(classes, whole)
     made_up = [name for name, of, called in zip(classes, pixels, predicted, strict=True) if called and not of]
     if made_up:
+        ious = iou(whole)
+        cost = 100 * (np.nanmean(ious[pixels > 0]) - np.nanmean(ious))
         yield (
             f"{_listed(made_up)}: in no validation mask, but predicted for {predicted[pixels == 0].sum():,} pixels. The"
-            " IoU is 0 and part of the mean."
+            f" IoU is 0 and part of the mean, which it lowers by {cost:.1f} points."
         )
     absent = [name for name, of, called in zip(classes, pixels, predicted, strict=True) if not (of or called)]
     if absent:

@@ -56,7 +56,8 @@ def fit(
             run = api.fit(recipe, data, out=out, overrides=read_overrides(overrides or []), console=ERR)
     except KeyboardInterrupt:  # before the first step; later ones return the unfinished run
         again = "Resume with" if resume is not None else "Nothing is left of it; start again with"
-        ERR.print(f"Stopped. {again}: {typed_command()}", markup=False, soft_wrap=True)
+        if is_first_rank():
+            ERR.print(f"Stopped. {again}: {typed_command()}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
     _print_result(run)
 

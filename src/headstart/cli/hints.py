@@ -25,12 +25,16 @@ def race_command(data: str, results: RaceResults) -> str:
 
 def resume_command(run: Path) -> str:
     """The command that continues a stopped run, in as many processes as run now."""
-    processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    nodes = f" --nnodes={processes // local} ..." if processes > local else ""
-    launch = f"torchrun --nproc-per-node={local}{nodes} -m " if processes > 1 else ""
-    return f"{launch}headstart fit --resume {quoted(run)}"
+    return f"{_launch()}headstart fit --resume {quoted(run)}"
 
 
 def typed_command() -> str:
-    """The command that was typed."""
-    return shlex.join(["headstart", *sys.argv[1:]])
+    """The command that was typed, in as many processes as run now."""
+    return _launch() + shlex.join(["headstart", *sys.argv[1:]])
+
+
+def _launch() -> str:
+    """What starts as many processes as run now."""
+    processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    nodes = f" --nnodes={processes // local} ..." if processes > local else ""
+    return f"torchrun --nproc-per-node={local}{nodes} -m " if processes > 1 else ""

@@ -80,7 +80,13 @@ Pretrainings = Annotated[
     ),
 ]
 Tune = Annotated[
-    bool, typer.Option(help="Tune each setting's learning rate on training images; else one recipe for all.")
+    bool | None,
+    typer.Option(
+        "--tune/--no-tune",
+        help="Tune each setting's learning rate on training images, or one recipe for all. [dim]Default: tune, where"
+        " the budget has time[/dim]",
+        show_default=False,
+    ),
 ]
 Folds = Annotated[
     int,
@@ -104,7 +110,7 @@ Budget = Annotated[
     typer.Option(
         metavar="30m",
         help="Choose image size, epochs, label fractions and seeds to fit into this time; later, a larger one refines"
-        " the study. none: train all that is asked for.",
+        " the study. auto: 10m, or the least that a study of these settings needs. none: train all that is asked for.",
     ),
 ]
 
@@ -124,11 +130,11 @@ def study(
     recipe: TrialRecipe = None,
     pretraining: Pretraining = None,
     pretrainings: Pretrainings = None,
-    tune: Tune = True,
+    tune: Tune = None,
     folds: Folds = 1,
     margin: Margin = 2.0,
     target: Target = None,
-    budget: Budget = "10m",
+    budget: Budget = "auto",
 ) -> None:
     """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
 

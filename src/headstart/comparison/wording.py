@@ -51,6 +51,12 @@ def ends(interval: Interval, digits: int | None = None) -> str:
     return f"{100 * interval.low:.{digits}f} to {100 * interval.high:.{digits}f}"
 
 
+def plain_decimals(low: float, high: float) -> int:
+    """Decimals of a number that is no share, such as a loss: two digits of the half width of its interval."""
+    half = (high - low) / 2
+    return int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 else 3
+
+
 def score_with_ci(interval: Interval) -> str:
     """'45.1 % (95 % CI 40.2 to 50.0)', '89 % (95 % CI 73 to 97)'."""
     return f"{share(interval)} (95 % CI {ends(interval)})"

@@ -5,10 +5,11 @@ Ctrl-C (or SIGTERM) finishes the current step of every training, saves, and stop
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -37,28 +38,48 @@ def run_study_with_progress(
 ) -> Study:
     """Run the remaining trainings of a plan under one bar, having printed an estimate of their time.
 
-    ``jobs`` and ``cluster`` say where (`open_workers`); ``budget`` ("30m") shortens the trainings of a new study to
-    fit. Raises HeadstartError for what the user can fix, and KeyboardInterrupt when stopped, with everything saved.
+    ``jobs`` and ``cluster`` say where (`open_workers`); ``budget`` ("30m", or "auto": 10m or the least that is needed)
+    shortens the trainings of a new study to fit. Raises HeadstartError for what the user can fix, and KeyboardInterrupt
+    when stopped, with everything saved.
     """
     from headstart.data.dataset import open_dataset
-    from headstart.runs.lock import own
-    from headstart.studies.budget import describe, unfinished_text
     from headstart.studies.folds import require_folds
+    from headstart.studies.time_estimate import AUTO, read_budget
+
+    console = console or make_console(stderr=True)
+    time_box = _TimeBox(None if budget is None else read_budget(budget), budget == AUTO)
+    dataset = open_dataset(plan.data if dataset is None else dataset)
+    require_folds(plan, dataset)
+    run = _run if plan.folds == 1 else _run_folds
+    return run(plan, dataset, jobs, cluster, time_box, console)
+
+
+class _TimeBox(NamedTuple):
+    """The time that a study may take."""
+
+    seconds: float | None
+    """None: as long as it takes."""
+    automatic: bool
+    """Whether nobody chose it, so that a new study gets the least that it needs."""
+
+
+def _run(plan: Plan, dataset: Dataset, jobs: int, cluster: str | None, time_box: _TimeBox, console: Console) -> Study:
+    """A study of one split."""
+    from headstart.runs.lock import own
+    from headstart.studies.budget import describe, least_budget, unfinished_text
     from headstart.studies.request import prepare_study
-    from headstart.studies.time_estimate import read_budget
+    from headstart.studies.resume import exists
     from headstart.studies.time_left import Deadline, TimeLeft
     from headstart.studies.workers import open_workers
 
-    console, began = console or make_console(stderr=True), time.monotonic()
-    allowed = None if budget is None else read_budget(budget)
-    dataset = open_dataset(plan.data if dataset is None else dataset)
-    require_folds(plan, dataset)
-    if plan.folds > 1:
-        return _run_folds(plan, dataset, jobs=jobs, cluster=cluster, allowed=allowed, console=console)
+    began, (allowed, automatic) = time.monotonic(), time_box
     with own(plan.out), closing(open_workers(jobs, cluster)) as workers:
+        new = not exists(plan)
         with console.status("time a few steps, and decode the images", spinner=spinner(console)):
-            runner, seconds = prepare_study(plan, dataset, workers=workers, budget=allowed)
-        for line in describe(runner.plan, allowed):
+            runner, seconds = prepare_study(plan, dataset, workers=workers, budget=allowed, at_least=automatic)
+        if allowed is not None and automatic and new:
+            allowed = max(allowed, 60 * math.ceil(least_budget(seconds, workers.count()) / 60))
+        for line in describe(runner.plan, plan, allowed, default=automatic):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         interrupt = GracefulInterrupt()
         left = TimeLeft(seconds)
@@ -76,7 +97,7 @@ def run_study_with_progress(
 
 
 def _run_folds(
-    plan: Plan, dataset: Dataset, *, jobs: int, cluster: str | None, allowed: float | None, console: Console
+    plan: Plan, dataset: Dataset, jobs: int, cluster: str | None, time_box: _TimeBox, console: Console
 ) -> Study:
     """The study of each fold, one after the other, and one table; the first takes its share of the budget."""
     from headstart.runs.lock import own
@@ -90,11 +111,9 @@ def _run_folds(
             part.out.mkdir(parents=True, exist_ok=True)
         for number, part in enumerate(parts, start=1):
             console.print(f"fold     {number} of {len(parts)}", highlight=False)
-            share = None if allowed is None or number > 1 else f"{allowed / len(parts):.3f}s"
             own_plan = part if number == 1 else as_first(part, parts[0])
-            studies.append(
-                run_study_with_progress(own_plan, dataset, jobs=jobs, cluster=cluster, budget=share, console=console)
-            )
+            share = None if time_box.seconds is None or number > 1 else time_box.seconds / len(parts)
+            studies.append(_run(own_plan, dataset, jobs, cluster, time_box._replace(seconds=share), console))
         study = merged(plan, studies)
         write_merged(plan, study)
     return study

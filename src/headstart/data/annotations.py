@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from headstart.data.index import Entry, Note
-from headstart.data.json_files import TooLargeError, mentions, read_json
+from headstart.data.json_files import mentions, read_json
 from headstart.data.masks.cached_masks import CachedMasks
 from headstart.data.masks.coco import coco_masks, is_coco
+from headstart.data.memory import TooLargeError
 from headstart.data.pair_index import pair_splits
 from headstart.data.reading import Reading
 from headstart.data.tree import Tree

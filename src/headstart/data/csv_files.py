@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.data.memory import require_room
 from headstart.errors import HeadstartError
 
 CsvRow = tuple[int, dict[str, str]]
@@ -21,6 +22,8 @@ SPACES = " "
 """Cells that any number of spaces or tabs separate, without quotes: lists such as ``images/1.jpg 3``."""
 MAX_BYTES = 2**29
 """Larger tables are refused: a row for each image takes some hundred bytes."""
+SMALLER = "keep the rows and columns of the images alone"
+"""What helps: a hint."""
 SAMPLE_LINES = 30
 """Lines that the separator is told by."""
 
@@ -57,6 +60,7 @@ def read_csv(file: Path) -> CsvFile:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         header = _normalize_header(next(reader, []))
+        require_room(file, parsed_bytes(text, separator, len(header)), "a table", SMALLER)
         rows, overflow = [], []
         for cells in reader:
             if not cells:
@@ -70,6 +74,12 @@ def read_csv(file: Path) -> CsvFile:
     usual = separator == "," or file.suffix.lower() == ".tsv"
     words = [SEPARATORS.get(separator, "spaces")] * (not usual) + [encoding] * bool(encoding)
     return CsvFile(file, header, rows, ", ".join(words), tuple(overflow))
+
+
+def parsed_bytes(text: str, separator: str, columns: int) -> int:
+    """About what the rows of a table take, in bytes: rather too much. Each has all columns, however short its line."""
+    rows, cells = text.count("\n") + text.count("\r"), text.count(separator) + text.count("\n") + text.count("\r")
+    return 2 * (rows * (300 + 45 * columns) + 60 * cells) + len(text)  # twice: `without_header` makes other rows
 
 
 def without_header(table: CsvFile) -> CsvFile:
@@ -96,8 +106,9 @@ def _decode(file: Path) -> tuple[str, str]:
         if file.stat().st_size > MAX_BYTES:
             raise HeadstartError(
                 f"{file}: expected a table of at most {MAX_BYTES >> 20} MB, found {file.stat().st_size >> 20} MB",
-                "keep the rows and columns of the images alone",
+                SMALLER,
             )
+        require_room(file, 7 * file.stat().st_size, "a table", SMALLER)  # its bytes, its text, and 4 per character
         content = file.read_bytes()
     except OSError as error:
         raise HeadstartError(f"{file}: expected a CSV file, found: {error}", "headstart check --help") from None

@@ -6,38 +6,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-from headstart.environment import available_memory
+from headstart.data.memory import require_room
 from headstart.errors import HeadstartError
 
 BELOW_FOUR_BYTES = bytes(range(0xF0))
 """Bytes of UTF-8 that begin no character of four."""
-SHARE = 0.8
-"""Of the memory that is available, what the parsed content of one file may take."""
 CHUNK = 1 << 22
 COSTS = {b"{": 200, b"[": 72, b",": 41, b":": 30, b'"': 38}
 """Bytes of memory for each such byte, in CPython: a dict; a list; an element in it, a number; a value of a dict; half a
 string. Numbers of a polygon, ``123.45,``, take 5 times as much as their text, ``[[],[],`` 24 times."""
 
 
-class TooLargeError(HeadstartError):
-    """A JSON file whose content takes more memory than may be used."""
-
-
 def read_json(file: Path) -> Any:
     """The content of a JSON file.
 
-    Raises `TooLargeError` where it takes more than `SHARE` of the available memory (see `parsed_bytes`; without a limit
-    where the system does not say what is available), HeadstartError for a file that cannot be read, or is no JSON.
+    Raises TooLargeError where it takes more memory than there is, HeadstartError for a file that cannot be read, or is
+    no JSON.
     """
     try:
-        free = available_memory()
-        needed = parsed_bytes(file)
-        if free is not None and needed > SHARE * free:
-            raise TooLargeError(
-                f"{file}: expected JSON that takes at most {SHARE * free / 1e9:.2f} GB of memory, 80 % of what"
-                f" is available, found a file of {file.stat().st_size / 1e6:,.0f} MB that takes {needed / 1e9:.2f} GB",
-                "split it by images, free memory, or move it elsewhere",
-            )
+        require_room(file, parsed_bytes(file), "JSON", "split it by images, free memory, or move it elsewhere")
         return json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         raise HeadstartError(f"{file}: expected JSON, found: {error}", f"fix {file}") from None

@@ -110,8 +110,20 @@ def _require_sizes(index: Index, data: Data, root: str) -> None:
         raise HeadstartError(
             f"{both[smallest]}: expected an image of {data.image_size} x {data.image_size} pixels at least"
             f" (data.image_size, the training window), found {width} x {height}",
-            f"data.image_size={max(8, min(height, width) // 32 * 32)}",
+            f"data.image_size={window_within(min(height, width))}",
         )
+
+
+def smallest_side(index: Index) -> int | None:
+    """The shorter side of the smallest readable training image, in pixels; None without one."""
+    paths = [index.root / path for path, split in zip(index.paths, index.splits, strict=True) if split in ("", "train")]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return min((min(size) for size in threads.map(upright_size, paths) if all(size)), default=None)
+
+
+def window_within(side: int) -> int:
+    """The largest training window, in pixels, that networks of stride 32 take and an image of this side holds."""
+    return max(8, side // 32 * 32)
 
 
 def require_different_masks(pixels: Pixels) -> None:

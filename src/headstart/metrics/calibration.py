@@ -14,7 +14,7 @@ Floats = NDArray[np.floating[Any]]
 
 BINS = 15
 """Equal bins of confidence for the calibration error, as in Guo et al. 2017."""
-MIN_IMAGES_TO_HALVE = 20
+MIN_IMAGES_TO_HALVE = 50
 """With fewer images a temperature fitted on half of them is noise."""
 
 

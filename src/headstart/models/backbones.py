@@ -9,6 +9,7 @@ import timm
 from torch import nn
 
 from headstart.errors import HeadstartError, did_you_mean
+from headstart.models import small_resnet  # noqa: F401 (registers its networks)
 
 
 def build(name: str, output_stride: int | None = None) -> nn.Module:

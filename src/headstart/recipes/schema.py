@@ -232,19 +232,22 @@ class Validation(Part):
 
     batch_size: Annotated[int, Field(gt=0)] = 32
     """Images per validation or prediction step."""
+    hflip: bool = False
+    """Classify by the mean features of each image and its mirror image (test-time augmentation), in twice the time."""
 
 
 class Optimizer(Part):
     """The optimizer."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adamw"
-    """Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), or SGD with momentum 0.9."""
+    name: Literal["adam", "adamw", "sgd", "muon"] = "adamw"
+    """Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), SGD with momentum 0.9, or Muon (Jordan et al.
+    2024) for matrices and convolutions with AdamW for vectors."""
     lr: Positive = 1e-3
     """Learning rate of the backbone."""
     head_lr_factor: Positive = 1.0
     """The head's learning rate, as a multiple of `lr`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Weight decay; with `adamw` not applied to biases and normalization layers."""
+    """Weight decay; with `adamw` and `muon` not applied to biases and normalization layers."""
 
 
 class Schedule(Part):

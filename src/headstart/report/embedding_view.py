@@ -13,7 +13,6 @@ from PIL import Image
 
 from headstart.files import Row
 from headstart.report.mask_plots import hexadecimal
-from headstart.report.plots import GRAY
 from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
@@ -26,6 +25,7 @@ SIDE, ACROSS = 40, 50
 PALETTE = ("#3b82c4", "#e07b39", "#3a9d6e", "#c94f7c", "#8465c5", "#b59a1b", "#28a3b8", "#8b5e3c", "#6b7280", "#d64545")
 """Colors that most kinds of color blindness distinguish, for up to ten classes."""
 
+GRAY = "#8a8f98"
 NO_LABEL = "no label"
 """Class name of images without a label."""
 

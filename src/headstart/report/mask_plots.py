@@ -1,20 +1,20 @@
-"""Plots of a segmentation run as plotly JSON: IoU per class, pixel confusion matrix."""
+"""Plots of a segmentation run as SVG: IoU per class, pixel confusion matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
-import plotly.graph_objects as go
 
 from headstart.files import Row
 from headstart.metrics.segmentation import Counts
 from headstart.palette import Palette
-from headstart.report.plots import GRAY, matrix, most_confused, to_json
+from headstart.report.chart import GRAY, Axis, Chart, Line, legend
+from headstart.report.matrix import matrix, most_confused
+from headstart.report.plots import epoch_axis
 
 VISIBLE_CLASSES = 30
-"""Classes whose line is visible at first; the others are in the legend, and drawn on a click."""
+"""Classes with a line; the table has all."""
 
 
 def hexadecimal(color: Sequence[int]) -> str:
@@ -25,43 +25,47 @@ def hexadecimal(color: Sequence[int]) -> str:
 def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: int | None) -> str:
     """Validation IoU of each class over the epochs, in its color; ``kept`` is the epoch of the checkpoint, from 1.
 
-    Under each line lies a wider gray one, so that a white or black class is visible on any background.
+    Under each line lies a wider gray one, so that a white or black class is visible on any background. Of more than
+    `VISIBLE_CLASSES` classes, the first.
     """
     val = [row for row in rows if row["split"] == "val"]
-    figure = go.Figure()
-    for number, (name, color) in enumerate(zip(palette.classes, palette.colors, strict=False)):
-        values = [row.get(f"iou_{name}") for row in val]
-        points = {
-            "x": [row["epoch"] + 1 for row in val],
-            "y": [None if value is None or np.isnan(value) else value for value in values],
-            "visible": True if number < VISIBLE_CLASSES else "legendonly",
-            "legendgroup": str(number),
-            "name": escape(name),
-        }
-        figure.add_scatter(**points, mode="lines", line={"color": GRAY, "width": 5}, showlegend=False, hoverinfo="skip")
-        figure.add_scatter(
-            **points,
-            mode="lines+markers",
-            line={"color": hexadecimal(color), "width": 2.5},
-            marker={"size": 7, "line": {"color": GRAY, "width": 1}},
-            hovertemplate="%{y:.1%} in epoch %{x}",
-        )
-    if kept is not None:
-        figure.add_vline(x=kept, line={"color": GRAY, "dash": "dot"}, annotation_text="saved")
-    figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 12)))
-    figure.update_yaxes(title_text="IoU", tickformat=".0%", range=[-0.02, 1.02])
-    return to_json(figure, height=400)
+    lines = []
+    for name, color in list(zip(palette.classes, palette.colors, strict=False))[:VISIBLE_CLASSES]:
+        found = [row.get(f"iou_{name}") for row in val]
+        values = [None if value is None or np.isnan(value) else value for value in found]
+        numbers = [row["epoch"] + 1 for row in val]
+        tips = [
+            "" if value is None else f"{name}, epoch {number}: IoU {value:.1%}"
+            for number, value in zip(numbers, values, strict=True)
+        ]
+        line = Line(name, hexadecimal(color), numbers, values, tips=tips, sizes=[3.5] * len(val), under=GRAY)
+        lines.append(line)
+    chart = Chart(
+        lines=lines,
+        x=epoch_axis(epochs, 12),
+        y=Axis(-0.02, 1.02, [(value / 5, f"{20 * value} %") for value in range(6)], "IoU"),
+        says="validation IoU of each class over the epochs",
+        height=400,
+        verticals=[] if kept is None else [(kept, "saved")],
+    )
+    return legend(lines) + chart.svg()
 
 
 def pixel_confusion(confusion: Counts, classes: Sequence[str]) -> str:
     """Confusion matrix of pixels (K, K): rows true class, columns predicted class, in per cent of the row."""
     shown = most_confused(confusion)
+    names = [classes[i] for i in shown]
     counts = confusion[np.ix_(shown, shown)]
     of_row = counts / np.maximum(confusion.sum(axis=1)[shown, None], 1)
     of_all = counts / confusion.sum()
-    written = np.array([[_per_cent(value) for value in row] for row in of_row], dtype=object)
-    hover = "%{z:.2%} of %{y} predicted as %{x}<br>%{customdata:.3%} of all pixels"
-    return matrix(of_row, of_all.round(6), [classes[i] for i in shown], written, hover)
+    tips = [
+        [
+            f"{of_row[i, j]:.2%} of {one} predicted as {other}: {of_all[i, j]:.3%} of all pixels"
+            for j, other in enumerate(names)
+        ]
+        for i, one in enumerate(names)
+    ]
+    return matrix(of_row, names, [[_per_cent(value) for value in row] for row in of_row], tips)
 
 
 def _per_cent(share: float) -> str:

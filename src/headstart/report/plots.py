@@ -1,22 +1,19 @@
-"""Plots of a run as plotly JSON: learning curves, confusion matrix, reliability diagram."""
+"""Plots of a run as SVG: learning curves, confusion matrix, reliability diagram."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
-from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
-from plotly.subplots import make_subplots
 
 from headstart.files import Row
 from headstart.metrics.calibration import reliability as reliability_bins
 from headstart.metrics.classification import ClassificationMetrics
+from headstart.report.chart import BLUE, GRAY, ORANGE, Axis, Chart, Line, axis, legend
+from headstart.report.matrix import matrix, most_confused
 from headstart.runs.tables import best_epoch
 
-BLUE, ORANGE, GRAY = "#3b82c4", "#e07b39", "#8a8f98"  # told apart by all common kinds of color blindness
 METRIC_TITLES = {
     "loss": "loss",
     "miou": "mean IoU",
@@ -26,71 +23,68 @@ METRIC_TITLES = {
     "knn": "kNN accuracy",
     "lr": "learning rate",
 }
-"""Metrics of `metrics.csv` that have a subplot where they occur, from left to right; the last always occurs."""
-MAX_CELLS_WITH_NUMBERS = 25
-"""Classes beyond which the confusion matrix shows its numbers on hover only."""
-MAX_CLASSES = 100
-"""Classes that the confusion matrix has at the most: its size grows with the square."""
+"""Metrics of `metrics.csv` that have a panel where they occur, from left to right."""
+SHARES = ("miou", "accuracy", "knn")
 
 
 def curves(rows: Sequence[Row], epochs: int, monitor: str) -> str:
-    """Learning curves: a subplot per metric, stars at the best epochs, filled where ``monitor`` selects by it.
+    """Learning curves: a panel per metric, stars at the best epochs, filled where ``monitor`` selects by it.
 
     ``rows`` are those of `metrics.csv`, ``epochs`` those planned, ``monitor`` is the recipe's `checkpoint.monitor`.
     """
-    metrics = [name for name in METRIC_TITLES if any(name in row for row in rows)]
-    figure = make_subplots(
-        rows=1,
-        cols=len(metrics),
-        subplot_titles=[METRIC_TITLES[name] for name in metrics],
-        horizontal_spacing=0.24 / len(metrics),
-    )
-    for split, color in (("train", GRAY), ("val", BLUE)):
-        _add_curves(figure, metrics, [row for row in rows if row["split"] == split], split, color)
-    if monitor != "last":
-        _add_best_epochs(figure, metrics, rows, monitor)
-    figure.update_xaxes(title_text="epoch", range=[0.5, epochs + 0.5], dtick=max(1, round(epochs / 6)))
-    for column, metric in enumerate(metrics, 1):
-        if metric in ("miou", "accuracy", "knn"):
-            figure.update_yaxes(tickformat=".0%", col=column)
-    figure.update_yaxes(rangemode="tozero", tickformat="~e", col=len(metrics))
-    return to_json(figure, height=340)
-
-
-def _add_curves(figure: go.Figure, metrics: Sequence[str], rows: Sequence[Row], split: str, color: str) -> None:
-    """A line per metric of one split."""
-    name = "training" if split == "train" else "validation"
-    style = {"mode": "lines+markers", "marker": {"size": 4}, "name": name, "legendgroup": split}
-    for column, metric in enumerate(metrics, 1):
-        if any(metric in row for row in rows):
-            figure.add_scatter(
-                x=[row["epoch"] + 1 for row in rows],
-                y=[row.get(metric) for row in rows],
-                line={"color": ORANGE if metric == "lr" else color},
-                showlegend=column == 1,
-                row=1,
-                col=column,
-                **style,
-            )
-
-
-def _add_best_epochs(figure: go.Figure, metrics: Sequence[str], rows: Sequence[Row], monitor: str) -> None:
-    """A star at the best validation epoch by loss, and by mean IoU or accuracy."""
-    val = {row["epoch"]: row for row in rows if row["split"] == "val"}
-    for metric in ("loss", "miou" if "miou" in metrics else "accuracy"):
-        best = best_epoch(rows, metric) if metric in metrics else None
-        if best is None:
-            continue
-        saved = monitor == f"val_{metric}"
-        figure.add_scatter(
-            x=[best + 1],
-            y=[val[best][metric]],
-            mode="markers",
-            marker={"symbol": "star" if saved else "star-open", "size": 14, "color": ORANGE},
-            name=f"best by {METRIC_TITLES[metric]}{' (saved)' if saved else ''}: epoch {best + 1}",
-            row=1,
-            col=metrics.index(metric) + 1,
+    keys: dict[str, Line] = {}
+    panels = []
+    for metric in (name for name in METRIC_TITLES if any(name in row for row in rows)):
+        lines = curve_lines(rows, metric, monitor)
+        keys |= {line.name: line for line in lines if line.name not in keys}
+        values = [value for line in lines for value in line.y if value is not None]
+        chart = Chart(
+            lines=lines,
+            x=epoch_axis(epochs, 6),
+            y=axis(values, percent=metric in SHARES, count=4, zero=metric == "lr"),
+            says=f"{METRIC_TITLES[metric]} of training and validation over the epochs",
+            title=METRIC_TITLES[metric],
+            width=340,
+            height=290,
         )
+        panels.append(chart.svg())
+    return f'{legend([*keys.values()])}<div class="small-charts">{"".join(panels)}</div>'
+
+
+def epoch_axis(epochs: int, count: int) -> Axis:
+    """An axis from before the first epoch to after the last."""
+    step = max(1, round(epochs / count))
+    return Axis(0.5, epochs + 0.5, [(float(n), str(n)) for n in range(step, epochs + 1, step)], "epoch")
+
+
+def curve_lines(rows: Sequence[Row], metric: str, monitor: str) -> list[Line]:
+    """A metric of training and validation over the epochs, and a star at the best epoch of those that select."""
+    lines = []
+    for split, name, color in (("train", "training", GRAY), ("val", "validation", BLUE)):
+        part = [row for row in rows if row["split"] == split]
+        if any(metric in row for row in part):
+            values = [_finite(row.get(metric)) for row in part]
+            form = ".1%" if metric in SHARES else ".4g"
+            tips = [
+                "" if value is None else f"{name}, epoch {row['epoch'] + 1}: {value:{form}}"
+                for row, value in zip(part, values, strict=True)
+            ]
+            lines.append(
+                Line(name, color, [row["epoch"] + 1 for row in part], values, tips=tips, sizes=[3] * len(part))
+            )
+    val = {row["epoch"]: row for row in rows if row["split"] == "val"}
+    second = "miou" if any("miou" in row for row in rows) else "accuracy"
+    best = best_epoch(rows, metric) if monitor != "last" and metric in ("loss", second) else None
+    if best is not None:
+        saved = monitor == f"val_{metric}"
+        name = f"best by {METRIC_TITLES[metric]}{' (saved)' if saved else ''}: epoch {best + 1}"
+        value = val[best][metric]
+        lines.append(Line(name, ORANGE, [best + 1], [value], marker="star", hollow=not saved, sizes=[7], width=0))
+    return lines
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
 
 
 def confusion(metrics: ClassificationMetrics) -> str:
@@ -98,55 +92,16 @@ def confusion(metrics: ClassificationMetrics) -> str:
 
     Of more than `MAX_CLASSES` classes, the most confused ones.
     """
-    counts = np.array(metrics.confusion)
-    shown = most_confused(counts)
+    all_counts = np.array(metrics.confusion)
+    shown = most_confused(all_counts)
     names = [metrics.per_class[i].name for i in shown]
-    counts, share = counts[np.ix_(shown, shown)], _row_shares(counts)[np.ix_(shown, shown)]
-    return matrix(share, counts, names, counts, "%{customdata} of %{y} predicted as %{x} (%{z:.1%})")
-
-
-def most_confused(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the `MAX_CLASSES` most confused classes, in order; ``counts`` is (K, K)."""
-    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    return np.sort(np.argsort(-errors, kind="stable")[:MAX_CLASSES])
-
-
-def _row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    share: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return share
-
-
-def matrix(
-    share: NDArray[np.float64], hover_data: ArrayLike, names: Sequence[str], cells: ArrayLike, hover: str
-) -> str:
-    """A confusion matrix colored by ``share`` (K, K), with ``cells`` written into it unless there are too many classes.
-
-    ``hover`` is the text of a cell under the pointer, ``hover_data`` its customdata.
-    """
-    labels = [escape(name) for name in names]
-    ticks = list(range(len(labels)))
-    text = np.asarray(cells) if len(labels) <= MAX_CELLS_WITH_NUMBERS else np.full(share.shape, "", dtype=object)
-    figure = go.Figure(
-        go.Heatmap(
-            z=share.round(4).tolist(),
-            customdata=np.asarray(hover_data).tolist(),
-            text=text.tolist(),
-            texttemplate="%{text}",
-            hovertemplate=f"{hover}<extra></extra>",
-            x=labels,
-            y=labels,
-            colorscale=[[0, "rgba(59,130,196,0.03)"], [1, "rgba(59,130,196,1)"]],
-            zmin=0,
-            zmax=1,
-            showscale=False,
-            xgap=1,
-            ygap=1,
-        )
-    )
-    axis = {"type": "category", "tickmode": "array", "tickvals": ticks, "ticktext": labels, "showgrid": False}
-    figure.update_xaxes(title_text="predicted class", tickangle=-45, **axis)
-    figure.update_yaxes(title={"text": "true class", "standoff": 16}, autorange="reversed", **axis)
-    return to_json(figure, height=int(np.clip(140 + 26 * len(labels), 320, 900)))
+    of_class = np.maximum(all_counts.sum(axis=1), 1)[shown]
+    counts = all_counts[np.ix_(shown, shown)]
+    tips = [
+        [f"{counts[i, j]} of {of_class[i]} {one} predicted as {other}" for j, other in enumerate(names)]
+        for i, one in enumerate(names)
+    ]
+    return matrix(counts / of_class[:, None], names, counts.astype(str).tolist(), tips)
 
 
 def reliability(labels: NDArray[np.int64], predictions: Mapping[str, tuple[NDArray[np.int64], ArrayLike]]) -> str:
@@ -154,41 +109,26 @@ def reliability(labels: NDArray[np.int64], predictions: Mapping[str, tuple[NDArr
 
     A line for each of ``predictions``: name -> (rows of ``labels``, their probabilities (N, C)).
     """
-    figure = go.Figure()
-    diagonal = {"color": GRAY, "dash": "dot"}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfect calibration", hoverinfo="skip")
+    lines = [Line("perfect calibration", GRAY, [0, 1], [0, 1], dash="2 4", marker="")]
     for (name, (rows, probabilities)), color in zip(predictions.items(), (BLUE, ORANGE), strict=False):
         confidence, accuracy, share = reliability_bins(labels[rows], probabilities)
-        figure.add_scatter(
-            x=confidence.tolist(),
-            y=accuracy.tolist(),
-            customdata=share.tolist(),
-            mode="lines+markers",
-            marker={"size": (6 + 30 * np.sqrt(share)).tolist(), "color": color, "opacity": 0.8},
-            line={"color": color},
-            name=name,
-            hovertemplate="confidence %{x:.1%}, accuracy %{y:.1%} (%{customdata:.1%} of the images)<extra></extra>",
-        )
-    figure.update_xaxes(title_text="confidence (probability of the predicted class)", tickformat=".0%", range=[0, 1.02])
-    figure.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.05])
-    return to_json(figure, height=380)
-
-
-def to_json(figure: go.Figure, height: int) -> str:
-    """The figure with our layout, as JSON that is safe inside a script element."""
-    layout: Mapping[str, Any] = {
-        "template": "none",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": GRAY},
-        "margin": {"l": 60, "r": 16, "t": 36, "b": 60},
-        "height": height,
-        "legend": {"orientation": "h", "y": -0.28},
-    }
-    figure.update_layout(**layout)
-    figure.update_xaxes(automargin=True, gridcolor="rgba(138,143,152,0.2)", zeroline=False)
-    figure.update_yaxes(automargin=True, gridcolor="rgba(138,143,152,0.2)", zeroline=False)
-    return as_script(str(figure.to_json()))
+        counts = np.rint(share * len(rows)).astype(int)
+        tips = [
+            f"mean confidence {c:.0%}: {round(a * n)} of {n} images correct"
+            for c, a, n in zip(confidence, accuracy, counts, strict=True)
+        ]
+        sizes = (3 + 15 * np.sqrt(share)).tolist()
+        lines.append(Line(name, color, confidence.tolist(), accuracy.tolist(), tips=tips, sizes=sizes, faint=True))
+    ticks = [(value / 5, f"{20 * value} %") for value in range(6)]
+    chart = Chart(
+        lines=lines,
+        x=Axis(0, 1.02, ticks, "confidence (probability of the predicted class)"),
+        y=Axis(0, 1.05, ticks, "accuracy"),
+        says="accuracy over confidence; below the diagonal the network is over-confident",
+        width=640,
+        height=400,
+    )
+    return legend(lines) + chart.svg()
 
 
 def as_script(json: str) -> str:

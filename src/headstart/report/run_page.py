@@ -11,19 +11,22 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
-from plotly.offline import get_plotlyjs
 
 from headstart.analysis.findings import findings
+from headstart.comparison.wording import ends, plain_decimals, share
 from headstart.errors import quoted
 from headstart.files import Row
+from headstart.metrics.bootstrap import Interval
 from headstart.metrics.calibration import MIN_IMAGES_TO_HALVE, fit_on_half
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.collapse import Diagnosis, diagnose
 from headstart.metrics.segmentation import SegmentationMetrics
+from headstart.metrics.shares import mean_share
 from headstart.recipes.recipe import Recipe
 from headstart.report import plots
 from headstart.report.embedding_view import embedding_view
 from headstart.report.mask_page import MaskSection, mask_page
+from headstart.report.matrix import MAX_CLASSES
 from headstart.report.network_diagram import drawing
 from headstart.report.page import data_url, render_page
 from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
@@ -43,13 +46,24 @@ MAX_CHARACTERS = 7_600_000
 
 def write_report(run: RunFolder) -> Path:
     """Write ``report.html`` into the run folder, from nothing but the folder's own files, and return its path."""
-    run.write("report.html", rendered("run.html.jinja", {**_context(run), "plotly": Markup(get_plotlyjs())}))
+    run.write("report.html", rendered("run.html.jinja", _context(run)))
     return run.path / "report.html"
 
 
 def rendered(template: str, context: Mapping[str, object]) -> bytes:
     """A page from one of our templates; everything in ``context`` is escaped."""
-    return render_page(template, context, percent=lambda value: f"{value:.2%}", duration=duration)
+    return render_page(
+        template,
+        context,
+        percent=lambda value: f"{100 * value:.1f} %",
+        duration=duration,
+        share=share,
+        ends=ends,
+        plain=lambda interval: f"{interval.value:.{plain_decimals(interval.low, interval.high)}f}",
+        plain_ends=lambda interval: " to ".join(
+            f"{end:.{plain_decimals(interval.low, interval.high)}f}" for end in (interval.low, interval.high)
+        ),
+    )
 
 
 class RunPage(TypedDict):
@@ -78,6 +92,7 @@ class RunPage(TypedDict):
     """The last validation row of `metrics.csv`."""
     test: Row | None
     metrics: ClassificationMetrics | None
+    class_rows: list[ClassRow]
     pairs: list[ConfusedPair]
     max_classes: int
     """Classes that the confusion matrix has at the most."""
@@ -92,7 +107,17 @@ class RunPage(TypedDict):
     """`architecture.json`."""
     architecture: Markup | None
     figures: dict[str, Markup]
-    """Plots as JSON, by the id of their place on the page."""
+    """Plots as SVG, by the id of their place on the page; the map is JSON."""
+
+
+class ClassRow(NamedTuple):
+    """A class with intervals; None where no image is of it, or predicted as it."""
+
+    name: str
+    precision: Interval | None
+    recall: Interval | None
+    f1: float
+    support: int
 
 
 class ConfusedPair(NamedTuple):
@@ -101,8 +126,8 @@ class ConfusedPair(NamedTuple):
     label: str
     predicted: str
     images: int
-    share: float
-    """Of the images of the class."""
+    of: int
+    """Images of the class."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +160,7 @@ def _context(run: RunFolder) -> RunPage:
     # A segmentation run has figures, findings and images of its own.
     masks = None
     if run.palette is not None:
-        left = MAX_CHARACTERS - len(get_plotlyjs()) - sum(map(len, figures.values()))
+        left = MAX_CHARACTERS - sum(map(len, figures.values()))
         masks = mask_page(run, run.palette, rows, analysis, left, resamples)
         figures |= masks.figures
     train = [row for row in rows if row["split"] == "train"]
@@ -156,8 +181,9 @@ def _context(run: RunFolder) -> RunPage:
         last=next((row for row in reversed(rows) if row["split"] == "val"), None),
         test=next((row for row in rows if row["split"] == "test"), None),
         metrics=metrics,
+        class_rows=class_rows(metrics) if metrics else [],
         pairs=confused_pairs(metrics) if metrics else [],
-        max_classes=plots.MAX_CLASSES,
+        max_classes=MAX_CLASSES,
         errors=_confident_errors(run, predictions, data["classes"]) if predictions else [],
         masks=masks.section if masks else None,
         mask_metrics=masks.metrics if masks else None,
@@ -177,7 +203,7 @@ def _figures(
     analysis: FeatureAnalysis | None,
     places: Sequence[Row],
 ) -> dict[str, Markup]:
-    """Plots of the run as JSON; ``places`` are the rows of its t-SNE and PCA maps."""
+    """Plots of the run as SVG, its map as JSON; ``places`` are the rows of its t-SNE and PCA maps."""
     figures = {}
     if predictions is not None and metrics is not None:
         figures["confusion"] = Markup(plots.confusion(metrics))
@@ -211,11 +237,22 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def class_rows(metrics: ClassificationMetrics) -> list[ClassRow]:
+    """Precision and recall of each class with their 95 % intervals over its images."""
+    counts = np.array(metrics.confusion)
+    rows = []
+    for number, each in enumerate(metrics.per_class):
+        parts = [(counts[number, number], total) for total in (counts[:, number].sum(), counts[number].sum())]
+        precision, recall = (mean_share(np.arange(total) < hits) if total else None for hits, total in parts)
+        rows.append(ClassRow(each.name, precision, recall, each.f1, each.support))
+    return rows
+
+
 def confused_pairs(metrics: ClassificationMetrics) -> list[ConfusedPair]:
     """The most frequent pairs of true and predicted class, most images first."""
     names = [each.name for each in metrics.per_class]
     pairs = [
-        ConfusedPair(names[i], names[j], count, count / sum(row))
+        ConfusedPair(names[i], names[j], count, sum(row))
         for i, row in enumerate(metrics.confusion)
         for j, count in enumerate(row)
         if i != j and count

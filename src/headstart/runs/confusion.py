@@ -53,9 +53,12 @@ class MaskConfusions:
 
     @property
     def constant(self) -> float:
-        """Majority-class baseline: the mean IoU of predicting the most frequent class for every pixel."""
-        shares = self.whole.sum(axis=1) / self.whole.sum()
-        return float(shares.max() / np.count_nonzero(shares))
+        """Majority-class baseline: the mean IoU of predicting the most frequent class for every pixel.
+
+        Over the classes of the run's own mean IoU: those that occur in the ground truth or in its predictions.
+        """
+        pixels = self.whole.sum(axis=1)
+        return float(pixels.max() / pixels.sum() / np.count_nonzero(pixels + self.whole.sum(axis=0)))
 
 
 def write_mask_confusions(run: RunFolder, confusion: Counts) -> None:

@@ -1,21 +1,22 @@
 """A study within a budget: how large the images, how long the trainings, how many label fractions and seeds.
 
 A study of a few minutes learns more from several seeds of short trainings on small images than from one long one:
-`LADDER` lists what more time buys, in order. The plan is the highest rung that fits, its trainings stretched to the
+`rungs` lists what more time buys, in order. The plan is the highest rung that fits, its trainings stretched to the
 budget. What the user chose stays as it is. While the study runs, `time_left.Deadline` holds back what would end late.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
 from headstart.studies.plan import Plan
-from headstart.studies.time_estimate import TimeEstimator, estimate
+from headstart.studies.rungs import LADDER, MASK_LADDER, Rung
+from headstart.studies.time_estimate import DEFAULT, TimeEstimator, estimate
 
 FILL = 0.85
 """Share of a budget that the estimate of a plan may take: the rest is for decoding, the report, and errors."""
@@ -29,38 +30,13 @@ FEATURES = 250
 """Training images whose features are stored, in a shortened training."""
 
 
-@dataclass(frozen=True)
-class Rung:
-    """A size of study."""
-
-    side: int
-    """Side of the images, in pixels."""
-    epochs: int
-    images: int
-    """Images per epoch, at most."""
-    fractions: tuple[float, ...]
-    """The label fractions of the plan that are nearest to these are kept."""
-    seeds: int
-
-
-LADDER = (
-    Rung(32, 1, 640, (1.0,), 2),
-    Rung(32, 2, 1280, (0.1, 1.0), 2),
-    Rung(48, 2, 1920, (0.1, 1.0), 2),
-    Rung(48, 2, 2560, (0.1, 1.0), 3),
-    Rung(64, 2, 3200, (0.1, 1.0), 3),
-    Rung(64, 3, 4800, (0.1, 0.25, 1.0), 3),
-    Rung(96, 4, 6400, (0.1, 0.25, 1.0), 3),
-    Rung(96, 5, 9600, (0.05, 0.1, 0.25, 0.5, 1.0), 3),
-    Rung(128, 6, 19200, (0.05, 0.1, 0.25, 0.5, 1.0), 3),
-)
-"""From the least study that is worth its time to nearly the whole; each rung costs about 1.5 to 2 times the last."""
-
-
-def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) -> tuple[Plan, dict[str, float]]:
+def fit_budget(
+    plan: Plan, dataset: Dataset, budget: float, workers: int = 1, *, at_least: bool = False
+) -> tuple[Plan, dict[str, float]]:
     """``plan`` as large as ``budget`` (in seconds, with so many workers) allows, and its `estimate`.
 
-    Raises HeadstartError, naming the least budget, when even the smallest study takes longer.
+    When even the smallest study takes longer, it is that one with ``at_least``; else HeadstartError names the least
+    budget.
     """
     estimator = TimeEstimator(plan, dataset)
     allowed = FILL * budget * workers
@@ -68,14 +44,16 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) ->
     if sum(seconds.values()) <= allowed:
         return _pretrained_for_each_seed(plan, seconds, allowed, estimator)
     requested, best = plan.requested or (plan.recipe, plan.pretraining), None
-    for rung in LADDER:
+    for rung in MASK_LADDER if plan.masks else LADDER:
         smaller = replace(_at_rung(plan, rung, estimator, budget * workers), requested=requested)
         seconds = estimate(smaller, dataset, estimator=estimator)
         total = sum(seconds.values())
         if total > allowed:
+            if best is None and at_least:
+                return smaller, seconds
             if best is None:
                 parts = plan.recipe.data.fold[1] if plan.recipe.data.fold else 1  # each fold has its share
-                least = math.ceil(parts * total / FILL / workers / 60)
+                least = math.ceil(parts * least_budget(seconds, workers) / 60)
                 raise HeadstartError(
                     f"--budget: expected at least {least}m for the smallest study of these settings, label fractions"
                     f" and seeds, found {parts * budget / 60:g}m",
@@ -87,6 +65,11 @@ def fit_budget(plan: Plan, dataset: Dataset, budget: float, workers: int = 1) ->
     return _pretrained_for_each_seed(
         *_stretched(*best, plan.recipe.train.epochs, allowed, estimator), allowed, estimator
     )
+
+
+def least_budget(seconds: Mapping[str, float], workers: int = 1) -> float:
+    """The budget, in seconds, that trainings of so many seconds need."""
+    return sum(seconds.values()) / FILL / max(1, workers)
 
 
 def _pretrained_for_each_seed(
@@ -104,8 +87,10 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
     """``plan`` cut down to a rung, where it is free to be."""
     changes: dict[str, object] = {}
     recipe = plan.recipe
-    if "image_size" in plan.free and not plan.masks:
+    if "image_size" in plan.free:
         changes |= {"data.image_size": min(rung.side, recipe.data.image_size), "augment.sizes": []}
+        if plan.masks and rung.side < recipe.data.image_size:
+            changes["probe.views"] = rung.views
     if "epochs" in plan.free:
         changes |= {"train.epochs": min(rung.epochs, recipe.train.epochs), "analysis.epochs": []}
         changes |= {"train.images_per_epoch": min(rung.images, recipe.train.images_per_epoch or rung.images)}
@@ -116,6 +101,8 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
     if "fractions" in plan.free:
         wanted = rung.fractions if plan.target_score is None else LADDER[-1].fractions  # a forecast needs four of them
         smaller = replace(smaller, fractions=_fractions(plan.fractions, wanted))
+    if "tuned" in plan.free:
+        smaller = replace(smaller, tuned=rung.tuned)
     if "seeds" in plan.free:
         smaller = replace(smaller, seeds=plan.seeds[: max(rung.seeds, plan.pretrainings)])
     return replace(smaller, pretraining=_shorter_pretraining(smaller, estimator, PRETRAINING_SHARE * budget))
@@ -176,22 +163,28 @@ def _stretched(
     return plan, seconds
 
 
-def describe(plan: Plan, budget: float | None) -> Iterator[str]:
-    """Lines that say what a budget chose, and what it leaves out."""
+def describe(plan: Plan, asked: Plan, budget: float | None, *, default: bool = False) -> Iterator[str]:
+    """Lines that say what a budget chose, and what it leaves out of what is ``asked``.
+
+    ``default``: nobody chose the budget.
+    """
     if "pretrainings" in plan.free and plan.pretrainings > 1:
         yield "plan     a pre-training for each seed, as there is time for it"
-    if plan.requested is None or plan.requested == (plan.recipe, plan.pretraining):
+    wanted, recipe = asked.requested or (asked.recipe, asked.pretraining), plan.recipe
+    grid, whole = ((each.fractions, each.seeds, each.tuned) for each in (plan, asked))
+    if (recipe, plan.pretraining) == wanted and grid == whole:
         return
-    asked, recipe, pretraining = plan.requested[0], plan.recipe, plan.pretraining
     labels = ", ".join(f"{fraction:.0%}" for fraction in plan.fractions)
     yield f"plan     {_length(recipe)}; {labels} of the labels; {len(plan.seeds)} seeds"
     if "self-supervised" in plan.pretrained_kinds():
-        yield f"         self-supervised pre-training: {_length(pretraining)}"
+        yield f"         self-supervised pre-training: {_length(plan.pretraining)}"
+    if asked.tuned and not plan.tuned:
+        yield f"         the learning rate of {wanted[0].name} in every setting: no time to tune it for each"
     why = "the budget" if budget is None else f"--budget {_time(budget)}"
-    yield (
-        f"because  of {why}; {asked.name} asks for {_length(asked)}: a larger budget refines this study, --budget none"
-        " trains all of it"
-    )
+    if default and budget is not None:
+        why = f"the default budget of {_time(budget)}" + (", the least for these settings" * (budget > DEFAULT))
+    length = "" if _length(wanted[0]) == _length(recipe) else f"; {wanted[0].name} asks for {_length(wanted[0])}"
+    yield f"because  of {why}{length}: a larger budget refines this study, --budget none trains all of it"
 
 
 def shortened(plan: Plan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from headstart.data.dataset import Dataset
+from headstart.data.requirements import smallest_side, window_within
 from headstart.recipes.recipe import Data, Recipe
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -25,6 +26,12 @@ def default_fractions(dataset: Dataset, recipe: Recipe) -> tuple[float, ...]:
 def default_recipe(dataset: Dataset) -> str:
     """The shipped recipe of the trials for this data set."""
     return "segment-quick" if dataset.target(Data()) == "mask" else "quick"
+
+
+def default_window(dataset: Dataset, recipe: Recipe) -> dict[str, int]:
+    """Override of a default recipe's windows where training images are smaller than they are; else nothing."""
+    side = smallest_side(dataset.scan(recipe.data)) if recipe.data.resize == "keep" else None
+    return {} if side is None or side >= recipe.data.image_size else {"data.image_size": window_within(side)}
 
 
 def default_pretraining(recipe: Recipe) -> str:

@@ -26,7 +26,7 @@ LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
 TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
-FREE = ("image_size", "epochs", "fractions", "seeds", "pretraining", "pretrainings")
+FREE = ("image_size", "epochs", "fractions", "seeds", "tuned", "pretraining", "pretrainings")
 """What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training,
 `pretrainings` how many of them there are."""
 

@@ -12,7 +12,13 @@ from headstart.data.dataset import Dataset, open_dataset
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.studies.budget import fit_budget
-from headstart.studies.defaults import default_fractions, default_pretraining, default_recipe, tune_from
+from headstart.studies.defaults import (
+    default_fractions,
+    default_pretraining,
+    default_recipe,
+    default_window,
+    tune_from,
+)
 from headstart.studies.plan import Plan, validate_plan
 from headstart.studies.refinement import refined
 from headstart.studies.resume import exists, require_free
@@ -47,8 +53,8 @@ class StudyOptions(TypedDict, total=False):
     """Recipe of the self-supervised pre-training; by default `byol-quick`, for images with masks `byol-tiles`."""
     overrides: Mapping[str, Any] | None
     """Changes to the fields of ``recipe``."""
-    tune: bool
-    """Whether each setting's learning rate is tuned on training images; by default it is."""
+    tune: bool | None
+    """Whether each setting's learning rate is tuned on training images; by default it is, where a budget has time."""
     pretrainings: int | None
     """Pre-trainings of each kind of weights, at most one for each seed; by default 1, or as many as there are seeds
     where a budget has time for them."""
@@ -70,17 +76,22 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         raise TypeError(f"a study has no option {min(unknown)}; it has {', '.join(StudyOptions.__annotations__)}")
     dataset = data if isinstance(data, Dataset) else Dataset(data)
     recipe, pretraining, labels = options.get("recipe"), options.get("pretraining"), options.get("labels")
-    base = _load(default_recipe(dataset) if recipe is None else recipe, options.get("overrides"))
+    overrides = dict(options.get("overrides") or {})
+    if recipe is None:
+        recipe = default_recipe(dataset)
+        overrides = {**default_window(dataset, _load(recipe)), **overrides}
+    base = _load(recipe, overrides)
     unlabeled, corpus, out = _path(options.get("unlabeled")), _path(options.get("corpus")), _path(options.get("out"))
     # Only a segmentation study may be pre-trained on either; a classification study wants labels.
     corpus_target = dataset.open(corpus).target(base.data) if corpus is not None and base.task == "segment" else "label"
     settings = options.get("settings")
-    seeds, asked = options.get("seeds"), set(options.get("overrides") or ())
+    seeds, tune, asked = options.get("seeds"), options.get("tune"), set(options.get("overrides") or ())
     given = {
         "image_size": bool(asked & {"data.image_size", "augment.sizes"}) or isinstance(recipe, Recipe),
         "epochs": "train.epochs" in asked or isinstance(recipe, Recipe),
         "fractions": labels is not None,
         "seeds": seeds is not None,
+        "tuned": tune is not None,
         "pretraining": isinstance(pretraining, Recipe),
         "pretrainings": options.get("pretrainings") is not None,
     }
@@ -93,8 +104,8 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         settings="ABCDE" if settings is None else settings.upper(),
         fractions=fractions,
         seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
-        tuned=options.get("tune", True),
-        tune_from=tune_from(dataset, base, fractions) if options.get("tune", True) else 1.0,
+        tuned=tune is not False,
+        tune_from=tune_from(dataset, base, fractions) if tune is not False else 1.0,
         pretrainings=1 if (pretrainings := options.get("pretrainings")) is None else pretrainings,
         folds=options.get("folds", 1),
         margin=options.get("margin", 100 * MARGIN),
@@ -107,12 +118,18 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
 
 
 def prepare_study(
-    plan: Plan, dataset: str | Dataset | None = None, *, workers: Workers | None = None, budget: float | None = None
+    plan: Plan,
+    dataset: str | Dataset | None = None,
+    *,
+    workers: Workers | None = None,
+    budget: float | None = None,
+    at_least: bool = False,
 ) -> tuple[StudyRunner, dict[str, float]]:
     """A runner of the plan, and the estimated seconds of each remaining training, by name.
 
     ``budget``, in seconds, chooses what a new study trains (`studies.budget`), and what is added to a finished one; a
-    study under way goes on as it began. Raises HeadstartError as `StudyRunner` does, and for too short a budget.
+    study under way goes on as it began. Raises HeadstartError as `StudyRunner` does, and for too short a budget unless
+    the smallest study is taken then, with ``at_least``.
     """
     dataset = open_dataset(plan.data if dataset is None else dataset)
     workers = InProcess() if workers is None else workers
@@ -130,7 +147,7 @@ def prepare_study(
         if budget is None:
             runner = StudyRunner(plan, dataset, workers=workers)
             return runner, estimate(plan, dataset)
-        shortened, seconds = fit_budget(plan, dataset, budget, max(1, workers.count()))
+        shortened, seconds = fit_budget(plan, dataset, budget, max(1, workers.count()), at_least=at_least)
     return StudyRunner(shortened, dataset, workers=workers), seconds
 
 

@@ -84,7 +84,9 @@ def load_existing(plan: Plan) -> Plan:
     requested = plan.requested or (plan.recipe, plan.pretraining)
     grid: dict[str, Any] = {} if study is None else {"tune_from": study.tuned_from}
     if study is not None and plan.requested is None:
-        grid |= {name: getattr(study, name) for name in ("fractions", "seeds", "pretrainings") if name in plan.free}
+        grid |= {
+            name: getattr(study, name) for name in ("fractions", "seeds", "tuned", "pretrainings") if name in plan.free
+        }
     return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested, **grid)
 
 

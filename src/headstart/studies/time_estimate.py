@@ -23,6 +23,10 @@ from headstart.studies.step_time import Speed, measure_run, measure_steps, side_
 from headstart.tasks import task_named
 from headstart.training.linear_probe import solve
 
+AUTO = "auto"
+"""The budget of whoever chooses none."""
+DEFAULT = 600.0
+"""What it is, in seconds, unless the smallest study needs more."""
 VALIDATION = 1 / 3
 """Cost of validating an image relative to training on it: forward only."""
 SMALL_SIDE = 48
@@ -87,9 +91,13 @@ class TimeEstimator:
         speed = self._speed(override(recipe, {"backbone.freeze": False, "probe.views": 0}), self.plan.data)
         labels = round(recipe.data.label_fraction * self.train)
         maps = VALIDATION * speed.image * area / side_of(recipe) ** 2 * (labels + val)
-        decoder = self._decoder_speed(override(recipe, {"data.label_fraction": min(self.plan.fractions)}))
-        images = min(self.train, recipe.train.images_per_epoch or self.train)
-        return speed.start + maps + decoder.image * recipe.train.epochs * (images + VALIDATION * val)
+        changes = {"data.label_fraction": min(self.plan.fractions), "probe.views": 0}
+        decoder = self._decoder_speed(override(recipe, changes))
+        images, share = min(self.train, recipe.train.images_per_epoch or self.train), 1.0
+        if recipe.probe.views:  # it is trained on windows
+            share = min(1.0, side_of(recipe) ** 2 / area)
+            maps += VALIDATION * speed.image * labels * recipe.probe.views
+        return speed.start + maps + decoder.image * recipe.train.epochs * (share * images + VALIDATION * val)
 
     def _area(self, recipe: Recipe) -> float:
         """Pixels of a validation image; where views are compared, they are as large as those of training."""
@@ -162,9 +170,12 @@ def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:
 
 
 def read_budget(text: str) -> float | None:
-    """``90s``, ``30m`` or ``2h`` in seconds; None for ``none``. Raises HeadstartError for anything else."""
-    if text.strip() == "none":
-        return None
+    """``90s``, ``30m`` or ``2h`` in seconds, `DEFAULT` for ``auto``; None for ``none``.
+
+    Raises HeadstartError for anything else.
+    """
+    if text.strip() in (AUTO, "none"):
+        return DEFAULT if text.strip() == AUTO else None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
     if not match or not float(match.group(1)):
         raise HeadstartError(f"--budget: expected a time such as 30m or 2h, found {text}", "headstart study --help")

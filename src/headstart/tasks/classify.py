@@ -23,14 +23,20 @@ class Classify(Task):
     """Cross-entropy over the classes, with label smoothing in training only (Szegedy et al. 2016, section 7)."""
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Sequential, classes: int, label_smoothing: float = 0.0, frozen: bool = False
+        self,
+        backbone: nn.Module,
+        head: nn.Sequential,
+        classes: int,
+        label_smoothing: float = 0.0,
+        frozen: bool = False,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.features, self.classes = width_into(head), classes
         self.label_smoothing = label_smoothing
-        self.frozen = frozen
+        self.frozen, self.mirrored = frozen, mirrored
         if frozen:
             freeze(backbone)
         self.training_metrics = MetricCollection(_metrics(classes), compute_groups=False)
@@ -41,7 +47,8 @@ class Classify(Task):
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
         backbone = build(recipe.backbone.name)
         head = make_head(features_of(backbone), len(classes), recipe.head)
-        return cls(backbone, head, len(classes), recipe.train.label_smoothing, frozen=recipe.backbone.freeze)
+        smoothing, frozen = recipe.train.label_smoothing, recipe.backbone.freeze
+        return cls(backbone, head, len(classes), smoothing, frozen, mirrored=recipe.val.hflip)
 
     def forward(self, batch: Batch) -> Tensor:
         logits = self.head(self._features(batch))
@@ -53,7 +60,10 @@ class Classify(Task):
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return (self.backbone(images),)
+            features: Tensor = self.backbone(images)
+            if self.mirrored and not self.training:
+                features = (features + self.backbone(images.flip(-1))) / 2
+            return (features,)
 
     def infer(self, batch: Batch) -> ModelOutput:
         features: Tensor = self.head[:-1](self._features(batch))

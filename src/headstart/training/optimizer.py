@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from timm.optim.muon import Muon
 from torch import nn, optim
 
 from headstart.recipes.recipe import Optimizer, Schedule
@@ -12,14 +13,14 @@ from headstart.recipes.recipe import Optimizer, Schedule
 def make_optimizer(network: nn.Module, config: Optimizer) -> optim.Optimizer:
     """An optimizer over the trainable parameters of ``network``.
 
-    Parameters under ``head.`` or ``decoder.`` learn at ``lr * head_lr_factor``. AdamW applies no weight decay to
-    vectors (biases, normalization), as is common in fine-tuning; Adam and SGD apply it to all, as torch does.
+    Parameters under ``head.`` or ``decoder.`` learn at ``lr * head_lr_factor``. AdamW and Muon apply no weight
+    decay to vectors (biases, normalization), as is common; Adam and SGD apply it to all, as torch does.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             lr = config.lr * (config.head_lr_factor if name.startswith(("head.", "decoder.")) else 1.0)
-            undecayed = config.name == "adamw" and parameter.ndim <= 1
+            undecayed = config.name in ("adamw", "muon") and parameter.ndim <= 1
             groups.setdefault((lr, 0.0 if undecayed else config.weight_decay), []).append(parameter)
     each = [
         {"params": parameters, "lr": lr, "initial_lr": lr, "weight_decay": decay}
@@ -27,6 +28,8 @@ def make_optimizer(network: nn.Module, config: Optimizer) -> optim.Optimizer:
     ]
     if config.name == "sgd":
         return optim.SGD(each, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
+    if config.name == "muon":  # its steps have the size of AdamW's, so that learning rates are alike
+        return Muon(each, lr=config.lr, momentum=0.9, nesterov=True, adjust_lr_fn="match_rms_adamw")
     kind = optim.AdamW if config.name == "adamw" else optim.Adam
     return kind(each, lr=config.lr, fused=True)
 

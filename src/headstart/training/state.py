@@ -108,6 +108,7 @@ class TrainState:
         self.progress = progress
         metrics = {name: each for name, each in self.task.state_dict().items() if name.startswith("training_metrics.")}
         self.task.load_state_dict({**metrics, **state["task"]})
+        self.task.to(self.fabric.device)  # a metric takes the tensors of the checkpoint, which are in main memory
         self.optimizer.load_state_dict(state["optimizer"])
         if not self.fabric.is_global_zero:  # the first rank counts for all
             self.task.training_metrics.reset()
