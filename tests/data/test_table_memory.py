@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data import csv_files, memory
+from headstart import file_memory
+from headstart.data import csv_files
 from headstart.data.csv_files import read_csv, without_header
-from headstart.data.memory import TooLargeError
+from headstart.file_memory import TooLargeError
 
 ROWS = 2_000
 CONTENTS = {
@@ -47,9 +48,9 @@ def test_what_it_takes_is_not_underestimated(name: str, tmp_path: Path, monkeypa
 def test_a_megabyte_that_would_take_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "labels.csv"
     file.write_text(",".join(f"c{n}" for n in range(10_000)) + "\n" + "x\n" * 500_000)
-    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 33)
+    monkeypatch.setattr(file_memory, "available_memory", lambda: 1 << 33)
     with pytest.raises(TooLargeError, match=r"labels\.csv: expected a table that takes at most 6\.87 GB of memory"):
         read_csv(file)
-    monkeypatch.setattr(memory, "available_memory", lambda: None)  # where the system does not say
+    monkeypatch.setattr(file_memory, "available_memory", lambda: None)  # where the system does not say
     file.write_text("filename,label\na.jpg,b\n")
     assert len(read_csv(file).rows) == 1

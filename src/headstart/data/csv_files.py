@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.data.memory import require_room
 from headstart.errors import HeadstartError
+from headstart.file_memory import memory_of_table, require_room
 
 CsvRow = tuple[int, dict[str, str]]
 """(line number in the file, cells by column)"""
@@ -60,7 +60,7 @@ def read_csv(file: Path) -> CsvFile:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         header = _normalize_header(next(reader, []))
-        require_room(file, parsed_bytes(text, separator, len(header)), "a table", SMALLER)
+        require_room(file, memory_of_table(text, separator, len(header)), "a table", SMALLER)
         rows, overflow = [], []
         for cells in reader:
             if not cells:
@@ -74,12 +74,6 @@ def read_csv(file: Path) -> CsvFile:
     usual = separator == "," or file.suffix.lower() == ".tsv"
     words = [SEPARATORS.get(separator, "spaces")] * (not usual) + [encoding] * bool(encoding)
     return CsvFile(file, header, rows, ", ".join(words), tuple(overflow))
-
-
-def parsed_bytes(text: str, separator: str, columns: int) -> int:
-    """About what the rows of a table take, in bytes: rather too much. Each has all columns, however short its line."""
-    rows, cells = text.count("\n") + text.count("\r"), text.count(separator) + text.count("\n") + text.count("\r")
-    return 2 * (rows * (300 + 45 * columns) + 60 * cells) + len(text)  # twice: `without_header` makes other rows
 
 
 def without_header(table: CsvFile) -> CsvFile:

@@ -1,12 +1,8 @@
-"""Memory of decoding, and of reading tables and JSON: limited whatever a file says.
-
-What the images that are being decoded take together, in all threads, is limited.
+"""Memory of decoding: what the images that are being decoded take together, in all threads, is limited.
 
 A file of some kilobytes may hold an image of gigabytes. What it takes follows from its header, before a pixel is read:
 width x height x bytes per pixel. An image that takes more than the limit is refused; one that takes more than is left
 waits until the other threads have finished theirs.
-
-What a table or JSON takes is estimated before it is parsed, and refused where it is more than `SHARE` of what is left.
 """
 
 from __future__ import annotations
@@ -14,32 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from headstart.data.unreadable import Unreadable
-from headstart.environment import available_memory
-from headstart.errors import HeadstartError
-
-SHARE = 0.8
-"""Of the memory that is available, what the content of one table or JSON file may take."""
-
-
-class TooLargeError(HeadstartError):
-    """A file whose content takes more memory than may be used."""
-
-
-def require_room(file: Path, needed: int, kind: str, hint: str) -> None:
-    """Raise `TooLargeError` where the content of a file, of some ``kind``, takes more bytes than may be used.
-
-    Without a limit where the system does not say what is available.
-    """
-    free = available_memory()
-    if free is not None and needed > SHARE * free:
-        raise TooLargeError(
-            f"{file}: expected {kind} that takes at most {SHARE * free / 1e9:.2f} GB of memory, {100 * SHARE:.0f} % of"
-            f" what is available, found {file.stat().st_size / 1e6:,.1f} MB that take {needed / 1e9:.2f} GB",
-            hint,
-        )
 
 
 class _Own(threading.local):
