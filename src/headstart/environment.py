@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,58 +46,6 @@ def _cpu() -> str:
 def cache_folder() -> Path:
     """``$HEADSTART_CACHE``, or ``~/.cache/headstart``; it may not exist yet."""
     return Path(os.environ.get("HEADSTART_CACHE") or Path.home() / ".cache" / "headstart")
-
-
-def available_memory() -> int | None:
-    """Bytes that this process can still take without swapping; None if the system does not say.
-
-    The least of what the machine has left, what its control groups (containers, SLURM) allow, and `ulimit -v`.
-    """
-    return min(
-        (left for left in (_left_on_machine(), *_left_in_groups(), _left_of_ulimit()) if left is not None), default=None
-    )
-
-
-def _left_on_machine() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _left_in_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """What each control group (of version 2) that holds this process has left; pages of files it gives back."""
-    try:
-        path = next(
-            line[3:].strip("/\n") for line in own.read_text(encoding="utf-8").splitlines() if line.startswith("0::")
-        )
-    except (OSError, StopIteration):
-        path = ""
-    found = []
-    for folder in (root / path, *(root / path).parents):
-        with suppress(OSError, ValueError, StopIteration):
-            limit = int((folder / "memory.max").read_text(encoding="ascii"))  # "max": none
-            used = int((folder / "memory.current").read_text(encoding="ascii"))
-            statistics = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-            files = sum(
-                int(line.split()[1]) for line in statistics if line.startswith(("active_file ", "inactive_file "))
-            )
-            found.append(max(0, limit - used + files))
-        if folder == root:
-            break
-    return found
-
-
-def _left_of_ulimit() -> int | None:
-    try:
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        return None if limit == resource.RLIM_INFINITY else max(0, limit - pages * resource.getpagesize())
-    except (ImportError, OSError):  # Windows, macOS
-        return None
 
 
 CACHE_LIMIT = "20%"

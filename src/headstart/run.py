@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from headstart.data.parallel import Progress
+from headstart.errors import HeadstartError
 from headstart.files import Row
 from headstart.runs.folder import RunFolder
 from headstart.runs.lock import own
@@ -114,6 +115,7 @@ class Run:
         *,
         bare_names: bool = False,
         flip: bool = False,
+        refuse: float | None = None,
         unfinished: bool = False,
         progress: Progress | None = None,
     ) -> Predictions | MaskPredictions:
@@ -121,19 +123,27 @@ class Run:
 
         ``images`` are files, folders or glob patterns; for segmentation of any size. Unreadable files are skipped and
         listed in the result. ``bare_names`` calls the files by their names alone, each of which must then occur once
-        (classification only). ``flip`` is flip test-time augmentation (segmentation only); ``unfinished`` allows the
+        (classification only). ``flip`` is flip test-time augmentation (segmentation only). ``refuse=0.05`` marks images
+        as refused so that at most 5 % of the others are wrong, with 95 % confidence, if they are like the validation
+        images (classification only); it raises HeadstartError where that cannot be promised. ``unfinished`` allows the
         best weights so far; ``progress(done, total)`` counts images, or tiles.
         """
         from headstart.inference.image_files import find_images
         from headstart.inference.model import load_model
-        from headstart.inference.predict import predict
+        from headstart.inference.predict import predict, refusal_of
         from headstart.inference.segment import find_rasters, predict_masks
 
         if self.folder.palette is not None:
+            if refuse is not None:
+                raise HeadstartError(
+                    f"refuse: expected a classifier, found {self.path}, which predicts masks", "the same without refuse"
+                )
             files = find_rasters(images)
             return predict_masks(load_model(self.folder, unfinished=unfinished), files, flip=flip, progress=progress)
         files = find_images(images).with_bare_names() if bare_names else find_images(images)
-        return predict(load_model(self.folder, unfinished=unfinished), files, progress=progress)
+        refusal = None if refuse is None else refusal_of(self.folder, refuse)
+        model = load_model(self.folder, unfinished=unfinished)
+        return replace(predict(model, files, progress=progress), refusal=refusal)
 
     def predict_table(
         self, table: PathLike, *, folder: PathLike, unfinished: bool = False, progress: Progress | None = None

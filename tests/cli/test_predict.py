@@ -17,6 +17,7 @@ import headstart as hs
 from command import headstart, refused
 from headstart.data.masks.origin import is_written_by_headstart
 from headstart.inference.predict import Predictions
+from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import is_predictions_table
 from narrow import narrow
 
@@ -183,3 +184,31 @@ def test_file_names_that_are_not_utf_8_go_through_every_command(photos: Path, tm
         assert headstart(*words).returncode in (0, 1)
     (run / "report.html").read_text(encoding="utf-8")
     assert len(hs.Run(run).folder.predictions) == 30
+
+
+def test_refused_images_are_marked_and_the_price_is_said(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """The twelve validation images of the small run cannot promise 5 %; a run that was right on 120 can."""
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    assert "at least 59 validation images" in refused("predict", run, trained[1], "--refuse", "0.05")
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as text:
+        rows = list(csv.DictReader(text))
+    classes = hs.Run(run).classes
+    for row in rows:  # right, and sure of it, half of the time
+        row["predicted"] = row["label"]
+        row.update({f"probability_{name}": "0.98" if name == row["label"] else "0.01" for name in classes})
+    unsure = [
+        dict(row) | {f"probability_{name}": "0.36" if name == classes[0] else "0.32" for name in classes}
+        for row in rows
+    ]
+    RunFolder.open(run).write_table("predictions.csv", rows * 10 + unsure * 10)
+    done = headstart("predict", run, trained[1], "--refuse", "0.05", "--out", tmp_path / "labels.csv")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "Of 240 validation images 50.0% are answered (95 % CI 43.7% to 56.3%); 0.0% of the answers are wrong" in said
+    found = table(tmp_path / "labels.csv")
+    assert found[0] == ["filename", "label", "confidence", "refused"]
+    answered = sum(row[3] == "no" for row in found[1:])
+    assert f"{answered} of 60 images answered" in said
+    assert {row[3] for row in found[1:]} <= {"yes", "no"}
+    assert is_predictions_table(found[0])
+    assert "neither --names nor --list" in refused("predict", run, trained[1], "--refuse", "0.05", "--names")

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from command import refused
-from headstart.data import json_files
-from headstart.data.json_files import TooLargeError, parsed_bytes, read_json
+from headstart import file_memory
+from headstart.data.json_files import read_json
 from headstart.errors import HeadstartError
+from headstart.file_memory import TooLargeError, memory_of_json
 from robustness.material import photographs
 
 COUNT = 20_000
@@ -50,8 +51,8 @@ def test_what_it_takes_is_not_underestimated_nor_by_far_too_much(name: str, tmp_
     finally:
         tracemalloc.stop()
     assert content == json.loads(CONTENTS[name])
-    assert 0.98 * peak < parsed_bytes(file) + json_files.CHUNK
-    assert parsed_bytes(file) < 5 * peak
+    assert 0.98 * peak < memory_of_json(file) + file_memory.CHUNK
+    assert memory_of_json(file) < 5 * peak
 
 
 def test_no_json_is_one_line(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def coco(folder: Path, annotations: bytes) -> Path:
 
 
 def test_annotations_that_take_too_much_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_files, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(file_memory, "available_memory", lambda: 10_000)
     polygon = b'{"image_id": 0, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}'
     folder = coco(tmp_path / "coco", b",".join([polygon] * 50))
     line = refused("check", folder)

@@ -105,6 +105,17 @@ def test_timm_loads_the_weights_and_gives_the_same_predictions(
     assert np.abs(predicted - probabilities(run, pictures_to_predict)).max() < 1e-5
 
 
+def test_weights_of_a_run_that_looks_at_mirror_images_say_so(
+    small: Callable[..., Recipe], photos_to_read: Path, tmp_path: Path
+) -> None:
+    run = hs.fit(small(train__epochs=1, val__hflip=True), photos_to_read, out=tmp_path / "run")
+    exported = run.export(tmp_path / "weights.safetensors")
+    assert "mirror image" in exported.usage
+    assert exported.parity[0].equal == 12
+    own = hs.fit(small(train__epochs=1, backbone__name="resnet8s"), photos_to_read, out=tmp_path / "own")
+    assert "headstart's own" in refused("export", own.path, tmp_path / "own.safetensors")
+
+
 def test_a_pt2_file_is_loaded_by_torch_alone(
     trained: tuple[Path, Path], pictures_to_predict: list[Path], tmp_path: Path
 ) -> None:

@@ -34,7 +34,7 @@ SHARES = {"classify": 50, "byol": 40, "segment": 45, "probe": 35, "study": 20, "
 )
 """Random kills of each, of 230."""
 KINDS = ("kill", "rename", "signal", "disk", "corrupt")
-SIZES = ("40k", "200k", "1m", "4m", "7m", "9m", "11m", "13m", "15m", "17m")
+SIZES = ("40k", "200k", "1m", "2m", "3m", "4m", "5m", "7m", "9m", "12m")
 INODES = (5, 8, 12, 16, 20, 24, 28, 34)
 Trial = tuple[str, Callable[[], str | None]]
 """(case, what is wrong with it)."""

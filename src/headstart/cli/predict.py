@@ -35,6 +35,13 @@ def predict(
     table: Annotated[
         Path | None, typer.Option("--list", help="A CSV file with a column filename: fill in its column label.")
     ] = None,
+    refuse: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Add a column refused, so that at most this share of the other labels is wrong, such as 0.05.",
+        ),
+    ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also write each image under its mask (segmentation only).")
     ] = False,
@@ -56,8 +63,13 @@ def predict(
 
     opened = api.Run(run)
     masks = opened.folder.palette is not None
-    of_labels = probabilities or names or table is not None
+    of_labels = probabilities or names or table is not None or refuse is not None
     _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)
+    if refuse is not None and (names or table is not None):
+        raise HeadstartError(
+            "predict --refuse: expected neither --names nor --list, whose tables have no column for it, found one",
+            "the same without it",
+        )
     done: Predictions | WriteResult
     if masks and out is not None:
         done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
@@ -67,7 +79,9 @@ def predict(
             folder = _one_folder(images, probabilities or names)
             done = _fill_in(opened, table, folder, out, unfinished=unfinished)
         else:
-            done = _write_labels(opened, images, out, probabilities=probabilities, names=names, unfinished=unfinished)
+            done = _write_labels(
+                opened, images, out, probabilities=probabilities, names=names, refuse=refuse, unfinished=unfinished
+            )
     _name_others(done.others)
     for file, reason in done.unreadable:
         ERR.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
@@ -78,7 +92,8 @@ def _require_fitting_options(run: Path, masks: bool, out: Path | None, *, of_lab
     """Raise HeadstartError for options that are not for what the run predicts."""
     if masks and (out is None or of_labels):
         raise HeadstartError(
-            f"predict: expected --out FOLDER and no --probabilities, --names or --list ({run} predicts masks)",
+            f"predict: expected --out FOLDER and no --probabilities, --names, --list or --refuse ({run} predicts"
+            " masks)",
             predict_command(run, masks=True),
         )
     if of_masks and not masks:
@@ -109,7 +124,14 @@ def _one_folder(images: list[str], other_columns: bool) -> str:
 
 
 def _write_labels(
-    run: Run, images: list[str], out: Path | None, *, probabilities: bool, names: bool, unfinished: bool
+    run: Run,
+    images: list[str],
+    out: Path | None,
+    *,
+    probabilities: bool,
+    names: bool,
+    refuse: float | None,
+    unfinished: bool,
 ) -> Predictions:
     """Write the CSV of labels to ``out``, or to standard output."""
     from headstart import files
@@ -117,10 +139,14 @@ def _write_labels(
     from headstart.inference.predict import Predictions
 
     with progress_bar(ERR, "predict") as progress:
-        predicted = run.predict(images, bare_names=names, unfinished=unfinished, progress=progress)
+        predicted = run.predict(images, bare_names=names, refuse=refuse, unfinished=unfinished, progress=progress)
     assert isinstance(predicted, Predictions)
     rows = predicted.rows(probabilities, confidence=not names)
     _write_table(files.table(rows, predicted.header(probabilities, confidence=not names)), len(rows), out)
+    if predicted.refusal is not None:
+        answered = len(rows) - int(predicted.refused.sum())
+        said = f"{predicted.refusal.sentence} Here: {answered:,} of {len(rows):,} images answered."
+        ERR.print(said, markup=False, highlight=False, soft_wrap=True)
     return predicted
 
 

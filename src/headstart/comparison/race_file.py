@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from headstart.comparison.study import BrokenStudyError, Correct, StudyModel
 from headstart.errors import HeadstartError
+from headstart.file_memory import require_room_for_json
 
 FORMAT: Literal[1] = 1
 """Version of `race.json`, its ``format``."""
@@ -129,6 +130,7 @@ def read_race(path: Path) -> Race:
     format version.
     """
     try:
+        require_room_for_json(path, AGAIN)
         content = path.read_bytes()
         found = json.loads(content).get("format")
         if found != FORMAT:

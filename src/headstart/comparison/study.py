@@ -15,6 +15,7 @@ from headstart.comparison.intervals import MARGIN
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
 from headstart.errors import HeadstartError
+from headstart.file_memory import require_room_for_json
 
 AGAIN = "the command that started the study, headstart study DATA ..., makes it again from the runs"
 Bools = NDArray[np.bool_]
@@ -252,6 +253,7 @@ def read_study(path: Path) -> Study:
     format version.
     """
     try:
+        require_room_for_json(path, AGAIN)
         content = path.read_bytes()
         _require_format(path, content)
         study = Study.model_validate_json(content)

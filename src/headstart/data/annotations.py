@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from headstart.data.index import Entry, Note
-from headstart.data.json_files import TooLargeError, mentions, read_json
+from headstart.data.json_files import mentions, read_json
 from headstart.data.masks.cached_masks import CachedMasks
 from headstart.data.masks.coco import coco_masks, is_coco
 from headstart.data.pair_index import pair_splits
@@ -15,6 +15,7 @@ from headstart.data.reading import Reading
 from headstart.data.tree import Tree
 from headstart.data.unused import Kind, Reason
 from headstart.errors import HeadstartError
+from headstart.file_memory import TooLargeError
 
 MAX_FILES = 20
 KINDS = {".xml": "Pascal VOC boxes", ".txt": "YOLO labels", ".json": "JSON annotations"}

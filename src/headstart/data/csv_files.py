@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import HeadstartError
+from headstart.file_memory import memory_of_table, require_room
 
 CsvRow = tuple[int, dict[str, str]]
 """(line number in the file, cells by column)"""
@@ -21,6 +22,8 @@ SPACES = " "
 """Cells that any number of spaces or tabs separate, without quotes: lists such as ``images/1.jpg 3``."""
 MAX_BYTES = 2**29
 """Larger tables are refused: a row for each image takes some hundred bytes."""
+SMALLER = "keep the rows and columns of the images alone"
+"""What helps: a hint."""
 SAMPLE_LINES = 30
 """Lines that the separator is told by."""
 
@@ -57,6 +60,7 @@ def read_csv(file: Path) -> CsvFile:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         header = _normalize_header(next(reader, []))
+        require_room(file, memory_of_table(text, separator, len(header)), "a table", SMALLER)
         rows, overflow = [], []
         for cells in reader:
             if not cells:
@@ -96,8 +100,9 @@ def _decode(file: Path) -> tuple[str, str]:
         if file.stat().st_size > MAX_BYTES:
             raise HeadstartError(
                 f"{file}: expected a table of at most {MAX_BYTES >> 20} MB, found {file.stat().st_size >> 20} MB",
-                "keep the rows and columns of the images alone",
+                SMALLER,
             )
+        require_room(file, 7 * file.stat().st_size, "a table", SMALLER)  # its bytes, its text, and 4 per character
         content = file.read_bytes()
     except OSError as error:
         raise HeadstartError(f"{file}: expected a CSV file, found: {error}", "headstart check --help") from None

@@ -6,58 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from headstart.environment import available_memory
 from headstart.errors import HeadstartError
-
-BELOW_FOUR_BYTES = bytes(range(0xF0))
-"""Bytes of UTF-8 that begin no character of four."""
-SHARE = 0.8
-"""Of the memory that is available, what the parsed content of one file may take."""
-CHUNK = 1 << 22
-COSTS = {b"{": 200, b"[": 72, b",": 41, b":": 30, b'"': 38}
-"""Bytes of memory for each such byte, in CPython: a dict; a list; an element in it, a number; a value of a dict; half a
-string. Numbers of a polygon, ``123.45,``, take 5 times as much as their text, ``[[],[],`` 24 times."""
-
-
-class TooLargeError(HeadstartError):
-    """A JSON file whose content takes more memory than may be used."""
+from headstart.file_memory import CHUNK, memory_of_json, require_room
 
 
 def read_json(file: Path) -> Any:
     """The content of a JSON file.
 
-    Raises `TooLargeError` where it takes more than `SHARE` of the available memory (see `parsed_bytes`; without a limit
-    where the system does not say what is available), HeadstartError for a file that cannot be read, or is no JSON.
+    Raises TooLargeError where it takes more memory than there is, HeadstartError for a file that cannot be read, or is
+    no JSON.
     """
     try:
-        free = available_memory()
-        needed = parsed_bytes(file)
-        if free is not None and needed > SHARE * free:
-            raise TooLargeError(
-                f"{file}: expected JSON that takes at most {SHARE * free / 1e9:.2f} GB of memory, 80 % of what"
-                f" is available, found a file of {file.stat().st_size / 1e6:,.0f} MB that takes {needed / 1e9:.2f} GB",
-                "split it by images, free memory, or move it elsewhere",
-            )
+        require_room(file, memory_of_json(file), "JSON", "split it by images, free memory, or move it elsewhere")
         return json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         raise HeadstartError(f"{file}: expected JSON, found: {error}", f"fix {file}") from None
     except RecursionError:
         raise HeadstartError(f"{file}: expected JSON, found one that is nested too deep", f"fix {file}") from None
-
-
-def parsed_bytes(file: Path) -> int:
-    """About what parsing a JSON file takes, in bytes: rather too much. Reads the file once, in parts."""
-    size, needed, text, strings = 0, 0, 1, 1
-    with file.open("rb") as opened:
-        while part := opened.read(CHUNK):
-            size += len(part)
-            needed += sum(part.count(byte) * cost for byte, cost in COSTS.items())
-            # Python keeps all characters of a text in as many bytes as its widest one takes.
-            if text < 4 and not part.isascii():
-                text = strings = 4 if part.translate(None, BELOW_FOUR_BYTES) else max(text, 2)
-            if b"\\u" in part:
-                strings = 4
-    return needed + size * (1 + text + strings)
 
 
 def mentions(file: Path, text: bytes) -> bool:

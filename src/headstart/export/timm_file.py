@@ -34,6 +34,12 @@ def to_timm(model: Model, run: RunFolder, facts: Mapping[str, str]) -> bytes:
             " masks",
             "headstart export RUN FILE.onnx, or FILE.pt2",
         )
+    name = model.recipe.backbone.name
+    if timm.models.model_entrypoint(name.partition(".")[0]).__module__.startswith("headstart."):
+        raise HeadstartError(
+            f"export --to timm: expected a network that timm has, found {name}, which is headstart's own",
+            "headstart export RUN FILE.onnx, or FILE.pt2",
+        )
     tensors = dict(model.task.backbone.state_dict())
     if isinstance(model.task, Classify):
         tensors |= _last_layer(model, model.task)
@@ -59,9 +65,16 @@ def _last_layer(model: Model, task: Classify) -> dict[str, Tensor]:
 
 
 def create_command(model: Model, file: Path) -> str:
-    """The Python expression that builds the network from the file."""
+    """The Python expression that builds the network from the file, and what it is to be given."""
     name, classes = model.recipe.backbone.name, len(model.classes) if model.task.target != "none" else 0
-    return f"timm.create_model({name.partition('.')[0]!r}, num_classes={classes}, checkpoint_path={str(file)!r})"
+    created = f"timm.create_model({name.partition('.')[0]!r}, num_classes={classes}, checkpoint_path={str(file)!r})"
+    return (
+        f"{created}  # average the logits of an image and its mirror image (val.hflip)" if _mirrored(model) else created
+    )
+
+
+def _mirrored(model: Model) -> bool:
+    return isinstance(model.task, Classify) and model.task.mirrored
 
 
 def forward_of(model: Model, file: Path) -> Forward:
@@ -75,7 +88,10 @@ def forward_of(model: Model, file: Path) -> Forward:
     def forward(images: Bytes) -> Floats:
         squares = [resize_to_square(Image.fromarray(each), config.image_size, config.resize) for each in images]
         pixels = torch.stack([torch.from_numpy(each) for each in squares])
-        outputs = network(eval_transform(pixels, model.recipe.augment))
+        inputs = eval_transform(pixels, model.recipe.augment)
+        outputs = network(inputs)
+        if _mirrored(model):  # of features in headstart: the last layer is linear
+            outputs = (outputs + network(inputs.flip(-1))) / 2
         result: Floats = (outputs if encodes else outputs.softmax(dim=1)).numpy()
         return result
 

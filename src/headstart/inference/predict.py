@@ -16,6 +16,10 @@ from headstart.errors import HeadstartError
 from headstart.files import Row
 from headstart.inference.image_files import ImageFiles, with_hint
 from headstart.inference.model import Model
+from headstart.metrics.refusal import Refusal, choose_refusal
+from headstart.runs.folder import RunFolder
+from headstart.runs.predictions import read_predictions
+from headstart.runs.training_images import read_groups
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,15 @@ class Predictions:
     """(file, reason) of every file that could not be read."""
     others: tuple[Path, ...] = ()
     """Files in the folders that are no images."""
+    refusal: Refusal | None = None
+    """What decides which images are not answered; None: all are."""
+
+    @property
+    def refused(self) -> NDArray[np.bool_]:
+        """(N,): whether each file is refused: the network is too unsure of its label."""
+        if self.refusal is None:
+            return np.zeros(len(self.files), bool)
+        return self.refusal.refuses(self.probabilities)
 
     @property
     def labels(self) -> list[str]:
@@ -42,21 +55,26 @@ class Predictions:
     def header(self, probabilities: bool = False, confidence: bool = True) -> list[str]:
         """The columns of `rows`."""
         more = [f"probability_{name}" for name in self.classes] if probabilities else []
-        return ["filename", "label", *(["confidence"] if confidence else []), *more]
+        refused = ["refused"] if self.refusal is not None else []
+        return ["filename", "label", *(["confidence"] if confidence else []), *refused, *more]
 
     def rows(self, probabilities: bool = False, confidence: bool = True) -> list[Row]:
         """A row per file: ``filename``, ``label``, its probability, and optionally the probability of each class.
 
-        ``filename`` is the path below the folder that was predicted, or the path as it was given.
+        ``filename`` is the path below the folder that was predicted, or the path as it was given. With a refusal there
+        is a column ``refused``, yes or no, and a refused label is the one that would have been given.
         """
         return [
             {
                 "filename": name,
                 "label": label,
                 **({"confidence": f"{each.max():.4f}"} if confidence else {}),
+                **({"refused": "yes" if refused else "no"} if self.refusal is not None else {}),
                 **(self._columns(each) if probabilities else {}),
             }
-            for name, label, each in zip(self.names, self.labels, self.probabilities, strict=True)
+            for name, label, each, refused in zip(
+                self.names, self.labels, self.probabilities, self.refused, strict=True
+            )
         ]
 
     def _columns(self, each: NDArray[np.float32]) -> Row:
@@ -88,6 +106,19 @@ def predict(model: Model, files: Sequence[Path] | ImageFiles, *, progress: Progr
         (*unreadable, *found.unread),
         found.others,
     )
+
+
+def refusal_of(run: RunFolder, error: float) -> Refusal:
+    """What to refuse so that at most the share ``error`` of a run's answers is wrong, by its validation images.
+
+    Raises HeadstartError where that cannot be promised (`metrics.refusal.choose_refusal`).
+    """
+    stored = read_predictions(run)
+    if stored is None:
+        raise HeadstartError(
+            f"refuse: expected the predictions for validation images of {run.path}, found none", run.copy_again
+        )
+    return choose_refusal(stored.labels, stored.probabilities, error, read_groups(run, stored.filenames))
 
 
 def predict_table(

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from headstart.errors import HeadstartError
+from headstart.file_memory import require_room_for_json
 from headstart.files import write_atomically
 
 NAME = "checksums.json"
@@ -96,6 +97,7 @@ def _read(file: Path) -> Listed | None:
     try:
         if not file.exists():
             return None
+        require_room_for_json(file, hint)
         content = json.loads(file.read_bytes())
         listed: Listed = content["files"]
         if content["checksum"] == _checksum(listed):

@@ -36,6 +36,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from headstart.errors import HeadstartError, quoted
+from headstart.file_memory import require_room_for_json
 from headstart.files import Row, json_bytes, table, write_atomically
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
@@ -147,6 +148,7 @@ class RunFolder:
         self, name: str, kind: type[BaseModel], hint: str = "", *, optional: bool = False
     ) -> dict[str, Any] | None:
         """The values of a JSON file; None without it. Raises HeadstartError for other values than those of ``kind``."""
+        require_room_for_json(self.path / name, hint or self.copy_again)
         content = self.read(name, hint, optional=optional)
         try:
             return None if content is None else facts.parse(content, kind)

@@ -51,11 +51,12 @@ def write_predictions(
 def is_predictions_table(header: Sequence[str]) -> bool:
     """Whether a CSV file with these columns is one of predictions, of `headstart predict` or of a run, not of labels.
 
-    That is ``filename,label,confidence`` or ``filename,label,predicted``, and nothing but ``probability_...`` after.
+    That is ``filename,label,confidence`` or ``filename,label,predicted``, and nothing but ``refused`` and
+    ``probability_...`` after.
     """
     first, more = [name.strip().casefold() for name in header[:3]], header[3:]
     known = first in (["filename", "label", "confidence"], ["filename", "label", "predicted"])
-    return known and all(name.strip().casefold().startswith("probability_") for name in more)
+    return known and all(name.strip().casefold().startswith(("probability_", "refused")) for name in more)
 
 
 def read_predictions(run: RunFolder) -> StoredPredictions | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.file_memory import memory_of_table, require_room
 from headstart.files import Row, number
 
 SPLITS = ("train", "val", "test")
@@ -18,7 +19,9 @@ def text_rows(content: bytes, path: Path, columns: Sequence[str], hint: str) -> 
     """Rows as text (a class may be called ``1e3``). Raises HeadstartError without ``columns``, or for a partial row."""
     found = "an empty file"
     try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""), strict=True)
+        text = content.decode("utf-8", "surrogateescape")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        require_room(path, memory_of_table(text, ",", len(reader.fieldnames or ())), "a table", hint)
         rows = list(reader)
         header = reader.fieldnames or ()
     except csv.Error as error:

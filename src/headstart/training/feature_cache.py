@@ -14,8 +14,8 @@ from torch import Tensor
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows, batches, seed_of
-from headstart.environment import available_memory
 from headstart.errors import HeadstartError
+from headstart.file_memory import available_memory
 from headstart.recipes.recipe import Recipe
 from headstart.tasks import Task
 from headstart.transforms.augment import eval_transform

@@ -1,0 +1,140 @@
+"""Refusing to answer: a threshold on calibrated confidence above which at most a promised share of answers is wrong.
+
+Thresholds are tried from the strictest to the loosest, each by the upper Clopper-Pearson bound of the error among the
+validation images above it, until one fails: in a fixed sequence every test may use the whole level (Angelopoulos et al.
+2021, *Learn then Test*, arXiv 2110.01052, section 3.2). So with 95 % confidence the promise holds for images that are
+drawn as the validation images were. Confidence is that of temperature scaling, fitted on the same images.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta
+
+from headstart.errors import HeadstartError
+from headstart.metrics.bootstrap import Interval
+from headstart.metrics.calibration import fit_temperature, scaled
+from headstart.metrics.shares import mean_share
+
+LEVEL = 0.05
+"""Probability that the promise is broken: one minus its confidence."""
+STEPS = 40
+"""Thresholds from one to the next of which so many images are answered: this share of them."""
+FIRST = 4
+"""The strictest threshold answers one image in so many: a single error among a few is chance."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A threshold, what it promises, and what it costs."""
+
+    error: float
+    """Promised: at most this share of the answers is wrong."""
+    threshold: float
+    """Least calibrated confidence of an answer."""
+    temperature: float
+    images: int
+    """Validation images that it was chosen on."""
+    answered: Interval
+    """Share of the images that is answered, with its 95 % interval."""
+    wrong: float
+    """Share of the answers that were wrong."""
+    bound: float
+    """With 95 % confidence at most so many are."""
+
+    def refuses(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
+        """Which of N images are not answered, (N,), by their probabilities (N, C)."""
+        p = np.asarray(probabilities, dtype=np.float64)
+        return np.asarray(scaled(p, self.temperature).max(axis=1, initial=0.0) < self.threshold)
+
+    @property
+    def sentence(self) -> str:
+        """What was chosen and what it means, for a reader."""
+        share = self.answered
+        return (
+            f"Of {self.images:,} validation images {share.value:.1%} are answered (95 % CI {share.low:.1%} to"
+            f" {share.high:.1%}); {self.wrong:.1%} of the answers are wrong, with 95 % confidence at most"
+            f" {self.bound:.1%} of those for images like these."
+        )
+
+
+def images_needed(error: float) -> int:
+    """Images of which not one may be wrong, at least, for 95 % confidence in an error of at most ``error``."""
+    return math.ceil(math.log(LEVEL) / math.log1p(-error))
+
+
+def error_bound(wrong: float, images: float) -> float:
+    """Upper bound of an error rate with 95 % confidence (Clopper and Pearson 1934), by ``wrong`` of ``images``."""
+    return 1.0 if wrong >= images else float(beta.ppf(1 - LEVEL, wrong + 1, images - wrong))
+
+
+def choose_refusal(
+    labels: ArrayLike, probabilities: ArrayLike, error: float, groups: ArrayLike | None = None
+) -> Refusal:
+    """The threshold that answers most images with at most the share ``error`` of wrong answers, by N validation images.
+
+    ``labels`` are int (N,), ``probabilities`` float (N, C). With ``groups``, the number of each image's group, an
+    answer counts as if its whole group had been drawn together: there are as many independent images as groups. Raises
+    HeadstartError where that cannot be promised, with what can.
+    """
+    if not 0 < error < 1:
+        raise HeadstartError(f"refuse: expected a share of errors between 0 and 1, found {error}", "--refuse 0.05")
+    targets, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    members = np.arange(len(targets)) if groups is None else np.asarray(groups)
+    units, needed = len(np.unique(members)), images_needed(error)
+    if units < needed:
+        found = f"{len(targets)}" if groups is None else f"{len(targets)} of {units} groups"
+        raise HeadstartError(
+            f"refuse {error:g}: expected at least {needed} validation images, for 95 % confidence in at most"
+            f" {error:.1%} errors, found {found}",
+            _way_out(1 - LEVEL ** (1 / max(units, 1)), error),
+        )
+    temperature = fit_temperature(targets, p)
+    confidence, wrong = scaled(p, temperature).max(axis=1), p.argmax(axis=1) != targets
+    chosen, least = _last_that_holds(confidence, wrong, members, error, needed)
+    if chosen is None:
+        raise HeadstartError(
+            f"refuse {error:g}: expected a confidence above which at most {error:.1%} of the answers are wrong, found"
+            f" none on {len(targets)} validation images: of the most confident ones {least:.2%} may be",
+            _way_out(least, error),
+        )
+    threshold, bound = chosen
+    answers = confidence >= threshold
+    return Refusal(
+        error, threshold, temperature, len(targets), mean_share(answers), float(wrong[answers].mean()), bound
+    )
+
+
+def _last_that_holds(
+    confidence: NDArray[np.floating[Any]],
+    wrong: NDArray[np.bool_],
+    members: NDArray[np.int64],
+    error: float,
+    needed: int,
+) -> tuple[tuple[float, float] | None, float]:
+    """(threshold, bound) of the loosest threshold that holds, None without one; and the lowest bound of all tried."""
+    ordered = np.sort(confidence)[::-1]
+    count, first = len(ordered), max(needed, len(ordered) // FIRST)
+    found, least = None, 1.0
+    for size in [*range(first, count, max(1, count // STEPS)), count]:
+        threshold = float(ordered[size - 1]) if size < count else 0.0
+        answers = confidence >= threshold
+        units = len(np.unique(members[answers]))
+        bound = error_bound(float(wrong[answers].mean()) * units, units)
+        least = min(least, bound)
+        if bound > error:
+            break
+        found = threshold, bound
+    return found, least
+
+
+def _way_out(possible: float, error: float) -> str:
+    percent = math.ceil(100 * possible) / 100
+    if percent < 1:
+        return f"--refuse {max(percent, error):g}, or more validation images (data.val_fraction)"
+    return "more validation images (data.val_fraction)"
