@@ -83,12 +83,15 @@ def fit(
     ``console`` (default: the terminal). Ctrl-C saves and returns the unfinished run, which `resume` continues.
     Raises HeadstartError for errors that the caller can fix.
     """
-    from headstart.training.setup import start
+    from headstart.data.layouts import require_folder
 
     config = _resolve_recipe(recipe, overrides)
+    require_folder(Path(data))
     name = f"{config.name}-{Path(data).absolute().name}"
     folder = Path(out) if out is not None else free_name(Path("runs"), name, _is_nobodys)
     refuse_unless_free(folder)  # before there is a lock in it
+    from headstart.training.setup import start  # PyTorch takes seconds: what is typed wrongly is told before
+
     return _train(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
 
 

@@ -270,7 +270,7 @@ class TestBadInput:
             ("trian.epochs=5", "unknown field trian; did you mean train"),
             ("train.epochs=many", "field train.epochs: expected a valid integer, found 'many'"),
             ("optimizer.lr=-0.1", "field optimizer.lr: expected greater than 0, found -0.1"),
-            ("optimizer.name=lion", "field optimizer.name: expected 'adam', 'adamw' or 'sgd', found 'lion'"),
+            ("optimizer.name=lion", "field optimizer.name: expected 'adam', 'adamw', 'sgd' or 'muon', found 'lion'"),
             (
                 "backbone.name=resnet19",
                 "backbone.name resnet19: expected a timm model, found no such name; did you mean resnet1",

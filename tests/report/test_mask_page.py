@@ -19,8 +19,8 @@ from safetensors.numpy import save
 import headstart as hs
 from headstart.analysis.feature_analysis import analyze_features
 from headstart.analysis.mask_findings import mask_findings
-from headstart.comparison.wording import ends, share
 from headstart.metrics.segmentation import segmentation_metrics
+from headstart.metrics.written import ends, share
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import embedding_view

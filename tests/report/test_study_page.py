@@ -13,8 +13,8 @@ from rich.console import Console
 from headstart.comparison.answer import brief, headline
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
-from headstart.comparison.wording import ends as plain_ends
 from headstart.console.tables import study_table
+from headstart.metrics.written import ends as plain_ends
 from headstart.report.study_page import ends, points, seconds_spent, write_study_page
 from headstart.report.study_plots import pareto
 from pages import assert_loads_nothing, visible

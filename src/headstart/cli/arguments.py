@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart.console.streams import make_console
+from headstart.process import is_first_rank
 
 OUT, ERR = make_console(), make_console(stderr=True)
 
@@ -23,6 +24,12 @@ Overrides = Annotated[
 Unfinished = Annotated[
     bool, typer.Option("--unfinished", help="Accept an unfinished run, with its best weights so far.")
 ]
+
+
+def say_at_once(text: str) -> None:
+    """Say in a terminal what begins, before PyTorch is imported, which takes seconds."""
+    if ERR.is_terminal and is_first_rank():
+        ERR.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(content: object) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.arguments import DATA_HELP, ERR, OUT, Overrides
+from headstart.cli.arguments import DATA_HELP, ERR, OUT, Overrides, say_at_once
 from headstart.cli.hints import resume_command, typed_command
+from headstart.cli.usage import refuse_swapped
 from headstart.errors import HeadstartError
 from headstart.process import is_first_rank
 
@@ -37,9 +38,6 @@ def fit(
     [bold]headstart fit quick photos/[/bold] trains in minutes on a laptop.
     [bold]headstart fit --resume runs/quick-photos[/bold] continues after Ctrl-C or a crash.
     """
-    from headstart import api
-    from headstart.recipes.recipe import read_overrides
-
     if resume is not None and recipe is not None:
         raise HeadstartError(
             f"fit --resume: expected no recipe (a run keeps its own), found {recipe}", resume_command(resume)
@@ -49,10 +47,18 @@ def fit(
         raise HeadstartError(f"fit: expected {missing}, found nothing", "headstart fit quick photos/")
     try:
         if resume is not None:
+            say_at_once(f"fit      {resume} goes on")
+            from headstart import api
+
             run = api.resume(resume, moved_to, console=ERR)
         else:
             assert recipe is not None
             assert data is not None
+            refuse_swapped(recipe, data, overrides or [])
+            say_at_once(f"fit      {recipe} on {data}")
+            from headstart import api
+            from headstart.recipes.recipe import read_overrides
+
             run = api.fit(recipe, data, out=out, overrides=read_overrides(overrides or []), console=ERR)
     except KeyboardInterrupt:  # before the first step; later ones return the unfinished run
         again = "Resume with" if resume is not None else "Nothing is left of it; start again with"
@@ -67,17 +73,13 @@ def _print_result(run: Run) -> None:
         if not OUT.quiet:
             ERR.print(f"Stopped and saved. Resume with: {resume_command(run.path)}", markup=False, soft_wrap=True)
         raise typer.Exit(130)
-    from headstart.metrics.collapse import diagnose
+    from headstart.analysis.result import result_sentences
     from headstart.runs.commands import predict_command
     from headstart.runs.folder import classifier_command
 
-    diagnosis, use = diagnose(run.metrics), predict_command(run.path, run.miou is not None)
-    if diagnosis is not None:
-        result = f"{diagnosis.sentence} {diagnosis.fix}".strip()
-        use = classifier_command(run.folder)
-    elif run.miou is not None:
-        result = f"validation mIoU {run.miou:.2%}, pixel accuracy {run.accuracy:.2%}"
-    else:
-        result = f"validation accuracy {run.accuracy:.2%}"
-    OUT.print(f"{result}\nrun      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
+    for sentence in result_sentences(run.folder):
+        OUT.print(sentence, markup=False, soft_wrap=True)
+    unlabeled = run.accuracy is None
+    use = classifier_command(run.folder) if unlabeled else predict_command(run.path, run.miou is not None)
+    OUT.print(f"run      {run.path}\nreport   {run.path / 'report.html'}", markup=False, soft_wrap=True)
     OUT.print(f"use it   {use}", markup=False, soft_wrap=True)

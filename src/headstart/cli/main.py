@@ -21,6 +21,7 @@ from headstart.cli.predict import predict
 from headstart.cli.report import report
 from headstart.cli.serve import serve
 from headstart.cli.study import study
+from headstart.cli.usage import Command
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
 from headstart.process import is_first_rank
@@ -29,9 +30,11 @@ app = typer.Typer(
     name="headstart",
     help="""How much of a head start does pre-training give you, on your own images?
 
-    Start with [bold]headstart demo[/bold] (solar cells, eight minutes), or with your own folder:
-    [bold]headstart check photos/[/bold], then [bold]headstart study photos/[/bold] to compare kinds of pre-training,
-    or [bold]headstart fit quick photos/[/bold] to train one classifier.
+    [bold]headstart study photos/[/bold] compares kinds of pre-training on your images, in ten minutes.
+    [bold]headstart fit quick photos/[/bold] trains one classifier.
+
+    Before that, [bold]headstart check photos/[/bold] says how your folder is read; [bold]headstart demo[/bold] shows
+    it all on images of solar cells.
     """,
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -41,11 +44,11 @@ app = typer.Typer(
 cache_app = typer.Typer(no_args_is_help=True, help="List and clear decoded images, which any command makes again.")
 recipe_app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")
 
-app.command(rich_help_panel="Train")(fit)
-app.command(rich_help_panel="Train")(study)
+app.command(cls=Command, rich_help_panel="Train")(fit)
+app.command(cls=Command, rich_help_panel="Train")(study)
 
 
-@app.command(rich_help_panel="Train")
+@app.command(cls=Command, rich_help_panel="Train")
 def demo(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the images and the study.")] = Path("demo"),
 ) -> None:
@@ -59,19 +62,19 @@ def demo(
 
 
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Train")
-app.command(rich_help_panel="Inspect")(check)
-app.command(rich_help_panel="Inspect")(report)
-app.command("map", rich_help_panel="Inspect")(map_features)
-app.command(rich_help_panel="Use")(predict)
-app.command(rich_help_panel="Use")(evaluate)
-app.command(rich_help_panel="Use")(export)
-app.command(rich_help_panel="Use")(serve)
+app.command(cls=Command, rich_help_panel="Inspect")(check)
+app.command(cls=Command, rich_help_panel="Inspect")(report)
+app.command("map", cls=Command, rich_help_panel="Inspect")(map_features)
+app.command(cls=Command, rich_help_panel="Use")(predict)
+app.command(cls=Command, rich_help_panel="Use")(evaluate)
+app.command(cls=Command, rich_help_panel="Use")(export)
+app.command(cls=Command, rich_help_panel="Use")(serve)
 app.add_typer(cache_app, name="cache", rich_help_panel="Use")
-cache_app.command()(cache.ls)
-cache_app.command()(cache.clear)
-recipe_app.command()(recipe.ls)
-recipe_app.command()(recipe.show)
-recipe_app.command()(recipe.cp)
+cache_app.command(cls=Command)(cache.ls)
+cache_app.command(cls=Command)(cache.clear)
+recipe_app.command(cls=Command)(recipe.ls)
+recipe_app.command(cls=Command)(recipe.show)
+recipe_app.command(cls=Command)(recipe.cp)
 
 
 @app.callback(invoke_without_command=True)

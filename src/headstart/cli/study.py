@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, Data, Overrides
+from headstart.cli.arguments import ERR, OUT, Data, Overrides, say_at_once
 from headstart.cli.hints import race_command
 from headstart.errors import HeadstartError
 
@@ -138,9 +138,13 @@ def study(
 ) -> None:
     """How much does each kind of pre-training gain on your images? Trains every setting, and makes one table.
 
+    [bold]headstart study photos/[/bold] compares settings A to E in ten minutes.
+    [bold]headstart study photos/ --settings ABD --budget 1h[/bold] compares three of them for an hour.
+
     It estimates its time first, shows a table from the first minutes, and continues when called again. Exit status 1
     when a trial failed: the table marks it, and the next call tries it again.
     """
+    say_at_once(f"study    {data}")
     from headstart import api
     from headstart.recipes.recipe import read_overrides
 

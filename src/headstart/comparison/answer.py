@@ -7,15 +7,8 @@ import itertools
 from headstart.comparison.intervals import Difference
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
-from headstart.comparison.wording import (
-    decimals,
-    gap_with_ci,
-    label_share,
-    listed,
-    name,
-    points,
-    score_with_ci,
-)
+from headstart.comparison.wording import gap_with_ci, label_share, listed, name, points
+from headstart.metrics.written import decimals, score_with_ci
 
 
 def candidates(results: Results) -> list[Result]:

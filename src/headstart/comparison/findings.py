@@ -29,9 +29,8 @@ from headstart.comparison.wording import (
     listed,
     name,
     percent,
-    score,
-    score_with_ci,
 )
+from headstart.metrics.written import score, score_with_ci
 
 PAIRS = (("B", "C"), ("D", "E"), ("F", "B"))
 """Pairs compared whatever their rank: supervised or self-supervised weights, and continued pre-training or not."""

@@ -12,7 +12,8 @@ from headstart.comparison.forecast import FEWEST_POINTS, HORIZON, Declined, Fore
 from headstart.comparison.metric import METRICS
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results, clusters
-from headstart.comparison.wording import label_share, listed, name, points, score, score_with_ci
+from headstart.comparison.wording import label_share, listed, name, points
+from headstart.metrics.written import score, score_with_ci
 
 STEPS = (0.05, 0.01)
 """The target is the next multiple of the first, or near 100 % of the second."""

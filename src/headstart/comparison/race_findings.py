@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headstart.comparison.race_results import RaceResults, Round
-from headstart.comparison.wording import difference_sentence, gap_with_ci, listed, percent, points, score_with_ci
+from headstart.comparison.wording import difference_sentence, gap_with_ci, listed, percent, points
+from headstart.metrics.written import score_with_ci
 
 
 def headline(results: RaceResults) -> str:

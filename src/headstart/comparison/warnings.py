@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Results
-from headstart.comparison.wording import label_share, listed, name, score, score_with_ci
+from headstart.comparison.wording import label_share, listed, name
+from headstart.metrics.written import score, score_with_ci
 
 FEW_IMAGES = 100
 """Evaluation images below which only differences of ten points and more are found."""

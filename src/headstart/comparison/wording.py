@@ -10,6 +10,7 @@ from headstart.comparison.intervals import MARGIN, Difference
 from headstart.comparison.settings import SETTINGS
 from headstart.comparison.summary import Result
 from headstart.metrics.bootstrap import Interval
+from headstart.metrics.written import decimals
 
 
 def name(setting: str) -> str:
@@ -27,39 +28,6 @@ def label_share(result: Result) -> str:
     if result.fraction == 1:
         return f"all {result.labels:,} labels"
     return f"{percent(result.fraction)} of the labels ({result.labels:,})"
-
-
-def score(value: float) -> str:
-    """``0.451`` -> '45.1 %'."""
-    return f"{100 * value:.1f} %"
-
-
-def decimals(low: float, high: float) -> int:
-    """Decimals of a per cent that an interval carries: its half width has one or two digits."""
-    half = (high - low) / 2
-    return 0 if half >= 0.05 else 1 if half >= 0.005 else 2
-
-
-def share(interval: Interval) -> str:
-    """The value of an interval with the decimals that it carries: '89 %', '83.4 %'."""
-    return f"{100 * interval.value:.{decimals(interval.low, interval.high)}f} %"
-
-
-def ends(interval: Interval, digits: int | None = None) -> str:
-    """'48.7 to 56.6', '73 to 97': with the decimals that the interval carries, unless ``digits`` are given."""
-    digits = decimals(interval.low, interval.high) if digits is None else digits
-    return f"{100 * interval.low:.{digits}f} to {100 * interval.high:.{digits}f}"
-
-
-def plain_decimals(low: float, high: float) -> int:
-    """Decimals of a number that is no share, such as a loss: two digits of the half width of its interval."""
-    half = (high - low) / 2
-    return int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 else 3
-
-
-def score_with_ci(interval: Interval) -> str:
-    """'45.1 % (95 % CI 40.2 to 50.0)', '89 % (95 % CI 73 to 97)'."""
-    return f"{share(interval)} (95 % CI {ends(interval)})"
 
 
 def points(value: float) -> str:

@@ -10,11 +10,13 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.text import Text
 
 from headstart.console.signals import ENDING
 from headstart.console.tables import epoch_line, epochs_table
@@ -23,6 +25,8 @@ from headstart.errors import HeadstartError
 if TYPE_CHECKING:
     from headstart.training.state import TrainState
 
+QUIET = 30.0
+"""Seconds without a word after which a line is written to a log or pipe."""
 REPORT_SHARE = 0.05
 """At most this share of the training time is spent on rewriting the report between epochs."""
 
@@ -31,7 +35,10 @@ REPORT_SHARE = 0.05
 def progress_bar(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the time left; yields its ``update(done, total)``. Hidden in the first half second."""
     if not console.is_terminal:  # a bar that is disabled ends with an empty line in rich before 14
-        yield lambda *_: None
+        began, lines = time.monotonic(), EverySoOften(console)
+        yield lambda done, total: lines.say(
+            lambda: f"{description}  {share_and_time_left(done, total, time.monotonic() - began)}"
+        )
         return
     with make_progress(console, transient=True) as progress:
         task = progress.add_task(description, total=None, visible=False)
@@ -56,9 +63,11 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
     epoch, step = state.progress.epoch, state.progress.step
     done = sum(costs[:epoch]) * state.steps + (costs[epoch] * step if step else 0)
     progress = make_progress(console, transient=False)
-    task = progress.add_task("train", total=sum(costs) * state.steps, completed=done)
+    total = sum(costs) * state.steps
+    task = progress.add_task("train", total=total, completed=done)
 
     reported, report_seconds = time.monotonic(), 0.0
+    lines, began_at, began = EverySoOften(console), done, time.monotonic()
     events = train(state)
     live = Live(Group(epochs_table(state.progress.rows, recipe), progress), console=console, refresh_per_second=4)
     with interrupt.handle_signals(), _display(live, console, first_process), _closing(events):
@@ -67,15 +76,23 @@ def run_with_progress(state: TrainState, console: Console, report: Callable[[], 
                 live.update(Group(epochs_table(state.progress.rows, recipe), progress))
                 if first_process and not console.is_terminal:
                     console.print(epoch_line(event.rows, recipe, event.kept), soft_wrap=True)
+                    lines.spoken()
                 more_epochs = state.progress.epoch < recipe.train.epochs  # the caller writes the last report
                 due = report_seconds < REPORT_SHARE * (time.monotonic() - reported)
                 if first_process and more_epochs and due:
-                    began = time.monotonic()
+                    report_began = time.monotonic()
                     report()
-                    reported, report_seconds = time.monotonic(), time.monotonic() - began
+                    reported, report_seconds = time.monotonic(), time.monotonic() - report_began
             else:
                 description = f"epoch {event.epoch + 1}/{recipe.train.epochs}"
                 progress.update(task, advance=costs[event.epoch], description=description)
+                done += costs[event.epoch]
+                if first_process:
+                    lines.say(partial(_line, description, done - began_at, total - began_at, began))
+
+
+def _line(description: str, done: float, total: float, began: float) -> str:
+    return f"{description}  {share_and_time_left(done, total, time.monotonic() - began)}"
 
 
 @contextmanager
@@ -98,16 +115,50 @@ def _display(live: Live, console: Console, first_process: bool) -> Iterator[None
         yield
 
 
+class TimeLeft(ProgressColumn):
+    """'1 min 20 s left'; nothing before there is an estimate."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        return Text("" if left is None or task.finished else f"{duration(left)} left", style="progress.remaining")
+
+
+def duration(seconds: float) -> str:
+    """``95`` -> '1 min 35 s'; from an hour on without seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class EverySoOften:
+    """Lines for a log or a pipe, where no bar can be: one in `QUIET` seconds without another line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._last = console, time.monotonic()
+
+    def spoken(self) -> None:
+        """Another line was printed."""
+        self._last = time.monotonic()
+
+    def say(self, text: Callable[[], str]) -> None:
+        """Print a line, if it is due and the console is no terminal."""
+        if not self._console.is_terminal and time.monotonic() - self._last >= QUIET:
+            self._console.print(text(), markup=False, highlight=False, soft_wrap=True)
+            self.spoken()
+
+
+def share_and_time_left(done: float, total: float, seconds: float) -> str:
+    """'38 %, 1 min 20 s left', after so many ``seconds`` for what is ``done``."""
+    if not done or not total:
+        return "begun"
+    return f"{100 * done / total:.0f} %, {duration(seconds * (total - done) / done)} left"
+
+
 def make_progress(console: Console, transient: bool) -> Progress:
-    """A bar with its description, share, and times elapsed and left; none where the console is no terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    """A bar with its description, share, and the time left; none where the console is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeLeft())
     return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from headstart.console.progress import GracefulInterrupt
+from headstart.console.progress import EverySoOften, GracefulInterrupt
 from headstart.console.streams import make_console, spinner
 from headstart.console.tables import study_table
 
@@ -129,18 +129,21 @@ def study_bar(console: Console, runner: StudyRunner, left: TimeLeft) -> Iterator
     from headstart.comparison.summary import Results
 
     _print_estimate(console, left, runner.workers.count())
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     progress = Progress(*columns, console=console, disable=not console.is_terminal)
     task = progress.add_task("study", total=left.estimated)
+    lines = EverySoOften(console)
     live = Live(Group(progress), console=console, refresh_per_second=4)
 
     def advance(name: str, share: float) -> None:
         workers = runner.workers.count()
         left.advance(name, share, workers)
         progress.update(task, completed=left.done, description=f"{name}, {time_left_text(left, workers)}")
+        lines.say(lambda: f"{name}, {time_left_text(left, workers)}")
 
     def note(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+        lines.spoken()
 
     def show(study: Study) -> None:
         trial = runner.latest or study.trials[-1]
@@ -152,6 +155,7 @@ def study_bar(console: Console, runner: StudyRunner, left: TimeLeft) -> Iterator
             text = f"{trial.setting}  {trial.fraction:4.0%} of the labels  seed {trial.seed}  {outcome}"
             time_left = f", {time_left_text(left, runner.workers.count())}" if left.count else ""
             console.print(f"{text}  ({study.done} of {study.planned} trials){time_left}", markup=False, soft_wrap=True)
+            lines.spoken()
 
     runner.on_progress, runner.on_note = advance, note
     if not console.is_terminal:

@@ -6,6 +6,8 @@ below the folder are used, or listed with the reason why they are not (`Index.un
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -42,6 +44,25 @@ class Choice:
     columns: str | None = None
 
 
+def require_folder(path: Path) -> None:
+    """Raise HeadstartError, with similar names beside it, where there is nothing at ``path``."""
+    if not path.exists():
+        tables = (".csv", ".tsv")
+        beside = [each.name for each in _entries(path.parent) if each.suffix.lower() in tables or each.is_dir()]
+        similar = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
+        hint = f"; did you mean {path.with_name(similar[0])}?" if similar else ""
+        raise HeadstartError(
+            f"{path}: expected a folder of images, found no such folder{hint}", f"ls {quoted(path.parent)}"
+        )
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(itertools.islice(folder.iterdir(), 2000))
+    except OSError:
+        return []
+
+
 def scan(root: str | os.PathLike[str], group: str | None = None, choice: Choice | None = None) -> Index:
     """List the images of ``root`` with their labels or masks. Makes no split and requires no labels.
 
@@ -49,8 +70,7 @@ def scan(root: str | os.PathLike[str], group: str | None = None, choice: Choice 
     HeadstartError for a missing or empty folder, for one that may be read in two ways, and for a malformed table.
     """
     path, choice = Path(root), choice or Choice()
-    if not path.exists():
-        raise HeadstartError(f"{path}: expected a folder of images, found no such folder", f"ls {path.parent}")
+    require_folder(path)
     if choice.layout not in get_args(Layout):
         raise HeadstartError(f"--layout {choice.layout}: expected one of {', '.join(get_args(Layout))}", HELP)
     only = None

@@ -244,8 +244,10 @@ def _explain(error: ErrorDetails, where: str) -> HeadstartError:
     field = ".".join(path)
     show = "headstart recipe show quick"
     if error["type"] == "extra_forbidden":
-        known = _fields_of(path[:-1])
-        return HeadstartError(f"{where}: unknown field {field}; {did_you_mean(path[-1], known)}", show)
+        elsewhere = fields_named(path[-1])
+        if elsewhere:
+            return HeadstartError(f"{where}: unknown field {field}; did you mean {' or '.join(elsewhere)}?", show)
+        return HeadstartError(f"{where}: unknown field {field}; {did_you_mean(path[-1], _fields_of(path[:-1]))}", show)
     message = error["msg"].removeprefix("Value error, ")
     if not field:
         return HeadstartError(f"{where}: {message}", show)
@@ -265,6 +267,18 @@ def _expected(kind: str, field: str, message: str) -> str:
     if kind == "tuple_type":
         return "a list of names" if field in ("data.ignore_classes", "analysis.masks") else "a list of numbers"
     return message.replace("Input should be ", "").replace("Field required", "a value")
+
+
+def fields_named(leaf: str) -> list[str]:
+    """The fields of a recipe whose last name is ``leaf``: 'epochs' -> ['train.epochs', ...]."""
+    top = _fields_of(())
+    return [f"{table}.{leaf}" for table in top if leaf in _fields_of((table,)) and _is_table(table)]
+
+
+def _is_table(name: str) -> bool:
+    annotation = Recipe.model_fields[name].annotation
+    annotation = next(iter(getattr(annotation, "__args__", ())), annotation)
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _fields_of(path: Iterable[str]) -> list[str]:

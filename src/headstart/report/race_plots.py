@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.comparison.race_results import RaceResults, Round
-from headstart.comparison.wording import ends, share
+from headstart.metrics.written import ends, share
 from headstart.report.chart import BLUE, BOTTOM, GRAY, ORANGE, TOP, Axis, Chart, Line, axis, legend
 
 ROW = 34

@@ -13,7 +13,6 @@ from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.analysis.findings import findings
-from headstart.comparison.wording import ends, plain_decimals, share
 from headstart.errors import quoted
 from headstart.files import Row
 from headstart.metrics.bootstrap import Interval
@@ -22,6 +21,7 @@ from headstart.metrics.classification import ClassificationMetrics, classificati
 from headstart.metrics.collapse import Diagnosis, diagnose
 from headstart.metrics.segmentation import SegmentationMetrics
 from headstart.metrics.shares import mean_share
+from headstart.metrics.written import ends, plain_decimals, share
 from headstart.recipes.recipe import Recipe
 from headstart.report import plots
 from headstart.report.embedding_view import embedding_view

@@ -18,12 +18,13 @@ from headstart.comparison.summary import Result, Results
 from headstart.comparison.table import selection_text
 from headstart.comparison.trial_paths import trial_path
 from headstart.comparison.warnings import warnings
-from headstart.comparison.wording import decimals, percent, plain_points
-from headstart.comparison.wording import ends as plain_ends
+from headstart.comparison.wording import percent, plain_points
 from headstart.comparison.wording import points as points_of
 from headstart.errors import quoted
 from headstart.files import write_atomically
 from headstart.metrics.bootstrap import Interval
+from headstart.metrics.written import decimals
+from headstart.metrics.written import ends as plain_ends
 from headstart.report.run_page import rendered
 from headstart.report.study_plots import interval_plot, over_labels, over_time
 from headstart.runs.commands import predict_command

@@ -12,7 +12,7 @@ from headstart.comparison.forecast import Declined
 from headstart.comparison.forecast_findings import forecast_of
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
-from headstart.comparison.wording import decimals, ends, share
+from headstart.metrics.written import decimals, ends, share
 from headstart.report.chart import Axis, Chart, Line, Marker, axis, legend, shape_of
 
 SHAPES: dict[str, Marker] = {"A": "square", "F": "diamond", "G": "square"}
