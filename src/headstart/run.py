@@ -104,10 +104,17 @@ class Run:
             return analyze_features(self.folder, perplexity, epochs, split, seed)
 
     def report(self) -> Path:
-        """Write ``report.html`` into the run folder, replacing an earlier one, and return its path."""
+        """Write ``report.html`` into the run folder, replacing an earlier one, and return its path.
+
+        Of a trained run also ``MODEL_CARD.md``, unless it learned without labels.
+        """
+        from headstart.report.model_card import write_model_card
         from headstart.report.run_page import write_report
 
-        return write_report(self.folder)
+        folder = self.folder
+        if folder.trained and self.accuracy is not None:
+            write_model_card(folder)
+        return write_report(folder)
 
     def predict(
         self,

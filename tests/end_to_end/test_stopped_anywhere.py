@@ -209,6 +209,7 @@ def test_a_folder_for_a_run_is_found_that_nobody_uses(tmp_path: Path, monkeypatc
     from headstart.runs import lifecycle
 
     monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
     asked: list[Path] = []
     monkeypatch.setattr(api, "_train", lambda folder, *_: asked.append(folder))
     begun = Path("runs/quick-photos")

@@ -56,7 +56,7 @@ def fit_budget(
                 least = math.ceil(parts * least_budget(seconds, workers) / 60)
                 raise HeadstartError(
                     f"--budget: expected at least {least}m for the smallest study of these settings, label fractions"
-                    f" and seeds, found {parts * budget / 60:g}m",
+                    f" and seeds, found {_time(parts * budget)}",
                     f"--budget {least}m, or fewer --settings, --labels or --seeds",
                 )
             break
@@ -202,6 +202,9 @@ def _length(recipe: Recipe) -> str:
 
 
 def _time(seconds: float) -> str:
+    """``90`` -> ``90s``, ``1800`` -> ``30m``, ``7200`` -> ``2h``."""
+    if seconds % 60:
+        return f"{seconds:.3g}s"
     return f"{seconds / 3600:g}h" if seconds >= 7200 else f"{seconds / 60:g}m"
 
 
