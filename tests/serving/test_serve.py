@@ -183,6 +183,7 @@ def test_masks_are_those_of_headstart_predict(trained_masks: Path, small_tiles: 
         status, png = request(port, "POST", "/predict?format=png", form([("a.jpg", image.read_bytes())]))
         assert status == 200
         status, answer = predict(port, ("a.jpg", image.read_bytes()))
+        assert b"headstart_images_total 2\n" in request(port, "GET", "/metrics")[1]
     with Image.open(io.BytesIO(png)) as mask:
         assert np.array_equal(np.asarray(mask), expected.palette.colorize(expected.masks[0]))
     (found,) = answer["predictions"]
@@ -217,6 +218,25 @@ def test_images_that_come_while_a_batch_is_predicted_are_the_next_batch() -> Non
         return answers, batcher.batches
 
     assert asyncio.run(ask()) == ([0, 1, 2, 3, 4, 5, 6], 3)  # of 1, 4 and 2 images
+
+
+def test_who_would_wait_too_long_is_refused_at_once(trained: tuple[Path, Path]) -> None:
+    """A network that takes a second for an image, and a client that finds two images before its own."""
+    import asyncio
+
+    from headstart.inference.model import load_model
+    from headstart.serving.limits import Limits
+    from headstart.serving.predictor import Predictor
+
+    model = load_model(RunFolder.open(trained[0]))
+    predictor = Predictor(model, Limits(seconds=2.5, max_waiting=5))
+    assert not predictor.refuses(waiting=0, more=5)
+    assert predictor.refuses(waiting=0, more=6)
+    predictor.batcher.pace = 1.0
+    assert not predictor.refuses(waiting=0, more=3)  # nobody is before it: it is tried
+    assert not predictor.refuses(waiting=1, more=1)
+    assert predictor.refuses(waiting=2, more=1)
+    asyncio.run(predictor.batcher.stop())
 
 
 def test_what_cannot_be_served_is_refused(

@@ -63,7 +63,7 @@ def create_app(model: Model, name: str, limits: Limits) -> FastAPI:
         nonlocal waiting
         _require(len(images) <= limits.max_images, 413, f"expected at most {limits.max_images} images, found more")
         _require(output == "json" or (model.palette is not None and len(images) == 1), 400, PNG_OF)
-        _require(waiting + len(images) <= limits.max_waiting, 503, "expected fewer requests at a time: try again")
+        _require(not predictor.refuses(waiting, len(images)), 503, "expected fewer requests at a time: try again later")
         waiting += len(images)
         try:
             async with asyncio.timeout(limits.seconds):

@@ -28,6 +28,8 @@ class Batcher:
         self.waiting: asyncio.Queue[Waiting] = asyncio.Queue()
         self.thread = ThreadPoolExecutor(1, "predict")
         self.batches, self.images = 0, 0
+        self.pace = 0.0
+        """Seconds that an image took lately, in batches as they came."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -46,6 +48,11 @@ class Batcher:
     def alive(self) -> bool:
         return self._task is not None and not self._task.done()
 
+    def count(self, images: int, seconds: float) -> None:
+        """Count a batch of so many images that took so long."""
+        self.pace = seconds / images if not self.batches else 0.8 * self.pace + 0.2 * seconds / images
+        self.batches, self.images = self.batches + 1, self.images + images
+
     async def submit(self, pixels: Tensor) -> Floats:
         """Probabilities (C,) of one image, uint8 (3, S, S)."""
         future: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
@@ -61,6 +68,7 @@ class Batcher:
             wanted = [(pixels, future) for pixels, future in batch if not future.done()]  # others have given up
             if not wanted:
                 continue
+            began = loop.time()
             try:
                 images = torch.stack([pixels for pixels, _ in wanted])
                 outputs = await loop.run_in_executor(self.thread, self.predict, images)
@@ -69,7 +77,7 @@ class Batcher:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            self.batches, self.images = self.batches + 1, self.images + len(wanted)
+            self.count(len(wanted), loop.time() - began)
             for (_, future), each in zip(wanted, outputs, strict=True):
                 if not future.done():
                     future.set_result(each)

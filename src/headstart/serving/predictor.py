@@ -32,6 +32,8 @@ class Mask:
     """(H, W): positions in the palette's names."""
     png: bytes
     """In the format of the training masks."""
+    seconds: float
+    """That it took."""
 
 
 class Predictor:
@@ -40,8 +42,13 @@ class Predictor:
     def __init__(self, model: Model, limits: Limits) -> None:
         most = min(limits.max_pixels, model.conversion.max_pixels)
         self.model = replace(model, conversion=replace(model.conversion, max_pixels=most))
-        self.seconds = limits.seconds
+        self.limits = limits
         self.batcher = Batcher(self.model.probabilities, model.recipe.val.batch_size)
+
+    def refuses(self, waiting: int, more: int) -> bool:
+        """Whether ``more`` images would have to wait too long, or be too many, behind those that wait."""
+        expected = (waiting + more) * self.batcher.pace
+        return waiting + more > self.limits.max_waiting or (waiting > 0 and expected > self.limits.seconds)
 
     async def label(self, content: bytes) -> Answer:
         """Label, confidence and probabilities of an image. Raises Unreadable."""
@@ -58,9 +65,11 @@ class Predictor:
 
     async def mask(self, content: bytes) -> Mask:
         """The mask of an image. Raises Unreadable, and TimeoutError where the limit has passed."""
-        deadline = time.monotonic() + self.seconds
+        deadline = time.monotonic() + self.limits.seconds
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.batcher.thread, self._mask, content, deadline)
+        mask = await loop.run_in_executor(self.batcher.thread, self._mask, content, deadline)
+        self.batcher.count(1, mask.seconds)
+        return mask
 
     def describe(self, mask: Mask) -> Answer:
         """A mask as JSON: its size, the share of each class, and the PNG in base64."""
@@ -84,6 +93,8 @@ class Predictor:
         palette = self.model.palette
         assert palette is not None
 
+        began = time.monotonic()
+
         def require_time(_: int) -> None:  # nobody waits any more, and others wait for this thread
             if time.monotonic() > deadline:
                 raise TimeoutError
@@ -99,7 +110,7 @@ class Predictor:
             advance=require_time,
         )
         classes = np.concatenate([band.argmax(dim=0).to(torch.uint8).numpy() for _, band in bands])
-        return Mask(classes, mask_bytes(classes, palette))
+        return Mask(classes, mask_bytes(classes, palette), time.monotonic() - began)
 
 
 def reason(error: Unreadable) -> str:
