@@ -10,7 +10,7 @@ CORE = $$($(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3
 # command that a test starts compiles the tests and headstart anew, for seconds.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 # Benchmarks that need no arguments; `make bench` says how to run the others.
-BENCHMARKS := benchmarks/help_time.py benchmarks/iou.py benchmarks/maps.py
+BENCHMARKS := benchmarks/help_time.py benchmarks/iou.py benchmarks/maps.py benchmarks/floor.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lint format typecheck test test-fast test-minimum crash fuzz docs architecture wheel bench clean
