@@ -64,7 +64,7 @@ def flops_of(recipe: Recipe) -> float:
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         measure_steps(recipe, CLASSES, side_of(recipe))
     images = (STEPS + 1) * recipe.train.batch_size
-    return counter.get_total_flops() / images
+    return float(counter.get_total_flops()) / images
 
 
 def shares_of(recipe: Recipe, count: int = 6) -> str:

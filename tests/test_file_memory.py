@@ -26,6 +26,7 @@ def test_files_of_runs_and_studies_that_take_too_much_are_refused_unparsed(
         run.write(name, content)
     for name in ("study.json", "race.json"):
         (tmp_path / name).write_bytes(EMPTY_LISTS)
+    monkeypatch.setattr(file_memory, "ALWAYS", 0)
     monkeypatch.setattr(file_memory, "available_memory", lambda: 20_000_000)
     for read, name in (
         (lambda: run.data, "data.json"),

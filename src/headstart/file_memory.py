@@ -12,6 +12,8 @@ from headstart.errors import HeadstartError
 
 SHARE = 0.8
 """Of the memory that is available, what the content of one table or JSON file may take."""
+ALWAYS = 1 << 26
+"""Bytes that a file may take in any case: what is left is an estimate, too."""
 SMALL = 1 << 20
 """Bytes of a JSON file of a run or study that is read without an estimate, as nearly all are: it takes 30 MB."""
 BELOW_FOUR_BYTES = bytes(range(0xF0))
@@ -32,7 +34,7 @@ def require_room(file: Path, needed: int, kind: str, hint: str) -> None:
     Without a limit where the system does not say what is available.
     """
     free = available_memory()
-    if free is not None and needed > SHARE * free:
+    if free is not None and needed > max(ALWAYS, SHARE * free):
         raise TooLargeError(
             f"{file}: expected {kind} that takes at most {SHARE * free / 1e9:.2f} GB of memory, {100 * SHARE:.0f} % of"
             f" what is available, found {file.stat().st_size / 1e6:,.1f} MB that take {needed / 1e9:.2f} GB",

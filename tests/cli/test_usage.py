@@ -121,3 +121,10 @@ def test_the_result_of_masks_names_the_class_that_is_missed_most(made_segmentati
     assert re.match(
         r"weakest class: \w+, [\d.]+ % of its pixels correct, most often taken for \w+ \([\d.]+ %\)", said[2]
     )
+
+
+def test_an_unknown_command_is_one_line_with_the_nearest(photos: Path) -> None:
+    assert refused("fitt", "quick").startswith("error expected a command, found fitt; did you mean fit?")
+    assert "did you mean show? Next: headstart recipe --help" in refused("recipe", "shw")
+    assert refused("--versio").startswith("error No such option: --versio")
+    assert f"found the folder {photos}. Next: headstart study {photos}" in refused(photos)

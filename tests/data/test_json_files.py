@@ -77,6 +77,7 @@ def coco(folder: Path, annotations: bytes) -> Path:
 
 
 def test_annotations_that_take_too_much_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_memory, "ALWAYS", 0)
     monkeypatch.setattr(file_memory, "available_memory", lambda: 10_000)
     polygon = b'{"image_id": 0, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}'
     folder = coco(tmp_path / "coco", b",".join([polygon] * 50))

@@ -157,6 +157,18 @@ def test_table_json_and_report_say_the_same(carried_out: StudyRunner) -> None:
     assert "probe supervised" in page
 
 
+def test_each_setting_s_first_model_has_a_report_with_pictures_that_the_page_links_to(carried_out: StudyRunner) -> None:
+    plan = carried_out.plan
+    page = (plan.out / "report.html").read_text(encoding="utf-8")
+    for setting in plan.settings:
+        run = plan.trial_folder(setting, 1.0, plan.seeds[0])
+        report = (run / "report.html").read_text(encoding="utf-8")
+        assert f'href="{(run / "report.html").relative_to(plan.out).as_posix()}"' in page
+        wrong = [row for row in RunFolder.open(run).predictions if row["label"] != row["predicted"]]
+        assert report.count('<img src="data:image/jpeg') == min(len(wrong), 24)
+        assert "validation accuracy" in (run / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
 def test_a_study_that_was_stopped_goes_on_and_does_nothing_twice(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(plan, seeds=(0,))
     events = StudyRunner(plan).run()

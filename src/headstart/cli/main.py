@@ -21,13 +21,14 @@ from headstart.cli.predict import predict
 from headstart.cli.report import report
 from headstart.cli.serve import serve
 from headstart.cli.study import study
-from headstart.cli.usage import Command
+from headstart.cli.usage import Command, Group
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
 from headstart.process import is_first_rank
 
 app = typer.Typer(
     name="headstart",
+    cls=Group,
     help="""How much of a head start does pre-training give you, on your own images?
 
     [bold]headstart study photos/[/bold] compares kinds of pre-training on your images, in ten minutes.
@@ -41,8 +42,10 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cache_app = typer.Typer(no_args_is_help=True, help="List and clear decoded images, which any command makes again.")
-recipe_app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")
+cache_app = typer.Typer(
+    cls=Group, no_args_is_help=True, help="List and clear decoded images, which any command makes again."
+)
+recipe_app = typer.Typer(cls=Group, no_args_is_help=True, help="List, show and copy the shipped recipes.")
 
 app.command(cls=Command, rich_help_panel="Train")(fit)
 app.command(cls=Command, rich_help_panel="Train")(study)

@@ -183,13 +183,15 @@ def _print(results: Results, plan: Plan) -> None:
     """Print the table, the findings, and where to find the rest."""
     from headstart.comparison.answer import headline
     from headstart.comparison.findings import findings
+    from headstart.comparison.warnings import warnings
     from headstart.console.tables import study_table
     from headstart.runs.commands import predict_command
 
     OUT.print(study_table(results, wide=OUT.width >= 110))
     OUT.print(f"\n{headline(results)}", markup=False)
+    warned = warnings(results)
     for finding in findings(results):
-        OUT.print(f"- {finding}", markup=False)
+        OUT.print(f"{'! warning: ' if finding in warned else '- '}{finding}", markup=False)
     OUT.print(f"\ntable    {plan.out / 'table.csv'}\nreport   {plan.out / 'report.html'}", markup=False, soft_wrap=True)
     best = results.model
     if best is not None:

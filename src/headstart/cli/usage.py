@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from headstart.errors import HeadstartError, did_you_mean
 
@@ -21,7 +21,7 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            kinds = {each.__name__ for each in type(error).__mro__}  # click's, or the one that typer brings along
+            kinds = _kinds(error)
             if "UsageError" not in kinds or "NoArgsIsHelpError" in kinds:
                 raise
             option = getattr(error, "option_name", None)
@@ -46,6 +46,44 @@ class Command(TyperCommand):
             f"{self.name}: expected an option, found {option}; {did_you_mean(option, known)}",
             f"headstart {self.name} --help",
         )
+
+
+class Group(TyperGroup):
+    """Commands under one name, of which an unknown one is a HeadstartError."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options before the command's name."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if "UsageError" not in _kinds(error) or "NoArgsIsHelpError" in _kinds(error):
+                raise
+            message = str(error.format_message())  # type: ignore[attr-defined]
+            raise HeadstartError(message.rstrip("."), f"{_path(ctx)} --help") from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of this name, and the words after it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            if "UsageError" not in _kinds(error):
+                raise
+            path, name = _path(ctx), args[0]
+            if Path(name).is_dir() and "study" in self.commands:
+                found = f"expected a command, found the folder {name}"
+                raise HeadstartError(found, f"{path} study {shlex.join(args)}") from None
+            near = did_you_mean(name, list(self.commands))
+            raise HeadstartError(f"expected a command, found {name}; {near}", f"{path} --help") from None
+
+
+def _path(ctx: Any) -> str:
+    """``headstart`` or ``headstart recipe``, however Python was started."""
+    return "headstart" + str(ctx.command_path).removeprefix(str(ctx.find_root().command_path))
+
+
+def _kinds(error: Exception) -> set[str]:
+    """Names of an exception's classes: those of click, or of the copy of it that typer brings along."""
+    return {each.__name__ for each in type(error).__mro__}
 
 
 def _as_field(typed: Sequence[str], option: str, field: str) -> list[str]:

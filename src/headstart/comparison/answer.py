@@ -136,9 +136,13 @@ def how_sure(results: Results) -> list[str]:
     gaps = _gaps(results, kept)
     if gaps:
         found = max(gap.detectable for gap in gaps)
+        those = "those to use" if len(kept) > 1 else "the two highest"
         said.append(
-            f"A true difference of {points(found)} between {'those to use' if len(kept) > 1 else 'the two highest'}"
-            " would have been found with a power of 80 %; smaller ones may have been missed."
+            f"A true difference of {points(found)} between {those} would have been found with a power of 80 %; smaller"
+            " ones may have been missed."
+            if found < 1
+            else f"No difference between {those}, however large, would have been found with a power of 80 %: the seeds"
+            " differ too much."
         )
     if seeds == {1}:
         said.append("With one seed, the intervals leave out the randomness of training.")

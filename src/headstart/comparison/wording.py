@@ -67,9 +67,14 @@ def difference_sentence(
     seeds = "one seed" if difference.seeds == 1 else f"{difference.seeds} seeds"
     more = _more_seeds(difference, images)
     return (
-        f"{one} and {two} do not differ significantly on {difference.images:,} {images} and {seeds}; a difference of"
-        f" {points(difference.detectable)} would have been found with a power of 80 %{more}."
+        f"{one} and {two} do not differ significantly on {difference.images:,} {images} and {seeds};"
+        f" {findable(difference.detectable)} would have been found with a power of 80 %{more}."
     )
+
+
+def findable(difference: float) -> str:
+    """``a difference of 3.1 points``; what is more than all that there is, is none."""
+    return f"a difference of {points(difference)}" if difference < 1 else "no difference, however large,"
 
 
 def _more_seeds(difference: Difference, images: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from headstart.comparison.summary import Results
 from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError
+from headstart.report.model_card import write_model_card
 from headstart.report.run_page import confident_errors, write_report
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
@@ -32,6 +33,7 @@ def write_model_reports(plan: Plan, results: Results, pixels: Pixels) -> Iterato
             run = RunFolder.open(folder)
             if not (folder / NAME).exists():
                 _write_errors(run, pixels)
+            write_model_card(run)
             write_report(run)
         except (HeadstartError, OSError) as error:
             yield f"no report of {folder}: {error}"
