@@ -30,14 +30,14 @@ def test_help_does_not_import_torch() -> None:
         "import sys\nsys.argv[1:] = ['--help']\nfrom headstart.cli.main import main\n"
         "try: main()\nexcept SystemExit: pass\n"
     )
-    heavy = "print('HEAVY', [m for m in ('torch', 'timm', 'numpy', 'plotly', 'PIL') if m in sys.modules])"
+    heavy = "print('HEAVY', [m for m in ('torch', 'timm', 'numpy', 'headstart.report', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program + heavy], capture_output=True, text=True, check=True)
     assert "fit" in done.stdout
     assert done.stdout.endswith("HEAVY []\n")
 
 
 def test_importing_headstart_does_not_import_torch() -> None:
-    program = "import sys, headstart; print([m for m in ('torch', 'timm', 'plotly') if m in sys.modules])"
+    program = "import sys, headstart; print([m for m in ('torch', 'timm', 'headstart.report') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -123,7 +123,7 @@ def test_samples_are_spread_over_the_classes_and_described_in_words(photos: Path
 def test_it_is_made_without_torch_or_plots(photos: Path, tmp_path: Path) -> None:
     program = (
         "import sys\nfrom headstart import api\n"
-        "api.check(sys.argv[1], page=sys.argv[2])\nprint({'torch', 'plotly'} & set(sys.modules))"
+        "api.check(sys.argv[1], page=sys.argv[2])\nprint({'torch', 'timm'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, photos, tmp_path / "page.html"], capture_output=True, text=True, check=True

@@ -100,9 +100,11 @@ def _as_field(typed: Sequence[str], option: str, field: str) -> list[str]:
 
 def refuse_swapped(recipe: str, data: str, overrides: Sequence[str]) -> None:
     """Raise HeadstartError where recipe and data stand in the other order."""
-    from headstart.recipes.recipe import shipped
+    if not Path(recipe).is_dir():
+        return
+    from headstart.recipes.recipe import shipped  # takes a while, with pydantic
 
-    if Path(recipe).is_dir() and (data in shipped() or data.endswith(".toml")):
+    if data in shipped() or data.endswith(".toml"):
         raise HeadstartError(
             f"fit: expected RECIPE DATA, found a folder ({recipe}) before a recipe ({data})",
             shlex.join(["headstart", "fit", data, recipe, *overrides]),

@@ -44,7 +44,8 @@ def matrix(
     size = min(12.5, max(6.5, side * 0.95))
     short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" for name in names]
     edge = 34 + 0.6 * size * max(len(name) for name in short)
-    width, height = edge + side * count + 0.72 * edge, side * count + 22 + 0.75 * edge
+    angle, below = (90, edge) if side < 22 else (40, 0.68 * edge)  # names of narrow columns would overlap
+    width, height = edge + side * count + 0.72 * edge, side * count + 22 + below
     parts = [
         f'<svg class="chart matrix" viewBox="0 0 {width:.0f} {height:.0f}" role="img" style="max-width:{width:.0f}px;'
         f'--least:{min(width, 480):.0f}px;font-size:{size:.1f}px" aria-label="confusion matrix of {count} classes">'
@@ -56,7 +57,7 @@ def matrix(
     for i, name in enumerate(short):
         at = side * (i + 0.5)
         parts.append(f'<text class="end" x="{edge - 6:.1f}" y="{at + size / 3:.1f}">{escape(name)}</text>')
-        turn = f"translate({edge + at:.1f} {side * count + 12:.1f}) rotate(40)"
+        turn = f"translate({edge + at - (size / 3 if angle == 90 else 0):.1f} {side * count + 12:.1f}) rotate({angle})"
         parts.append(f'<text class="start" transform="{turn}">{escape(name)}</text>')
     parts.append(f'<rect class="frame" x="{edge:.1f}" y="0.5" width="{side * count:.1f}" height="{side * count:.1f}"/>')
     numbered = count <= MAX_CELLS_WITH_NUMBERS
