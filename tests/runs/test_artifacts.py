@@ -69,6 +69,15 @@ def test_features_come_back(run: RunFolder) -> None:
         assert (each.features == vectors).all()
         assert (each.probabilities == probabilities).all()
     assert [each.epoch for each in features.read_features(run, [2]).epochs] == [2]
+    missing = run.path / "features" / "epoch-0001.safetensors"
+    missing.unlink()  # maps without it would be others
+    with pytest.raises(
+        hs.HeadstartError, match=r"epoch-0001\.safetensors: expected the file that headstart wrote, found n"
+    ):
+        features.read_features(run)
+    assert [each.epoch for each in features.read_features(run, [2]).epochs] == [2]
+    (run.path / "checksums.json").unlink()  # on purpose
+    assert [each.epoch for each in features.read_features(run).epochs] == [2]
 
 
 def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> None:
