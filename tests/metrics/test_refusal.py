@@ -77,6 +77,20 @@ def test_a_network_that_guesses_promises_nothing() -> None:
     labels, p = random.integers(0, 3, 300), random.dirichlet([1, 1, 1], 300)
     with pytest.raises(HeadstartError, match="found none on 300 validation images"):
         choose_refusal(labels, p, 0.05)
+
+
+def test_the_way_out_is_the_least_promise_that_can_be_made() -> None:
+    labels, p = made(300, np.random.default_rng(3), sharpness=2)
+    with pytest.raises(HeadstartError) as refused:
+        choose_refusal(labels, p, 0.02)
+    possible = float(refused.value.hint.split()[1].rstrip(","))
+    assert choose_refusal(labels, p, possible).bound <= possible
+    with pytest.raises(HeadstartError):
+        choose_refusal(labels, p, possible - 0.01)
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    labels, p = made(300, np.random.default_rng(3))
     for error in (0.0, 1.0, float("nan")):
         with pytest.raises(HeadstartError, match="between 0 and 1"):
             choose_refusal(labels, p, error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ import typer
 from headstart.cli.arguments import ERR, OUT, RunArgument, Unfinished
 
 if TYPE_CHECKING:
+    from headstart.data.parallel import Progress
     from headstart.export.export import Exported
     from headstart.export.int8 import Int8
     from headstart.export.parity import Parity
@@ -40,9 +43,8 @@ def export(
     written.
     """
     from headstart import api
-    from headstart.console.progress import progress_bar
 
-    with progress_bar(ERR, "compare predictions") as progress:
+    with _shown_progress() as progress:
         exported = api.Run(run).export(
             file,
             to=to,  # type: ignore[arg-type]  # what is none of them is refused there, with a hint
@@ -53,6 +55,25 @@ def export(
             progress=progress,
         )
     _print(exported)
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Progress]:
+    """A spinner while the file is written; from the first image that is compared on a bar, whose time begins then."""
+    from headstart.console.progress import progress_bar
+    from headstart.console.streams import spinner
+
+    with ExitStack() as bar, ExitStack() as before:
+        before.enter_context(ERR.status("write the network", spinner=spinner(ERR)))
+        shown: list[Progress] = []
+
+        def progress(done: int, total: int) -> None:
+            if not shown:
+                before.close()
+                shown.append(bar.enter_context(progress_bar(ERR, "compare predictions")))
+            shown[0](done, total)
+
+        yield progress
 
 
 def _print(exported: Exported) -> None:

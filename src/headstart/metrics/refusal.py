@@ -86,22 +86,25 @@ def choose_refusal(
         raise HeadstartError(f"refuse: expected a share of errors between 0 and 1, found {error}", "--refuse 0.05")
     targets, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     members = np.arange(len(targets)) if groups is None else np.asarray(groups)
-    units, needed = len(np.unique(members)), images_needed(error)
-    if units < needed:
-        found = f"{len(targets)}" if groups is None else f"{len(targets)} of {units} groups"
-        raise HeadstartError(
-            f"refuse {error:g}: expected at least {needed} validation images, for 95 % confidence in at most"
-            f" {error:.1%} errors, found {found}",
-            _way_out(1 - LEVEL ** (1 / max(units, 1)), error),
-        )
     temperature = fit_temperature(targets, p)
     confidence, wrong = scaled(p, temperature).max(axis=1), p.argmax(axis=1) != targets
-    chosen, least = _last_that_holds(confidence, wrong, members, error, needed)
+    units, needed = len(np.unique(members)), images_needed(error)
+    chosen = _last_that_holds(confidence, wrong, members, error)
     if chosen is None:
+        others = (percent / 100 for percent in range(math.floor(100 * error) + 1, 51))
+        possible = next((each for each in others if _last_that_holds(confidence, wrong, members, each)), None)
+        hint = f"{f'--refuse {possible:g}, or ' if possible else ''}more validation images (data.val_fraction)"
+        if units < needed:
+            found = f"{len(targets)}" if groups is None else f"{len(targets)} of {units} groups"
+            raise HeadstartError(
+                f"refuse {error:g}: expected at least {needed} validation images, for 95 % confidence in at most"
+                f" {error:.1%} errors, found {found}",
+                hint,
+            )
         raise HeadstartError(
-            f"refuse {error:g}: expected a confidence above which at most {error:.1%} of the answers are wrong, found"
-            f" none on {len(targets)} validation images: of the most confident ones {least:.2%} may be",
-            _way_out(least, error),
+            f"refuse {error:g}: expected a confidence above which, with 95 % confidence, at most {error:.1%} of the"
+            f" answers are wrong, found none on {len(targets)} validation images",
+            hint,
         )
     threshold, bound = chosen
     answers = confidence >= threshold
@@ -111,30 +114,20 @@ def choose_refusal(
 
 
 def _last_that_holds(
-    confidence: NDArray[np.floating[Any]],
-    wrong: NDArray[np.bool_],
-    members: NDArray[np.int64],
-    error: float,
-    needed: int,
-) -> tuple[tuple[float, float] | None, float]:
-    """(threshold, bound) of the loosest threshold that holds, None without one; and the lowest bound of all tried."""
+    confidence: NDArray[np.floating[Any]], wrong: NDArray[np.bool_], members: NDArray[np.int64], error: float
+) -> tuple[float, float] | None:
+    """(threshold, bound) of the loosest threshold before the first that fails; None if the strictest does."""
     ordered = np.sort(confidence)[::-1]
-    count, first = len(ordered), max(needed, len(ordered) // FIRST)
-    found, least = None, 1.0
-    for size in [*range(first, count, max(1, count // STEPS)), count]:
+    count, needed = len(ordered), images_needed(error)
+    if count < needed:
+        return None
+    found = None
+    for size in [*range(max(needed, count // FIRST), count, max(1, count // STEPS)), count]:
         threshold = float(ordered[size - 1]) if size < count else 0.0
         answers = confidence >= threshold
         units = len(np.unique(members[answers]))
         bound = error_bound(float(wrong[answers].mean()) * units, units)
-        least = min(least, bound)
         if bound > error:
             break
         found = threshold, bound
-    return found, least
-
-
-def _way_out(possible: float, error: float) -> str:
-    percent = math.ceil(100 * possible) / 100
-    if percent < 1:
-        return f"--refuse {max(percent, error):g}, or more validation images (data.val_fraction)"
-    return "more validation images (data.val_fraction)"
+    return found
