@@ -175,6 +175,17 @@ def test_what_a_reader_looks_up_is_there_or_the_file_is_refused(
         _ = run.architecture if name == "architecture.json" else run.data
 
 
+def test_a_palette_has_defaults_and_values_that_are_known_or_the_file_is_refused(run: RunFolder) -> None:
+    needed = {"names": ["sky", "road"], "colors": [[0, 0, 0], [1, 1, 1]], "values": [], "kind": "color"}
+    facts = {"root": "photos", "classes": ["sky", "road"]}
+    run.write_json("data.json", facts | {"palette": needed})
+    assert run.palette == Palette(("sky", "road"), ((0, 0, 0), (1, 1, 1)), (), "color")
+    for name, value in (("mode", "CMYK"), ("transparency", "no"), ("soft", 2), ("ignored", -1)):
+        run.write_json("data.json", facts | {"palette": needed | {name: value}})
+        with pytest.raises(hs.HeadstartError, match=rf"data\.json: .*palette\.{name}"):
+            _ = run.palette
+
+
 @pytest.mark.parametrize(
     "table",
     ["epoch,row,pca_x\n1,0,0.5\n", "epoch,row,pca_x,pca_y\n1,0,0.5,0.5\n1,1,0.5,\n", "epoch,row,pca_x,\n1,0,0.5,1\n"],

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 
+from headstart.palette import Transparency
+
 Text = InstanceOf[str]
 """Text that may be the name of a file, which need not be UTF-8."""
 Count = Annotated[int, Field(ge=0)]
@@ -37,6 +39,9 @@ class MaskPalette(_Part):
     values: list[int]
     kind: Literal["color", "number"]
     ignored: Count = 0
+    mode: Literal["L", "P", "RGB"] | None = None
+    transparency: Transparency = "background"
+    soft: bool = False
 
     @model_validator(mode="after")
     def _check_lengths(self) -> MaskPalette:
