@@ -159,11 +159,22 @@ def test_a_run_of_another_format_is_refused(run: RunFolder, found: int | None, m
     assert error.value.hint.startswith(hint)
 
 
+PLAIN = {"kind": "x", "shape": [3, 8, 8], "parameters": 1}
+DECODER = {"input": [3, 32, 32], "parameters": 9, "trained": 9, "backbone": [], "head": [PLAIN], "sides": []}
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("architecture.json", {"input": [3, 32, 32], "parameters": 9, "trained": 9, "backbone": []}),
         ("architecture.json", {"input": [3, 32, 32], "trained": 9, "backbone": [], "head": []}),
+        ("architecture.json", DECODER | {"head": []}),
+        ("architecture.json", DECODER | {"head": [PLAIN, {"kind": "x", "branches": [[PLAIN]]}]}),
+        ("architecture.json", DECODER | {"head": [{"kind": "x", "branches": []}, PLAIN]}),
+        ("architecture.json", DECODER | {"head": [{"kind": "x", "branches": [[PLAIN], []]}, PLAIN]}),
+        ("architecture.json", DECODER | {"head": [{"kind": "x", "branches": None}, PLAIN]}),
+        ("architecture.json", DECODER | {"sides": [{"name": "x", "map": None, "layers": [], "joins": None}]}),
+        ("architecture.json", DECODER | {"sides": [{"name": "x", "map": None, "layers": [PLAIN], "joins": 1}]}),
         ("data.json", {"root": "photos", "classes": CLASSES, "counts": {"train": {"hat": 3}}}),
     ],
 )
