@@ -195,6 +195,9 @@ def test_a_palette_has_defaults_and_values_that_are_known_or_the_file_is_refused
         run.write_json("data.json", facts | {"palette": needed | {name: value}})
         with pytest.raises(hs.HeadstartError, match=rf"data\.json: .*palette\.{name}"):
             _ = run.palette
+    run.write_json("data.json", facts | {"palette": needed, "classes": ["sky"]})
+    with pytest.raises(hs.HeadstartError, match=r"data\.json: .*as many classes as the palette"):
+        _ = run.palette
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,8 @@ class Data(_Part):
     def _check_counts(self) -> Data:
         if any(name not in counts for counts in self.counts.values() for name in self.classes):
             raise ValueError("a count of each class in each split")
+        if self.palette is not None and len(self.classes) != len(self.palette.names) - self.palette.ignored:
+            raise ValueError("as many classes as the palette has that are not ignored")
         return self
 
 
