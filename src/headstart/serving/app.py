@@ -78,18 +78,29 @@ def create_app(model: Model, name: str, limits: Limits) -> FastAPI:
             return Response(found[0].png, media_type="image/png")
         return JSONResponse({"predictions": found}, 422 if unreadable == len(found) else 200)
 
+    _add_pages(app, predictor, counters, name, lambda: waiting)
+    return app
+
+
+def _add_pages(app: FastAPI, predictor: Predictor, counters: Counters, name: str, waiting: Callable[[], int]) -> None:
+    """What is read: the state of the server, its counters, and the page with its script."""
+
     @app.get("/health", summary="Is the server ready, and for what")
     async def health() -> JSONResponse:
-        content = {"status": "ok" if predictor.batcher.alive else "stopped", "run": name, "task": model.recipe.task}
+        content = {
+            "status": "ok" if predictor.batcher.alive else "stopped",
+            "run": name,
+            "task": predictor.model.recipe.task,
+        }
         return JSONResponse(
-            {**content, "classes": list(model.classes), "headstart": version("headstart")},
+            {**content, "classes": list(predictor.model.classes), "headstart": version("headstart")},
             200 if predictor.batcher.alive else 503,
         )
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         batcher = predictor.batcher
-        return PlainTextResponse(counters.text(batcher.images, batcher.batches, waiting))
+        return PlainTextResponse(counters.text(batcher.images, batcher.batches, waiting()))
 
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
@@ -98,8 +109,6 @@ def create_app(model: Model, name: str, limits: Limits) -> FastAPI:
     @app.get("/page.js", include_in_schema=False)
     async def script() -> Response:
         return Response(_text("page.js"), media_type="text/javascript")
-
-    return app
 
 
 KNOWN = ("/predict", "/health", "/metrics", "/openapi.json", "/", "/page.js")
