@@ -68,7 +68,7 @@ class Palette:
             colors=red_green_blue,
             values=tuple(content["values"]),
             kind=content["kind"],
-            ignored=content["ignored"],
+            ignored=content.get("ignored", 0),
             mode=content.get("mode"),
             transparency=content.get("transparency", "background"),
             soft=content.get("soft", False),

@@ -69,6 +69,15 @@ def test_features_come_back(run: RunFolder) -> None:
         assert (each.features == vectors).all()
         assert (each.probabilities == probabilities).all()
     assert [each.epoch for each in features.read_features(run, [2]).epochs] == [2]
+    missing = run.path / "features" / "epoch-0001.safetensors"
+    missing.unlink()  # maps without it would be others
+    with pytest.raises(
+        hs.HeadstartError, match=r"epoch-0001\.safetensors: expected the file that headstart wrote, found n"
+    ):
+        features.read_features(run)
+    assert [each.epoch for each in features.read_features(run, [2]).epochs] == [2]
+    (run.path / "checksums.json").unlink()  # on purpose
+    assert [each.epoch for each in features.read_features(run).epochs] == [2]
 
 
 def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> None:
@@ -150,11 +159,22 @@ def test_a_run_of_another_format_is_refused(run: RunFolder, found: int | None, m
     assert error.value.hint.startswith(hint)
 
 
+PLAIN = {"kind": "x", "shape": [3, 8, 8], "parameters": 1}
+DECODER = {"input": [3, 32, 32], "parameters": 9, "trained": 9, "backbone": [], "head": [PLAIN], "sides": []}
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("architecture.json", {"input": [3, 32, 32], "parameters": 9, "trained": 9, "backbone": []}),
         ("architecture.json", {"input": [3, 32, 32], "trained": 9, "backbone": [], "head": []}),
+        ("architecture.json", DECODER | {"head": []}),
+        ("architecture.json", DECODER | {"head": [PLAIN, {"kind": "x", "branches": [[PLAIN]]}]}),
+        ("architecture.json", DECODER | {"head": [{"kind": "x", "branches": []}, PLAIN]}),
+        ("architecture.json", DECODER | {"head": [{"kind": "x", "branches": [[PLAIN], []]}, PLAIN]}),
+        ("architecture.json", DECODER | {"head": [{"kind": "x", "branches": None}, PLAIN]}),
+        ("architecture.json", DECODER | {"sides": [{"name": "x", "map": None, "layers": [], "joins": None}]}),
+        ("architecture.json", DECODER | {"sides": [{"name": "x", "map": None, "layers": [PLAIN], "joins": 1}]}),
         ("data.json", {"root": "photos", "classes": CLASSES, "counts": {"train": {"hat": 3}}}),
     ],
 )
@@ -164,6 +184,20 @@ def test_what_a_reader_looks_up_is_there_or_the_file_is_refused(
     run.write(name, json.dumps(content).encode())
     with pytest.raises(hs.HeadstartError, match=name):
         _ = run.architecture if name == "architecture.json" else run.data
+
+
+def test_a_palette_has_defaults_and_values_that_are_known_or_the_file_is_refused(run: RunFolder) -> None:
+    needed = {"names": ["sky", "road"], "colors": [[0, 0, 0], [1, 1, 1]], "values": [], "kind": "color"}
+    facts = {"root": "photos", "classes": ["sky", "road"]}
+    run.write_json("data.json", facts | {"palette": needed})
+    assert run.palette == Palette(("sky", "road"), ((0, 0, 0), (1, 1, 1)), (), "color")
+    for name, value in (("mode", "CMYK"), ("transparency", "no"), ("soft", 2), ("ignored", -1)):
+        run.write_json("data.json", facts | {"palette": needed | {name: value}})
+        with pytest.raises(hs.HeadstartError, match=rf"data\.json: .*palette\.{name}"):
+            _ = run.palette
+    run.write_json("data.json", facts | {"palette": needed, "classes": ["sky"]})
+    with pytest.raises(hs.HeadstartError, match=r"data\.json: .*as many classes as the palette"):
+        _ = run.palette
 
 
 @pytest.mark.parametrize(

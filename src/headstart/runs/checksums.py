@@ -55,6 +55,12 @@ def forget(root: Path, name: str) -> None:
         write_atomically(file, _encode(listed))
 
 
+def listed_in(root: Path, folder: str) -> list[str]:
+    """Names of the files in a folder of the run that are on the list, whether they are there or not."""
+    file, prefix = _list_of(root, f"{folder}/x")
+    return [f"{folder}/{name.rpartition('/')[2]}" for name in _read(file) or {} if name.startswith(prefix[:-1])]
+
+
 def require_unchanged(root: Path, name: str, hint: str, *, optional: bool = False) -> bool:
     """Whether the file ``name`` of a run is there; raise HeadstartError if it is not the one that was written.
 

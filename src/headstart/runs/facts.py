@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 
+from headstart.palette import Transparency
+
 Text = InstanceOf[str]
 """Text that may be the name of a file, which need not be UTF-8."""
 Count = Annotated[int, Field(ge=0)]
@@ -37,6 +39,9 @@ class MaskPalette(_Part):
     values: list[int]
     kind: Literal["color", "number"]
     ignored: Count = 0
+    mode: Literal["L", "P", "RGB"] | None = None
+    transparency: Transparency = "background"
+    soft: bool = False
 
     @model_validator(mode="after")
     def _check_lengths(self) -> MaskPalette:
@@ -84,6 +89,8 @@ class Data(_Part):
     def _check_counts(self) -> Data:
         if any(name not in counts for counts in self.counts.values() for name in self.classes):
             raise ValueError("a count of each class in each split")
+        if self.palette is not None and len(self.classes) != len(self.palette.names) - self.palette.ignored:
+            raise ValueError("as many classes as the palette has that are not ignored")
         return self
 
 
@@ -105,18 +112,27 @@ class Stage(_Part):
 
 
 class Layer(_Part):
-    """A layer of a head or a decoder; or parallel ``branches``."""
+    """A layer of a head or a decoder; or parallel ``branches``, each of consecutive layers."""
 
     kind: Text
     shape: Size | None = None
     parameters: Count | None = None
-    branches: list[list[Layer]] | None = None
+    branches: list[list[Layer]] = []
 
     @model_validator(mode="after")
     def _check_shape(self) -> Layer:
-        if self.branches is None and (not self.shape or self.parameters is None):
+        branching = "branches" in self.model_fields_set
+        if not branching and not self.is_plain:
             raise ValueError("a layer without shape or parameters")
+        if branching and not (self.branches and all(self.branches)):
+            raise ValueError("a layer of no branches, or an empty one")
+        if not all(layer.is_plain for branch in self.branches for layer in branch):
+            raise ValueError("branches of plain layers")
         return self
+
+    @property
+    def is_plain(self) -> bool:
+        return "branches" not in self.model_fields_set and bool(self.shape) and self.parameters is not None
 
 
 class Side(_Part):
@@ -124,7 +140,7 @@ class Side(_Part):
 
     name: Text
     map: Count | None
-    layers: list[Layer]
+    layers: Annotated[list[Layer], Field(min_length=1)]
     joins: Count | None
 
 
@@ -137,6 +153,17 @@ class Architecture(_Part):
     backbone: list[Stage]
     head: list[Layer]
     sides: list[Side] = []
+
+    @model_validator(mode="after")
+    def _check_head(self) -> Architecture:
+        if "sides" not in self.model_fields_set:
+            if not all(layer.is_plain for layer in self.head):
+                raise ValueError("a head of plain layers")
+        elif not self.head or not self.head[-1].is_plain:
+            raise ValueError("a decoder whose last layer has a shape")
+        if any(side.joins is not None and side.joins >= len(self.head) for side in self.sides):
+            raise ValueError("sides that join a layer of the decoder")
+        return self
 
 
 class Probe(_Part):

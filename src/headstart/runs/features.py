@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from headstart.errors import HeadstartError, quoted
+from headstart.runs.checksums import listed_in
 from headstart.runs.folder import RunFolder
 
 Floats = NDArray[np.float32]
@@ -84,6 +85,9 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
             f"headstart fit {quoted(run.path / 'recipe.toml')} {quoted(run.data['root'])}"
             " (a new run, which stores them)",
         )
+    if not epochs:  # all that were written, not those alone that are still there
+        for name in listed_in(run.path, "features"):
+            run.has(name)
     absent = [epoch for epoch in epochs if epoch not in files]
     if absent:
         raise HeadstartError(
