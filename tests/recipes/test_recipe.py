@@ -117,6 +117,14 @@ def test_overrides_are_read_as_toml_and_else_as_text() -> None:
     assert (recipe.head.hidden, recipe.data.skip_unreadable) == ((4, 2), True)
 
 
+def test_only_classifiers_have_a_size_and_mirror_images_of_their_own() -> None:
+    for change in ({"val.hflip": True}, {"val.image_size": 40}):
+        recipes.load("quick", change)
+        for name in ("segment-quick", "byol-quick"):
+            with pytest.raises(hs.HeadstartError, match=r"val\.hflip, val\.image_size: expected neither with the task"):
+                recipes.load(name, change)
+
+
 def test_low_resolution_comes_first_and_none_is_larger_than_the_data() -> None:
     recipe = recipes.load("quick", {"data.image_size": 64, "augment.sizes": [32, 48, 64], "train.epochs": 7})
     assert [recipe.train_size(epoch) for epoch in range(7)] == [32, 32, 48, 48, 64, 64, 64]

@@ -77,6 +77,19 @@ def test_muon_and_mirrored_validation_resume_to_the_same_weights(photos: Path, t
     assert same(whole.last, RunFolder.open(tmp_path / "stopped").last)
 
 
+def test_images_are_classified_at_the_size_that_the_recipe_says(small: Small) -> None:
+    recipe = small(backbone__name="resnet8s", backbone__weights="none", val__image_size=24)
+    torch.manual_seed(0)
+    task = task_named("classify").build(recipe, ["a", "b", "c"])
+    images = torch.rand(4, 3, 32, 32)
+    smaller = v2.functional.resize(images, [24, 24], antialias=True)
+    with torch.inference_mode():
+        (at_24,), expected = task.eval().encode(images), task.backbone(smaller)
+        torch.testing.assert_close(at_24, expected)
+        (trained,) = task.train().encode(images)
+        torch.testing.assert_close(trained, task.backbone(images), rtol=1e-3, atol=1e-3)
+
+
 def test_mirrored_validation_takes_an_image_for_what_its_mirror_image_is(photos: Path, small: Small) -> None:
     recipe = small(backbone__name="resnet8s", backbone__weights="none", val__hflip=True)
     torch.manual_seed(0)

@@ -118,6 +118,8 @@ class Recipe(Part):
         for name, augment in (("augment", self.augment), ("second_augment", self.second_augment)):
             if augment is not None and augment.blur and augment.blur_kernel // 2 >= least:
                 raise ValueError(f"{name}.blur_kernel: expected less than {2 * least}, found {augment.blur_kernel}")
+        if self.task != "classify" and (self.val.hflip or self.val.image_size is not None):
+            raise ValueError(f"val.hflip, val.image_size: expected neither with the task {self.task}")
         if any(epoch > self.train.epochs for epoch in self.analysis.epochs):
             raise ValueError(f"analysis.epochs: expected 1 to {self.train.epochs}, found {self.analysis.epochs}")
         if self.probe.method == "logistic" and (not self.backbone.freeze or self.head.hidden or self.train.epochs > 1):

@@ -232,6 +232,10 @@ class Validation(Part):
 
     batch_size: Annotated[int, Field(gt=0)] = 32
     """Images per validation or prediction step."""
+    image_size: Annotated[int, Field(ge=8)] | None = None
+    """Side, in pixels, at which images are classified; None: data.image_size. Random crops of larger images are not
+    magnified, while whole images suit the network at about the size of its crops (Touvron et al. 2019, arXiv
+    1906.06423)."""
     hflip: bool = False
     """Classify by the mean features of each image and its mirror image (test-time augmentation), in twice the time."""
 

@@ -89,6 +89,7 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
     recipe = plan.recipe
     if "image_size" in plan.free:
         changes |= {"data.image_size": min(rung.side, recipe.data.image_size), "augment.sizes": []}
+        changes["val.image_size"] = None  # the size of the crops, which are as large as the images now
         if plan.masks and rung.side < recipe.data.image_size:
             changes["probe.views"] = rung.views
     if "epochs" in plan.free:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
+from torchvision.transforms.v2.functional import resize
 
 from headstart.metrics.classification import classification_estimates
 from headstart.models.backbones import build, features_of, freeze
@@ -30,13 +31,14 @@ class Classify(Task):
         label_smoothing: float = 0.0,
         frozen: bool = False,
         mirrored: bool = False,
+        side: int | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.features, self.classes = width_into(head), classes
         self.label_smoothing = label_smoothing
-        self.frozen, self.mirrored = frozen, mirrored
+        self.frozen, self.mirrored, self.side = frozen, mirrored, side
         if frozen:
             freeze(backbone)
         self.training_metrics = MetricCollection(_metrics(classes), compute_groups=False)
@@ -47,8 +49,8 @@ class Classify(Task):
     def build(cls, recipe: Recipe, classes: Sequence[str]) -> Self:
         backbone = build(recipe.backbone.name)
         head = make_head(features_of(backbone), len(classes), recipe.head)
-        smoothing, frozen = recipe.train.label_smoothing, recipe.backbone.freeze
-        return cls(backbone, head, len(classes), smoothing, frozen, mirrored=recipe.val.hflip)
+        smoothing, frozen, val = recipe.train.label_smoothing, recipe.backbone.freeze, recipe.val
+        return cls(backbone, head, len(classes), smoothing, frozen, mirrored=val.hflip, side=val.image_size)
 
     def forward(self, batch: Batch) -> Tensor:
         logits = self.head(self._features(batch))
@@ -60,6 +62,8 @@ class Classify(Task):
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            if self.side is not None and not self.training:
+                images = resize(images, [self.side, self.side], antialias=True)
             features: Tensor = self.backbone(images)
             if self.mirrored and not self.training:
                 features = (features + self.backbone(images.flip(-1))) / 2
