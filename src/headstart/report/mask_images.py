@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,10 +155,10 @@ class _MaskFolder:
         photo, truth = self.path / "images" / f"{name}.jpg", self.path / "truth" / f"{name}.png"
         files = {}
         for epoch, folders in sorted(self.folders.items()):
-            existing = [file for folder in folders if (file := folder / f"{name}.png").exists()]
+            existing = [file for folder in folders if os.path.lexists(file := folder / f"{name}.png")]
             if existing and only in (None, epoch):
                 files[epoch] = existing[0]
-        if not (files and photo.exists() and truth.exists()):
+        if not (files and os.path.lexists(photo) and os.path.lexists(truth)):  # no name of the index is too long for it
             return None
         targets = read_mask(self.run, truth)
         height, width = targets.shape
