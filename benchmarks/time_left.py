@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.studies.budget import read_budget
 from headstart.studies.request import make_plan, prepare_study
-from headstart.studies.time_estimate import read_budget
 from headstart.studies.time_left import TimeLeft
 
 

@@ -1,4 +1,4 @@
-"""Versions, machine, and the cache folder. No torch: versions are read from the installed packages."""
+"""Versions, machine, extras, and the cache folder. No torch: versions are read from the installed packages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,12 @@ def cache_limit() -> int:
         disk = next(path for path in (folder, *folder.parents) if path.exists())
         return int(number / 100 * shutil.disk_usage(disk).total)
     return int(number * 1000 ** " KMGT".index((unit or " ")[0].replace("B", " ")))
+
+
+def require_extra(extra: str, modules: tuple[str, ...]) -> None:
+    """Raise HeadstartError if a module of an extra is not installed."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise HeadstartError(
+            f"{extra}: expected the package {missing[0]}, found it not installed", f"pip install 'headstart[{extra}]'"
+        )

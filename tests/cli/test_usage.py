@@ -14,8 +14,9 @@ from rich.console import Console
 
 from command import headstart, refused
 from headstart.analysis.result import result_sentences
-from headstart.console.progress import EverySoOften, TimeLeft, duration, make_progress, share_and_time_left
+from headstart.console.progress import EverySoOften, TimeLeft, make_progress, share_and_time_left
 from headstart.metrics.classification import classification_metrics
+from headstart.metrics.written import duration
 from headstart.recipes.recipe import fields_named
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions

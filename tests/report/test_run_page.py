@@ -21,9 +21,10 @@ from safetensors.numpy import load_file, save
 import headstart as hs
 from headstart.analysis.findings import findings
 from headstart.metrics.classification import classification_metrics
+from headstart.metrics.written import duration
 from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import colors, embedding_view
-from headstart.report.run_page import confused_pairs, duration, write_report
+from headstart.report.run_page import confused_pairs, write_report
 from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions

@@ -165,7 +165,6 @@ def test_a_study_ends_with_its_budget_and_a_second_call_goes_on(
 def test_a_study_without_a_chosen_budget_gets_the_least_that_it_needs(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_estimate, "DEFAULT", 0.01)
     monkeypatch.setattr(budgets, "DEFAULT", 0.01)
     recipe = small(backbone__weights="none", backbone__name="test_resnet")
     plan = make_plan(photos, recipe=recipe, settings="AG", labels=[1.0], out=tmp_path / "study")

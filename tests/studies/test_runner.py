@@ -26,12 +26,12 @@ from headstart.runs.folder import RunFolder
 from headstart.runs.training_images import read_trained_on
 from headstart.studies import time_estimate as measuring
 from headstart.studies import worker
-from headstart.studies.budget import fit_budget
+from headstart.studies.budget import fit_budget, read_budget
 from headstart.studies.defaults import default_fractions
 from headstart.studies.plan import Plan
 from headstart.studies.runner import StudyRunner
 from headstart.studies.step_time import Speed, measure_steps
-from headstart.studies.time_estimate import estimate, read_budget
+from headstart.studies.time_estimate import estimate
 from headstart.studies.trainings import Listener, Training, train_to_completion
 from narrow import given
 

@@ -27,10 +27,10 @@ def serve(
     Also /health, /metrics and /openapi.json. There is no password: whoever reaches the port may ask. Needs pip install
     'headstart\\[serve]'.
     """
-    from headstart.export.export import require_extra
-    from headstart.runs.folder import RunFolder
+    from headstart.environment import require_extra
 
     require_extra("serve", ("fastapi", "uvicorn", "python_multipart"))
+    from headstart.runs.folder import RunFolder
     from headstart.serving.limits import Limits
     from headstart.serving.server import bind, make_server
 

@@ -21,14 +21,10 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            kinds = _kinds(error)
-            if "UsageError" not in kinds or "NoArgsIsHelpError" in kinds:
-                raise
-            option = getattr(error, "option_name", None)
-            if "NoSuchOption" in kinds and isinstance(option, str):
+            message, option = _message(error), getattr(error, "option_name", None)
+            if "NoSuchOption" in _kinds(error) and isinstance(option, str):
                 raise self._no_option(ctx, option, typed) from None
-            message = str(error.format_message())  # type: ignore[attr-defined]
-            raise HeadstartError(f"{self.name}: {message.rstrip('.')}", f"headstart {self.name} --help") from None
+            raise HeadstartError(f"{self.name}: {message}", f"headstart {self.name} --help") from None
 
     def _no_option(self, ctx: Any, option: str, typed: Sequence[str]) -> HeadstartError:
         from headstart.recipes.recipe import fields_named
@@ -56,18 +52,14 @@ class Group(TyperGroup):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            if "UsageError" not in _kinds(error) or "NoArgsIsHelpError" in _kinds(error):
-                raise
-            message = str(error.format_message())  # type: ignore[attr-defined]
-            raise HeadstartError(message.rstrip("."), f"{_path(ctx)} --help") from None
+            raise HeadstartError(_message(error), f"{_path(ctx)} --help") from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command of this name, and the words after it."""
         try:
             return super().resolve_command(ctx, args)
         except Exception as error:
-            if "UsageError" not in _kinds(error):
-                raise
+            _message(error)
             path, name = _path(ctx), args[0]
             if Path(name).is_dir() and "study" in self.commands:
                 found = f"expected a command, found the folder {name}"
@@ -79,6 +71,14 @@ class Group(TyperGroup):
 def _path(ctx: Any) -> str:
     """``headstart`` or ``headstart recipe``, however Python was started."""
     return "headstart" + str(ctx.command_path).removeprefix(str(ctx.find_root().command_path))
+
+
+def _message(error: Exception) -> str:
+    """What a usage error says; any other one, and a command that shows its help for want of words, is raised again."""
+    kinds = _kinds(error)
+    if "UsageError" not in kinds or "NoArgsIsHelpError" in kinds:
+        raise error
+    return str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
 
 
 def _kinds(error: Exception) -> set[str]:

@@ -21,6 +21,7 @@ from rich.text import Text
 from headstart.console.signals import ENDING
 from headstart.console.tables import epoch_line, epochs_table
 from headstart.errors import HeadstartError
+from headstart.metrics.written import duration
 
 if TYPE_CHECKING:
     from headstart.training.state import TrainState
@@ -36,9 +37,7 @@ def progress_bar(console: Console, description: str) -> Iterator[Callable[[int, 
     """A progress bar with the time left; yields its ``update(done, total)``. Hidden in the first half second."""
     if not console.is_terminal:  # a bar that is disabled ends with an empty line in rich before 14
         began, lines = time.monotonic(), EverySoOften(console)
-        yield lambda done, total: lines.say(
-            lambda: f"{description}  {share_and_time_left(done, total, time.monotonic() - began)}"
-        )
+        yield lambda done, total: lines.say(partial(_line, description, done, total, began))
         return
     with make_progress(console, transient=True) as progress:
         task = progress.add_task(description, total=None, visible=False)
@@ -123,13 +122,6 @@ class TimeLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
         left = task.time_remaining
         return Text("" if left is None or task.finished else f"{duration(left)} left", style="progress.remaining")
-
-
-def duration(seconds: float) -> str:
-    """``95`` -> '1 min 35 s'; from an hour on without seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class EverySoOften:

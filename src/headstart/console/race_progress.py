@@ -32,10 +32,10 @@ def run_race_with_progress(
     Raises HeadstartError for what the user can fix, and KeyboardInterrupt when stopped, with everything saved.
     """
     from headstart.runs.lock import own
+    from headstart.studies.budget import read_budget
     from headstart.studies.race_budget import RaceClock
     from headstart.studies.race_finals import Finals
     from headstart.studies.race_start import prepare_race
-    from headstart.studies.time_estimate import read_budget
     from headstart.studies.workers import open_workers
 
     console = console or make_console(stderr=True)

@@ -43,8 +43,8 @@ def run_study_with_progress(
     when stopped, with everything saved.
     """
     from headstart.data.dataset import open_dataset
+    from headstart.studies.budget import AUTO, read_budget
     from headstart.studies.folds import require_folds
-    from headstart.studies.time_estimate import AUTO, read_budget
 
     console = console or make_console(stderr=True)
     time_box = _TimeBox(None if budget is None else read_budget(budget), budget == AUTO)

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from headstart.data.parallel import Progress
+from headstart.environment import require_extra
 from headstart.errors import HeadstartError, did_you_mean, quoted
 from headstart.export.facts import facts_of
 from headstart.export.images import MAX_CHECKED, RunImages, images_of
@@ -95,15 +95,6 @@ def export(
             content = with_facts(content, facts)
         write_atomically(path, content)
     return Exported(path, kind, written.outputs, tuple(parity), measured, written.usage)
-
-
-def require_extra(extra: str, modules: tuple[str, ...]) -> None:
-    """Raise HeadstartError if a module of an extra is not installed."""
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise HeadstartError(
-            f"{extra}: expected the package {missing[0]}, found it not installed", f"pip install 'headstart[{extra}]'"
-        )
 
 
 def _format_of(path: Path, to: str | None) -> Format:

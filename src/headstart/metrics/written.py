@@ -1,4 +1,4 @@
-"""Metrics as text: shares in per cent, with the decimals that their intervals carry."""
+"""Figures as text: shares in per cent, with the decimals that their intervals carry, and times."""
 
 from __future__ import annotations
 
@@ -38,3 +38,10 @@ def plain_decimals(low: float, high: float) -> int:
 def score_with_ci(interval: Interval) -> str:
     """'45.1 % (95 % CI 40.2 to 50.0)', '89 % (95 % CI 73 to 97)'."""
     return f"{share(interval)} (95 % CI {ends(interval)})"
+
+
+def duration(seconds: float) -> str:
+    """``95`` -> '1 min 35 s'; from an hour on without seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

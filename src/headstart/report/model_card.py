@@ -6,11 +6,13 @@ The same for the same run: no time, no path, no name of a machine.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from headstart.analysis.result import result_sentences
 from headstart.metrics.classification import classification_metrics
 from headstart.metrics.segmentation import segmentation_metrics
+from headstart.runs.commands import predict_command
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
@@ -36,7 +38,7 @@ def model_card(run: RunFolder) -> str:
     images = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     use = [
         "pip install headstart",
-        f"headstart predict THIS_FOLDER IMAGES --out {'masks' if masks else 'predictions.csv'}",
+        predict_command(Path("THIS_FOLDER"), masks),
         "headstart evaluate THIS_FOLDER LABELED_IMAGES",
     ]
     classes = ", ".join(_text(name) for name in run.classes[:100])

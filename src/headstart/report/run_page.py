@@ -21,7 +21,7 @@ from headstart.metrics.classification import ClassificationMetrics, classificati
 from headstart.metrics.collapse import Diagnosis, diagnose
 from headstart.metrics.segmentation import SegmentationMetrics
 from headstart.metrics.shares import mean_share
-from headstart.metrics.written import ends, plain_decimals, share
+from headstart.metrics.written import duration, ends, plain_decimals, share
 from headstart.recipes.recipe import Recipe
 from headstart.report import plots
 from headstart.report.embedding_view import embedding_view
@@ -228,13 +228,6 @@ def _scaled(predictions: StoredPredictions) -> dict[str, tuple[NDArray[np.int64]
             fitted.probabilities,
         )
     return lines
-
-
-def duration(seconds: float) -> str:
-    """``95`` -> ``1 min 35 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def class_rows(metrics: ClassificationMetrics) -> list[ClassRow]:

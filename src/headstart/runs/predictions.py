@@ -56,7 +56,8 @@ def is_predictions_table(header: Sequence[str]) -> bool:
     """
     first, more = [name.strip().casefold() for name in header[:3]], header[3:]
     known = first in (["filename", "label", "confidence"], ["filename", "label", "predicted"])
-    return known and all(name.strip().casefold().startswith(("probability_", "refused")) for name in more)
+    names = [name.strip().casefold() for name in more]
+    return known and all(name == "refused" or name.startswith("probability_") for name in names)
 
 
 def read_predictions(run: RunFolder) -> StoredPredictions | None:

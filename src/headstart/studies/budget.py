@@ -8,6 +8,7 @@ budget. What the user chose stays as it is. While the study runs, `time_left.Dea
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,8 +17,12 @@ from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
 from headstart.studies.plan import Plan
 from headstart.studies.rungs import LADDER, MASK_LADDER, Rung
-from headstart.studies.time_estimate import DEFAULT, TimeEstimator, estimate
+from headstart.studies.time_estimate import TimeEstimator, estimate
 
+AUTO = "auto"
+"""The budget of whoever chooses none."""
+DEFAULT = 600.0
+"""What it is, in seconds, unless the smallest study needs more."""
 FILL = 0.85
 """Share of a budget that the estimate of a plan may take: the rest is for decoding, the report, and errors."""
 PRETRAINING_SHARE = 0.25
@@ -28,6 +33,19 @@ LEAST_SIDE = 8
 """Least that a recipe may have."""
 FEATURES = 250
 """Training images whose features are stored, in a shortened training."""
+
+
+def read_budget(text: str) -> float | None:
+    """``90s``, ``30m`` or ``2h`` in seconds, `DEFAULT` for ``auto``; None for ``none``.
+
+    Raises HeadstartError for anything else.
+    """
+    if text.strip() in (AUTO, "none"):
+        return DEFAULT if text.strip() == AUTO else None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
+    if not match or not float(match.group(1)):
+        raise HeadstartError(f"--budget: expected a time such as 30m or 2h, found {text}", "headstart study --help")
+    return float(match.group(1)) * {"s": 1, "m": 60, "h": 3600}[match.group(2)]
 
 
 def fit_budget(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import time
 from collections.abc import Container
 from dataclasses import replace
@@ -15,7 +14,6 @@ from headstart.comparison.settings import SETTINGS
 from headstart.comparison.trial_paths import trial_name
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
-from headstart.errors import HeadstartError
 from headstart.models.backbones import build, features_of
 from headstart.recipes.recipe import Recipe, override
 from headstart.studies.plan import Plan
@@ -23,10 +21,6 @@ from headstart.studies.step_time import Speed, measure_run, measure_steps, side_
 from headstart.tasks import task_named
 from headstart.training.linear_probe import solve
 
-AUTO = "auto"
-"""The budget of whoever chooses none."""
-DEFAULT = 600.0
-"""What it is, in seconds, unless the smallest study needs more."""
 VALIDATION = 1 / 3
 """Cost of validating an image relative to training on it: forward only."""
 SMALL_SIDE = 48
@@ -167,19 +161,6 @@ def estimate(
 def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:
     left = {setting for setting, fraction, seed in plan.trials() if trial_name(setting, fraction, seed) not in finished}
     return "".join(setting for setting in plan.settings if setting in left)
-
-
-def read_budget(text: str) -> float | None:
-    """``90s``, ``30m`` or ``2h`` in seconds, `DEFAULT` for ``auto``; None for ``none``.
-
-    Raises HeadstartError for anything else.
-    """
-    if text.strip() in (AUTO, "none"):
-        return DEFAULT if text.strip() == AUTO else None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
-    if not match or not float(match.group(1)):
-        raise HeadstartError(f"--budget: expected a time such as 30m or 2h, found {text}", "headstart study --help")
-    return float(match.group(1)) * {"s": 1, "m": 60, "h": 3600}[match.group(2)]
 
 
 def probe_seconds(labels: int, classes: int, recipe: Recipe) -> float:
