@@ -224,7 +224,7 @@ def test_files_of_the_run_are_not_overwritten(trained: tuple[Path, Path]) -> Non
 def test_without_the_extra_the_error_says_what_to_install(
     trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart.export.export.find_spec", lambda _: None)
+    monkeypatch.setattr("headstart.environment.find_spec", lambda _: None)
     assert "pip install 'headstart[export]'" in refused("export", trained[0], tmp_path / "model.onnx")
 
 

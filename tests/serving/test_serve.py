@@ -244,5 +244,5 @@ def test_what_cannot_be_served_is_refused(
 ) -> None:
     assert "Address already in use" in refused("serve", trained[0], "--port", port)
     assert "no such folder" in refused("serve", tmp_path / "none", "--port", 0)
-    monkeypatch.setattr("headstart.export.export.find_spec", lambda _: None)
+    monkeypatch.setattr("headstart.environment.find_spec", lambda _: None)
     assert "pip install 'headstart[serve]'" in refused("serve", trained[0])
