@@ -16,6 +16,7 @@ from headstart.cli.check import check
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
 from headstart.cli.fit import fit
+from headstart.cli.labels import labels
 from headstart.cli.map import map_features
 from headstart.cli.predict import predict
 from headstart.cli.report import report
@@ -68,6 +69,7 @@ app.add_typer(recipe_app, name="recipe", rich_help_panel="Train")
 app.command(cls=Command, rich_help_panel="Inspect")(check)
 app.command(cls=Command, rich_help_panel="Inspect")(report)
 app.command("map", cls=Command, rich_help_panel="Inspect")(map_features)
+app.command(cls=Command, rich_help_panel="Inspect")(labels)
 app.command(cls=Command, rich_help_panel="Use")(predict)
 app.command(cls=Command, rich_help_panel="Use")(evaluate)
 app.command(cls=Command, rich_help_panel="Use")(export)
