@@ -29,6 +29,6 @@ def test_a_probe_has_not_seen_the_image_it_judges_nor_others_of_its_group() -> N
     twice, both = np.concatenate([features, features]), np.concatenate([labels, labels])
     groups = [*range(60), *range(60)]
     apart, leaked = (out_of_fold(twice, both, each).argmax(axis=1) == both for each in (groups, None))
-    assert leaked.mean() > 0.9
+    assert leaked.mean() > 0.8
     assert apart.mean() < 0.7
     assert np.allclose(out_of_fold(twice, both, groups).sum(axis=1), 1)
