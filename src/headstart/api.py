@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from headstart.comparison.race_results import RaceResults
+    from headstart.comparison.run_comparison import RunComparison
     from headstart.comparison.summary import Results
     from headstart.data.cache import CacheEntry
     from headstart.studies.plan import Plan
@@ -40,7 +41,19 @@ if TYPE_CHECKING:
     from headstart.studies.request import StudyOptions
     from headstart.training.state import TrainState
 
-__all__ = ["Run", "cache", "check", "clear_cache", "fit", "resume", "run_race", "run_study", "study"]
+__all__ = [
+    "Run",
+    "cache",
+    "check",
+    "clear_cache",
+    "compare",
+    "compare_to_page",
+    "fit",
+    "resume",
+    "run_race",
+    "run_study",
+    "study",
+]
 
 
 def check(
@@ -207,6 +220,57 @@ def run_race(
     return plan, RaceResults(
         run_race_with_progress(plan, dataset, jobs=jobs, cluster=cluster, budget=budget, console=console)
     )
+
+
+def compare(
+    runs: Sequence[PathLike | Run],
+    *,
+    page: PathLike | None = None,
+    overwrite: bool = False,
+    unfinished: bool = False,
+) -> RunComparison:
+    """Compare runs on the validation images that all of them share, from the predictions that they hold.
+
+    ``runs`` are run folders, or one study folder alone: each setting with the most labels. Runs of one recipe that
+    differ in nothing but the seed are one entry. Of the result, ``entries`` and ``scores`` are in the same order,
+    ``difference(0, 1)`` is the paired difference of the second to the first, from -1 to 1, with its ``interval`` and
+    whether it is ``significant``; ``changes(0, 1)`` are the images mended and broken, ``class_differences(0, 1)`` the
+    classes. ``page`` is an HTML file to write. Raises HeadstartError for a file there that is not the page of these
+    runs (unless ``overwrite``), for runs that are not finished (unless ``unfinished``), of different tasks or classes,
+    and without a common image.
+    """
+    from headstart.comparison.run_comparison import RunComparison
+    from headstart.comparison.run_entries import find_entries
+    from headstart.comparison.shared_images import read_shared_images
+
+    entries = find_entries([each.path if isinstance(each, Run) else each for each in runs], unfinished=unfinished)
+    if page is not None:
+        from headstart.report.compare_page import require_writable, write_comparison
+
+        require_writable(Path(page), entries, overwrite)
+    comparison = RunComparison(entries, read_shared_images(entries))
+    if page is not None:
+        write_comparison(comparison, Path(page))
+    return comparison
+
+
+def compare_to_page(
+    runs: Sequence[PathLike | Run],
+    *,
+    page: PathLike | None = None,
+    overwrite: bool = False,
+    unfinished: bool = False,
+) -> tuple[RunComparison, Path]:
+    """`compare` with a page, and where that is: by default `comparison.html` beside the first run, or in the study."""
+    from headstart.comparison.run_entries import find_entries
+    from headstart.report.compare_page import free_page
+
+    paths = [Path(each.path if isinstance(each, Run) else each) for each in runs]
+    if page is None:
+        entries = find_entries(paths, unfinished=unfinished)
+        page = free_page(paths[0] if entries[0].setting else paths[0].absolute().parent, entries)
+        overwrite = True
+    return compare(paths, page=page, overwrite=overwrite, unfinished=unfinished), Path(page)
 
 
 def cache() -> list[CacheEntry]:

@@ -13,9 +13,11 @@ from rich.text import Text
 from headstart.cli import cache, recipe
 from headstart.cli.arguments import ERR, OUT
 from headstart.cli.check import check
+from headstart.cli.compare import compare
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
 from headstart.cli.fit import fit
+from headstart.cli.labels import labels
 from headstart.cli.map import map_features
 from headstart.cli.predict import predict
 from headstart.cli.report import report
@@ -67,7 +69,9 @@ def demo(
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Train")
 app.command(cls=Command, rich_help_panel="Inspect")(check)
 app.command(cls=Command, rich_help_panel="Inspect")(report)
+app.command(cls=Command, rich_help_panel="Inspect")(compare)
 app.command("map", cls=Command, rich_help_panel="Inspect")(map_features)
+app.command(cls=Command, rich_help_panel="Inspect")(labels)
 app.command(cls=Command, rich_help_panel="Use")(predict)
 app.command(cls=Command, rich_help_panel="Use")(evaluate)
 app.command(cls=Command, rich_help_panel="Use")(export)

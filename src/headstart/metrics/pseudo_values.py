@@ -37,3 +37,19 @@ def pseudo_values(confusion: ArrayLike) -> Floats:
     union = either.sum(axis=0)
     iou = both.sum(axis=0) / union
     return np.asarray(iou.mean() + len(counts) * ((both - iou * either) / union).mean(axis=1))
+
+
+def class_pseudo_values(confusion: ArrayLike, number: int) -> Floats:
+    """Pseudo-values (N,) of one class, whose mean is its IoU, from the confusion matrices (N, K, K) of N images.
+
+    Give only images that show the class, or are said to: the others change nothing but N. A class that no image shows
+    has the value 0. See `pseudo_values` for the formula.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    both = counts[:, number, number]
+    either = counts[:, number].sum(axis=1) + counts[:, :, number].sum(axis=1) - both
+    union = either.sum()
+    if not union:
+        return np.zeros(len(counts))
+    iou = both.sum() / union
+    return np.asarray(iou + len(counts) * (both - iou * either) / union)

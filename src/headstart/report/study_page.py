@@ -191,7 +191,7 @@ def _unbroken(text: str) -> str:
 
 def points(value: float) -> str:
     """``0.012`` -> '+1.2'."""
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def ends(interval: Interval, signed: bool = False) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from markupsafe import escape
-
 from headstart.comparison.answer import brief, candidates
 from headstart.comparison.forecast import Declined
 from headstart.comparison.forecast_findings import forecast_of
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
-from headstart.metrics.written import decimals, ends, share
-from headstart.report.chart import Axis, Chart, Line, Marker, axis, legend, shape_of
+from headstart.metrics.written import ends, share
+from headstart.report.chart import Axis, Chart, Line, Marker, axis, legend
+from headstart.report.interval_plot import Score, interval_chart
 
 SHAPES: dict[str, Marker] = {"A": "square", "F": "diamond", "G": "square"}
 """Markers of settings that are no circle; hollow where the backbone is frozen, as the line is dashed."""
@@ -22,8 +21,6 @@ SHOWN = 4
 TIMES = (1, 10, 60, 600, 3600, 36_000, 360_000, 3_600_000)
 NAMES = ("1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "100 h", "1000 h")
 DASH = "7 5"
-ROW, NAME, PLOT, WIDTH = 30, 192, 226, 600
-"""Of the interval plot, in pixels: the height of a setting, the width of its name, of its track, and of all."""
 
 
 def color(setting: str) -> str:
@@ -42,44 +39,18 @@ def interval_plot(results: Results) -> str:
     """
     kept = candidates(results)
     at = [*kept, *(each for each in results.at(kept[0].fraction) if each not in kept)]
-    baseline = results.study.majority_baseline
-    span = axis([baseline, *(end for each in at for end in (each.score.low, each.score.high))], percent=True, count=3)
-    digits = min(decimals(each.score.low, each.score.high) for each in at)
-    bottom = ROW * len(at) + 26
-
-    def x(value: float) -> float:
-        return NAME + PLOT * span.place(value)
-
-    said = ", ".join(f"{each.setting} {share(each.score)} ({ends(each.score)})" for each in at)
-    parts = [
-        f'<svg class="chart intervals" viewBox="0 0 {WIDTH} {bottom + 20}" role="img" style="--least:430px"'
-        f' aria-label="{escape(METRICS[results.study.metric].title)} with 95 % intervals: {escape(said)}">'
-    ]
-    for value, text in span.ticks:
-        parts.append(f'<path class="grid" d="M{x(value):.1f} 20V{bottom}"/>')
-        parts.append(f'<text x="{x(value):.1f}" y="{bottom + 15}">{escape(text)}</text>')
-    parts.append(f'<path class="rule" d="M{x(baseline):.1f} 18V{bottom}"/>')
-    side = "start" if span.place(baseline) < 0.5 else "end"
-    parts.append(
-        f'<text class="{side}" x="{x(baseline):.1f}" y="13">most frequent class: {100 * baseline:.1f} %</text>'
-    )
-    for number, each in enumerate(at):
-        y = 20 + ROW * (number + 0.5)
-        low, high = x(each.score.low), x(each.score.high)
-        mark = shape_of(SHAPES.get(each.setting, "circle"), (x(each.score.value), y), 5.5)
-        parts.append(
-            f'<text class="start strong" x="0" y="{y + 4}">{each.setting}</text>'
-            f'<text class="start" x="18" y="{y + 4}">{escape(each.phrase)}</text>'
-            f'<g style="color:{color(each.setting)}">'
-            f'<path class="line" style="stroke-width:3" d="M{low:.1f} {y}H{high:.1f}"/>'
-            f'<g class="mark{" hollow" if frozen(each.setting) else ""}">{mark}</g></g>'
-            f'<text class="end strong" x="{NAME + PLOT + 66}" y="{y + 4}">{100 * each.score.value:.{digits}f} %</text>'
-            f'<text class="start" x="{NAME + PLOT + 76}" y="{y + 4}">{ends(each.score, digits)}</text>'
+    scores = [
+        Score(
+            each.setting,
+            each.phrase,
+            each.score,
+            color(each.setting),
+            SHAPES.get(each.setting, "circle"),
+            frozen(each.setting),
         )
-    if len(kept) > 1:
-        right = WIDTH - 8
-        parts.append(f'<path class="bracket" d="M{right - 6} 24H{right}V{16 + ROW * len(kept)}h-6"/>')
-    return "".join([*parts, "</svg>"])
+        for each in at
+    ]
+    return interval_chart(scores, METRICS[results.study.metric].title, results.study.majority_baseline, len(kept))
 
 
 def over_labels(results: Results) -> str:

@@ -162,6 +162,11 @@ def _prepare(
     # 2. The network: its random weights are drawn from the recipe's seed.
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
+    if recipe.backbone.freeze_stages and recipe.backbone.weights == "none":
+        raise HeadstartError(
+            f"backbone.freeze_stages: expected 0 for random weights, found {recipe.backbone.freeze_stages}",
+            "backbone.freeze_stages=0, or other backbone.weights",
+        )
     provenance = task.load_backbone(recipe.backbone)
     # 3. The pixels. The index may have lost images that cannot be read (`data.skip_unreadable`).
     with fabric.rank_zero_first():
