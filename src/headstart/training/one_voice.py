@@ -36,7 +36,7 @@ def speaks(otherwise: bool) -> bool:
         socket.create_connection(address, timeout=PATIENCE).close()  # PyTorch's own attempt would print warnings
         from torch import distributed
 
-        store = distributed.TCPStore(
+        store = distributed.TCPStore(  # type: ignore[attr-defined]
             *address, is_master=False, timeout=timedelta(seconds=PATIENCE), wait_for_workers=False
         )
         return bool(store.add(key, 1) == 1)
