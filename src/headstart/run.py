@@ -21,6 +21,7 @@ from headstart.runs.tables import best_epoch
 if TYPE_CHECKING:
     from headstart.export.export import Exported
     from headstart.inference.evaluate import Evaluation, MaskEvaluation
+    from headstart.inference.image_check import ImageCheck
     from headstart.inference.predict import Predictions
     from headstart.inference.segment import MaskPredictions, WriteResult
     from headstart.runs.analysis import FeatureAnalysis
@@ -164,6 +165,18 @@ class Run:
         refusal = None if refuse is None else refusal_of(self.folder, refuse)
         model = load_model(self.folder, unfinished=unfinished)
         return replace(predict(model, files, progress=progress), refusal=refusal)
+
+    def check_images(self, images: PathLike | Iterable[PathLike], *, progress: Progress | None = None) -> ImageCheck:
+        """Compare images with the validation images: are they of the kind that this run was trained on?
+
+        ``images`` are files, folders or glob patterns, 20 at least. Images of the same kind, each drawn by itself,
+        raise the alarm (``.status`` 1, ``.reasons``) in at most 5 % of all checks. Raises HeadstartError for a run that
+        predicts masks or stored no features.
+        """
+        from headstart.inference.image_check import check_images
+        from headstart.inference.image_files import find_images
+
+        return check_images(self.folder, find_images(images), progress=progress)
 
     def predict_table(
         self, table: PathLike, *, folder: PathLike, unfinished: bool = False, progress: Progress | None = None

@@ -1,4 +1,4 @@
-"""``headstart check``: validate a dataset before training."""
+"""``headstart check``: validate a dataset before training; with a run, images after it (`check_images`)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from headstart.cli.arguments import ERR, OUT, Data, Overrides, print_json
-from headstart.errors import HeadstartError
+from headstart.cli.arguments import DATA_HELP, ERR, OUT, print_json
+from headstart.cli.check_images import check_images, is_run
+from headstart.errors import HeadstartError, quoted
 
 
 def check(
-    data: Data,
-    overrides: Overrides = None,
+    data: Annotated[str, typer.Argument(metavar="DATA | RUN", help=f"{DATA_HELP} Or a run folder, before IMAGES.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FIELD=VALUE | IMAGES",
+            help="Recipe fields to change, such as data.bands=[3,2,1]. After a run: files, folders or glob patterns.",
+        ),
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -41,8 +48,15 @@ def check(
 ) -> None:
     """Check a dataset: how it is read, class balance, broken files, duplicates, leakage, and every file not used.
 
-    Exit status: 0 no issues, 1 warnings, 2 not usable for training.
+    [bold]headstart check photos/[/bold] does so before training.
+    [bold]headstart check runs/quick-photos new/[/bold] asks after it: are these images still of the kind that the run
+    was trained on? It compares their features and confidence with those of the run's validation images.
+
+    Exit status: 0 no issues, 1 warnings, or images of another kind, 2 not usable for training.
     """
+    if is_run(data):
+        _require_no_options(data, group, layout, columns, html)
+        check_images(data, overrides or [], as_json)
     with ERR.status(f"reading {escape(data)}"):  # on the screen before the imports, which take a second
         from headstart import api
         from headstart.console.progress import progress_bar
@@ -67,6 +81,16 @@ def check(
     if result.to_name is not None:
         _write_class_file(Path(result.root), *result.to_name)
     raise typer.Exit(result.status)
+
+
+def _require_no_options(run: str, *given: object) -> None:
+    """Raise HeadstartError for options that say how a folder of training images is read."""
+    if any(each is not None for each in given):
+        raise HeadstartError(
+            f"check {run}: expected images after a run and no other option than --json, found one of --group, --layout,"
+            " --columns and --html, which are for a folder of images",
+            f"headstart check {quoted(run)} IMAGES",
+        )
 
 
 def _write_class_file(root: Path, name: str, text: str) -> None:

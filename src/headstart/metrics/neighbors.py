@@ -30,6 +30,13 @@ def nearest_neighbors(features: Floats, among: Floats | None = None, count: int 
     return np.asarray(found, dtype=np.int64)
 
 
+def neighbor_distances(features: Floats, among: Floats, count: int = NEIGHBORS) -> Floats:
+    """Mean cosine distance, (N,), of each row of ``features`` (N, F) to its nearest rows of ``among`` (M, F)."""
+    search = NearestNeighbors(n_neighbors=min(count, len(among)), algorithm="brute").fit(_unit(among))
+    distances, _ = search.kneighbors(_unit(features))  # Euclidean, of unit vectors
+    return np.asarray((distances**2 / 2).mean(axis=1))
+
+
 def knn_correct(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:
     """1 where the majority class of an image's neighbors (N, K) is its own, else 0: (N,); ties go to the nearer."""
     votes = bank_labels[near]
