@@ -1,4 +1,4 @@
-"""LayerCAM against its formula, against `grad-cam`, and against random weights, on a photograph and ImageNet weights."""
+"""LayerCAM against its formula, against `grad-cam` and against random weights: a photograph, ImageNet weights."""
 
 from __future__ import annotations
 
