@@ -55,13 +55,13 @@ def encode(backbone: nn.Module, images: Tensor) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    data, side = sys.argv[1], int([*sys.argv[2:], "160"][0])
-    recipe = recipes.load("segment-quick")
+    data, side = sys.argv[1], int([*sys.argv[2:], "150"][0])
+    recipe = recipes.load("segment-quick", {"data.image_size": side})
     pixels = Dataset(data).pixels(recipe.data, "mask")
     classes = list(pixels.index.classes)
     count = np.zeros(256, dtype=np.int64)
-    for row in pixels.index.positions("train"):
-        count += np.bincount(pixels.masks([row]).numpy().ravel(), minlength=256)
+    for place in pixels.index.positions("train"):
+        count += np.bincount(pixels.masks([place]).numpy().ravel(), minlength=256)
     rarest = [int(each) for each in np.argsort(count[: len(classes)]) if count[each]]
     backbone = build(LITE).eval()
     load_weights(backbone, Backbone(name=LITE, weights="imagenet-lite"))
@@ -77,16 +77,17 @@ def main() -> None:
     with torch.no_grad():
         correct = np.flatnonzero(head(torch.from_numpy(encode(backbone, inputs))).argmax(dim=1).numpy() == truth)
     hits, shares = [], []
-    for row in correct:
-        found = layer_cam(backbone, head, inputs[[row]], torch.tensor([truth[row]]))
+    for rows in np.split(correct, range(64, len(correct), 64)):
+        found = layer_cam(backbone, head, inputs[rows], torch.from_numpy(truth[rows]))
         assert found is not None
-        whole = interpolate(found[None], (side, side), mode="bilinear")[0, 0]
-        hits.append(masks[row].ravel()[int(whole.argmax())] == truth[row])
-        shares.append((masks[row] == truth[row]).mean())
+        places = interpolate(found[:, None], (side, side), mode="bilinear").flatten(1).argmax(dim=1).numpy()
+        of_class = (masks[rows] == truth[rows][:, None, None]).reshape(len(rows), -1)
+        hits += of_class[np.arange(len(rows)), places].tolist()
+        shares += of_class.mean(axis=1).tolist()
     print(f"{len(labels):,} training and {len(truth):,} validation windows, {len(correct) / len(truth):.0%} correct")
     print(f"pointing game {np.mean(hits):.1%} (asked: 70 %), chance {np.mean(shares):.1%}, {len(correct)} windows")
-    for number, name in enumerate(classes):
-        these = truth[correct] == number
+    for position, name in enumerate(classes):
+        these = truth[correct] == position
         if these.any():
             print(f"  {name}: {np.mean(np.array(hits)[these]):.0%} of {these.sum()}")
 

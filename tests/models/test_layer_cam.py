@@ -24,7 +24,8 @@ EGYPTIAN_CAT = 285
 
 def photograph(side: int) -> Tensor:
     """A cat, (1, 3, side, side), as these weights take it."""
-    image = np.array(Image.fromarray(data.chelsea()).resize((side, side)), dtype=np.float32)
+    cat = Image.fromarray(data.chelsea())  # type: ignore[no-untyped-call]
+    image = np.array(cat.resize((side, side)), dtype=np.float32)
     return torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
 
 

@@ -96,7 +96,7 @@ def _as_maps(output: Tensor, backbone: nn.Module) -> Tensor | None:
         side = math.isqrt(tokens.shape[1])
         if side < 2 or side**2 != tokens.shape[1]:
             return None
-        return tokens.transpose(1, 2).unflatten(2, (side, side))
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
     if output.ndim != 4:
         return None
     if output.shape[1] == output.shape[2] != output.shape[3]:  # of a square image, channels last
