@@ -1,8 +1,9 @@
 """LayerCAM: where in an image the evidence for a class is (Jiang et al. 2021, doi 10.1109/TIP.2021.3089943).
 
-The feature maps A of a stage, each weighted at each position by the positive part of the class's gradient there, are
-summed over the channels: ``relu(sum_k relu(dy/dA_k) * A_k)`` (equations 6 and 7 of the paper). It is of the last stage
-of any timm backbone; of vision transformers the last but one block, for after the last one only the class token counts.
+The feature maps A of a layer, each weighted at each position by the positive part of the class's gradient there, are
+summed over the channels: ``relu(sum_k relu(dy/dA_k) * A_k)`` (equations 6 and 7 of the paper). They are the last maps
+of any timm backbone, which it pools; of vision transformers the outputs of the last block but one, for after the last
+only the class token counts.
 """
 
 from __future__ import annotations
@@ -62,13 +63,11 @@ def _stage(backbone: nn.Module, image: Tensor) -> nn.Module | None:
     finally:
         for handle in handles:
             handle.remove()
-    fitting = [name for name in names if name in outputs and _as_maps(outputs[name], backbone) is not None]
-    if fitting and outputs[fitting[-1]].ndim == 3:
-        fitting = fitting[-2:][:1]
-    if not fitting:  # a network that does not say what its stages are
-        fitting = [
-            name for name, output in outputs.items() if output.ndim == 4 and _as_maps(output, backbone) is not None
-        ]
+    stages = [name for name in names if name in outputs and _as_maps(outputs[name], backbone) is not None]
+    if stages and outputs[stages[-1]].ndim == 3:
+        return modules[stages[-2:][0]]
+    # The last maps of all are what is pooled, after the activation: a stage may end without one.
+    fitting = [name for name, each in outputs.items() if each.ndim == 4 and _as_maps(each, backbone) is not None]
     return modules[fitting[-1]] if fitting else None
 
 
