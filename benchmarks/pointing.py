@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 from headstart.data.dataset import Dataset
 from headstart.data.pixels import Pixels
 from headstart.models.backbones import build, features_of
-from headstart.models.layer_cam import layer_cam
+from headstart.models.class_activation import class_activation_maps
 from headstart.models.weights import LITE, load_weights
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Backbone
@@ -78,7 +78,7 @@ def main() -> None:
         correct = np.flatnonzero(head(torch.from_numpy(encode(backbone, inputs))).argmax(dim=1).numpy() == truth)
     hits, shares = [], []
     for rows in np.split(correct, range(64, len(correct), 64)):
-        found = layer_cam(backbone, head, inputs[rows], torch.from_numpy(truth[rows]))
+        found = class_activation_maps(backbone, head, inputs[rows], torch.from_numpy(truth[rows]))
         assert found is not None
         places = interpolate(found[:, None], (side, side), mode="bilinear").flatten(1).argmax(dim=1).numpy()
         of_class = (masks[rows] == truth[rows][:, None, None]).reshape(len(rows), -1)

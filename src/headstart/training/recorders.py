@@ -17,7 +17,7 @@ from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.files import Row
 from headstart.metrics.segmentation import image_ious, worst_and_best
-from headstart.models.layer_cam import layer_cam
+from headstart.models.class_activation import class_activation_maps
 from headstart.palette import Palette
 from headstart.recipes.recipe import Analysis
 from headstart.runs.confusion import read_mask_confusions
@@ -94,7 +94,7 @@ class FeatureRecorder(Recorder):
 
 
 class HeatMapRecorder(Recorder):
-    """Writes, at the end, heat maps of the predicted class for the most confident errors (`models.layer_cam`).
+    """Writes, at the end, heat maps of the predicted class for the most confident errors (`models.class_activation`).
 
     Only with `analysis.save_images`.
     """
@@ -113,7 +113,7 @@ class HeatMapRecorder(Recorder):
             predicted = torch.tensor([predictions.probabilities[row].argmax()], device=inputs.device)
             task = training.task.eval()
             with training.fabric.autocast(), uncompiled():
-                found = layer_cam(task.backbone, task.get_submodule("head"), inputs, predicted)
+                found = class_activation_maps(task.backbone, task.get_submodule("head"), inputs, predicted)
             if found is None:  # of a network whose maps are not known
                 return
             maps[row] = found[0].cpu().numpy()
