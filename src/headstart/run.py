@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headstart.inference.predict import Predictions
     from headstart.inference.segment import MaskPredictions, WriteResult
     from headstart.runs.analysis import FeatureAnalysis
+    from headstart.runs.label_errors import LabelCheck
 
 PathLike = str | os.PathLike[str]
 
@@ -102,6 +103,18 @@ class Run:
 
         with own(self.path):
             return analyze_features(self.folder, perplexity, epochs, split, seed)
+
+    def check_labels(self, data: PathLike | None = None, *, progress: Progress | None = None) -> LabelCheck:
+        """Find the labels that a linear probe contradicts, over all labeled images of the run's data.
+
+        Writes ``labels-to-check.csv`` in the run folder, the most suspicious label first, which the report shows.
+        ``data`` is where the images are now, if they have moved; ``progress(done, total)`` counts images. Needs the
+        extra ``labels``. Raises HeadstartError for a run that does not classify.
+        """
+        from headstart.inference.label_errors import check_labels
+
+        with own(self.path):
+            return check_labels(self.folder, data, progress)
 
     def report(self) -> Path:
         """Write ``report.html`` into the run folder, replacing an earlier one, and return its path.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import timm
 import torch
+from timm.optim.muon import Muon as TimmMuon
 from torch import nn
 
 import headstart as hs
@@ -108,6 +110,28 @@ def test_a_step_of_muon_moves_a_convolution_by_the_nearest_orthogonal_matrix() -
     values = torch.linalg.svdvals(step) / (0.1 * 0.2 * 36**0.5)
     assert 0.6 < values.min() < values.max() < 1.3
     assert torch.nn.functional.cosine_similarity(step.flatten(), (u @ v).flatten(), dim=0) > 0.95
+
+
+def test_steps_of_muon_are_those_of_timm_to_the_precision_of_its_bfloat16() -> None:
+    """Of a convolution, a square matrix, a tall one, a depthwise convolution and vectors; timm rounds to 8 bits."""
+
+    def steps(kind: Callable[[nn.Module], torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        layers = nn.ModuleList([nn.Conv2d(8, 16, 3), nn.Linear(8, 8), nn.Linear(6, 20), nn.Conv2d(8, 8, 3, groups=8)])
+        before = {name: parameter.detach().clone() for name, parameter in layers.named_parameters()}
+        optimizer = kind(layers)
+        for _ in range(3):
+            for parameter in layers.parameters():
+                parameter.grad = torch.randn_like(parameter)
+            optimizer.step()
+        return {name: parameter.detach() - before[name] for name, parameter in layers.named_parameters()}
+
+    def of_timm(layers: nn.Module) -> torch.optim.Optimizer:
+        return TimmMuon(layers.parameters(), 0.01, momentum=0.9, nesterov=True, adjust_lr_fn="match_rms_adamw")
+
+    ours = steps(lambda layers: make_optimizer(layers, recipes.Optimizer(name="muon", lr=0.01, weight_decay=0)))
+    for name, expected in steps(of_timm).items():
+        assert float((ours[name] - expected).norm() / expected.norm()) < (0.02 if expected.ndim > 1 else 1e-6), name
 
 
 def test_overrides_are_read_as_toml_and_else_as_text() -> None:

@@ -257,6 +257,16 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert not out.exists()
 
 
+def test_a_budget_that_nobody_chose_is_the_least_that_the_race_needs(plan: RacePlan) -> None:
+    said: list[str] = []
+    clock = RaceClock(0.001, 0.0, fine_tune=False, at_least=True, now=lambda: 0.0)
+    runner = prepare_race(plan, Dataset(plan.study.data), clock, said.append)
+    assert runner.clock.budget is not None and runner.clock.budget >= 60.0 and runner.clock.budget % 60 == 0
+    assert f"budget   {runner.clock.budget / 60:g}m, the least" in said[0]
+    enough = replace(runner.clock, at_least=False)
+    assert enough.enough(32, [0.001], 10, free=True) is enough, "no clock is set that has the time"
+
+
 def test_a_folder_goes_on_only_as_it_was_begun(finished: tuple[RacePlan, RaceResults], tmp_path: Path) -> None:
     of_another = tmp_path / "race"
     shutil.copytree(finished[0].out, of_another)

@@ -261,6 +261,8 @@ def test_likeness_compares_an_image_with_itself_and_with_others() -> None:
 def test_a_frozen_backbone_is_refused(unlabeled: Small) -> None:
     with pytest.raises(hs.HeadstartError, match=r"backbone\.freeze: expected false"):
         Byol.build(unlabeled(backbone__freeze=True), [])
+    with pytest.raises(hs.HeadstartError, match=r"backbone\.freeze_stages: expected 0 for the task byol"):
+        Byol.build(unlabeled(backbone__freeze_stages=1), [])
 
 
 def test_the_target_begins_from_the_weights_that_the_recipe_names(unlabeled: Small, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import resnet18
 from torchvision.transforms import v2
@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 import headstart as hs
 from forked import python
 from headstart.data.sampling import seed_of
+from headstart.models.backbones import build
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.tasks import task_named
@@ -329,6 +330,39 @@ def test_a_frozen_backbone_stays_as_it_was_to_the_last_bit(photos: Path, tmp_pat
         pass
     assert all(torch.equal(before[key], tensor) for key, tensor in training.task.backbone.state_dict().items())
     assert any(not torch.equal(head[key], training.task.state_dict()[key]) for key in head if "weight" in key)
+
+
+def test_the_first_stages_of_a_backbone_stay_as_they_were_and_the_others_learn(
+    photos: Path, tmp_path: Path, small: Small
+) -> None:
+    """The stem and layer1 of a ResNet, with the statistics of their normalization; as torch's own freezing has it."""
+    weights = tmp_path / "weights.safetensors"
+    save_file(build("test_resnet").state_dict(), weights)
+    recipe = small(
+        backbone__name="test_resnet", backbone__weights=str(weights), backbone__freeze_stages=1, train__epochs=1
+    )
+    training = start(recipe, str(photos), tmp_path / "run")
+    before = {key: tensor.clone() for key, tensor in training.task.backbone.state_dict().items()}
+    for _ in train(training):
+        pass
+    after = training.task.backbone.state_dict()
+    changed = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"layer2", "layer3", "layer4"}
+    kept = {key.partition(".")[0] for key in before if torch.equal(before[key], after[key])}
+    assert {"conv1", "bn1", "layer1"} <= kept
+
+
+def test_first_stages_are_frozen_only_where_they_have_learned_something(
+    photos: Path, tmp_path: Path, small: Small
+) -> None:
+    for change, said in (
+        ({"backbone__weights": "none"}, "expected 0 for random weights, found 1"),
+        ({"backbone__freeze_stages": 4}, r"expected less than the 4 stages of this backbone, found 4"),
+    ):
+        changes = {"backbone__name": "test_resnet", "backbone__freeze_stages": 1, **change}
+        with pytest.raises(hs.HeadstartError, match=rf"backbone\.freeze_stages: {said}"):
+            start(small(**changes), str(photos), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from headstart.cli.compare import compare
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
 from headstart.cli.fit import fit
+from headstart.cli.labels import labels
 from headstart.cli.map import map_features
 from headstart.cli.predict import predict
 from headstart.cli.report import report
@@ -72,6 +73,7 @@ app.command(cls=Command, rich_help_panel="Inspect")(report)
 app.command(cls=Command, rich_help_panel="Inspect")(compare)
 app.command(cls=Command, rich_help_panel="Inspect")(watch)
 app.command("map", cls=Command, rich_help_panel="Inspect")(map_features)
+app.command(cls=Command, rich_help_panel="Inspect")(labels)
 app.command(cls=Command, rich_help_panel="Use")(predict)
 app.command(cls=Command, rich_help_panel="Use")(evaluate)
 app.command(cls=Command, rich_help_panel="Use")(export)

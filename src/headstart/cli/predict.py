@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,27 +65,19 @@ def predict(
     masks = opened.folder.palette is not None
     of_labels = probabilities or names or table is not None or refuse is not None
     _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)
-    if refuse is not None and (names or table is not None):
-        raise HeadstartError(
-            "predict --refuse: expected neither --names nor --list, whose tables have no column for it, found one",
-            "the same without it",
-        )
+    _require_room_for_refusals(refuse, other_table=names or table is not None)
+    columns: dict[str, Any] = {"probabilities": probabilities, "names": names, "refuse": refuse}
     done: Predictions | WriteResult
     if masks and out is not None:
         done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
     else:
         _require_free(opened, images, out, names=names, overwrite=overwrite)
         if table is not None:
-            folder = _one_folder(images, probabilities or names)
-            done = _fill_in(opened, table, folder, out, unfinished=unfinished)
+            done = _fill_in(opened, table, _one_folder(images, probabilities or names), out, unfinished=unfinished)
         else:
-            done = _write_labels(
-                opened, images, out, probabilities=probabilities, names=names, refuse=refuse, unfinished=unfinished
-            )
+            done = _write_labels(opened, images, out, **columns, unfinished=unfinished)
     _name_others(done.others)
-    for file, reason in done.unreadable:
-        ERR.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
-    raise typer.Exit(1 if done.unreadable else 0)
+    raise typer.Exit(_skipped(done.unreadable))
 
 
 def _require_fitting_options(run: Path, masks: bool, out: Path | None, *, of_labels: bool, of_masks: bool) -> None:
@@ -100,6 +92,21 @@ def _require_fitting_options(run: Path, masks: bool, out: Path | None, *, of_lab
         raise HeadstartError(
             f"predict: expected no --overlay and no --flip, which are for segmentation ({run} predicts labels)",
             "headstart predict --help",
+        )
+
+
+def _skipped(unreadable: Sequence[tuple[Path, str]]) -> int:
+    """Name the files that could not be read, with the reason; the exit status."""
+    for file, reason in unreadable:
+        ERR.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
+    return 1 if unreadable else 0
+
+
+def _require_room_for_refusals(refuse: float | None, *, other_table: bool) -> None:
+    if refuse is not None and other_table:
+        raise HeadstartError(
+            "predict --refuse: expected neither --names nor --list, whose tables have no column for it, found one",
+            "the same without it",
         )
 
 

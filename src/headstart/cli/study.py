@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -164,19 +166,25 @@ def study(
         "margin": margin,
         "target": target,
     }
-    where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "budget": budget, "console": ERR}
     planned: list[Plan | RacePlan] = []
-    try:
+    where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "budget": budget, "console": ERR}
+    with _saying_what_continues(planned):
         if backbones is not None:
-            _print_race(*api.run_race(data, backbones, **where, **options, planned=planned.append))
-            return
+            return _print_race(*api.run_race(data, backbones, **where, **options, planned=planned.append))
         plan, results = api.run_study(data, **where, **options, planned=planned.append)
+    _print(results, plan)
+    raise typer.Exit(1 if results.study.failed else 0)
+
+
+@contextmanager
+def _saying_what_continues(planned: Sequence[Plan | RacePlan]) -> Iterator[None]:
+    """Turn Ctrl-C into exit status 130, and name the folder where the same command continues."""
+    try:
+        yield
     except KeyboardInterrupt:
         folder = "".join(f" ({plan.out})" for plan in planned)
         ERR.print(f"stopped; the same command continues{folder}", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
-    _print(results, plan)
-    raise typer.Exit(1 if results.study.failed else 0)
 
 
 def _print(results: Results, plan: Plan) -> None:

@@ -32,7 +32,7 @@ def run_race_with_progress(
     Raises HeadstartError for what the user can fix, and KeyboardInterrupt when stopped, with everything saved.
     """
     from headstart.runs.lock import own
-    from headstart.studies.budget import read_budget
+    from headstart.studies.budget import AUTO, read_budget
     from headstart.studies.race_budget import RaceClock
     from headstart.studies.race_finals import Finals
     from headstart.studies.race_start import prepare_race
@@ -40,7 +40,7 @@ def run_race_with_progress(
 
     console = console or make_console(stderr=True)
     allowed = None if budget is None else read_budget(budget)
-    clock, interrupt = RaceClock(allowed, time.monotonic(), plan.fine_tune), GracefulInterrupt()
+    clock, interrupt = RaceClock(allowed, time.monotonic(), plan.fine_tune, budget == AUTO), GracefulInterrupt()
 
     def note(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -79,6 +79,11 @@ class Index:
         """Rows of one split."""
         return [i for i, s in enumerate(self.splits) if s == split]
 
+    @property
+    def held_out(self) -> str:
+        """The split that results are of: ``test`` where there is one, else ``val``."""
+        return "test" if "test" in self.splits else "val"
+
     def counts(self, split: str) -> dict[str, int]:
         """Class -> images in one split, for every class."""
         count = Counter(label for label, s in zip(self.labels, self.splits, strict=True) if s == split)

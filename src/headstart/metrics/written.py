@@ -45,3 +45,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def times(ratio: float) -> str:
+    """How many times, with the digits that can be read: ``3.24`` -> '3.2', ``1437`` -> '1,400', at most '> 10,000'."""
+    return "> 10,000" if ratio > 10_000 else f"{ratio:,.1f}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import timm
+from timm.models import group_modules, group_parameters
 from torch import nn
 
 from headstart.errors import HeadstartError, did_you_mean
@@ -54,6 +55,30 @@ def freeze(backbone: nn.Module) -> None:
     """Freeze a backbone: no gradients, and batch normalization with its running statistics."""
     backbone.requires_grad_(False)
     backbone.eval()
+
+
+def freeze_stages(backbone: nn.Module, count: int) -> list[str]:
+    """Freeze the stem and the first ``count`` stages, in timm's groups; the names of their layers, for eval mode.
+
+    Raises HeadstartError for a backbone that has no more stages, or none.
+    """
+    if not hasattr(backbone, "group_matcher"):
+        raise HeadstartError(
+            f"backbone.freeze_stages: expected 0 for a network whose stages timm does not tell, found {count}",
+            "backbone.freeze_stages=0",
+        )
+    layers: dict[int, list[str]] = group_modules(backbone, backbone.group_matcher(coarse=True))  # type: ignore[operator]
+    parameters: dict[int, list[str]] = group_parameters(backbone, backbone.group_matcher(coarse=True))  # type: ignore[operator]
+    groups = sorted(layers)
+    if count >= len(groups) - 1:
+        raise HeadstartError(
+            f"backbone.freeze_stages: expected less than the {len(groups) - 1} stages of this backbone, found {count}",
+            "backbone.freeze=true trains the head alone",
+        )
+    for group in groups[: count + 1]:
+        for name in parameters.get(group, ()):
+            backbone.get_parameter(name).requires_grad_(False)
+    return [name for group in groups[: count + 1] for name in layers[group]]
 
 
 def default_image_size(name: str) -> int:

@@ -141,10 +141,11 @@ class Backbone(Part):
     name: str = "resnet18.tv_in1k"
     """Any model name of timm (`timm.list_models()`)."""
     weights: str = "none"
-    """Initial weights: `none` (random), `imagenet`, `imagenet-lite`, a run folder, or a weights file (safetensors, or a
-    PyTorch state dict)."""
+    """`none` (random), `imagenet`, `imagenet-lite`, a run folder, or a file (safetensors, a PyTorch state dict)."""
     freeze: bool = False
     """Freeze the backbone and train the head alone (probe), or train both (fine-tune)."""
+    freeze_stages: Annotated[int, Field(ge=0)] = 0
+    """In fine-tuning: freeze the stem and this many first stages, which take most of the time of a step; 0: none."""
 
 
 class Probe(Part):
@@ -158,8 +159,7 @@ class Probe(Part):
     """With `cache_features`: encode all training images, also those without a label fraction, so that the probes of a
     study on one backbone share one pass."""
     views: Annotated[int, Field(ge=0)] = 0
-    """With `cache_features`: augmented views to store of each training image, used in turn; 0: the image without
-    augmentation."""
+    """With `cache_features`: augmented views to store of each training image, in turn; 0: one without augmentation."""
 
 
 class Head(Part):

@@ -12,6 +12,7 @@ from typing import Any
 from headstart.analysis.result import result_sentences
 from headstart.metrics.classification import classification_metrics
 from headstart.metrics.segmentation import segmentation_metrics
+from headstart.recipes.recipe import Backbone
 from headstart.runs.commands import predict_command
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
@@ -62,8 +63,7 @@ def model_card(run: RunFolder) -> str:
         "",
         f"- Images: {images}. Fingerprint of the images and labels: `{data.get('fingerprint', '')}`.",
         f"- The validation split was {'made by headstart' if data.get('split_made') else 'given'}.",
-        f"- The backbone began from {_text(source)}; {'only the head' if recipe.backbone.freeze else 'all of it'} was"
-        " trained.",
+        f"- The backbone began from {_text(source)}; {_trained_text(recipe.backbone)} trained.",
         "",
         "## Limits",
         "",
@@ -134,6 +134,13 @@ def _limits(run: RunFolder) -> list[str]:
     said.append("It knows no other class: an image of something else is called one of these.")
     said.append("The interval is for images of the same kind as the validation images.")
     return said
+
+
+def _trained_text(backbone: Backbone) -> str:
+    if backbone.freeze:
+        return "only the head was"
+    stages = backbone.freeze_stages
+    return f"all but its first layers ({stages} stages) were" if stages else "all of it was"
 
 
 def _text(value: object) -> str:

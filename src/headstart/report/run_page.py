@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -21,22 +20,21 @@ from headstart.metrics.classification import ClassificationMetrics, classificati
 from headstart.metrics.collapse import Diagnosis, diagnose
 from headstart.metrics.segmentation import SegmentationMetrics
 from headstart.metrics.shares import mean_share
-from headstart.metrics.written import duration, ends, plain_decimals, share
+from headstart.metrics.written import duration, ends, plain_decimals, share, times
 from headstart.recipes.recipe import Recipe
 from headstart.report import plots
 from headstart.report.embedding_view import embedding_view
 from headstart.report.mask_page import MaskSection, mask_page
 from headstart.report.matrix import MAX_CLASSES
 from headstart.report.network_diagram import drawing
-from headstart.report.page import data_url, render_page
+from headstart.report.page import render_page
+from headstart.report.pictures import ConfidentError, SuspiciousLabel, confident_errors_shown, suspicious_labels
 from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
 from headstart.runs.folder import RunFolder, classifier_command
+from headstart.runs.label_errors import LabelCheck, read_label_check
 from headstart.runs.predictions import StoredPredictions, read_predictions
-from headstart.runs.thumbnails import read_thumbnails
 from headstart.runs.training_images import read_groups
 
-MAX_ERRORS = 24
-"""Most confident errors shown."""
 MAX_PAIRS = 10
 """Rows in the table of confused pairs."""
 RESAMPLES_WHILE_TRAINING = 200
@@ -58,6 +56,7 @@ def rendered(template: str, context: Mapping[str, object]) -> bytes:
         percent=lambda value: f"{100 * value:.1f} %",
         duration=duration,
         share=share,
+        times=times,
         ends=ends,
         plain=lambda interval: f"{interval.value:.{plain_decimals(interval.low, interval.high)}f}",
         plain_ends=lambda interval: " to ".join(
@@ -97,6 +96,10 @@ class RunPage(TypedDict):
     max_classes: int
     """Classes that the confusion matrix has at the most."""
     errors: list[ConfidentError]
+    labels: LabelCheck | None
+    """Of `headstart labels`."""
+    suspicious: list[SuspiciousLabel]
+    """The first of its rows, with pictures."""
     masks: MaskSection | None
     mask_metrics: SegmentationMetrics | None
     diagnosis: Diagnosis | None
@@ -130,25 +133,10 @@ class ConfusedPair(NamedTuple):
     """Images of the class."""
 
 
-@dataclass(frozen=True)
-class ConfidentError:
-    """A wrong prediction."""
-
-    filename: str
-    label: str
-    predicted: str
-    probability: float
-    """Of the predicted class."""
-    of_label: float
-    """Of the true class."""
-    thumbnail: str | None
-    """Data URL of the thumbnail."""
-
-
 def _context(run: RunFolder) -> RunPage:
     recipe, data, rows = run.recipe, run.data, run.metrics
     resamples = 1000 if run.trained else RESAMPLES_WHILE_TRAINING
-    predictions, network = read_predictions(run), run.architecture
+    predictions, network, labels = read_predictions(run), run.architecture, read_label_check(run)
     metrics = None
     if predictions is not None:
         groups = read_groups(run, predictions.filenames)
@@ -184,7 +172,9 @@ def _context(run: RunFolder) -> RunPage:
         class_rows=class_rows(metrics) if metrics else [],
         pairs=confused_pairs(metrics) if metrics else [],
         max_classes=MAX_CLASSES,
-        errors=_confident_errors(run, predictions, data["classes"]) if predictions else [],
+        errors=confident_errors_shown(run, predictions, data["classes"]) if predictions else [],
+        labels=labels,
+        suspicious=suspicious_labels(run, labels) if labels else [],
         masks=masks.section if masks else None,
         mask_metrics=masks.metrics if masks else None,
         diagnosis=diagnose(rows),
@@ -251,38 +241,6 @@ def confused_pairs(metrics: ClassificationMetrics) -> list[ConfusedPair]:
         if i != j and count
     ]
     return sorted(pairs, key=lambda pair: (-pair.images, pair.label, pair.predicted))[:MAX_PAIRS]
-
-
-def _confident_errors(run: RunFolder, predictions: StoredPredictions, classes: Sequence[str]) -> list[ConfidentError]:
-    """The wrong predictions with the highest confidence, with thumbnails where the run has them."""
-    predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
-    worst = confident_errors(predictions)
-    thumbnails = _thumbnails(run, worst)
-    return [
-        ConfidentError(
-            filename=predictions.filenames[row],
-            label=classes[predictions.labels[row]],
-            predicted=classes[predicted[row]],
-            probability=confidence[row],
-            of_label=predictions.probabilities[row, predictions.labels[row]],
-            thumbnail=thumbnails.get(row),
-        )
-        for row in worst
-    ]
-
-
-def confident_errors(predictions: StoredPredictions) -> list[int]:
-    """Rows of the wrong predictions with the highest confidence, those that the page shows."""
-    predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != predictions.labels)
-    found: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS].tolist()
-    return found
-
-
-def _thumbnails(run: RunFolder, rows: Sequence[int]) -> dict[int, str]:
-    """Thumbnails of ``rows`` of `predictions.csv`, as data URLs; empty where the run has none."""
-    thumbnails = read_thumbnails(run, rows)
-    return {row: data_url("jpeg", jpeg) for row, jpeg in thumbnails.items()}
 
 
 def _majority(counts: dict[str, int]) -> float | None:

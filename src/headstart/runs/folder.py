@@ -19,7 +19,8 @@
     resume/                while unfinished: checkpoint.pt (optimizer, schedule position, rows so far)
     .lock                  while a process writes into the folder: `headstart.runs.lock`
     analysis/              derived: `headstart.runs.analysis` (headstart map)
-    report.html            derived; both may be deleted and made again
+    labels-to-check.csv    derived: `headstart.runs.label_errors` (headstart labels)
+    report.html            derived; all three may be deleted and made again
 
 Every file is written under a temporary name, flushed, and renamed: a reader finds the old file or the new one, never
 half of one. This module does not import torch.

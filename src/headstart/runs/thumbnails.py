@@ -22,8 +22,13 @@ MAX_ENTRY = 1 << 17
 """Bytes of a thumbnail; an entry of a foreign archive may unfold to a thousand times its size."""
 
 
-def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]], rows: Sequence[int] | None = None) -> None:
-    """Write thumbnails of ``images``, uint8 (H, W, 3) each, of ``rows`` of `features/images.csv`; None: all."""
+def write_thumbnails(
+    run: RunFolder, images: Iterable[NDArray[np.uint8]], rows: Sequence[int] | None = None, name: str = NAME
+) -> None:
+    """Write thumbnails of ``images``, uint8 (H, W, 3) each, of ``rows`` of `features/images.csv`; None: all.
+
+    ``name`` is that of the archive, whose rows another module may define.
+    """
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for row, image in zip(itertools.count() if rows is None else rows, images, strict=False):
@@ -33,23 +38,23 @@ def write_thumbnails(run: RunFolder, images: Iterable[NDArray[np.uint8]], rows: 
             picture.save(jpeg, "JPEG", quality=80)
             # Without the time, so that the archive is the same whenever it is written.
             zipped.writestr(zipfile.ZipInfo(f"{row}.jpg"), jpeg.getvalue())
-    run.write(NAME, archive.getvalue())
+    run.write(name, archive.getvalue())
 
 
-def read_thumbnails(run: RunFolder, rows: Iterable[int]) -> dict[int, bytes]:
+def read_thumbnails(run: RunFolder, rows: Iterable[int], name: str = NAME) -> dict[int, bytes]:
     """Row of `features/images.csv` -> JPEG bytes, of those ``rows`` that have a thumbnail.
 
     Empty for a run without thumbnails (`analysis.save_images=false`): a report does without. Raises HeadstartError for
     an archive that is not the one that was written.
     """
-    hint = f"copy the run again, or remove {run.path / NAME}: the report does without"
-    if not run.has(NAME, hint, optional=True):
+    hint = f"copy the run again, or remove {run.path / name}: the report does without"
+    if not run.has(name, hint, optional=True):
         return {}
     try:
-        with zipfile.ZipFile(run.path / NAME) as archive:
+        with zipfile.ZipFile(run.path / name) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-            names = {row: f"{row}.jpg" for row in rows}
-            return {row: archive.read(name) for row, name in names.items() if 0 < sizes.get(name, 0) <= MAX_ENTRY}
+            entries = {row: f"{row}.jpg" for row in rows}
+            return {row: archive.read(entry) for row, entry in entries.items() if 0 < sizes.get(entry, 0) <= MAX_ENTRY}
     except Exception:  # damaged: BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, zlib.error, ...
         return {}
 

@@ -147,6 +147,7 @@ class Plan:
             "data.label_fraction": fraction,
             "backbone.weights": self.weights(setting, self.number(seed)),
             "backbone.freeze": frozen,
+            **({} if setting in PRETRAINING_OF else {"backbone.freeze_stages": 0}),  # random stages would stay random
             "analysis.save_images": False,
         }
         if self.masks:  # no epoch is chosen, and there is no kNN metric
@@ -205,7 +206,8 @@ class Plan:
         common |= {"seed": first.seed + number}
         if kind == SUPERVISED:
             assert self.corpus is not None
-            scratch = {"backbone.weights": "none", "checkpoint.monitor": "last", "data.exclude_overlap_with": self.data}
+            scratch = {"backbone.weights": "none", "backbone.freeze_stages": 0, "checkpoint.monitor": "last"}
+            scratch["data.exclude_overlap_with"] = self.data
             return override(first, {**common, **scratch}), self.corpus
         changes: dict[str, Any] = {
             "backbone.name": base.backbone.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headstart.errors import HeadstartError
 
@@ -24,6 +24,8 @@ class RaceClock:
     budget: float | None
     began: float
     fine_tune: bool = True
+    at_least: bool = False
+    """Whether nobody chose the budget, so that a new race takes the least that it needs."""
     now: Callable[[], float] = time.monotonic
 
     @property
@@ -38,22 +40,35 @@ class RaceClock:
         """Whether probes that take so long may begin."""
         return self.budget is None or self.now() - self.began + seconds <= self._share * self.budget
 
-    def image_size(self, side: int, seconds: Sequence[float], images: int, free: bool) -> int:
-        """The largest side of the images, at most ``side``, at which all backbones encode them in time.
+    def enough(self, side: int, seconds: Sequence[float], images: int, free: bool) -> RaceClock:
+        """This clock with the least whole minutes in which the smallest images are encoded, if it has fewer.
 
-        ``seconds`` are those of an image of ``side`` for each backbone; without ``free`` the side is what it is. Raises
-        HeadstartError, naming the least budget, when even the smallest takes too long.
+        ``seconds`` are those of an image of ``side`` pixels for each backbone; without ``free`` that is the smallest.
+        Raises HeadstartError, naming the least budget, when a chosen budget has fewer.
         """
-        if self.budget is None:
-            return side
-        whole, allowed = sum(seconds) * images, ENCODING_SHARE * self._share * self.budget
-        sides = [side, *(each for each in SIDES if each < side)] if free else [side]
-        for each in sides:
-            if whole * (each / side) ** 2 <= allowed:
-                return each
-        least = math.ceil(whole * (sides[-1] / side) ** 2 / (ENCODING_SHARE * self._share) / 60)
+        whole = sum(seconds) * images * (_sides(side, free)[-1] / side) ** 2
+        least = math.ceil(whole / (ENCODING_SHARE * self._share) / 60)
+        if self.budget is None or 60 * least <= self.budget:
+            return self
+        if self.at_least:
+            return replace(self, budget=60.0 * least)
         raise HeadstartError(
             f"--budget: expected at least {least}m for {len(seconds)} backbones on {images:,} images, found"
             f" {self.budget / 60:g}m",
             f"--budget {least}m, or fewer --backbones",
         )
+
+    def image_size(self, side: int, seconds: Sequence[float], images: int, free: bool) -> int:
+        """The largest side of the images, at most ``side``, at which all backbones encode them in time.
+
+        What is given is that of `enough`, which has to be asked first: else the smallest side may take too long.
+        """
+        if self.budget is None:
+            return side
+        whole, allowed = sum(seconds) * images, ENCODING_SHARE * self._share * self.budget
+        sides = _sides(side, free)
+        return next((each for each in sides if whole * (each / side) ** 2 <= allowed), sides[-1])
+
+
+def _sides(side: int, free: bool) -> list[int]:
+    return [side, *(each for each in SIDES if each < side)] if free else [side]

@@ -42,10 +42,13 @@ def prepare_race(plan: RacePlan, dataset: Dataset, clock: RaceClock, note: Calla
         return RaceRunner(plan, dataset, entries, {}, before)
     entries, loaded = _load_all(plan, side, index.classes)
     if before is None:
-        held_out = len(index.positions("test")) or len(index.positions("val"))
-        images = len(index.positions("train")) + held_out
+        images = len(index.positions("train")) + len(index.positions(index.held_out))
         free = "image_size" in plan.study.free
-        smaller = clock.image_size(side, [each.seconds for each in loaded.values()], images, free)
+        request = side, [each.seconds for each in loaded.values()], images, free
+        asked, clock = clock.budget, clock.enough(*request)
+        if asked is not None and clock.budget is not None and clock.budget > asked:
+            note(f"budget   {clock.budget / 60:g}m, the least for these backbones and images")
+        smaller = clock.image_size(*request)
         if smaller != side:
             entries, loaded = _load_all(plan, smaller, index.classes)
             side = smaller
@@ -87,7 +90,7 @@ def _without_contaminated(
 ) -> list[Entry | Failed]:
     """The entries, those failed whose run was trained on held-out images: what they know is no guess of new images."""
     pixels = dataset.pixels(plan.at_side(side).recipe.data)
-    split = "test" if pixels.index.positions("test") else "val"
+    split = pixels.index.held_out
     held_out = {pixels.contents[row] for row in pixels.index.positions(split)}
     checked = list(entries)
     for number, each in enumerate(entries):
@@ -127,7 +130,7 @@ def _new_race(
 ) -> Race:
     study = plan.at_side(side)
     pixels = dataset.pixels(study.recipe.data)
-    split = "test" if pixels.index.positions("test") else "val"
+    split = pixels.index.held_out
     groups = numbered([pixels.index.groups[row] for row in pixels.index.positions(split)])
     return Race(
         name=plan.out.name,

@@ -162,7 +162,7 @@ class StudyRunner:
 
     def _empty_study(self) -> Study:
         plan, index = self.plan, self.pixels.index
-        split = "test" if index.positions("test") else "val"
+        split = index.held_out
         groups = numbered([index.groups[row] for row in index.positions(split)])
         return Study(
             name=plan.out.name,

@@ -50,7 +50,9 @@ class Classify(Task):
         backbone = build(recipe.backbone.name)
         head = make_head(features_of(backbone), len(classes), recipe.head)
         smoothing, frozen, val = recipe.train.label_smoothing, recipe.backbone.freeze, recipe.val
-        return cls(backbone, head, len(classes), smoothing, frozen, mirrored=val.hflip, side=val.image_size)
+        task = cls(backbone, head, len(classes), smoothing, frozen, mirrored=val.hflip, side=val.image_size)
+        task.freeze_stages(recipe.backbone.freeze_stages)
+        return task
 
     def forward(self, batch: Batch) -> Tensor:
         logits = self.head(self._features(batch))

@@ -67,7 +67,9 @@ class Segment(Task):
             )
         backbone, decoder, taps = build_segmenter(recipe.backbone.name, recipe.decoder, len(classes))
         loss = PixelLoss(len(classes), recipe.loss, recipe.train.label_smoothing)
-        return cls(backbone, decoder, taps, classes, loss, recipe.decoder.aux_weight, recipe.backbone.freeze)
+        task = cls(backbone, decoder, taps, classes, loss, recipe.decoder.aux_weight, recipe.backbone.freeze)
+        task.freeze_stages(recipe.backbone.freeze_stages)
+        return task
 
     def prepare(self, pixels: Pixels, rows: Rows) -> None:
         """Weight the classes by their share of the training pixels, where the recipe asks for it."""

@@ -97,7 +97,13 @@ class LossOfSplit(Metric):
 
 
 def refuse_frozen(recipe: Recipe) -> None:
-    """Raise HeadstartError for a recipe whose backbone is frozen: pre-training trains it."""
+    """Raise HeadstartError for a recipe whose backbone is frozen, or a part of it: pre-training trains it."""
+    if recipe.backbone.freeze_stages:
+        raise HeadstartError(
+            f"backbone.freeze_stages: expected 0 for the task {recipe.task}, which trains the backbone, found"
+            f" {recipe.backbone.freeze_stages}",
+            "backbone.freeze_stages=0",
+        )
     if recipe.backbone.freeze:
         raise HeadstartError(
             f"backbone.freeze: expected false for the task {recipe.task}, which trains the backbone, found true",

@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric, MetricCollection
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows
+from headstart.models.backbones import freeze_stages
 from headstart.models.weights import Provenance, load_weights
 from headstart.recipes.recipe import Backbone, Recipe
 
@@ -61,6 +62,8 @@ class Task(nn.Module):
     backbone: nn.Module
     frozen: bool = False
     """Whether the backbone stays as it is and the head alone is trained."""
+    frozen_layers: Sequence[str] = ()
+    """Names of the backbone's layers that stay as they are while the others are trained."""
     features: int
     """F, the width of `ModelOutput.features`."""
     classes: int
@@ -86,6 +89,10 @@ class Task(nn.Module):
         """Load the weights that a recipe names into the backbone, and return their provenance."""
         return load_weights(self.backbone, config)
 
+    def freeze_stages(self, count: int) -> None:
+        """Freeze the stem and ``count`` stages of the backbone; with 0 nothing."""
+        self.frozen_layers = freeze_stages(self.backbone, count) if count else ()
+
     def prepare(self, pixels: Pixels, rows: Rows) -> None:
         """Compute what depends on the training images, some ``rows`` of ``pixels``, before the first step.
 
@@ -93,10 +100,12 @@ class Task(nn.Module):
         """
 
     def train(self, mode: bool = True) -> Self:
-        """As `nn.Module.train`; a frozen backbone stays in eval mode, so that its batch-norm statistics stay too."""
+        """As `nn.Module.train`; what is frozen stays in eval mode, so that its batch-norm statistics stay too."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+        for name in self.frozen_layers:
+            self.backbone.get_submodule(name).eval()
         return self
 
     @abstractmethod

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from timm.optim.muon import Muon
 from torch import nn, optim
 
 from headstart.recipes.recipe import Optimizer, Schedule
+from headstart.training.muon import Muon
 
 
 def make_optimizer(network: nn.Module, config: Optimizer) -> optim.Optimizer:

@@ -21,7 +21,7 @@ from headstart.data.sampling import Rows, seed_of
 from headstart.data.splits import holdout_from_labels, label_subset, with_stored_split
 from headstart.errors import HeadstartError, quoted
 from headstart.models.backbones import default_image_size
-from headstart.recipes.recipe import Data, Recipe
+from headstart.recipes.recipe import Backbone, Data, Recipe
 from headstart.runs.folder import RunFolder
 from headstart.runs.lifecycle import refuse_unless_free
 from headstart.runs.training_images import read_held_out
@@ -149,16 +149,12 @@ def _prepare(
     # 2. The network: its random weights are drawn from the recipe's seed.
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
+    _refuse_frozen_noise(recipe.backbone)
     provenance = task.load_backbone(recipe.backbone)
     # 3. The pixels. The index may have lost images that cannot be read (`data.skip_unreadable`).
     with fabric.rank_zero_first():
         pixels = dataset.pixels(recipe.data, kind.target, decoding)
-    held_out = read_held_out(run, optional=True)
-    if held_out:
-        pixels = with_stored_split(pixels, held_out, run.data["fingerprint"])
-    elif _tunes_on_fewer_labels(recipe.data):
-        duplicates = duplicate_sets(pixels.index, decoding)
-        pixels = pixels.with_splits(holdout_from_labels(pixels.index, recipe.data, recipe.seed, duplicates).splits)
+    pixels = _split(pixels, recipe, run, decoding)
     require_different_masks(pixels)
     for recorder in recorders:
         recorder.check(recipe.analysis, pixels.index)
@@ -196,6 +192,25 @@ def _prepare(
     if recipe.probe.method != "logistic":  # it is solved, on all images together
         require_two_images(fabric, recipe.train.batch_size, training.images_per_epoch)
     return training, provenance
+
+
+def _refuse_frozen_noise(backbone: Backbone) -> None:
+    if backbone.freeze_stages and backbone.weights == "none":
+        raise HeadstartError(
+            f"backbone.freeze_stages: expected 0 for random weights, found {backbone.freeze_stages}",
+            "backbone.freeze_stages=0, or other backbone.weights",
+        )
+
+
+def _split(pixels: Pixels, recipe: Recipe, run: RunFolder, decoding: Decoding | None) -> Pixels:
+    """The images with the split that the run began with, or a holdout of the labeled ones where the recipe asks it."""
+    held_out = read_held_out(run, optional=True)
+    if held_out:
+        return with_stored_split(pixels, held_out, run.data["fingerprint"])
+    if _tunes_on_fewer_labels(recipe.data):
+        duplicates = duplicate_sets(pixels.index, decoding)
+        return pixels.with_splits(holdout_from_labels(pixels.index, recipe.data, recipe.seed, duplicates).splits)
+    return pixels
 
 
 def _tunes_on_fewer_labels(data: Data) -> bool:

@@ -12,6 +12,7 @@ KINDS = {
     **dict.fromkeys(PAGES, "text/html; charset=utf-8"),
     "metrics.csv": "text/csv; charset=utf-8",
     "predictions.csv": "text/csv; charset=utf-8",
+    "labels-to-check.csv": "text/csv; charset=utf-8",
     "table.csv": "text/csv; charset=utf-8",
     "MODEL_CARD.md": "text/plain; charset=utf-8",
 }
