@@ -21,6 +21,8 @@ from headstart.runs.lock import own
 from headstart.watching import server as watching
 from headstart.watching.server import WatchServer, serve_folder
 
+expect.set_options(timeout=20_000)  # of a machine that does other work
+
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:

@@ -261,6 +261,7 @@ def test_runs_are_found_whatever_lies_beside_them(trained: tuple[Path, Path], tm
     assert watched_folders(trained[0]) == [trained[0]]
     with serving(tmp_path) as server:
         page = ask(server, "/")[1]
+        assert ">a/&lt;b&gt;run&lt;/b&gt;</a>" in page
         assert "<b>run" not in page
         assert 'href="/a/%3Cb%3Erun%3C/b%3E/report.html"' in page
 

@@ -26,13 +26,17 @@ def following(page: bytes, version: str) -> bytes:
 def list_page(top: Path) -> bytes:
     """The runs and studies below ``top`` with their states, as a page that is followed."""
     rows = _rows(top)
-    return following(render_page("watch.html.jinja", {"title": str(top), "runs": rows, "waiting": ""}), _digest(rows))
+    return following(
+        render_page("watch.html.jinja", {"title": str(top.absolute()), "runs": rows, "waiting": ""}), _digest(rows)
+    )
 
 
 def waiting_page(folder: Path) -> bytes:
     """The page of a run that has no report yet, which becomes that report."""
     said = "No epoch has ended yet: the report appears here after the first."
-    return following(render_page("watch.html.jinja", {"title": str(folder), "runs": [], "waiting": said}), "")
+    return following(
+        render_page("watch.html.jinja", {"title": str(folder.absolute()), "runs": [], "waiting": said}), ""
+    )
 
 
 def list_version(top: Path) -> str:
@@ -50,5 +54,5 @@ def _rows(top: Path) -> list[tuple[str, str, State]]:
     for folder in watched_folders(top):
         name = folder.relative_to(top).as_posix()
         link = quote(PAGES[0] if name == "." else f"{name}/{PAGES[0]}", errors="surrogateescape")
-        rows.append((top.name if name == "." else name, f"/{link}", state_of(folder)))
+        rows.append((top.absolute().name if name == "." else name, f"/{link}", state_of(folder)))
     return rows
