@@ -298,10 +298,11 @@ def _is_nobodys(folder: Path) -> bool:
 def _train(folder: Path, prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
     """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
     from headstart.training.data_warnings import data_warnings
+    from headstart.training.peers import done, ends_explained, stopped
     from headstart.training.setup import threads_restored
 
     console = console or make_console(stderr=True)
-    with own(folder), ending_as_interrupt(), threads_restored():
+    with own(folder), ending_as_interrupt(), threads_restored(), ends_explained():
         with progress_bar(console, "decode images") as progress:
             state = prepare(progress)
         state.maps_follow = True
@@ -316,6 +317,8 @@ def _train(folder: Path, prepare: Callable[[Progress], TrainState], console: Con
                 else:
                     run.report()
             state.fabric.barrier()
+            done()
+        stopped()
     return run
 
 

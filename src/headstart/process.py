@@ -80,6 +80,18 @@ def _start(pid: int) -> str | None:
     return blake2b(shown, digest_size=4).hexdigest() if shown else None
 
 
+def is_one_of_several() -> bool:
+    """Whether a launcher started this process with others, as torchrun does."""
+    return os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
+
+
+def launch_words() -> str:
+    """What starts as many processes as run now: ``torchrun --nproc-per-node=2 -m ``; empty for one."""
+    processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    nodes = f" --nnodes={processes // local} ..." if processes > local else ""
+    return f"torchrun --nproc-per-node={local}{nodes} -m " if processes > 1 else ""
+
+
 def is_first_rank() -> bool:
     """Whether this process writes and speaks: under torchrun only the first one does."""
     return os.environ.get("RANK", "0") == "0"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import quoted
+from headstart.process import launch_words
 
 if TYPE_CHECKING:
     from headstart.comparison.race_results import RaceResults
@@ -25,16 +25,9 @@ def race_command(data: str, results: RaceResults) -> str:
 
 def resume_command(run: Path) -> str:
     """The command that continues a stopped run, in as many processes as run now."""
-    return f"{_launch()}headstart fit --resume {quoted(run)}"
+    return f"{launch_words()}headstart fit --resume {quoted(run)}"
 
 
 def typed_command() -> str:
     """The command that was typed, in as many processes as run now."""
-    return _launch() + shlex.join(["headstart", *sys.argv[1:]])
-
-
-def _launch() -> str:
-    """What starts as many processes as run now."""
-    processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    nodes = f" --nnodes={processes // local} ..." if processes > local else ""
-    return f"torchrun --nproc-per-node={local}{nodes} -m " if processes > 1 else ""
+    return launch_words() + shlex.join(["headstart", *sys.argv[1:]])

@@ -24,9 +24,10 @@ from headstart.cli.report import report
 from headstart.cli.serve import serve
 from headstart.cli.study import study
 from headstart.cli.usage import Command, Group
+from headstart.cli.watch import watch
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
-from headstart.process import is_first_rank
+from headstart.process import is_first_rank, is_one_of_several
 
 app = typer.Typer(
     name="headstart",
@@ -70,6 +71,7 @@ app.add_typer(recipe_app, name="recipe", rich_help_panel="Train")
 app.command(cls=Command, rich_help_panel="Inspect")(check)
 app.command(cls=Command, rich_help_panel="Inspect")(report)
 app.command(cls=Command, rich_help_panel="Inspect")(compare)
+app.command(cls=Command, rich_help_panel="Inspect")(watch)
 app.command("map", cls=Command, rich_help_panel="Inspect")(map_features)
 app.command(cls=Command, rich_help_panel="Inspect")(labels)
 app.command(cls=Command, rich_help_panel="Use")(predict)
@@ -109,6 +111,11 @@ def main() -> None:
 
 
 def _refuse(error: HeadstartError) -> NoReturn:
-    """Print an error on one line, and leave with status 2."""
+    """Print an error on one line, once on each host, and leave with status 2."""
+    if is_one_of_several():
+        from headstart.training.one_voice import prints_its_error
+
+        if not prints_its_error():
+            sys.exit(2)
     ERR.print(Text.assemble(("error", "bold red"), " ", str(error)), soft_wrap=True)
     sys.exit(2)

@@ -6,11 +6,13 @@ With one process every function here is free.
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from functools import cache
 from typing import Any, Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import distributed
 from torch.nn import Module
@@ -20,6 +22,12 @@ from headstart.errors import HeadstartError
 
 T = TypeVar("T", bound=Module)
 
+LAUNCH_TIMEOUT = timedelta(minutes=3)
+"""For all processes to have started, and imported PyTorch, after the first one has."""
+PATIENCE = timedelta(days=1)
+"""For a collective: one process may decode all images, or map all features, while the others wait. Whether it still
+lives is watched otherwise (`peers`)."""
+
 States = dict[str, dict[str, Any]]
 """Metric name -> state name -> tensor, or list of tensors."""
 
@@ -28,7 +36,29 @@ def make_fabric(processes: int, hosts: int, precision: Literal["32-true", "bf16-
     """Fabric on one device per process: those that torchrun or SLURM started, or this one alone."""
     with warnings.catch_warnings():  # Lightning advises srun wherever SLURM is installed
         warnings.filterwarnings("ignore", message="The `srun` command is available")
-        return Fabric(devices=processes, num_nodes=hosts, precision=precision)
+        strategy = DDPStrategy(timeout=LAUNCH_TIMEOUT) if processes * hosts > 1 else "auto"
+        return Fabric(devices=processes, num_nodes=hosts, precision=precision, strategy=strategy)
+
+
+def launch(fabric: Fabric) -> None:
+    """Join the other processes; later collectives wait as long as a peer works.
+
+    Raises HeadstartError if one is missing.
+    """
+    try:
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError and what gloo raises
+        if fabric.world_size == 1:
+            raise
+        raise HeadstartError(
+            f"torchrun: expected {fabric.world_size} processes to join within {LAUNCH_TIMEOUT.seconds} s, found that"
+            f" they cannot ({str(error)[:160]})",
+            "the same command again on each host; with several hosts GLOO_SOCKET_IFNAME=INTERFACE names the network"
+            " between them",
+        ) from None
+    if fabric.world_size > 1:
+        newer = getattr(distributed, "set_timeout", None)  # of PyTorch 2.14
+        (newer or distributed.distributed_c10d._set_pg_timeout)(PATIENCE)
 
 
 def require_two_images(fabric: Fabric, batch: int, images: int) -> None:
@@ -51,7 +81,7 @@ def agree(fabric: Fabric, *flags: bool) -> tuple[bool, ...]:
     if fabric.world_size == 1:
         return flags
     votes = torch.tensor(flags, dtype=torch.uint8)
-    distributed.all_reduce(votes, distributed.ReduceOp.MAX, group=_cpu_group())
+    distributed.all_reduce(votes, distributed.ReduceOp.MAX, group=cpu_group())
     return tuple(bool(vote) for vote in votes)
 
 
@@ -101,7 +131,7 @@ def merge_states(fabric: Fabric, metrics: MetricCollection, parts: dict[int, Sta
     everyone: list[Any] = [parts]
     if fabric.world_size > 1:
         everyone = [None] * fabric.world_size
-        distributed.all_gather_object(everyone, parts, group=_cpu_group())
+        distributed.all_gather_object(everyone, parts, group=cpu_group())
     whole = {number: states for part in everyone for number, states in part.items()}
     for number in sorted(whole, reverse=True):  # `merge_state` puts what comes in before what is there
         for name, metric in metrics.items():
@@ -117,9 +147,9 @@ def _nothing_to_gather() -> bool:
 
 
 @cache
-def _cpu_group() -> Any:
+def cpu_group() -> Any:
     """The group of all ranks whose collectives take tensors in main memory."""
-    return distributed.new_group(backend="gloo")
+    return distributed.new_group(backend="gloo", timeout=PATIENCE)
 
 
 def _on_cpu(value: Any) -> Any:

@@ -30,7 +30,8 @@ from headstart.training.checkpoint import Progress, load_checkpoint
 from headstart.training.creation import create_run, missing_at_start, write_missing
 from headstart.training.feature_cache import cache_features
 from headstart.training.optimizer import make_optimizer
-from headstart.training.ranks import make_fabric, require_two_images, synchronize_batchnorm
+from headstart.training.peers import watch_peers
+from headstart.training.ranks import agree, launch, make_fabric, require_two_images, synchronize_batchnorm
 from headstart.training.recorders import recorders_for
 from headstart.training.state import TrainState
 
@@ -47,7 +48,7 @@ def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | N
     ``data`` is a folder or CSV file, or a dataset that is open already (a study opens it once for all of its trials).
     Raises HeadstartError for data, weights or an output folder that cannot be used.
     """
-    fabric = _launch(recipe)
+    fabric = _launch(recipe, out)
     out = Path(fabric.broadcast(str(out)))  # each process may have found another free name
     if fabric.is_global_zero:
         refuse_unless_free(out)
@@ -56,6 +57,7 @@ def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | N
     if fabric.is_global_zero:
         create_run(training, provenance)
     fabric.barrier()
+    _require_shared(fabric, training.run)
     return training
 
 
@@ -78,7 +80,7 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
     if saved is not None or run.trained:  # the checkpoint holds the backbone's weights, if they are needed at all
         recipe_without_weights = recipe.backbone.model_copy(update={"weights": "none"})
         recipe = recipe.model_copy(update={"backbone": recipe_without_weights})
-    fabric = _launch(recipe)
+    fabric = _launch(recipe, path)
     notes = _as_it_began(fabric, run)
     training, _ = _prepare(fabric, recipe, run, data or facts["root"], decoding)
     training.notes += notes
@@ -126,12 +128,23 @@ def _as_it_began(fabric: Fabric, run: RunFolder) -> list[str]:
     return notes
 
 
-def _launch(recipe: Recipe) -> Fabric:
-    """Fabric on the devices of this machine: one, or those of torchrun's processes."""
+def _launch(recipe: Recipe, run: Path) -> Fabric:
+    """Fabric on the devices of this machine: one, or those of torchrun's processes, which then watch each other."""
     local, world = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     fabric = make_fabric(local, max(1, world // local), recipe.train.precision)
-    fabric.launch()
+    launch(fabric)
+    watch_peers(fabric, run)
     return fabric
+
+
+def _require_shared(fabric: Fabric, run: RunFolder) -> None:
+    """Raise HeadstartError, on all ranks, where one of them does not find the run folder that the first has made."""
+    (missed,) = agree(fabric, not (run.path / "recipe.toml").is_file())
+    if missed:
+        raise HeadstartError(
+            f"{run.path.absolute()}: expected a folder that all hosts share, found one that some do not see",
+            "headstart fit ... --out FOLDER on a shared disk, the same path on each host",
+        )
 
 
 def _prepare(
