@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from rich.console import Console
 
-from headstart.console.progress import progress_bar, run_with_progress
+from headstart.console.progress import progress_bar
 from headstart.console.signals import ending_as_interrupt
-from headstart.console.streams import make_console, spinner
+from headstart.console.streams import make_console
 from headstart.data.checks.check import CheckResult, check_with_index
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 from headstart.files import free_name
+from headstart.fitting import complete_run, train_run
 from headstart.process import is_first_rank
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.run import PathLike, Run
-from headstart.runs.analysis import has_feature_analysis
-from headstart.runs.lifecycle import finish, is_free, refuse_unless_free
+from headstart.runs.lifecycle import is_free, refuse_unless_free
 from headstart.runs.lock import own, owner_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from headstart.studies.plan import Plan
     from headstart.studies.race_plan import RacePlan
     from headstart.studies.request import StudyOptions
-    from headstart.training.state import TrainState
 
 __all__ = [
     "Run",
@@ -105,7 +104,7 @@ def fit(
     refuse_unless_free(folder)  # before there is a lock in it
     from headstart.training.setup import start  # PyTorch takes seconds: what is typed wrongly is told before
 
-    return _train(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
+    return train_run(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
 
 
 def resume(run: PathLike, data: PathLike | None = None, *, console: Console | None = None) -> Run:
@@ -118,13 +117,13 @@ def resume(run: PathLike, data: PathLike | None = None, *, console: Console | No
 
     console, moved, opened = console or make_console(stderr=True), None if data is None else os.fspath(data), Run(run)
     if not opened.folder.trained:
-        return _train(opened.path, lambda progress: resume_training(opened.path, moved, progress), console)
+        return train_run(opened.path, lambda progress: resume_training(opened.path, moved, progress), console)
     if is_first_rank():
         with own(opened.path), ending_as_interrupt(), suppress(KeyboardInterrupt):
             if missing_at_start(opened.folder):
                 with progress_bar(console, "decode images") as progress:
                     resume_training(opened.path, moved, progress)
-            _complete(opened, console)
+            complete_run(opened, console)
     return opened
 
 
@@ -293,41 +292,3 @@ def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = 
 
 def _is_nobodys(folder: Path) -> bool:
     return is_free(folder) and owner_of(folder) is None
-
-
-def _train(folder: Path, prepare: Callable[[Progress], TrainState], console: Console | None) -> Run:
-    """Decode the images, train to the end or to Ctrl-C, analyze the features, and write the report."""
-    from headstart.training.data_warnings import data_warnings
-    from headstart.training.peers import done, ends_explained, stopped
-    from headstart.training.setup import threads_restored
-
-    console = console or make_console(stderr=True)
-    with own(folder), ending_as_interrupt(), threads_restored(), ends_explained():
-        with progress_bar(console, "decode images") as progress:
-            state = prepare(progress)
-        state.maps_follow = True
-        run = Run(state.run.path)
-        for warning in data_warnings(state):
-            console.print(warning, highlight=False, markup=False, soft_wrap=True)
-        with suppress(KeyboardInterrupt):  # the run says that it is unfinished
-            run_with_progress(state, console, run.report)
-            if state.fabric.is_global_zero:
-                if run.folder.trained:
-                    _complete(run, console)
-                else:
-                    run.report()
-            state.fabric.barrier()
-            done()
-        stopped()
-    return run
-
-
-def _complete(run: Run, console: Console) -> None:
-    """Make what is missing of a trained run, and mark it as finished: `resume/` goes last."""
-    if not run.finished or not has_feature_analysis(run.folder):
-        with console.status("map features", spinner=spinner(console)):
-            run.map()
-        run.report()
-    elif not (run.path / "report.html").is_file():
-        run.report()
-    finish(run.path)

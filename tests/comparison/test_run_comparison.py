@@ -133,11 +133,18 @@ def test_runs_that_differ_in_the_seed_alone_are_one_recipe_with_seeds(made: Make
     assert gap.seeds == 2
     assert gap.value == pytest.approx(means[1] - means[0])
     assert not any("variance between seeds is not in" in each for each in how_sure(comparison))
+    assert "another seed" not in verdict(comparison)
+    assert any("Two seeds show little" in each for each in how_sure(comparison))
     alone = hs.compare(paths[:2])  # nothing but seeds to compare: they are compared
     assert [each.name for each in alone.entries] == ["net-seed0", "net-seed1"]
     assert any("variance between seeds is not in these intervals" in each for each in how_sure(alone))
     assert [each.field for each in recipe_differences(alone.entries)] == ["seed"]
     assert [each.field for each in recipe_differences(comparison.entries)] == ["optimizer.lr"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(made: Make) -> None:
+    comparison = hs.compare([made("mon/run", right(0.7)), made("tue/run", right(0.7), fields={"optimizer.lr": 0.1})])
+    assert [each.name for each in comparison.entries] == ["mon/run", "tue/run"]
 
 
 def test_masks_are_compared_by_mean_iou_and_images_by_their_own(made_segmentation: Path, tmp_path: Path) -> None:
@@ -224,6 +231,7 @@ def test_no_sentence_claims_what_an_interval_denies() -> None:
             assert len(kept) == 1
             assert all((i, kept[0]) in above for i in range(count) if i != kept[0]), text
         assert "not differ significantly" in text or above or images < FEWEST or "within" in text
+        assert ("another seed may turn this" in text) == (seeds == 1 and images >= FEWEST)
         if images < FEWEST:
             assert not above
             assert text.startswith("No verdict")

@@ -27,7 +27,8 @@ from headstart.report.embedding_view import colors, embedding_view
 from headstart.report.run_page import confused_pairs, write_report
 from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.folder import RunFolder
-from headstart.runs.predictions import read_predictions
+from headstart.runs.heat_maps import read_heat_maps
+from headstart.runs.predictions import confident_errors, read_predictions
 from narrow import given
 from pages import assert_loads_nothing, visible
 
@@ -68,6 +69,20 @@ assert "torch" not in sys.modules
 """
     shutil.rmtree(run.path / "weights")
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_each_confident_error_has_the_heat_map_of_its_row(run: RunFolder) -> None:
+    """Stored at the end of training; a run without them, of an earlier headstart, has its page without."""
+    predictions = read_predictions(run)
+    assert predictions is not None
+    errors = confident_errors(predictions)
+    assert errors
+    assert sorted(read_heat_maps(run, range(len(predictions.labels)))) == sorted(errors)
+    page = text(run)
+    assert page.count('class="heat"') == len(errors)
+    (run.path / "heat-maps.zip").unlink()
+    assert 'class="heat"' not in text(run)
+    assert 'id="heat"' not in text(run)
 
 
 def test_nothing_is_loaded_from_elsewhere(run: RunFolder) -> None:

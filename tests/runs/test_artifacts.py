@@ -13,7 +13,7 @@ import headstart as hs
 from headstart.metrics.bootstrap import Interval
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
-from headstart.runs import analysis, confusion, features, mask_snapshots, predictions, thumbnails
+from headstart.runs import analysis, confusion, features, heat_maps, mask_snapshots, predictions, thumbnails
 from headstart.runs.folder import RunFolder
 from headstart.runs.folder_format import FORMAT
 from headstart.runs.training_images import read_trained_on, write_trained_on
@@ -95,6 +95,19 @@ def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> 
     run.write("masks/best/a.png", b"half")
     with pytest.raises(hs.HeadstartError, match=r"a\.png: expected an image, found a damaged file"):
         mask_snapshots.read_mask(run, masks / "best" / "a.png")
+
+
+def test_heat_maps_come_back_by_row(run: RunFolder) -> None:
+    assert heat_maps.read_heat_maps(run, [0]) == {}
+    corner = np.array([[1, 0], [0, 0]], np.float32)
+    heat_maps.write_heat_maps(run, {7: corner, 2: corner[::-1]})
+    stored = heat_maps.read_heat_maps(run, [2, 7, 9])
+    assert sorted(stored) == [2, 7]
+    assert stored[7].shape == (heat_maps.SIDE, heat_maps.SIDE)
+    assert (stored[7][0, 0], stored[2][-1, 0]) == (255, 255)
+    assert (stored[7][-1, -1], stored[2][0, 0]) == (0, 0)
+    run.write(heat_maps.NAME, b"half")
+    assert heat_maps.read_heat_maps(run, [7]) == {}
 
 
 def test_thumbnails_come_back_by_row(run: RunFolder) -> None:

@@ -24,6 +24,7 @@ from headstart.cli.report import report
 from headstart.cli.serve import serve
 from headstart.cli.study import study
 from headstart.cli.usage import Command, Group
+from headstart.cli.watch import watch
 from headstart.console.streams import reader_has_gone
 from headstart.errors import HeadstartError
 from headstart.process import is_first_rank, is_one_of_several
@@ -70,6 +71,7 @@ app.add_typer(recipe_app, name="recipe", rich_help_panel="Train")
 app.command(cls=Command, rich_help_panel="Inspect")(check)
 app.command(cls=Command, rich_help_panel="Inspect")(report)
 app.command(cls=Command, rich_help_panel="Inspect")(compare)
+app.command(cls=Command, rich_help_panel="Inspect")(watch)
 app.command("map", cls=Command, rich_help_panel="Inspect")(map_features)
 app.command(cls=Command, rich_help_panel="Inspect")(labels)
 app.command(cls=Command, rich_help_panel="Use")(predict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headstart.comparison.run_comparison import FEWEST, RunComparison
 from headstart.comparison.wording import difference_sentence, findable, gap_with_ci, listed
 from headstart.errors import quoted
@@ -16,12 +18,24 @@ SHOWN = 4
 
 
 def verdict(comparison: RunComparison) -> str:
-    """Which entry to use, or that they do not differ significantly: a sentence or two."""
-    names = [each.name for each in comparison.entries]
+    """Which entry to use, or that they do not differ significantly: a sentence or two, and what these leave out."""
     if comparison.units < FEWEST:
         return f"No verdict: {comparison.units} shared images are too few to tell which run is better."
-    if len(names) == 2:
-        return difference_sentence(names[1], names[0], comparison.difference(0, 1), IMAGES)
+    names = [each.name for each in comparison.entries]
+    said = (
+        difference_sentence(names[1], names[0], comparison.difference(0, 1), IMAGES)
+        if len(names) == 2
+        else _of_several(comparison, names)
+    )
+    return f"{said} One training run of each: another seed may turn this." if _one_seed(comparison) else said
+
+
+def _one_seed(comparison: RunComparison) -> bool:
+    """Whether no interval covers the variance between seeds."""
+    return all(comparison.difference(*pair).seeds == 1 for pair in comparison.pairs)
+
+
+def _of_several(comparison: RunComparison, names: Sequence[str]) -> str:
     kept, metric = comparison.candidates, comparison.shared.metric.title
     first = kept[0]
     others = [i for i in range(len(names)) if i not in kept]
@@ -89,18 +103,20 @@ def how_sure(comparison: RunComparison) -> list[str]:
     said = [shared_sentence(comparison)]
     if comparison.shared.groups is not None:
         said.append(f"They are of {len(set(comparison.shared.groups)):,} groups, which take the place of images.")
-    if {gap.seeds for gap in gaps} == {1}:
+    if _one_seed(comparison):
         recipe = quoted(comparison.entries[0].runs[0].path / "recipe.toml")
         said.append(
-            "One training run of each: the variance between seeds is not in these intervals, and another seed may turn"
-            f" the verdict. headstart fit {recipe} DATA seed=1 trains another; runs of one recipe, named together,"
-            " count as its seeds."
+            "The variance between seeds is not in these intervals, which are over images."
+            f" headstart fit {recipe} DATA seed=1 trains another seed; runs of one recipe, named together, count as its"
+            " seeds."
         )
     else:
         seeds = sorted({gap.seeds for gap in gaps})
         counted = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         but = "; where it is one, the variance between seeds is not in the interval" if seeds[0] == 1 else ""
         said.append(f"The intervals cover other images and other seeds; seeds of each pair: {counted}{but}.")
+    if 2 in {gap.seeds for gap in gaps}:
+        said.append("Two seeds show little of how seeds vary: where they vary much, such an interval holds with 90 %.")
     if len(gaps) > 1:
         said.append(f"The intervals of all {len(gaps)} differences hold together with 95 %.")
     order = sorted(range(len(comparison.entries)), key=lambda each: -comparison.scores[each].value)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from headstart.report.page import data_url
 from headstart.runs.folder import RunFolder
+from headstart.runs.heat_maps import read_heat_maps
 from headstart.runs.label_errors import PICTURES, LabelCheck, LabelToCheck
-from headstart.runs.predictions import StoredPredictions
+from headstart.runs.predictions import StoredPredictions, confident_errors
 from headstart.runs.thumbnails import read_thumbnails
 
-MAX_ERRORS = 24
-"""Most confident errors shown."""
 MAX_LABELS = 24
 """Labels to check shown."""
 
@@ -32,6 +34,8 @@ class ConfidentError:
     """Of the true class."""
     thumbnail: str | None
     """Data URL of the thumbnail."""
+    heat: str | None
+    """Data URL of the heat map of the predicted class, to lie over the thumbnail."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def confident_errors_shown(
     """The wrong predictions with the highest confidence, with thumbnails where the run has them."""
     predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
     worst = confident_errors(predictions)
-    thumbnails = _urls(read_thumbnails(run, worst))
+    thumbnails, heat = _urls(read_thumbnails(run, worst)), read_heat_maps(run, worst)
     return [
         ConfidentError(
             filename=predictions.filenames[row],
@@ -58,17 +62,10 @@ def confident_errors_shown(
             probability=confidence[row],
             of_label=predictions.probabilities[row, predictions.labels[row]],
             thumbnail=thumbnails.get(row),
+            heat=_heat_url(heat[row]) if row in heat and row in thumbnails else None,
         )
         for row in worst
     ]
-
-
-def confident_errors(predictions: StoredPredictions) -> list[int]:
-    """Rows of the wrong predictions with the highest confidence, those that the page shows."""
-    predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != predictions.labels)
-    found: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS].tolist()
-    return found
 
 
 def suspicious_labels(run: RunFolder, check: LabelCheck) -> list[SuspiciousLabel]:
@@ -80,3 +77,12 @@ def suspicious_labels(run: RunFolder, check: LabelCheck) -> list[SuspiciousLabel
 
 def _urls(thumbnails: Mapping[int, bytes]) -> dict[int, str]:
     return {row: data_url("jpeg", jpeg) for row, jpeg in thumbnails.items()}
+
+
+def _heat_url(values: NDArray[np.uint8]) -> str:
+    """A heat map, uint8 (H, W), as a URL: orange, the more opaque the higher, in sixteen steps."""
+    image = Image.fromarray(values >> 4, "P")
+    image.putpalette([255, 90, 0] * 16)
+    content = io.BytesIO()
+    image.save(content, "PNG", bits=4, transparency=bytes(13 * step for step in range(16)), optimize=True)
+    return data_url("png", content.getvalue())

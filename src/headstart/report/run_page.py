@@ -24,6 +24,7 @@ from headstart.metrics.written import duration, ends, plain_decimals, share, tim
 from headstart.recipes.recipe import Recipe
 from headstart.report import plots
 from headstart.report.embedding_view import embedding_view
+from headstart.report.figure_files import write_figures
 from headstart.report.mask_page import MaskSection, mask_page
 from headstart.report.matrix import MAX_CLASSES
 from headstart.report.network_diagram import drawing
@@ -43,8 +44,14 @@ MAX_CHARACTERS = 7_600_000
 
 
 def write_report(run: RunFolder) -> Path:
-    """Write ``report.html`` into the run folder, from nothing but the folder's own files, and return its path."""
-    run.write("report.html", rendered("run.html.jinja", _context(run)))
+    """Write ``report.html`` into the run folder, from nothing but the folder's own files, and return its path.
+
+    Of a trained run its figures are written, too: as SVG files into ``figures/`` beside it.
+    """
+    context = _context(run)
+    if context["finished"]:
+        write_figures(run.path, {name: each for name, each in context["figures"].items() if name != "map"})
+    run.write("report.html", rendered("run.html.jinja", context))
     return run.path / "report.html"
 
 

@@ -25,6 +25,7 @@ from headstart.files import write_atomically
 from headstart.metrics.bootstrap import Interval
 from headstart.metrics.written import decimals
 from headstart.metrics.written import ends as plain_ends
+from headstart.report.figure_files import write_figures
 from headstart.report.run_page import rendered
 from headstart.report.study_plots import interval_plot, over_labels, over_time
 from headstart.runs.commands import predict_command
@@ -93,10 +94,14 @@ class TableRow(TypedDict):
 def write_study_page(folder: Path, results: Results | None = None) -> Path:
     """Write ``report.html`` into a study's folder, from nothing but its ``study.json``, and return its path.
 
+    Its figures are written as SVG files into ``figures/`` beside it.
+
     ``results`` spares reading and resampling when the caller has them.
     """
     known = results or Results(read_study(folder / "study.json"))
-    write_atomically(folder / "report.html", study_page(known, str(folder)))
+    context = _context(known, str(folder))
+    write_figures(folder, context["figures"])
+    write_atomically(folder / "report.html", rendered("study.html.jinja", context))
     return folder / "report.html"
 
 

@@ -13,6 +13,7 @@
     architecture.json      the network: its stages, shapes and parameters
     probe.json             what was chosen for a logistic probe; only of one
     features/              `headstart.runs.features`
+    heat-maps.zip          `headstart.runs.heat_maps`; only of a task that predicts classes
     thumbnails.zip         `headstart.runs.thumbnails`
     weights/best.safetensors, weights/last.safetensors
     checksums.json         `headstart.runs.checksums`: tells damaged files

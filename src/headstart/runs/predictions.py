@@ -15,6 +15,8 @@ from headstart.errors import HeadstartError
 from headstart.runs.folder import RunFolder
 
 NAME = "predictions.csv"
+MAX_ERRORS = 24
+"""Most confident errors that pages show."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,14 @@ def write_predictions(
         for filename, label, each in zip(filenames, labels, probabilities, strict=True)
     ]
     run.write_table(NAME, rows)
+
+
+def confident_errors(predictions: StoredPredictions) -> list[int]:
+    """Rows of the wrong predictions with the highest confidence; `MAX_ERRORS` at the most."""
+    predicted, confidence = predictions.probabilities.argmax(axis=1), predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != predictions.labels)
+    found: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS].tolist()
+    return found
 
 
 def is_predictions_table(header: Sequence[str]) -> bool:

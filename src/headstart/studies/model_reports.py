@@ -11,10 +11,9 @@ from headstart.comparison.summary import Results
 from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError
 from headstart.report.model_card import write_model_card
-from headstart.report.pictures import confident_errors
 from headstart.report.run_page import write_report
 from headstart.runs.folder import RunFolder
-from headstart.runs.predictions import read_predictions
+from headstart.runs.predictions import confident_errors, read_predictions
 from headstart.runs.thumbnails import NAME, write_thumbnails
 from headstart.studies.plan import Plan
 

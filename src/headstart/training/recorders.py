@@ -17,11 +17,14 @@ from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.files import Row
 from headstart.metrics.segmentation import image_ious, worst_and_best
+from headstart.models.class_activation import class_activation_maps
 from headstart.palette import Palette
 from headstart.recipes.recipe import Analysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.features import write_epoch_features, write_feature_images
+from headstart.runs.heat_maps import write_heat_maps
 from headstart.runs.mask_snapshots import BEST, TRUTH, epoch_folder, mask_names, write_image, write_mask
+from headstart.runs.predictions import confident_errors, read_predictions
 from headstart.runs.thumbnails import write_thumbnails
 from headstart.tasks import ModelOutput, Task
 from headstart.training.compilation import uncompiled
@@ -90,6 +93,33 @@ class FeatureRecorder(Recorder):
         return knn_metrics(training, validation, sample) if unlabeled else {}
 
 
+class HeatMapRecorder(Recorder):
+    """Writes, at the end, heat maps of the predicted class for the most confident errors (`models.class_activation`).
+
+    Only with `analysis.save_images`.
+    """
+
+    needs_best_weights = True
+
+    def at_end(self, training: TrainState) -> None:
+        predictions = read_predictions(training.run) if training.fabric.is_global_zero else None
+        if predictions is None:
+            return
+        validation, errors = training.pixels.index.positions("val"), confident_errors(predictions)
+        maps: dict[int, NDArray[np.float32]] = {}
+        for row in errors:
+            images = training.pixels.batch([validation[row]], training.fabric.device)
+            inputs = eval_transform(images, training.recipe.augment, training.recipe.val.image_size)
+            predicted = torch.tensor([predictions.probabilities[row].argmax()], device=inputs.device)
+            task = training.task.eval()
+            with training.fabric.autocast(), uncompiled():
+                found = class_activation_maps(task.backbone, task.get_submodule("head"), inputs, predicted)
+            if found is None:  # of a network whose maps are not known
+                return
+            maps[row] = found[0].cpu().numpy()
+        write_heat_maps(training.run, maps)
+
+
 class MaskRecorder(Recorder):
     """Writes ground truth and predicted masks of a few validation images; at the end those of the worst and the best.
 
@@ -140,6 +170,8 @@ def recorders_for(task: type[Task], config: Analysis) -> tuple[Recorder, ...]:
     """The recorders of a task, in the order in which they are called."""
     if task.target == "mask" and config.save_images:
         return FeatureRecorder(), MaskRecorder()
+    if task.target == "label" and config.save_images:
+        return FeatureRecorder(), HeatMapRecorder()
     return (FeatureRecorder(),)
 
 

@@ -69,3 +69,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
     heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
   });
 }
+
+// Heat maps over the most confident errors, on and off.
+const heat = document.getElementById("heat");
+heat?.addEventListener("click", () => {
+  const shown = heat.getAttribute("aria-pressed") !== "true";
+  heat.setAttribute("aria-pressed", shown);
+  heat.closest("section").querySelector(".pictures").classList.toggle("plain", !shown);
+});

@@ -1,0 +1,1 @@
+"""Runs and studies watched in a browser while they are trained, on this machine alone."""
