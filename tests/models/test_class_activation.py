@@ -89,7 +89,8 @@ def test_random_weights_give_other_maps(classifier: tuple[nn.Module, nn.Linear])
         assert int(head(backbone(image)).argmax()) == EGYPTIAN_CAT
     true = cam(backbone, head, image, EGYPTIAN_CAT)
     assert torch.equal(true, cam(backbone, head, image, EGYPTIAN_CAT))
-    correlations, heads = [], []
+    correlations: list[float] = []
+    heads: list[float] = []
     for seed in range(5):
         torch.manual_seed(seed)
         random = build("tf_efficientnet_lite0").eval()

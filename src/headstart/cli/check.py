@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.markup import escape
 from headstart.cli.arguments import DATA_HELP, ERR, OUT, print_json
 from headstart.cli.check_images import check_images, is_run
 from headstart.errors import HeadstartError, quoted
+
+if TYPE_CHECKING:
+    from headstart.data.checks.check import CheckResult
 
 
 def check(
@@ -60,7 +63,6 @@ def check(
     with ERR.status(f"reading {escape(data)}"):  # on the screen before the imports, which take a second
         from headstart import api
         from headstart.console.progress import progress_bar
-        from headstart.console.tables import check_table
         from headstart.recipes.recipe import read_overrides
 
     try:
@@ -72,15 +74,22 @@ def check(
         if as_json:
             print_json({"status": 2, "message": error.message, "hint": error.hint})
         raise
+    _print_checked(result, html, as_json)
+    raise typer.Exit(result.status)
+
+
+def _print_checked(result: CheckResult, page: Path | None, as_json: bool) -> None:
+    """Print what was found, and where its page and the classes to be named are."""
+    from headstart.console.tables import check_table
+
     if as_json:
         print_json(result.to_json())
     else:
         OUT.print(check_table(result))
-    if html is not None:
-        ERR.print(f"page written to {html}", markup=False, soft_wrap=True)
+    if page is not None:
+        ERR.print(f"page written to {page}", markup=False, soft_wrap=True)
     if result.to_name is not None:
         _write_class_file(Path(result.root), *result.to_name)
-    raise typer.Exit(result.status)
 
 
 def _require_no_options(run: str, *given: object) -> None:

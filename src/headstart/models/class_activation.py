@@ -51,7 +51,7 @@ def _stage(backbone: nn.Module, image: Tensor) -> nn.Module | None:
     """The stage whose outputs are weighted, found by running an image through the backbone."""
     outputs: dict[str, Tensor] = {}
     names = [str(each["module"]) for each in _feature_info(backbone) if each.get("module")]
-    modules = {name: module for name, module in backbone.named_modules() if name}
+    modules: dict[str, nn.Module] = {name: module for name, module in backbone.named_modules() if name}
 
     def record(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:

@@ -4,8 +4,7 @@
     environment.json       format version of the folder, package versions, device, provenance of the weights
     data.json              fingerprint, classes, counts, where the images were, ranges of values of more than 8 bits
     trained_on.txt         `headstart.runs.training_images`: so that `evaluate` can exclude them
-    held_out.json          likewise, where headstart made the split
-    groups.json            likewise, where images have groups
+    held_out.json, groups.json    likewise, where headstart made the split, and where images have groups
     metrics.csv            a row per epoch and split
     predictions.csv        `headstart.runs.predictions`; only of a task that predicts classes
     confusion.safetensors  `headstart.runs.confusion`; only of a task that predicts masks
@@ -21,7 +20,7 @@
     .lock                  while a process writes into the folder: `headstart.runs.lock`
     analysis/              derived: `headstart.runs.analysis` (headstart map)
     labels-to-check.csv    derived: `headstart.runs.label_errors` (headstart labels)
-    report.html            derived; all three may be deleted and made again
+    report.html, figures/  derived; all of these may be deleted and made again
 
 Every file is written under a temporary name, flushed, and renamed: a reader finds the old file or the new one, never
 half of one. This module does not import torch.
