@@ -105,13 +105,16 @@ def test_timm_loads_the_weights_and_gives_the_same_predictions(
     assert np.abs(predicted - probabilities(run, pictures_to_predict)).max() < 1e-5
 
 
-def test_weights_of_a_run_that_looks_at_mirror_images_say_so(
+def test_a_run_that_classifies_at_another_size_and_by_mirror_images_is_exported_so(
     small: Callable[..., Recipe], photos_to_read: Path, tmp_path: Path
 ) -> None:
-    run = hs.fit(small(train__epochs=1, val__hflip=True), photos_to_read, out=tmp_path / "run")
+    recipe = small(train__epochs=1, val__hflip=True, val__image_size=24)
+    run = hs.fit(recipe, photos_to_read, out=tmp_path / "run")
     exported = run.export(tmp_path / "weights.safetensors")
     assert "mirror image" in exported.usage
+    assert "24 x 24 pixels" in exported.usage
     assert exported.parity[0].equal == 12
+    assert run.export(tmp_path / "model.onnx").parity[0].equal == 12
     own = hs.fit(small(train__epochs=1, backbone__name="resnet8s"), photos_to_read, out=tmp_path / "own")
     assert "headstart's own" in refused("export", own.path, tmp_path / "own.safetensors")
 

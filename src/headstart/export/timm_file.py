@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import resize
 
 from headstart.data.resize import resize_to_square
 from headstart.errors import HeadstartError
@@ -68,13 +69,20 @@ def create_command(model: Model, file: Path) -> str:
     """The Python expression that builds the network from the file, and what it is to be given."""
     name, classes = model.recipe.backbone.name, len(model.classes) if model.task.target != "none" else 0
     created = f"timm.create_model({name.partition('.')[0]!r}, num_classes={classes}, checkpoint_path={str(file)!r})"
-    return (
-        f"{created}  # average the logits of an image and its mirror image (val.hflip)" if _mirrored(model) else created
-    )
+    first = []
+    if (side := _side(model)) is not None:
+        first.append(f"resize the normalized image to {side} x {side} pixels, with antialias=True (val.image_size)")
+    if _mirrored(model):
+        first.append("average the logits of an image and its mirror image (val.hflip)")
+    return f"{created}  # {'; '.join(first)}" if first else created
 
 
 def _mirrored(model: Model) -> bool:
     return isinstance(model.task, Classify) and model.task.mirrored
+
+
+def _side(model: Model) -> int | None:
+    return model.task.side if isinstance(model.task, Classify) else None
 
 
 def forward_of(model: Model, file: Path) -> Forward:
@@ -89,6 +97,8 @@ def forward_of(model: Model, file: Path) -> Forward:
         squares = [resize_to_square(Image.fromarray(each), config.image_size, config.resize) for each in images]
         pixels = torch.stack([torch.from_numpy(each) for each in squares])
         inputs = eval_transform(pixels, model.recipe.augment)
+        if (side := _side(model)) is not None:
+            inputs = resize(inputs, [side, side], antialias=True)
         outputs = network(inputs)
         if _mirrored(model):  # of features in headstart: the last layer is linear
             outputs = (outputs + network(inputs.flip(-1))) / 2
