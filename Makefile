@@ -32,10 +32,11 @@ setup: .venv/ready ## make .venv, with the versions of constraints.txt
 demo: setup ## study 2,624 photographs of solar cells, in minutes
 	$(BIN)/headstart demo
 
-lint: setup ## ruff check, ruff format --check, import-linter
+lint: setup ## ruff check, ruff format --check, import-linter, hadolint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; fi
 
 format: setup ## format the code, and fix what ruff can fix
 	$(BIN)/ruff format
