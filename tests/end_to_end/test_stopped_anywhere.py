@@ -211,7 +211,7 @@ def test_a_folder_for_a_run_is_found_that_nobody_uses(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     asked: list[Path] = []
-    monkeypatch.setattr(api, "_train", lambda folder, *_: asked.append(folder))
+    monkeypatch.setattr(api, "train_run", lambda folder, *_: asked.append(folder))
     begun = Path("runs/quick-photos")
     begun.mkdir(parents=True)
     (begun / lifecycle.NEW).touch()
