@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 from torchvision.transforms.v2.functional import resize
 
 from headstart.palette import IGNORE_INDEX
@@ -78,8 +79,21 @@ def _flip(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
 def _crop_and_rotate(images: Tensor, side: int, params: AugmentParams, interpolation: str) -> Tensor:
     """Crops of square images, rotated about the crop's center; black outside the image.
 
-    The crop box is relative to the image after its flips.
+    The crop box is relative to the image after its flips. Bilinear crops larger than ``side`` are sampled twice as
+    densely each way and averaged, so that they are antialiased, as whole images are that `_resize` shrinks.
     """
+    shrunk = (params.box[:, 2:] * images.shape[-1] > side).any(dim=1)
+    if interpolation != "bilinear" or not shrunk.any():
+        return _sample_crops(images, side, params, interpolation)
+    crops = images.new_empty((*images.shape[:2], side, side), dtype=torch.float32)
+    large, small = shrunk.nonzero().flatten(), (~shrunk).nonzero().flatten()
+    crops[large] = avg_pool2d(_sample_crops(images[large], 2 * side, params.select(large), interpolation), 2)
+    if len(small):
+        crops[small] = _sample_crops(images[small], side, params.select(small), interpolation)
+    return crops
+
+
+def _sample_crops(images: Tensor, side: int, params: AugmentParams, interpolation: str) -> Tensor:
     size = images.shape[-1]
     top, left, height, width = params.box.unbind(1)
     center_y, center_x = (top + height / 2 - 0.5) * size, (left + width / 2 - 0.5) * size
