@@ -350,16 +350,26 @@ def test_the_first_stages_of_a_backbone_stay_as_they_were_and_the_others_learn(
     assert changed == {"layer2", "layer3", "layer4"}
     kept = {key.partition(".")[0] for key in before if torch.equal(before[key], after[key])}
     assert {"conv1", "bn1", "layer1"} <= kept
+    events = train(start(recipe, str(photos), tmp_path / "stopped"))
+    next(events)
+    events.close()
+    again = resume(tmp_path / "stopped")
+    for _ in train(again):
+        pass
+    assert all(torch.equal(after[key], value) for key, value in again.task.backbone.state_dict().items())
 
 
 def test_first_stages_are_frozen_only_where_they_have_learned_something(
     photos: Path, tmp_path: Path, small: Small
 ) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(build("test_resnet").state_dict(), weights)
     for change, said in (
         ({"backbone__weights": "none"}, "expected 0 for random weights, found 1"),
         ({"backbone__freeze_stages": 4}, r"expected less than the 4 stages of this backbone, found 4"),
     ):
-        changes = {"backbone__name": "test_resnet", "backbone__freeze_stages": 1, **change}
+        changes = {"backbone__name": "test_resnet", "backbone__weights": str(weights), "backbone__freeze_stages": 1}
+        changes |= change
         with pytest.raises(hs.HeadstartError, match=rf"backbone\.freeze_stages: {said}"):
             start(small(**changes), str(photos), tmp_path / "run")
         assert not (tmp_path / "run").exists()

@@ -48,6 +48,7 @@ def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | N
     ``data`` is a folder or CSV file, or a dataset that is open already (a study opens it once for all of its trials).
     Raises HeadstartError for data, weights or an output folder that cannot be used.
     """
+    _refuse_frozen_noise(recipe.backbone)  # of a new run: one that goes on has its weights from the checkpoint
     fabric = _launch(recipe, out)
     out = Path(fabric.broadcast(str(out)))  # each process may have found another free name
     if fabric.is_global_zero:
@@ -162,7 +163,6 @@ def _prepare(
     # 2. The network: its random weights are drawn from the recipe's seed.
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
-    _refuse_frozen_noise(recipe.backbone)
     provenance = task.load_backbone(recipe.backbone)
     # 3. The pixels. The index may have lost images that cannot be read (`data.skip_unreadable`).
     with fabric.rank_zero_first():
