@@ -20,6 +20,15 @@ def visible(page: str) -> str:
     return " ".join(html.unescape(text).split())
 
 
+def assert_on_the_first_screen(page: Page, *places: str) -> None:
+    """Without scrolling at 1280 x 720, all of these elements are whole."""
+    page.set_viewport_size({"width": 1280, "height": 720})
+    for place in places:
+        box = page.locator(place).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 720
+
+
 def assert_loads_nothing(page: str) -> None:
     """All that a page shows lies within it."""
     text = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)

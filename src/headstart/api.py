@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from headstart.comparison.race_results import RaceResults
     from headstart.comparison.run_comparison import RunComparison
+    from headstart.comparison.run_entries import Entry
     from headstart.comparison.summary import Results
     from headstart.data.cache import CacheEntry
     from headstart.studies.plan import Plan
@@ -238,19 +239,10 @@ def compare(
     runs (unless ``overwrite``), for runs that are not finished (unless ``unfinished``), of different tasks or classes,
     and without a common image.
     """
-    from headstart.comparison.run_comparison import RunComparison
     from headstart.comparison.run_entries import find_entries
-    from headstart.comparison.shared_images import read_shared_images
 
     entries = find_entries([each.path if isinstance(each, Run) else each for each in runs], unfinished=unfinished)
-    if page is not None:
-        from headstart.report.compare_page import require_writable, write_comparison
-
-        require_writable(Path(page), entries, overwrite)
-    comparison = RunComparison(entries, read_shared_images(entries))
-    if page is not None:
-        write_comparison(comparison, Path(page))
-    return comparison
+    return _compared(entries, None if page is None else Path(page), overwrite)
 
 
 def compare_to_page(
@@ -265,11 +257,25 @@ def compare_to_page(
     from headstart.report.compare_page import free_page
 
     paths = [Path(each.path if isinstance(each, Run) else each) for each in runs]
+    entries = find_entries(paths, unfinished=unfinished)
+    if page is not None:
+        return _compared(entries, Path(page), overwrite), Path(page)
+    free = free_page(paths[0] if entries[0].setting else paths[0].absolute().parent, entries)
+    return _compared(entries, free, overwrite=True), free
+
+
+def _compared(entries: Sequence[Entry], page: Path | None, overwrite: bool) -> RunComparison:
+    from headstart.comparison.run_comparison import RunComparison
+    from headstart.comparison.shared_images import read_shared_images
+
     if page is None:
-        entries = find_entries(paths, unfinished=unfinished)
-        page = free_page(paths[0] if entries[0].setting else paths[0].absolute().parent, entries)
-        overwrite = True
-    return compare(paths, page=page, overwrite=overwrite, unfinished=unfinished), Path(page)
+        return RunComparison(entries, read_shared_images(entries))
+    from headstart.report.compare_page import require_writable, write_comparison
+
+    require_writable(page, entries, overwrite)
+    comparison = RunComparison(entries, read_shared_images(entries))
+    write_comparison(comparison, page)
+    return comparison
 
 
 def cache() -> list[CacheEntry]:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save
 import headstart as hs
 from headstart.runs.folder import RunFolder
 from made_runs import make_run
-from pages import Opening
+from pages import Opening, assert_on_the_first_screen
 
 LABELS = np.arange(120) % 3
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -58,11 +58,7 @@ def opened(
 
 
 def test_the_verdict_stands_on_the_first_screen_with_the_command(opened: Page) -> None:
-    opened.set_viewport_size({"width": 1280, "height": 720})
-    for place in ("#headline", "#intervals svg", "#command"):
-        box = opened.locator(place).bounding_box()
-        assert box is not None
-        assert box["y"] + box["height"] <= 720
+    assert_on_the_first_screen(opened, "#headline", "#intervals svg", "#command")
     opened.set_viewport_size({"width": 390, "height": 844})
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     opened.set_viewport_size({"width": 1280, "height": 900})

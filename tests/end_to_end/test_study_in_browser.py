@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 
 from headstart.comparison.study import Study
 from headstart.report.study_page import write_study_page
-from pages import Opening
+from pages import Opening, assert_on_the_first_screen
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 STUDIES: dict[str, dict[str, Any]] = {
@@ -44,11 +44,7 @@ def test_the_figures_are_drawn(opened: Page) -> None:
 
 
 def test_the_answer_stands_on_the_first_screen_with_the_command(opened: Page) -> None:
-    opened.set_viewport_size({"width": 1280, "height": 720})
-    for place in ("#headline", "#intervals svg", "#command"):
-        box = opened.locator(place).bounding_box()
-        assert box is not None
-        assert box["y"] + box["height"] <= 720
+    assert_on_the_first_screen(opened, "#headline", "#intervals svg", "#command")
     opened.set_viewport_size({"width": 1280, "height": 900})
 
 

@@ -106,28 +106,26 @@ def test_a_flipped_image_is_rotated_after_the_flip_as_in_the_report(pixels: Tens
     assert (view(pixels, settings, drawn).round() != theirs).any(dim=1).float().mean() < 1e-3
 
 
+def cropped_to(pixels: Tensor, side: int, top: int, left: int, height: int, width: int) -> Tensor:
+    """The bilinear crop of each image at this place, given in pixels."""
+    box = torch.tensor([top, left, height, width]).float().repeat(12, 1) / pixels.shape[-1]
+    settings = AS_IT_IS.model_copy(update={"crop": 0.1, "interpolation": "bilinear"})
+    return view(pixels, settings, replace(still(12), box=box), side)
+
+
 def test_crops_are_torchvision_s(pixels: Tensor) -> None:
     """Away from the crop's rim, where torchvision repeats the last pixel and we read on."""
-    size, side = pixels.shape[-1], 32
-    top, left, height, width = 5, 9, 30, 24
-    box = torch.tensor([top, left, height, width]).float().repeat(12, 1) / size
-    settings = AS_IT_IS.model_copy(update={"crop": 0.1, "interpolation": "bilinear"})
-    cropped = view(pixels, settings, replace(still(12), box=box), side)
-    theirs = tv.resized_crop(pixels.float(), top, left, height, width, [side, side], antialias=False)
+    place, side = (5, 9, 30, 24), 32
+    cropped = cropped_to(pixels, side, *place)
+    theirs = tv.resized_crop(pixels.float(), *place, [side, side], antialias=False)
     torch.testing.assert_close(cropped[..., 2:-2, 2:-2], theirs[..., 2:-2, 2:-2], atol=0.02, rtol=0)
 
 
 def test_crops_that_are_shrunk_are_antialiased_as_torchvision_s(pixels: Tensor) -> None:
     """To a third of their side: what is left of the aliasing is less than half of it in each photograph."""
-    size, side = pixels.shape[-1], 14
-    top, left, height, width = 3, 2, 42, 43
-    box = torch.tensor([top, left, height, width]).float().repeat(12, 1) / size
-    settings = AS_IT_IS.model_copy(update={"crop": 0.1, "interpolation": "bilinear"})
-    cropped = view(pixels, settings, replace(still(12), box=box), side)
-    smooth, aliased = (
-        tv.resized_crop(pixels.float(), top, left, height, width, [side, side], antialias=each)
-        for each in (True, False)
-    )
+    place, side = (3, 2, 42, 43), 14
+    cropped = cropped_to(pixels, side, *place)
+    smooth, aliased = (tv.resized_crop(pixels.float(), *place, [side, side], antialias=each) for each in (True, False))
     away = (cropped - smooth).abs().mean(dim=(1, 2, 3)) / (aliased - smooth).abs().mean(dim=(1, 2, 3))
     assert away.max() < 0.5, away
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from headstart.console.streams import make_console
+from headstart.errors import HeadstartError
 from headstart.process import is_first_rank
 
 OUT, ERR = make_console(), make_console(stderr=True)
@@ -37,6 +40,17 @@ def print_json(content: object) -> None:
     from headstart.files import json_bytes
 
     write_out(json_bytes(content))
+
+
+@contextmanager
+def errors_as_json(wanted: bool) -> Iterator[None]:
+    """Print an error of the block as JSON too, to standard output, where ``wanted``."""
+    try:
+        yield
+    except HeadstartError as error:
+        if wanted:
+            print_json({"status": 2, "message": error.message, "hint": error.hint})
+        raise
 
 
 def write_out(content: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from headstart.cli.arguments import DATA_HELP, ERR, OUT, print_json
+from headstart.cli.arguments import DATA_HELP, ERR, OUT, errors_as_json, print_json
 from headstart.cli.check_images import check_images, is_run
 from headstart.errors import HeadstartError, quoted
 
@@ -65,15 +65,11 @@ def check(
         from headstart.console.progress import progress_bar
         from headstart.recipes.recipe import read_overrides
 
-    try:
+    with errors_as_json(as_json):
         given = {"data.group_regex": group, "data.layout": layout, "data.columns": columns}
         fields = read_overrides(overrides or []) | {name: value for name, value in given.items() if value is not None}
         with progress_bar(ERR, "decode images") as progress:
             result = api.check(data, overrides=fields, page=html, progress=progress)
-    except HeadstartError as error:
-        if as_json:
-            print_json({"status": 2, "message": error.message, "hint": error.hint})
-        raise
     _print_checked(result, html, as_json)
     raise typer.Exit(result.status)
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from headstart.cli.arguments import ERR, OUT, print_json
+from headstart.cli.arguments import ERR, OUT, errors_as_json, print_json
 from headstart.errors import HeadstartError, quoted
 
 if TYPE_CHECKING:
@@ -36,13 +36,8 @@ def check_images(run: str, images: list[str], as_json: bool) -> None:
         from headstart import api
         from headstart.console.progress import progress_bar
 
-    try:
-        with progress_bar(ERR, "compare images") as progress:
-            result = api.Run(run).check_images(images, progress=progress)
-    except HeadstartError as error:
-        if as_json:
-            print_json({"status": 2, "message": error.message, "hint": error.hint})
-        raise
+    with errors_as_json(as_json), progress_bar(ERR, "compare images") as progress:
+        result = api.Run(run).check_images(images, progress=progress)
     if as_json:
         print_json(result.to_json())
     else:
