@@ -56,9 +56,14 @@ def commands(scenario: Scenario) -> dict[str, tuple[str, ...]]:
 
 def trials(scenario: Scenario, top: Path, seed: int) -> Iterator[tuple[str, Callable[[Path], str | None]]]:
     """(case, trial) for each file and way."""
-    whole = scenario.expected
     before = top / f"before-{scenario.name}"
-    shutil.copytree(whole, before / "run")
+    shutil.copytree(scenario.expected, before / "run")
+    if scenario.name == "classify":  # files that no training writes
+        status, said = run(("labels", "run"), before, scenario.environment(before))
+        if status:
+            raise RuntimeError(f"labels of the run: status {status}: {said}")
+    whole = top / f"whole-{scenario.name}-to-damage"
+    shutil.copytree(before / "run", whole)
     answers = _answers(scenario, before)
     names = sorted(file.relative_to(whole).as_posix() for file in whole.rglob("*") if file.is_file())
     for name in (name for name in names if not name.startswith(("masks/", ".")) or name.endswith("/0.png")):
