@@ -9,7 +9,7 @@ import numpy as np
 from headstart.analysis.epochs import MEAN_IOU, Advice, epochs_advice, of_epochs
 from headstart.files import Row
 from headstart.metrics.bootstrap import Floats
-from headstart.metrics.segmentation import Counts, confused_pairs, iou, mean_iou
+from headstart.metrics.segmentation import Counts, confused_pairs, iou, mean_iou, phantoms
 from headstart.runs.confusion import MaskConfusions
 
 LOW_RECALL = 0.05
@@ -59,14 +59,9 @@ def of_classes(confusions: MaskConfusions, advice: Advice | None = None) -> Iter
         )
         return
     yield from _missed(classes, whole)
-    made_up = [name for name, of, called in zip(classes, pixels, predicted, strict=True) if called and not of]
-    if made_up:
-        ious = iou(whole)
-        cost = 100 * (np.nanmean(ious[pixels > 0]) - np.nanmean(ious))
-        yield (
-            f"{_listed(made_up)}: in no validation mask, but predicted for {predicted[pixels == 0].sum():,} pixels. The"
-            f" IoU is 0 and part of the mean, which it lowers by {cost:.1f} points."
-        )
+    phantom = of_phantoms(confusions)
+    if phantom:
+        yield phantom
     absent = [name for name, of, called in zip(classes, pixels, predicted, strict=True) if not (of or called)]
     if absent:
         yield (
@@ -80,6 +75,20 @@ def of_classes(confusions: MaskConfusions, advice: Advice | None = None) -> Iter
                 f" {_share(pair.of_class)} of the pixels of {pair.truth}."
             )
     yield from _rare(classes, pixels, iou(whole))
+
+
+def of_phantoms(confusions: MaskConfusions) -> str:
+    """What the classes cost that are predicted, but in no validation mask; empty without any."""
+    found = phantoms(confusions.whole)
+    if not found.classes:
+        return ""
+    names = [confusions.palette.classes[each] for each in found.classes]
+    pixels = "1 pixel" if found.pixels == 1 else f"{found.pixels:,} pixels"
+    of_them = "that class, so that its IoU is" if len(names) == 1 else "these classes, so that their IoU is"
+    return (
+        f"{pixels} called {_listed(names)} {'costs' if found.pixels == 1 else 'cost'} {100 * found.cost:.1f} points of"
+        f" mean IoU: no validation mask has {of_them} 0, and part of the mean."
+    )
 
 
 def _missed(classes: Sequence[str], whole: Counts) -> Iterator[str]:

@@ -21,6 +21,8 @@ Counts = NDArray[np.int64]
 
 WORST, BEST = 12, 4
 """Images with the lowest and the highest IoU whose masks are stored for the report, at most."""
+PAIRS, PHANTOMS = 10, 4
+"""Confused pairs, and classes that no image has but the predictions, of which an image is stored as well, at most."""
 SPECK = 0.001
 """A class with less than this share of an image, in ground truth and prediction together, is left out of its IoU."""
 
@@ -58,6 +60,17 @@ class SegmentationMetrics:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """Classes that are predicted somewhere, though no pixel of the ground truth is of them."""
+
+    classes: tuple[int, ...]
+    pixels: int
+    """Pixels that are predicted as them."""
+    cost: float
+    """How much higher the mean IoU would be over the other classes alone: each of these is in the mean with 0."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +172,32 @@ def worst_and_best(ious: Floats) -> tuple[list[int], list[int]]:
     order = [int(row) for row in np.argsort(ious, kind="stable") if not np.isnan(ious[row])]
     half = -(-len(order) // 2)
     return order[: min(WORST, half)], order[half:][::-1][:BEST]
+
+
+def images_to_show(confusion: Counts) -> list[int]:
+    """Rows of the images whose masks a report needs, from matrices (N, K, K); none twice.
+
+    The worst and the best, and that with the most pixels of each of the `PAIRS` most confused pairs and of `PHANTOMS`
+    phantom classes.
+    """
+    worst, best = worst_and_best(image_ious(confusion))
+    whole = confusion.sum(axis=0)
+    wrong = whole - np.diag(whole.diagonal())
+    largest = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    pairs = [confusion[:, i, j] for i, j in zip(*np.unravel_index(largest, wrong.shape), strict=True) if wrong[i, j]]
+    invented = [confusion[:, :, each].sum(axis=1) for each in phantoms(whole).classes[:PHANTOMS]]
+    return list(dict.fromkeys([*worst, *best, *(int(pixels.argmax()) for pixels in (*pairs, *invented))]))
+
+
+def phantoms(confusion: Counts) -> Phantoms:
+    """The classes that are in the predictions alone, and what they cost; ``confusion`` is (K, K), of a whole set."""
+    pixels, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    found = np.flatnonzero((pixels == 0) & (predicted > 0))
+    if not (len(found) and pixels.any()):
+        return Phantoms((), 0, 0.0)
+    ious = iou(confusion)
+    cost = float(np.mean(ious[pixels > 0]) - np.nanmean(ious))
+    return Phantoms(tuple(found.tolist()), int(predicted[found].sum()), cost)
 
 
 def confused_pairs(confusion: Counts, classes: Sequence[str]) -> list[ConfusedPair]:

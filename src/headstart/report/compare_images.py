@@ -90,7 +90,7 @@ def _examples(comparison: RunComparison, number: int, rows: Sequence[int]) -> di
     names = [each["filename"] for each in run.feature_images if each["split"] == "val"]
     best = best_epoch(run.metrics, run.recipe.checkpoint.monitor)
     kept = None if best is None else best + 1
-    found = mask_images(run, palette, names, [int(own[row]) for row in rows], kept, MAX_CHARACTERS).best
+    found = mask_images(run, palette, names, [int(own[row]) for row in rows], kept, MAX_CHARACTERS)
     return {row: found[int(own[row])] for row in rows if int(own[row]) in found}
 
 

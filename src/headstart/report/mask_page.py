@@ -1,4 +1,4 @@
-"""The segmentation parts of a run's page: mean IoU, per-class metrics, confusion, worst and best images."""
+"""The segmentation parts of a run's page: mean IoU, per-class metrics, confusion, the viewer and its images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from markupsafe import Markup
 
 from headstart.analysis.findings import of_features
-from headstart.analysis.mask_findings import Shares, mask_findings
+from headstart.analysis.mask_findings import Shares, mask_findings, of_phantoms
 from headstart.files import Row
 from headstart.metrics.bootstrap import Interval
 from headstart.metrics.segmentation import (
@@ -19,12 +18,12 @@ from headstart.metrics.segmentation import (
     SegmentationMetrics,
     confused_pairs,
     image_ious,
+    phantoms,
     segmentation_metrics,
-    worst_and_best,
 )
 from headstart.palette import Palette
-from headstart.report.mask_images import Example, MaskImages, mask_images
 from headstart.report.mask_plots import hexadecimal, iou_over_epochs, pixel_confusion
+from headstart.report.mask_viewer import ViewedImage, mask_viewer
 from headstart.report.plots import as_script
 from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import MaskConfusions, read_mask_confusions
@@ -34,6 +33,8 @@ from headstart.runs.training_images import read_groups
 
 MAX_PAIRS = 10
 """Rows in the table of confused pairs."""
+MAX_VIEWER = 5_000_000
+"""Characters of the viewer's pictures."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,30 @@ class ClassRow:
     dice: float | None
     shares: dict[str, float | None]
     """Share of the pixels of each split."""
+    phantom: bool
+    """Whether it is in the predictions alone."""
 
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """A validation image with its mean IoU, its share of wrong pixels and its most confused pairs."""
+    """A validation image of the viewer with its mean IoU, its share of wrong pixels and its most confused pairs."""
 
+    name: str
     filename: str
-    miou: float
-    wrong: float
+    miou: float | None
+    """None where all of it is ignored."""
+    wrong: float | None
     pairs: list[tuple[ConfusedPair, float]]
     """With the share of the image's pixels."""
-    shown: Example | None
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    """A pair of confused classes, with their numbers."""
+
+    pair: ConfusedPair
+    truth: int
+    predicted: int
 
 
 @dataclass(frozen=True)
@@ -78,20 +91,29 @@ class MaskSection:
     kept: int | None
     """Epoch of the saved checkpoint, from 1."""
     legend: list[LegendEntry]
-    names: Markup
-    """JSON for `masks.js`: color -> class."""
+    data: Markup
+    """JSON for `masks.js`: a `MaskViewer`."""
     ignored: Sequence[str]
     """Names of the ignored classes."""
     ignored_share: float | None
     """Share of the validation pixels that are ignored."""
     shares: Shares
     speck: float
-    images: MaskImages
-    worst: list[ScoredImage]
-    best: list[ScoredImage]
+    images: int
+    """Images in the viewer."""
+    scored: list[ScoredImage]
+    """Their figures, the lowest IoU first."""
+    epochs: list[int]
+    """Counted from 1: those with predictions in the viewer."""
+    uncertainty: bool
+    """Whether the viewer has any."""
+    phantoms: str
+    """What classes cost that no image has; empty without any."""
+    phantom: int | None
+    """The number of the first of them."""
     confusions: MaskConfusions | None
     per_class: list[ClassRow]
-    pairs: list[ConfusedPair]
+    pairs: list[ShownPair]
 
 
 @dataclass(frozen=True)
@@ -125,29 +147,26 @@ def mask_page(
     epoch = best_epoch(rows, recipe.checkpoint.monitor)
     kept = None if epoch is None else epoch + 1
     shares, ignored = data.get("shares", {}), data.get("ignored", {}).get("val")
-    # Images of the validation split, and those labeled worst and best.
     names = [row["filename"] for row in run.feature_images if row["split"] == "val"]
-    ious = image_ious(confusions.confusion) if confusions is not None else np.zeros(0)
-    worst, best = worst_and_best(ious)
-    images = mask_images(run, palette, names, [*worst, *best], kept, characters)
-
-    def scored(selected: Sequence[int]) -> list[ScoredImage]:
-        return [_scored(row, images.best.get(row), confusions, ious[row]) for row in selected] if confusions else []
-
+    viewer = mask_viewer(run, palette, names, confusions, kept, min(characters, MAX_VIEWER))
+    images, found = viewer["images"], phantoms(confusions.whole).classes if confusions is not None else ()
     section = MaskSection(
         kept=kept,
         legend=[_legend_entry(palette, number) for number in range(len(palette.names))],
-        names=Markup(as_script(json.dumps(_names_by_color(palette)))),
+        data=Markup(as_script(json.dumps(viewer, separators=(",", ":")))),
         ignored=palette.names[len(palette.classes) :],
         ignored_share=ignored,
         shares=shares,
         speck=SPECK,
-        images=images,
-        worst=scored(worst),
-        best=scored(best),
+        images=len(images),
+        scored=_scored(images, names, confusions),
+        epochs=sorted({each["epoch"] for image in images for each in image["predictions"]}),
+        uncertainty=any(image["uncertainty"] for image in images),
+        phantoms=of_phantoms(confusions) if confusions is not None else "",
+        phantom=found[0] if found else None,
         confusions=confusions,
         per_class=list(_class_rows(confusions, metrics, shares)) if confusions and metrics else [],
-        pairs=confused_pairs(confusions.whole, palette.classes)[:MAX_PAIRS] if confusions else [],
+        pairs=_pairs(confusions) if confusions else [],
     )
     said = mask_findings(rows, recipe.checkpoint.monitor, confusions, shares, ignored)
     return MaskPage(
@@ -184,21 +203,35 @@ def _class_rows(confusions: MaskConfusions, metrics: SegmentationMetrics, shares
             recall=correct / each.pixels if each.pixels else None,
             dice=each.dice,
             shares={split: shares[split].get(each.name) for split in ("train", "val") if split in shares},
+            phantom=bool(each.predicted and not each.pixels),
         )
 
 
-def _names_by_color(palette: Palette) -> dict[str, str]:
-    """Color -> class, the first of those with the same color."""
-    pairs = zip(palette.colors, palette.names, strict=True)
-    return {hexadecimal(color): name for color, name in reversed(list(pairs))}
+def _pairs(confusions: MaskConfusions) -> list[ShownPair]:
+    numbers = {name: number for number, name in reversed([*enumerate(confusions.palette.classes)])}
+    found = confused_pairs(confusions.whole, confusions.palette.classes)[:MAX_PAIRS]
+    return [ShownPair(pair, numbers[pair.truth], numbers[pair.predicted]) for pair in found]
 
 
-def _scored(row: int, shown: Example | None, confusions: MaskConfusions, miou: float) -> ScoredImage:
-    pairs, counted = confused_pairs(confusions.confusion[row], confusions.palette.classes), confusions.counted[row]
-    return ScoredImage(
-        filename=confusions.filenames[row],
-        miou=float(miou),
-        wrong=confusions.wrong[row] / counted,
-        pairs=[(pair, pair.pixels / counted) for pair in pairs[:2]],
-        shown=shown,
-    )
+def _scored(
+    images: Sequence[ViewedImage], filenames: Sequence[str], confusions: MaskConfusions | None
+) -> list[ScoredImage]:
+    """Figures of the viewer's images by the saved checkpoint; without a confusion matrix none."""
+    if confusions is None:
+        return []
+    rows = {name: row for row, name in enumerate(filenames)}
+    ious, found = image_ious(confusions.confusion), []
+    for image in images:
+        row = rows[image["file"]]
+        counted = int(confusions.counted[row])
+        pairs = confused_pairs(confusions.confusion[row], confusions.palette.classes) if counted else []
+        found.append(
+            ScoredImage(
+                name=image["name"],
+                filename=image["file"],
+                miou=float(ious[row]) if counted else None,
+                wrong=confusions.wrong[row] / counted if counted else None,
+                pairs=[(pair, pair.pixels / counted) for pair in pairs[:2]],
+            )
+        )
+    return sorted(found, key=lambda each: 2.0 if each.miou is None else each.miou)

@@ -52,7 +52,10 @@ def iou_over_epochs(rows: Sequence[Row], palette: Palette, epochs: int, kept: in
 
 
 def pixel_confusion(confusion: Counts, classes: Sequence[str]) -> str:
-    """Confusion matrix of pixels (K, K): rows true class, columns predicted class, in per cent of the row."""
+    """Confusion matrix of pixels (K, K): rows true class, columns predicted class, in per cent of the row.
+
+    Each cell names its classes' numbers, as in ``data-cell="0-4"``: a click shows its images (`masks.js`).
+    """
     shown = most_confused(confusion)
     names = [classes[i] for i in shown]
     counts = confusion[np.ix_(shown, shown)]
@@ -60,12 +63,13 @@ def pixel_confusion(confusion: Counts, classes: Sequence[str]) -> str:
     of_all = counts / confusion.sum()
     tips = [
         [
-            f"{of_row[i, j]:.2%} of {one} predicted as {other}: {of_all[i, j]:.3%} of all pixels"
+            f"{of_row[i, j]:.2%} of {one} predicted as {other}: {of_all[i, j]:.3%} of all pixels. Click: its images"
             for j, other in enumerate(names)
         ]
         for i, one in enumerate(names)
     ]
-    return matrix(of_row, names, [[_per_cent(value) for value in row] for row in of_row], tips)
+    cells = [[_per_cent(value) for value in row] for row in of_row]
+    return matrix(of_row, names, cells, tips, [int(number) for number in shown])
 
 
 def _per_cent(share: float) -> str:

@@ -32,12 +32,16 @@ def most_confused(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def matrix(
-    share: NDArray[np.float64], names: Sequence[str], cells: Sequence[Sequence[str]], tips: Sequence[Sequence[str]]
+    share: NDArray[np.float64],
+    names: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    tips: Sequence[Sequence[str]],
+    numbers: Sequence[int] = (),
 ) -> str:
     """A confusion matrix: rows true class, columns predicted class, shaded by ``share`` (K, K).
 
     ``cells`` (K, K) are written into it unless there are too many classes, ``tips`` (K, K) shown under the pointer.
-    Cells with a share of 0 are empty.
+    Cells with a share of 0 are empty. With ``numbers`` (K) of the classes, cells carry theirs as ``data-cell``.
     """
     count = len(names)
     side = min(LARGEST, max(SMALLEST, ACROSS / max(count, 1)))
@@ -67,8 +71,9 @@ def matrix(
         text = (
             f'<text x="{x + side / 2:.1f}" y="{y + side / 2 + 4:.1f}">{escape(cells[i][j])}</text>' if numbered else ""
         )
+        of = f' data-cell="{numbers[i]}-{numbers[j]}"' if numbers else ""
         parts.append(
-            f'<g class="l{level}" data-tip="{escape(tips[i][j])}">'
+            f'<g class="l{level}"{of} data-tip="{escape(tips[i][j])}">'
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{side - 0.6:.1f}" height="{side - 0.6:.1f}"/>{text}</g>'
         )
     return "".join([*parts, "</svg>"])

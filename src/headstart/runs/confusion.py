@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from headstart.errors import HeadstartError
-from headstart.metrics.segmentation import mean_iou
+from headstart.metrics.segmentation import image_ious
 from headstart.palette import Palette
 from headstart.runs.folder import RunFolder
 
@@ -48,8 +48,8 @@ class MaskConfusions:
 
     @property
     def mean_of_images(self) -> float:
-        """The mean over images of each image's mean IoU: another convention than the IoU of the whole set."""
-        return float(np.nanmean(mean_iou(self.confusion)))
+        """The mean over images of each image's mean IoU (`image_ious`): not the IoU of the whole set."""
+        return float(np.nanmean(image_ious(self.confusion)))
 
     @property
     def constant(self) -> float:

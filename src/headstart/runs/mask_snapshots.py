@@ -3,6 +3,7 @@
     masks/images/0013_sat.jpg, masks/truth/0013_sat.png     image and ground truth
     masks/epoch-0001/0013_sat.png                           prediction after an epoch
     masks/best/0013_sat.png                                 prediction of the best weights
+    masks/uncertainty/0013_sat.png                          and its entropy, in 16 steps and at most 384 pixels wide
 
 A mask is a palette PNG file: its values are class indices (`headstart.palette`), its colors those of the palette.
 """
@@ -21,11 +22,16 @@ from headstart.errors import HeadstartError
 from headstart.palette import Palette
 from headstart.runs.folder import RunFolder
 
-IMAGES, TRUTH, BEST = "images", "truth", "best"
+IMAGES, TRUTH, BEST, UNCERTAINTY = "images", "truth", "best", "uncertainty"
 """Folders within `masks/`."""
 
 MAX_BYTES, MAX_PIXELS = 1 << 28, 1 << 27
 """Largest file and picture that is read: masks are as large as the images of the data."""
+
+STEPS = 16
+"""Steps of uncertainty, 0 to 15: what a person tells apart, and a tenth of the bytes of all values."""
+UNCERTAINTY_SIDE = 384
+"""Pixels of the longer side of a picture of uncertainty, at most."""
 
 Pixels = NDArray[np.uint8]
 
@@ -59,6 +65,18 @@ def write_image(run: RunFolder, name: str, image: Pixels) -> None:
     """Write ``masks/images/name.jpg``, uint8 (H, W, 3)."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     run.write(f"masks/{IMAGES}/{name}.jpg", _encode(picture, "JPEG", quality=90))
+
+
+def write_uncertainty(run: RunFolder, name: str, entropy: NDArray[np.float32]) -> None:
+    """Write ``masks/uncertainty/name.png`` from the entropy of each pixel's probabilities, (H, W), 1 at the most."""
+    height, width = entropy.shape
+    scale = min(1.0, UNCERTAINTY_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    smaller = np.asarray(Image.fromarray(entropy.astype(np.float32)).resize(size, Image.Resampling.BOX))
+    steps = np.rint(np.clip(smaller, 0, 1) * (STEPS - 1)).astype(np.uint8)
+    picture = Image.fromarray(steps, "P")
+    picture.putpalette([part for step in range(STEPS) for part in [255 * step // (STEPS - 1)] * 3])
+    run.write(f"masks/{UNCERTAINTY}/{name}.png", _encode(picture, "PNG", bits=4))
 
 
 def prediction_folders(run: RunFolder, best_epoch: int | None) -> dict[int, list[Path]]:

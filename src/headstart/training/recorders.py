@@ -5,6 +5,7 @@ The set-up picks them by what the task learns from (`recorders_for`); the loop c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -16,14 +17,22 @@ from headstart.data.index import UNLABELED, Index
 from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.files import Row
-from headstart.metrics.segmentation import image_ious, worst_and_best
+from headstart.metrics.segmentation import images_to_show
 from headstart.models.class_activation import class_activation_maps
 from headstart.palette import Palette
 from headstart.recipes.recipe import Analysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.features import write_epoch_features, write_feature_images
 from headstart.runs.heat_maps import write_heat_maps
-from headstart.runs.mask_snapshots import BEST, TRUTH, epoch_folder, mask_names, write_image, write_mask
+from headstart.runs.mask_snapshots import (
+    BEST,
+    TRUTH,
+    epoch_folder,
+    mask_names,
+    write_image,
+    write_mask,
+    write_uncertainty,
+)
 from headstart.runs.predictions import confident_errors, read_predictions
 from headstart.runs.thumbnails import write_thumbnails
 from headstart.tasks import ModelOutput, Task
@@ -121,7 +130,8 @@ class HeatMapRecorder(Recorder):
 
 
 class MaskRecorder(Recorder):
-    """Writes ground truth and predicted masks of a few validation images; at the end those of the worst and the best.
+    """Writes ground truth and predicted masks of a few validation images; at the end those of the worst and the best,
+    of what is confused most (`images_to_show`), and where the best weights are uncertain.
 
     Only with `analysis.save_images`.
     """
@@ -144,8 +154,8 @@ class MaskRecorder(Recorder):
         if stored is None:
             return
         validation = training.pixels.index.positions("val")
-        worst, best = worst_and_best(image_ious(stored.confusion))
-        rows = list(dict.fromkeys([*self._rows(training), *(validation[place] for place in (*worst, *best))]))
+        shown = images_to_show(stored.confusion)
+        rows = list(dict.fromkeys([*self._rows(training), *(validation[place] for place in shown)]))
         self._write_ground_truth(training, rows)
         self._write_predictions(training, BEST, rows)
 
@@ -163,7 +173,10 @@ class MaskRecorder(Recorder):
         """Write what the network now predicts for the images at ``rows``."""
         pixels = training.pixels
         for row, name in zip(rows, _file_names(pixels.index, rows), strict=True):
-            write_mask(training.run, folder, name, _predicted_mask(training, _image(pixels, row)), _palette(pixels))
+            mask, entropy = _predicted_mask(training, _image(pixels, row))
+            write_mask(training.run, folder, name, mask, _palette(pixels))
+            if folder == BEST:
+                write_uncertainty(training.run, name, entropy)
 
 
 def recorders_for(task: type[Task], config: Analysis) -> tuple[Recorder, ...]:
@@ -211,14 +224,16 @@ def _is_due(training: TrainState) -> bool:
 
 
 @torch.inference_mode()
-def _predicted_mask(training: TrainState, image: Image8) -> Image8:
-    """uint8 (H, W, 3) -> class index of each pixel, uint8 (H, W)."""
+def _predicted_mask(training: TrainState, image: Image8) -> tuple[Image8, NDArray[np.float32]]:
+    """uint8 (H, W, 3) -> class index of each pixel, uint8 (H, W), and the entropy of its probabilities, 0 to 1."""
     batch = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).to(training.fabric.device)
     batch = eval_transform(batch, training.recipe.augment)
     with training.fabric.autocast(), uncompiled():
         probabilities = training.task.eval().predict(batch)[0]
     mask: Image8 = probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
-    return mask
+    most = math.log(max(2, len(probabilities)))  # of equal probabilities
+    entropy: NDArray[np.float32] = (torch.special.entr(probabilities.float()).sum(dim=0) / most).cpu().numpy()
+    return mask, entropy
 
 
 def _image(pixels: Pixels, row: int) -> Image8:

@@ -77,3 +77,15 @@ heat?.addEventListener("click", () => {
   heat.setAttribute("aria-pressed", shown);
   heat.closest("section").querySelector(".pictures").classList.toggle("plain", !shown);
 });
+
+// The address's hash keeps what is shown, each part of the page its own keys: #masks.image=0013&masks.view=swipe.
+// Of the window, as under `headstart watch` each script has a scope of its own.
+window.shownInHash = {
+  read: (part) => Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].filter(([key]) => key.startsWith(part + ".")).map(([key, value]) => [key.slice(part.length + 1), value])),
+  write: (part, values) => {
+    const all = [...new URLSearchParams(location.hash.slice(1))].filter(([key]) => key.includes(".") && !key.startsWith(part + "."));
+    for (const [key, value] of Object.entries(values)) if (value !== undefined && value !== "") all.push([part + "." + key, String(value)]);
+    const hash = new URLSearchParams(all).toString();
+    history.replaceState(history.state, "", hash ? "#" + hash : location.pathname + location.search);
+  },
+};
