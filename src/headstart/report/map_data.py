@@ -1,4 +1,4 @@
-"""One map of the embedding explorer: places, predictions and neighbors of its images over the epochs, as text for a page.
+"""One map of the embedding explorer: places, predictions and neighbors over the epochs, as text for a page.
 
 Numbers are stored as unsigned integers of 16 bits in base64, a fifth of what they take as JSON.
 """
