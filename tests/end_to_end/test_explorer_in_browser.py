@@ -63,12 +63,9 @@ def alone(page: Page) -> int:
 
 
 def thumbnails(page: Page, strip: int) -> list[str]:
-    return (
-        page.locator("#map-drawn .thumbnails")
-        .nth(strip)
-        .locator("button")
-        .evaluate_all("buttons => buttons.map(button => button.title)")
-    )
+    """Files of the thumbnails in a strip of the drawer."""
+    buttons = page.locator("#map-drawn .thumbnails").nth(strip).locator("button")
+    return [str(each.get_attribute("title")) for each in buttons.all()]
 
 
 def test_a_click_pins_an_image_with_its_neighbors_in_feature_space(opened: Page, stored: Features) -> None:

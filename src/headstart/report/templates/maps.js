@@ -167,10 +167,10 @@
   const play = () => {
     if (playing) { stop(); return; }
     const length = Math.min(1200 * last(), 20000), at = Math.max(...maps.map((map) => map.epoch() / Math.max(1, map.data.epochs.length - 1)));
-    let began = performance.now() - (at < 1 ? at : 0) * length;
+    const began = performance.now() - (at < 1 ? at : 0) * length;
     find("play").textContent = "pause";
     const step = (now) => {
-      const share = Math.min((now - began) / length, 1);
+      const share = Math.max(0, Math.min((now - began) / length, 1));  // a frame may be of before the click
       for (const map of maps) {
         const place = share * (map.data.epochs.length - 1);
         map.go(still.matches ? Math.floor(place) : place, true);
