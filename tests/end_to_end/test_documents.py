@@ -14,6 +14,7 @@ import pytest
 
 from headstart.cli.main import main
 from headstart.recipes import recipe as recipes
+from headstart.studies import budget
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,6 +45,7 @@ def small_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
         return text
 
     monkeypatch.setattr(recipes, "source", small)
+    monkeypatch.setattr(budget, "DEFAULT", 1.0)  # a study without a budget takes the least that it needs
 
 
 @pytest.mark.slow

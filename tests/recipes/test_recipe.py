@@ -228,3 +228,12 @@ def test_the_best_epoch_is_by_the_metric_that_is_kept() -> None:
     rows = [{"epoch": e, "split": "val", "loss": loss, "accuracy": accuracy} for e, loss, accuracy in values]
     assert [best_epoch(rows, keep) for keep in ("val_loss", "val_accuracy", "last", "loss")] == [1, 2, 3, 1]
     assert best_epoch([], "last") is None
+
+
+def test_maps_are_of_epochs_that_are_validated() -> None:
+    recipe = recipes.load("scratch-quick", {"train.epochs": 20, "val.every": 6})
+    assert list(recipe.validated_epochs()) == [1, 7, 13, 19]
+    assert recipe.analysis_epochs() == (1, 7, 19)
+    assert recipes.load("quick", {"train.epochs": 5, "val.every": 9}).analysis_epochs() == (4,)
+    with pytest.raises(hs.HeadstartError, match=r"analysis\.epochs: .* 2, 8, 14, 20, found \(3, 20\)"):
+        recipes.load("scratch-quick", {"train.epochs": 20, "val.every": 6, "analysis.epochs": [3, 20]})

@@ -1,6 +1,7 @@
 """Whether two folders of runs or studies hold the same, but for what a clock says.
 
-Left out, because it is time or follows from it: the columns and fields of `TIMES`; `report.html`, which prints them;
+Left out, because it is time or follows from it: the columns and fields of `TIMES`; `report.html`, which prints them,
+and the figure whose axis is time;
 the checksums of files that hold them (`checksums.json` of a run, ``checksum`` in `study.json`). Everything else is
 compared byte by byte, or number by number.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 TIMES = ("seconds", "images_per_second", "started", "stopped", "elapsed", "took", "estimate")
 """Beginnings of the columns and fields that a clock fills."""
-DERIVED = ("report.html",)
+DERIVED = ("report.html", "over-time.svg")
 DIGESTS = ("checksums.json",)
 
 

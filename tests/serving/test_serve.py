@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -142,6 +143,12 @@ def test_an_upload_beyond_the_limit_is_refused_before_it_is_there(port: int) -> 
     with suppress(ConnectionError):  # closed before all was sent
         pieces = (large[at : at + 100_000] for at in range(0, len(large), 100_000))
         assert request(port, "POST", "/predict", pieces)[0] == 413
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:  # answered long before the end
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n")
+        client.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                client.sendall(b"100000\r\n" + bytes(2**20) + b"\r\n")
     many = [(f"{number}.jpg", b"x") for number in range(31)]
     assert predict(port, *many)[0] == 413
 
@@ -156,6 +163,32 @@ def test_a_slow_client_is_let_go_and_the_others_are_answered(trained: tuple[Path
         assert predict(port, ("a.jpg", photo.read_bytes()))[0] == 200
         assert b" 408 " in slow.recv(1000)
         assert silent.recv(1000) == b""
+
+
+@pytest.mark.slow
+def test_a_connection_that_stands_still_is_closed(port: int) -> None:
+    """At the headers of its second request, and where nothing is read of many answers."""
+    second, deaf = (socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(2))
+    with second, deaf:
+        second.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += second.recv(1000)
+        second.sendall(b"GET /health HTTP/1.1\r\nX: ")
+        deaf.settimeout(0.5)
+        with suppress(TimeoutError):  # at the end of what the buffers of both sides hold
+            for _ in range(100_000):
+                deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        with suppress(ConnectionError):
+            for _ in range(200):  # the keep-alive limit of silent connections does not hold for one that says something
+                time.sleep(0.05)
+                second.sendall(b"x")
+            pytest.fail("the connection was held for ten seconds")
+        with pytest.raises(ConnectionError):
+            for _ in range(20):
+                time.sleep(0.5)
+                with suppress(TimeoutError):
+                    deaf.sendall(b"GET /")
 
 
 def test_the_pages_for_programs_and_people(trained: tuple[Path, Path], port: int) -> None:
@@ -189,54 +222,6 @@ def test_masks_are_those_of_headstart_predict(trained_masks: Path, small_tiles: 
     (found,) = answer["predictions"]
     assert base64.b64decode(found["mask_png"]) == png
     assert sum(found["shares"].values()) == pytest.approx(1, abs=1e-4)
-
-
-def test_images_that_come_while_a_batch_is_predicted_are_the_next_batch() -> None:
-    import asyncio
-
-    import torch
-
-    from headstart.serving.batching import Batcher
-
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slowly(images: torch.Tensor) -> Any:
-        begun.set()
-        assert go_on.wait(60)
-        return images.flatten(1).float().mean(dim=1, keepdim=True).numpy()
-
-    async def ask() -> tuple[list[float], int]:
-        batcher = Batcher(slowly, batch_size=4)
-        batcher.start()
-        asked = [asyncio.create_task(batcher.submit(torch.full((3, 2, 2), 0)))]
-        await asyncio.to_thread(begun.wait)
-        asked += [asyncio.create_task(batcher.submit(torch.full((3, 2, 2), value))) for value in range(1, 7)]
-        await asyncio.sleep(0)
-        go_on.set()
-        answers = [float(each[0]) for each in await asyncio.gather(*asked)]
-        await batcher.stop()
-        return answers, batcher.batches
-
-    assert asyncio.run(ask()) == ([0, 1, 2, 3, 4, 5, 6], 3)  # of 1, 4 and 2 images
-
-
-def test_who_would_wait_too_long_is_refused_at_once(trained: tuple[Path, Path]) -> None:
-    """A network that takes a second for an image, and a client that finds two images before its own."""
-    import asyncio
-
-    from headstart.inference.model import load_model
-    from headstart.serving.limits import Limits
-    from headstart.serving.predictor import Predictor
-
-    model = load_model(RunFolder.open(trained[0]))
-    predictor = Predictor(model, Limits(seconds=2.5, max_waiting=5))
-    assert not predictor.refuses(waiting=0, more=5)
-    assert predictor.refuses(waiting=0, more=6)
-    predictor.batcher.pace = 1.0
-    assert not predictor.refuses(waiting=0, more=3)  # nobody is before it: it is tried
-    assert not predictor.refuses(waiting=1, more=1)
-    assert predictor.refuses(waiting=2, more=1)
-    asyncio.run(predictor.batcher.stop())
 
 
 def test_what_cannot_be_served_is_refused(

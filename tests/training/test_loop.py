@@ -22,6 +22,7 @@ from forked import python
 from headstart.data.sampling import seed_of
 from headstart.models.backbones import build
 from headstart.recipes import recipe as recipes
+from headstart.report.run_page import write_report
 from headstart.runs.folder import RunFolder
 from headstart.tasks import task_named
 from headstart.training.loop import Epoch, Step, train
@@ -66,6 +67,32 @@ def test_the_kept_weights_are_those_of_the_best_epoch(photos: Path, tmp_path: Pa
         best = min(seen, key=lambda each: each[:2])[2]
         kept = load_file(training.run.best)
         assert all(torch.equal(best[key], kept[key]) for key in best)
+
+
+@pytest.mark.slow
+def test_epochs_that_are_not_validated_change_nothing_but_what_is_said_of_them(
+    photos: Path, tmp_path: Path, small: Small
+) -> None:
+    """Also stopped before the first validated epoch, reported on, and resumed."""
+    every, sparse = small(train__epochs=4), small(train__epochs=4, val__every=3)
+    whole, some = finish(tmp_path / "whole", photos, every), tmp_path / "some"
+    stopped_after(3, some, photos, sparse)
+    write_report(RunFolder.open(some))
+    for _ in train(resume(some)):
+        pass
+    run, times = RunFolder.open(some), {"seconds", "images_per_second"}
+    expected = [row for row in whole.metrics if row["split"] == "train" or row["epoch"] in (0, 3)]
+    assert [{k: v for k, v in row.items() if k not in times} for row in run.metrics] == [
+        {k: v for k, v in row.items() if k not in times} for row in expected
+    ]
+    assert same(whole.last, run.last)
+    write_report(run)
+    late = small(train__epochs=4, val__every=4)
+    stopped_after(6, tmp_path / "late", photos, late)  # an epoch is done, and none validated
+    assert [row["split"] for row in RunFolder.open(tmp_path / "late").metrics] == ["train"]
+    write_report(RunFolder.open(tmp_path / "late"))
+    with pytest.raises(hs.HeadstartError, match="1 of 4 epochs"):
+        RunFolder.open(tmp_path / "late").require_finished()
 
 
 @pytest.mark.slow

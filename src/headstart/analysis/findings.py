@@ -35,10 +35,8 @@ def of_curves(rows: Sequence[Row], monitor: str, analysis: FeatureAnalysis | Non
         return
     train, val = ({row["epoch"]: row for row in rows if row["split"] == split} for split in ("train", "val"))
     if train[0].get("lr") == 0:
-        yield (
-            f"The first epoch learned nothing: its learning rate was 0 (validation accuracy"
-            f" {val[0]['accuracy']:.2%}, loss {val[0]['loss']:.4f})."
-        )
+        found = f" (validation accuracy {val[0]['accuracy']:.2%}, loss {val[0]['loss']:.4f})" if 0 in val else ""
+        yield f"The first epoch learned nothing: its learning rate was 0{found}."
     yield from of_epochs(rows, monitor, ACCURACY)
     if by_loss < by_accuracy:
         yield from _over_confident(val[by_loss], val[by_accuracy], analysis)

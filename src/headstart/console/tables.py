@@ -57,11 +57,11 @@ def epochs_table(rows: Sequence[Row], recipe: Recipe) -> Table:
         table.add_column(title, justify="right")
     best = best_epoch(rows, recipe.checkpoint.monitor)
     for row in train[-MAX_EPOCHS:]:
-        of_split = {"train": row, "val": val[row["epoch"]]}
+        of_split = {"train": row, "val": val.get(row["epoch"], {})}
         table.add_row(
             f"{row['epoch'] + 1}/{recipe.train.epochs}",
             *(_formatted(name, of_split[split]) for split, name in columns),
-            f"{row['seconds'] + of_split['val']['seconds']:.0f}",
+            f"{row['seconds'] + of_split['val'].get('seconds', 0):.0f}",
             f"{row['images_per_second']:.0f}",
             "best" if row["epoch"] == best else "",
         )

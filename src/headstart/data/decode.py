@@ -15,10 +15,13 @@ from headstart.data.deep import deep_values, unsupported_depth
 from headstart.data.memory import decoding, reserve
 from headstart.data.open_image import (
     EXIF_ORIENTATION,
+    RGB,
+    TURNS,
     decoded_bytes,
     digest,
     explained,
     open_image,
+    progressive_bytes,
     read_content,
     upright_size,
     with_image,
@@ -54,16 +57,6 @@ MIN_JPEG_BYTES = 1 / 256
 """Bytes per pixel that a JPEG has at least: two bits for each block of 8 x 8 of each of its components."""
 PAGED = ("TIFF", "GIF", "WEBP", "PNG", "AVIF")
 """Formats of several pages or frames. Not MPO: a phone's second image is the same one for a television."""
-TURNS: dict[int, Callable[[Values], Values]] = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: np.rot90,
-}
-"""EXIF orientation -> what makes an array upright."""
 
 
 @dataclass(frozen=True)
@@ -213,10 +206,12 @@ def _of_image(
 ) -> _Decoded:
     mode, kind = image.mode, image.format or "?"
     size = image.size if tags is None or not all(tags.size) else tags.size
+    coefficients = progressive_bytes(image, content)
     width, height = image.size if enough_for is None else _reduce(image, content, enough_for, conversion)
     conversion.require_pixels(width, height)
     per_pixel = decoded_bytes(image, content, tags) + (BANDS_BYTES if conversion.bands is not None else 0)
-    reserve(width * height * per_pixel + len(content), conversion.max_bytes)
+    taken = max(width * height * per_pixel, coefficients + width * height * RGB)
+    reserve(taken + len(content), conversion.max_bytes)
     orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     image.load()
     turned = image.getexif().get(EXIF_ORIENTATION, 1) != orientation

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO, TypeVar
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from headstart.data.conversion import Conversion
@@ -23,6 +24,7 @@ from headstart.data.memory import decoding, reserve
 from headstart.data.other_formats import array_size, read_array
 from headstart.data.tiff import TiffTags, load_tags, read_tags
 from headstart.data.unreadable import Unreadable
+from headstart.value_range import Values
 
 T = TypeVar("T")
 LARGE_FILE = 1 << 25
@@ -34,7 +36,19 @@ IN_MEMORY = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N":
 RGB = 4
 INSIDE = {"WEBP": 12, "AVIF": 6, "HEIF": 4, "JPEG2000": 16}
 """Bytes per pixel that a decoder takes beside the image, as measured with Pillow 13 (12 for WebP: an animation's)."""
+START_OF_SCAN, MAX_SCANS = b"\xff\xda", 100
+"""In a JPEG, and how often it may stand there; encoders write about ten scans."""
 EXIF_ORIENTATION = 0x0112
+TURNS: dict[int, Callable[[Values], Values]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
+"""EXIF orientation -> what makes an array upright."""
 PILLOW_FILTER = ("ignore", None, Warning, re.compile(r"(PIL|pydicom)\."), 0)
 """Silences Pillow's warnings of broken metadata and of more than 89 million pixels: such files are read (from twice as
 many pixels on, refused). A permanent filter is thread-safe; `warnings.catch_warnings` is not."""
@@ -102,6 +116,7 @@ def open_image(content: bytes) -> Image.Image:
 
     Raises what Pillow raises.
     """
+    _silence_pillow()
     array = read_array(content)
     if array is not None:
         return Image.fromarray(array[0])
@@ -125,7 +140,7 @@ def decoded_bytes(image: Image.Image, content: bytes, tags: TiffTags | None) -> 
     own = IN_MEMORY.get(image.mode, 4)
     inside = INSIDE.get(image.format or "", 0)
     if "progressive" in image.info:
-        inside = 8  # the coefficients of all components
+        inside = 8  # the coefficients of all components, and what they become
     if tags is not None:  # one strip may be the whole image
         inside = (tags.bands * tags.bits + 7) // 8
     if is_deep(image, content, tags):
@@ -136,6 +151,23 @@ def decoded_bytes(image: Image.Image, content: bytes, tags: TiffTags | None) -> 
     copied = 0 if image.mode == "RGB" and not image.has_transparency_data else RGB
     turned = own if orientation_in_header(image) != 1 else 0
     return own + max(inside, copied + turned)
+
+
+def progressive_bytes(image: Image.Image, content: bytes) -> int:
+    """Bytes of all coefficients of a progressive JPEG, in memory even where it is decoded at a fraction of its size.
+
+    0 for any other image. Raises Unreadable for one of more scans than any encoder writes: each may take a pass over
+    the whole image, at some bytes in the file. Call it before ``image.draft``.
+    """
+    if "progressive" not in image.info:
+        return 0
+    scans = content.count(START_OF_SCAN)
+    if scans > MAX_SCANS:
+        raise Unreadable("too large", f"a progressive JPEG of {scans:,} scans, more than {MAX_SCANS}")
+    sampling = [(across, down) for _, across, down, _ in getattr(image, "layer", ())] or [(1, 1)] * 4
+    most = max(across for across, _ in sampling) * max(down for _, down in sampling)
+    coefficients: int = image.width * image.height * sum(across * down for across, down in sampling) // most
+    return 2 * coefficients
 
 
 def webp_size(head: bytes) -> tuple[int, int]:
@@ -164,6 +196,17 @@ def upright_size(file: Path) -> tuple[int, int]:
     except Exception:  # `read` raises what is wrong
         return 0, 0
     return (width, height) if orientation in range(5, 9) else (height, width)
+
+
+def pixels_in_header(content: bytes) -> int:
+    """Width times height of an image in memory, from its header; 0 for one that cannot be read."""
+    _silence_pillow()
+    head = content[:PREFIX]
+    try:
+        with io.BytesIO(content) as source:
+            return math.prod(array_size(source, head) or _size_in_header(source, head)[0])
+    except Exception:  # `read_upload` raises what is wrong
+        return 0
 
 
 def header_of(file: Path) -> tuple[bool, bool]:

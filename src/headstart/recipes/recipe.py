@@ -122,6 +122,12 @@ class Recipe(Part):
             raise ValueError(f"val.hflip, val.image_size: expected neither with the task {self.task}")
         if any(epoch > self.train.epochs for epoch in self.analysis.epochs):
             raise ValueError(f"analysis.epochs: expected 1 to {self.train.epochs}, found {self.analysis.epochs}")
+        validated = [epoch + 1 for epoch in self.validated_epochs()]
+        if not set(self.analysis.epochs).issubset(validated):
+            raise ValueError(
+                f"analysis.epochs: expected epochs that are validated with val.every={self.val.every},"
+                f" {', '.join(map(str, validated[:9]))}{', ...' if validated[9:] else ''}, found {self.analysis.epochs}"
+            )
         if self.probe.method == "logistic" and (not self.backbone.freeze or self.head.hidden or self.train.epochs > 1):
             raise ValueError(
                 "probe.method logistic: expected a frozen backbone, no hidden layer and one epoch"
@@ -132,8 +138,15 @@ class Recipe(Part):
 
     def analysis_epochs(self) -> tuple[int, ...]:
         """Epochs (from 0) after which features are stored, in order."""
-        last = self.train.epochs
-        return tuple(sorted({epoch - 1 for epoch in self.analysis.epochs or (1, math.ceil(last / 2), last)}))
+        if self.analysis.epochs:
+            return tuple(sorted({epoch - 1 for epoch in self.analysis.epochs}))
+        validated = self.validated_epochs()
+        return tuple(sorted({validated[0], validated[math.ceil(len(validated) / 2) - 1], validated[-1]}))
+
+    def validated_epochs(self) -> range:
+        """Epochs (from 0) after which the network is validated; the last always is."""
+        last = self.train.epochs - 1
+        return range(last % self.val.every, last + 1, self.val.every)
 
     def train_size(self, epoch: int) -> int:
         """Side of the training images in ``epoch`` (from 0), in pixels."""

@@ -236,6 +236,9 @@ class Validation(Part):
     """Side, in pixels, at which images are classified; None: data.image_size. Random crops of larger images are not
     magnified, while whole images suit the network at about the size of its crops (Touvron et al. 2019, arXiv
     1906.06423)."""
+    every: Annotated[int, Field(gt=0)] = 1
+    """Validate after every so many epochs, counted back from the last one, which always is. Others save no weights as
+    the best and have no maps: for short trainings, where validating costs what more epochs would."""
     hflip: bool = False
     """Classify by the mean features of each image and its mirror image (test-time augmentation), in twice the time."""
 

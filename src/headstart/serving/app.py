@@ -33,7 +33,7 @@ def create_app(model: Model, name: str, limits: Limits) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         predictor.batcher.start()
         yield
-        await predictor.batcher.stop()
+        await predictor.stop()
 
     # FastAPI's own pages load scripts from another host.
     app = FastAPI(

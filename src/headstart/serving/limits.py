@@ -28,7 +28,10 @@ class Limits:
 
 
 class BodyLimits:
-    """ASGI middleware: refuses a body that is too large (413) or too slow (408) before all of it is there."""
+    """ASGI middleware: refuses a body that is too large (413) or too slow (408) before all of it is there.
+
+    A connection on which an answer comes before the body's end is closed with it.
+    """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app, self.limits = app, limits
@@ -37,12 +40,21 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        claimed = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        claimed = headers.get(b"content-length", b"0")
         if not claimed.isdigit() or int(claimed[:20]) > self.limits.max_bytes:
             refusal = JSONResponse({"detail": self._too_large()}, 413, {"connection": "close"})
             await refusal(scope, receive, send)
             return
-        await self.app(scope, _Body(receive, self.limits, self._too_large()), send)
+        body = _Body(receive, self.limits, self._too_large())
+        body.complete = claimed == b"0" and b"transfer-encoding" not in headers
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and not body.complete:  # else the rest would be read for ever
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self.app(scope, body, send_and_close)
 
     def _too_large(self) -> str:
         return f"expected at most {self.limits.max_bytes:,} bytes, found more"
@@ -64,9 +76,9 @@ class _Body:
             message: dict[str, Any] = dict(await asyncio.wait_for(self.receive(), max(0.0, left)))
         except TimeoutError:
             late = f"expected the whole request within {self.limits.seconds:g} seconds, found part of it"
-            raise HTTPException(408, late, {"connection": "close"}) from None
+            raise HTTPException(408, late) from None
         self.bytes += len(message.get("body", b""))
         if self.bytes > self.limits.max_bytes:
-            raise HTTPException(413, self.too_large, {"connection": "close"})
+            raise HTTPException(413, self.too_large)
         self.complete = not message.get("more_body", False)
         return message

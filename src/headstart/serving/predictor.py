@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from headstart.data.decode import read_upload, resize_to_square
 from headstart.data.masks.codec import mask_bytes
+from headstart.data.open_image import pixels_in_header
 from headstart.data.unreadable import Unreadable
 from headstart.inference.model import Model
 from headstart.inference.segment import make_predict_fn
@@ -22,6 +24,8 @@ from headstart.serving.batching import Batcher
 from headstart.serving.limits import Limits
 
 Answer = dict[str, Any]
+LARGE = 20_000_000
+"""Pixels above which an image is a large one: more than most cameras take, a second or more of work."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,13 @@ class Predictor:
         self.model = replace(model, conversion=replace(model.conversion, max_pixels=most))
         self.limits = limits
         self.batcher = Batcher(self.model.probabilities, model.recipe.val.batch_size)
+        self.large = ThreadPoolExecutor(1, "large")
+        """Decodes large images one after the other: small ones do not wait behind them."""
+
+    async def stop(self) -> None:
+        """End after the images that are decoded and predicted now."""
+        self.large.shutdown(wait=False, cancel_futures=True)
+        await self.batcher.stop()
 
     def refuses(self, waiting: int, more: int) -> bool:
         """Whether ``more`` images would have to wait too long, or be too many, behind those that wait."""
@@ -52,7 +63,10 @@ class Predictor:
 
     async def label(self, content: bytes) -> Answer:
         """Label, confidence and probabilities of an image. Raises Unreadable."""
-        image = await asyncio.to_thread(self._square, content)
+        if await asyncio.to_thread(pixels_in_header, content) > LARGE:
+            image = await asyncio.get_running_loop().run_in_executor(self.large, self._square, content)
+        else:
+            image = await asyncio.to_thread(self._square, content)
         probabilities = await self.batcher.submit(torch.from_numpy(image))
         best = int(probabilities.argmax())
         return {

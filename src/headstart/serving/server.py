@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Any
 
@@ -14,6 +15,9 @@ from headstart.runs.folder import RunFolder
 from headstart.serving.app import create_app
 from headstart.serving.limits import Limits
 
+BACKLOG = 2048
+"""Connections that wait to be accepted, as of uvicorn."""
+
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 is any free one. Raises HeadstartError for an address that is taken, or not ours."""
@@ -23,6 +27,7 @@ def bind(host: str, port: int) -> socket.socket:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             opened.bind(address)
+            opened.listen(BACKLOG)  # who connects before the server has started waits, and is not refused
         except OSError:
             opened.close()
             raise
@@ -35,27 +40,59 @@ def bind(host: str, port: int) -> socket.socket:
     return opened
 
 
+class Impatient(H11Protocol):
+    """A connection that is closed where it stands still: headers that come too slowly, an answer that is not read."""
+
+    seconds: float
+    """For a request's headers to come; three times as many for its body, its answer, and for that to be taken."""
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait(self.seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:  # a request has begun
+            self._wait(3 * self.seconds)
+
+    def on_response_complete(self) -> None:
+        self._wait(self.seconds)
+        super().on_response_complete()
+
+    def _wait(self, seconds: float) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = self.loop.call_later(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        silent = self.cycle is None or self.cycle.response_complete
+        if silent and not self.transport.get_write_buffer_size():
+            self.transport.close()
+        else:  # to close it would wait until all is read
+            self.transport.abort()
+
+
 def make_server(run: RunFolder, limits: Limits, *, unfinished: bool = False) -> uvicorn.Server:
     """A server for a run's best weights; ``server.run(sockets=[bind(host, port)])`` serves until SIGINT or SIGTERM.
 
     Raises HeadstartError for a run that is not finished (unless ``unfinished``), or that predicts nothing.
     """
 
-    class Impatient(H11Protocol):
-        """A connection that is closed if no request has begun by the limit: its headers come too slowly."""
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self.loop.call_later(limits.seconds, self._close_if_silent)
-
-        def _close_if_silent(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.close()
+    class Patient(Impatient):
+        seconds = limits.seconds
 
     app = create_app(load_model(run, unfinished=unfinished), run.path.absolute().name, limits)
     config = uvicorn.Config(
         app,
-        http=Impatient,
+        http=Patient,
+        ws="none",
         log_level="warning",
         lifespan="on",
         timeout_keep_alive=5,

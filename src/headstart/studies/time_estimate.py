@@ -36,7 +36,7 @@ def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed, area:
     images = min(images, recipe.train.images_per_epoch or images)
     trained = images * sum(recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs))
     validated = area * (
-        validation * recipe.train.epochs + recipe.analysis.train_samples * len(recipe.analysis_epochs())
+        validation * len(recipe.validated_epochs()) + recipe.analysis.train_samples * len(recipe.analysis_epochs())
     )
     return speed.start + speed.image * (trained + VALIDATION * validated) / side_of(recipe) ** 2
 
@@ -91,7 +91,11 @@ class TimeEstimator:
         if recipe.probe.views:  # it is trained on windows
             share = min(1.0, side_of(recipe) ** 2 / area)
             maps += VALIDATION * speed.image * labels * recipe.probe.views
-        return speed.start + maps + decoder.image * recipe.train.epochs * (share * images + VALIDATION * val)
+        return (
+            speed.start
+            + maps
+            + decoder.image * (recipe.train.epochs * share * images + VALIDATION * len(recipe.validated_epochs()) * val)
+        )
 
     def _area(self, recipe: Recipe) -> float:
         """Pixels of a validation image; where views are compared, they are as large as those of training."""
@@ -99,7 +103,7 @@ class TimeEstimator:
         if task.num_views > 1 and not task.views_are_parts:
             return side_of(recipe) ** 2
         if recipe.data.resize != "keep":
-            return recipe.data.image_size**2
+            return float((recipe.val.image_size or recipe.data.image_size) ** 2 * (2 if recipe.val.hflip else 1))
         return math.prod(self.dataset.pixels(self.plan.recipe.data, self.plan.target).batch([0]).shape[-2:])
 
     def _speed(self, recipe: Recipe, data: str) -> Speed:

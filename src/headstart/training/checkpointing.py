@@ -31,10 +31,10 @@ class Checkpointer:
         self._rows = len(training.progress.rows)
         self._written = time.monotonic()
 
-    def stage(self, is_best: bool, validation: ModelOutput) -> None:
+    def stage(self, is_best: bool, validation: ModelOutput | None) -> None:
         """Hold a finished epoch's weights; those of the best epoch so far with its ``validation`` outputs."""
         self._last = self._weights()
-        if is_best:
+        if is_best and validation is not None:
             self._best = self._last, validation
 
     def _weights(self) -> dict[str, Tensor]:

@@ -50,7 +50,7 @@ class Epoch:
 
     epoch: int
     rows: tuple[Row, ...]
-    """Its rows of `metrics.csv`: one per split."""
+    """Its rows of `metrics.csv`: one per split that was evaluated."""
     kept: bool
     """Whether its weights are the best so far."""
 
@@ -118,16 +118,17 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
 
 def _end_epoch(training: TrainState, checkpointer: Checkpointer) -> Epoch:
     """Validate, stage the weights, and save what is due: `metrics.csv` comes after all files that it describes."""
-    progress = training.progress
-    done = progress.epoch + 1 == training.recipe.train.epochs
+    progress, recipe = training.progress, training.recipe
+    done, rows, is_best, outputs = progress.epoch + 1 == recipe.train.epochs, [_training_row(training)], False, None
     # 1. The rows of `metrics.csv`, and what the recorders write for this epoch. A stop in here leaves the epoch as it
     #    is behind its last step: nothing of it is counted before all ranks have validated.
-    val_row, outputs = validate(training, "val")
-    for recorder in training.recorders:
-        val_row |= recorder.at_epoch(training, outputs)
-    rows = [_training_row(training), val_row]
+    if progress.epoch in recipe.validated_epochs():
+        val_row, outputs = validate(training, "val")
+        for recorder in training.recorders:
+            val_row |= recorder.at_epoch(training, outputs)
+        rows.append(val_row)
+        is_best = _update_best(training, val_row)
     # 2. Weights and predictions.
-    is_best = _update_best(training, val_row)
     checkpointer.stage(is_best, outputs)
     save = done or checkpointer.epoch_save_due
     if save:

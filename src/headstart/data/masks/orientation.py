@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headstart.data.decode import TURNS, upright_size
 from headstart.data.formats import raster_formats
 from headstart.data.masks.mask_file import numpy_size
-from headstart.data.open_image import EXIF_ORIENTATION
+from headstart.data.open_image import EXIF_ORIENTATION, TURNS, upright_size
 
 Origin = Literal["as stored", "own tag", "image's tag", "unknown"]
 

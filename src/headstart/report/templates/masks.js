@@ -2,7 +2,7 @@
 (() => {
   const place = document.getElementById("mask-data");
   if (!place) return;
-  const data = JSON.parse(place.textContent), layers = window.maskLayers(data);
+  const data = JSON.parse(place.textContent), layers = window.maskLayers(data), hash = window.headstart.hashPart("masks");
   const of = (id) => document.getElementById("mask-" + id);
   const stage = of("stage"), strip = of("strip"), NEAR = 28, MOST = 16;
   const views = [...document.querySelectorAll('[name="mask-view"]')];
@@ -183,7 +183,8 @@
   const keep = () => {
     const { image, view, epoch, sort, truth, predicted, zoom, x, y } = state, near = zoom > 1 ? [zoom, x, y].map((each) => +each.toFixed(3)).join("_") : "";
     const first = listed()[0]?.image;
-    window.shownInHash.write("masks", { image: image && image !== first ? image.name : "", view: view === "swipe" ? "" : view, epoch: epoch === epochs.at(-1) ? "" : epoch, sort: sort === "low" ? "" : sort, truth: truth ?? "", predicted: predicted ?? "", zoom: near });
+    const values = { image: image && image !== first ? image.name : "", view: view === "swipe" ? "" : view, epoch: epoch === epochs.at(-1) ? "" : epoch, sort: sort === "low" ? "" : sort, truth: truth ?? "", predicted: predicted ?? "", zoom: near };
+    hash.write(Object.fromEntries(Object.entries(values).filter(([, value]) => value !== "")));
   };
   const choose = (image, note = true) => {
     state.image = image;
@@ -224,42 +225,12 @@
     const all = [...strip.children], at = all.findIndex((each) => each.getAttribute("aria-current"));
     all[Math.min(all.length - 1, Math.max(0, at + by))]?.click();
   };
-  const handle = (canvas) => {
-    const pointers = new Map();
-    let line = false;
-    const at = (event) => {
-      const box = canvas.getBoundingClientRect();
-      return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, box];
-    };
-    const slide = (x) => { of("swipe").value = 100 * x; draw(); };
-    canvas.addEventListener("pointerdown", (event) => {
-      const [x, y, box] = at(event);
-      pointers.set(event.pointerId, [x, y]);
-      canvas.setPointerCapture(event.pointerId);
-      line = canvas.dataset.kind === "swipe" && pointers.size === 1 && (state.zoom === 1 || Math.abs(x - swiped()) * box.width < NEAR);
-      if (line) slide(x);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const [x, y] = at(event), before = pointers.get(event.pointerId);
-      if (!before) return hover(x, y);
-      const others = [...pointers].filter(([id]) => id !== event.pointerId).map(([, where]) => where);
-      pointers.set(event.pointerId, [x, y]);
-      if (others.length) {
-        const [[u, v]] = others, apart = (one) => Math.hypot(one[0] - u, one[1] - v) || 1e-3;
-        zoom(apart([x, y]) / apart(before), (x + u) / 2, (y + v) / 2);
-        move((before[0] - x) / 2, (before[1] - y) / 2);
-      } else if (line) slide(x);
-      else move(before[0] - x, before[1] - y);
-    });
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => { pointers.delete(event.pointerId); keep(); });
-    canvas.addEventListener("pointerleave", () => { if (shown?.ready) say(); });
-    canvas.addEventListener("dblclick", (event) => zoom(state.zoom < 2 ? 2.5 : 0, ...at(event).slice(0, 2)));
-    canvas.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey && !event.metaKey) return;
-      event.preventDefault();
-      zoom(Math.exp(-event.deltaY / 200), ...at(event).slice(0, 2));
-    }, { passive: false });
-  };
+  const slide = (x) => { of("swipe").value = 100 * x; draw(); };
+  const handle = (canvas) => maskInput(canvas, {
+    // The line between truth and prediction is taken: anywhere in a whole image, near it in an enlarged one.
+    onLine: (x, width) => canvas.dataset.kind === "swipe" && (state.zoom === 1 || Math.abs(x - swiped()) * width < NEAR),
+    enlarged: () => state.zoom >= 2, slide, zoom, move, hover, keep, leave: () => { if (shown?.ready) say(); },
+  });
   const hover = (x, y) => {
     if (!shown?.ready) return;
     const inside = (value, size) => Math.min(size - 1, Math.max(0, Math.floor(value * size)));
@@ -309,7 +280,7 @@
   }
   new ResizeObserver(draw).observe(stage);
 
-  const from = window.shownInHash.read("masks"), number = (text, most) => (/^\d+$/.test(text ?? "") && Number(text) < most ? Number(text) : null);
+  const from = hash.read(), number = (text, most) => (/^\d+$/.test(text ?? "") && Number(text) < most ? Number(text) : null);
   [state.zoom, state.x, state.y] = /^[\d.]+_[\d.]+_[\d.]+$/.test(from.zoom ?? "") ? from.zoom.split("_").map((each, at) => (at ? Number(each) : Math.min(MOST, Math.max(1, Number(each))))) : [1, 0.5, 0.5];
   state.image = data.images.find((image) => image.name === from.image) ?? null;
   set({

@@ -48,6 +48,21 @@ for (const button of document.querySelectorAll("button[data-csv]")) {
   button.addEventListener("click", () => copy(csv(document.getElementById(button.dataset.csv)), button));
 }
 
+// The address keeps what the reader has set, `#map.epoch=2&map.color=loss`: a prefix for each part of the page.
+const hashPart = (part) => {
+  const all = () => [...new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "")];
+  return {
+    read: () => Object.fromEntries(all().filter(([name]) => name.startsWith(part + ".")).map(([name, value]) => [name.slice(part.length + 1), value])),
+    write: (values) => {
+      const others = all().filter(([name]) => !name.startsWith(part + "."));
+      const hash = String(new URLSearchParams([...others, ...Object.entries(values).map(([name, value]) => [part + "." + name, value])]));
+      if (!hash && !location.hash.includes("=")) return;  // nothing is set: the anchor of a section stays
+      history.replaceState(history.state, "", hash ? "#" + hash : location.pathname + location.search);
+    },
+  };
+};
+window.headstart = { copy, csv, hashPart };
+
 // Tables: a click on a heading sorts by it, a second click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const headings = [...table.tHead.rows[0].cells];
@@ -78,14 +93,7 @@ heat?.addEventListener("click", () => {
   heat.closest("section").querySelector(".pictures").classList.toggle("plain", !shown);
 });
 
-// The address's hash keeps what is shown, each part of the page its own keys: #masks.image=0013&masks.view=swipe.
-// Of the window, as under `headstart watch` each script has a scope of its own.
-window.shownInHash = {
-  read: (part) => Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].filter(([key]) => key.startsWith(part + ".")).map(([key, value]) => [key.slice(part.length + 1), value])),
-  write: (part, values) => {
-    const all = [...new URLSearchParams(location.hash.slice(1))].filter(([key]) => key.includes(".") && !key.startsWith(part + "."));
-    for (const [key, value] of Object.entries(values)) if (value !== undefined && value !== "") all.push([part + "." + key, String(value)]);
-    const hash = new URLSearchParams(all).toString();
-    history.replaceState(history.state, "", hash ? "#" + hash : location.pathname + location.search);
-  },
-};
+// Paper has no clicks: what is folded is printed open.
+let folded = [];
+window.addEventListener("beforeprint", () => { folded = [...document.querySelectorAll("details:not([open])")]; for (const each of folded) each.open = true; });
+window.addEventListener("afterprint", () => { for (const each of folded) each.open = false; });
