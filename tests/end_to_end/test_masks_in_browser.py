@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Page
 
 from headstart.report.run_page import write_report
+from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
+from headstart.runs.mask_snapshots import mask_names
 from pages import Opening
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -33,81 +36,123 @@ def opened(watched: Opening, report: Path) -> Iterator[Page]:
         yield page
 
 
-def visible(row: Locator) -> list[str]:
-    """The masks of an image that can be seen: truth, prediction, difference."""
-    pictures: list[str] = row.locator(".over").evaluate_all("all => all.filter((e) => !e.hidden).map((e) => e.src)")
-    return pictures
+def drawn(page: Page) -> list[str]:
+    """What the canvases show, once the image is unpacked."""
+    page.wait_for_function("document.querySelector('#mask-stage canvas')?.width > 300")
+    page.wait_for_timeout(150)
+    found: list[str] = page.eval_on_selector_all("#mask-stage canvas", "all => all.map((each) => each.toDataURL())")
+    return found
 
 
-def test_every_picture_is_there(opened: Page) -> None:
-    widths = opened.eval_on_selector_all(".stack img", "images => images.map((image) => image.naturalWidth)")
-    assert set(widths) == {300}
-    assert opened.locator("#chosen .example").count() == 3
-    assert opened.locator("#worst .example").count() == 16
-    assert opened.locator("#ious g[data-line]").count() >= 5
-    assert HOSTILE in opened.locator("#chosen .legend").inner_text()
+def view(page: Page, name: str) -> None:
+    page.locator(f'[name=mask-view][value="{name}"]').check(force=True)
 
 
-def test_the_epoch_slider_changes_prediction_and_difference(opened: Page) -> None:
-    row = opened.locator("#chosen .example").first
-    words, prediction = row.locator("header"), row.locator(".prediction")
-    assert opened.locator("#mask-epoch").inner_text() == "epoch 3"
-    last, said, seen = visible(row), words.inner_text(), prediction.screenshot()
+def strip(page: Page) -> list[str]:
+    names: list[str] = page.eval_on_selector_all("#mask-strip button", "all => all.map((each) => each.dataset.image)")
+    return names
+
+
+def test_every_view_shows_another_picture(opened: Page) -> None:
+    pictures = []
+    for name in ("swipe", "image", "truth", "prediction", "difference"):
+        view(opened, name)
+        pictures += drawn(opened)
+    assert len(set(pictures)) == 5
+    view(opened, "panels")
+    assert len(set(drawn(opened))) == 4
+    assert opened.locator("[value=uncertainty]").count() == 0  # this run stored none
+    assert HOSTILE in opened.locator("#masks .legend").inner_text()
+    view(opened, "swipe")
+
+
+def test_the_epoch_slider_changes_the_prediction(opened: Page) -> None:
+    opened.locator('#scored button[data-image="0036_sat"]').click()
+    view(opened, "prediction")
+    last, said = drawn(opened), opened.locator("#mask-facts").inner_text()
     opened.locator("#mask-slider").focus()
     opened.keyboard.press("ArrowLeft")
     assert opened.locator("#mask-epoch").inner_text() == "epoch 2 (saved)"
-    kept = visible(row)
-    assert len(kept) == len(last) == 3
-    assert [one == other for one, other in zip(kept, last, strict=True)] == [True, False, False]
-    assert words.inner_text() != said
-    assert prediction.screenshot() != seen
+    assert drawn(opened) != last
+    assert opened.locator("#mask-facts").inner_text() != said
     opened.keyboard.press("ArrowRight")
-    assert visible(row) == last
-    assert opened.locator("#worst .over[hidden]").count() == 0
+    assert drawn(opened) == last
 
 
-def test_the_opacity_slider_lets_the_image_through(opened: Page) -> None:
-    truth = opened.locator("#chosen .truth").first
-
-    def opacity(place: str) -> str:
-        return str(opened.locator(f"{place} .truth .over").first.evaluate("e => getComputedStyle(e).opacity"))
-
+def test_opacity_and_the_line_of_swipe_change_the_picture(opened: Page) -> None:
+    view(opened, "swipe")
+    before = drawn(opened)
+    opened.locator("#mask-swipe").fill("90")
+    moved = drawn(opened)
     opened.locator("#mask-opacity").fill("0")
-    assert opened.locator("#chosen .opacity").locator("..").inner_text().strip() == "masks 0 %"
-    assert opacity("#chosen") == "0"
-    clear = truth.screenshot()
-    opened.locator("#mask-opacity").focus()
-    opened.keyboard.press("End")
-    assert opacity("#chosen") == "1"
-    assert truth.screenshot() != clear
-    assert opacity("#worst") == "0.7"
+    assert len({*before, *moved, *drawn(opened)}) == 3
+    assert opened.locator("#mask-blend").inner_text() == "masks 0 %"
+    box = opened.locator("#mask-stage canvas").bounding_box() or pytest.fail("no picture")
+    opened.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 50)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 50)
+    opened.mouse.up()
+    assert abs(float(opened.locator("#mask-swipe").input_value()) - 25) <= 1
 
 
-def test_pictures_become_larger_and_smaller(opened: Page) -> None:
-    row = opened.locator("#worst .example").first
+def test_all_panels_are_zoomed_and_moved_together_by_keys(opened: Page) -> None:
+    view(opened, "panels")
+    before = drawn(opened)
+    opened.locator("#mask-stage").focus()
+    opened.keyboard.press("+")
+    zoomed = drawn(opened)
+    assert all(one != other for one, other in zip(before, zoomed, strict=True))
+    assert opened.locator("#mask-whole").inner_text() == "150 %"
+    opened.keyboard.press("ArrowRight")
+    assert all(one != other for one, other in zip(zoomed, drawn(opened), strict=True))
+    opened.keyboard.press("0")
+    assert drawn(opened) == before
 
-    def width() -> float:
-        return float(row.locator(".truth").evaluate("e => e.getBoundingClientRect().width"))
 
-    before = width()
-    row.locator("button").press("Enter")
-    assert width() > 1.8 * before
-    assert row.locator("button").get_attribute("aria-pressed") == "true"
-    row.locator("button").press("Enter")
-    assert width() == before
+def test_a_cell_of_the_confusion_matrix_leads_to_its_images(opened: Page, report: Path) -> None:
+    answers = read_mask_confusions(RunFolder.open(report.parent)) or pytest.fail("no answers")
+    wrong = answers.whole - np.diag(answers.whole.diagonal())
+    true, predicted = (int(each) for each in np.unravel_index(wrong.argmax(), wrong.shape))
+    opened.locator(f'#confusion [data-cell="{true}-{predicted}"]').click()
+    assert opened.locator("#mask-truth").input_value() == str(true)
+    assert opened.locator("#mask-predicted").input_value() == str(predicted)
+    pixels = dict(zip(mask_names(answers.filenames), answers.confusion[:, true, predicted], strict=True))
+    shown = [int(pixels[name]) for name in strip(opened)]
+    assert shown == sorted(shown, reverse=True)
+    assert min(shown) > 0
+    assert opened.locator("#mask-found").inner_text().startswith(f"{sum(shown):,} pixels of ")
+    # The same address shows the same again.
+    view(opened, "panels")
+    address, seen, facts = opened.url, strip(opened), opened.locator("#mask-facts").inner_text()
+    opened.goto("about:blank")
+    opened.goto(address)
+    assert len(drawn(opened)) == 4
+    assert (strip(opened), opened.locator("#mask-facts").inner_text()) == (seen, facts)
+
+
+def test_images_are_ordered_and_filtered_by_class(opened: Page) -> None:
+    def figures() -> list[float]:
+        return [float(each.split()[1]) for each in opened.locator("#mask-strip span").all_inner_texts()]
+
+    opened.locator("#mask-sort").select_option("low")
+    assert figures() == sorted(figures())
+    opened.locator("#mask-sort").select_option("high")
+    assert figures() == sorted(figures(), reverse=True)
+    all_images = len(strip(opened))
+    opened.locator("#mask-truth").select_option("5")
+    assert 0 < len(strip(opened)) < all_images
+    assert set(figures()) == {0.0}  # no car is ever predicted as one
+    opened.locator('#classes button[data-class="0"]').click()
+    assert opened.locator("#mask-truth").input_value() == "0"
+    opened.locator("#mask-truth").select_option("")
 
 
 def test_the_class_under_the_pointer_is_named(opened: Page) -> None:
-    row = opened.locator("#chosen .example").first
-    captions = row.locator("figcaption")
-    row.locator(".truth").hover(position={"x": 5, "y": 5})
-    assert captions.nth(1).inner_text() == "ground truth: no class"
-    row.locator(".truth").hover(position={"x": 100, "y": 150})
-    names = ("building", "clutter", "vegetation", HOSTILE, "car")
-    assert captions.nth(1).inner_text() in [f"ground truth: {name}" for name in names]
-    assert captions.nth(2).inner_text() in [f"prediction: {name}" for name in names]
+    drawn(opened)
+    opened.locator("#mask-stage canvas").first.hover(position={"x": 5, "y": 5})
+    assert "Here: no class, predicted as " in opened.locator("#mask-facts").inner_text()
     opened.mouse.move(0, 0)
-    assert captions.nth(1).inner_text() == "ground truth"
+    assert "Here" not in opened.locator("#mask-facts").inner_text()
 
 
 def test_a_click_sorts_the_classes_by_iou(opened: Page) -> None:

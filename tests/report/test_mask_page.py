@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
 import subprocess
 import sys
+import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save
+from sklearn.metrics import jaccard_score
 
 import headstart as hs
 from headstart.analysis.feature_analysis import analyze_features
@@ -25,12 +29,11 @@ from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import embedding_view
 from headstart.report.map_data import unscaled
-from headstart.report.mask_images import mask_images
+from headstart.report.mask_viewer import MaskViewer, mask_viewer
 from headstart.report.run_page import write_report
 from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
-from headstart.runs.mask_snapshots import write_image, write_mask
 from pages import assert_loads_nothing, visible
 
 pytestmark = pytest.mark.slow
@@ -56,10 +59,6 @@ def opened(file: Path) -> Image.Image:
     with Image.open(file) as picture:
         picture.load()
         return picture
-
-
-def rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    return np.array(picture.convert("RGB"))
 
 
 def test_the_headline_is_the_mean_iou_and_its_convention_stands_beside_it(run: RunFolder) -> None:
@@ -114,56 +113,99 @@ def test_classes_findings_and_confused_pairs_are_on_the_page(run: RunFolder) -> 
     assert f"{pair} {count:,} {100 * count / answers.whole[true].sum():.1f} %" in page
 
 
-def test_pictures_show_truth_answer_and_what_is_wrong(run: RunFolder) -> None:
-    """Against the files themselves, at their own size."""
-    palette = Palette.from_json(run.data["palette"])
+def unpacked(text: str, width: int) -> NDArray[np.uint8]:
+    """A packed mask, by running XOR down its columns."""
+    rows = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(-1, width)
+    return np.bitwise_xor.accumulate(rows, axis=0)
+
+
+def viewer(run: RunFolder, kept: int = 2, characters: int = 10**9) -> MaskViewer:
     names = [row["filename"] for row in run.feature_images]
-    pictures = mask_images(run, palette, names, [5], 2, characters=10**9)
-    assert pictures.epochs == (1, 2, 3)
-    assert [each.name for each in pictures.over_epochs] == ["0036_sat", "0037_sat", "0038_sat"]
-    for shown, folder, answer in [
-        *((pictures.over_epochs[1], f"epoch-{each.epoch:04}", each) for each in pictures.over_epochs[1].predictions),
-        (pictures.best[5], "best", pictures.best[5].predictions[0]),
-    ]:
-        truth, predicted = (opened(run.path / "masks" / place / f"{shown.name}.png") for place in ("truth", folder))
-        assert (rgb(decoded(shown.truth)) == rgb(truth)).all()
-        assert (rgb(decoded(answer.prediction)) == rgb(predicted)).all()
-        true, given = np.array(truth), np.array(predicted)
-        difference = np.array(decoded(answer.difference))
-        assert (difference == np.where(true > 5, 2, true != given)).all()
-        assert answer.accuracy == pytest.approx((true == given)[true < 6].mean())
-        marks = np.array(decoded(answer.difference).convert("RGBA"))
-        assert set(marks[difference == 0][:, 3]) == {0}  # what is right is clear
-        assert (decoded(shown.image).size, (shown.width, shown.height)) == (truth.size, truth.size)
+    palette = Palette.from_json(run.data["palette"])
+    return mask_viewer(run, palette, names, read_mask_confusions(run), kept, characters)
+
+
+def test_the_viewer_has_the_stored_masks_and_their_figures(run: RunFolder) -> None:
+    """Against the files themselves, at their own size, and scikit-learn's Jaccard score."""
+    found = viewer(run)["images"]
+    assert [image["name"] for image in found[:3]] == ["0036_sat", "0037_sat", "0038_sat"]
+    assert [each["epoch"] for each in found[1]["predictions"]] == [1, 2, 3]
+    assert len({image["name"] for image in found}) == len(found) >= 16
+    for image in (found[1], found[-1]):
+        true = np.array(opened(run.path / "masks" / "truth" / f"{image['name']}.png"))
+        assert (unpacked(image["truth"], image["width"]) == true).all()
+        assert decoded(image["photo"]).size == (image["width"], image["height"]) == true.shape[::-1]
+        for each in image["predictions"]:
+            folder = "best" if each["epoch"] == 2 else f"epoch-{each['epoch']:04}"
+            given = np.array(opened(run.path / "masks" / folder / f"{image['name']}.png"))
+            assert (unpacked(each["mask"], image["width"]) == given).all()
+            there, said = true[true < 6], given[true < 6]
+            seen = [c for c in range(6) if ((there == c) | (said == c)).sum() >= 0.001 * len(there)]
+            assert each["iou"] == pytest.approx(jaccard_score(there, said, labels=seen, average="macro"))
+            assert each["accuracy"] == pytest.approx((there == said).mean())
+            if each["epoch"] == 2:
+                assert {(t, p): n for t, p, n in image["cells"]} == Counter(
+                    zip(there.tolist(), said.tolist(), strict=True)
+                )
+
+
+def test_one_image_has_one_iou_in_table_viewer_and_mean(run: RunFolder) -> None:
+    page, found = visible(text(run)), viewer(run)["images"]
+    saved = {image["file"]: each["iou"] for image in found for each in image["predictions"] if each["epoch"] == 2}
+    assert len(saved) == len(found)
+    assert all(f"{file} {100 * (value or 0):.1f} %" in page for file, value in saved.items())
+    answers = read_mask_confusions(run) or pytest.fail("no answers")
+    of_all = dict(zip(answers.filenames, image_ious(answers.confusion), strict=True))
+    assert {file: of_all[file] for file in saved} == pytest.approx(saved)
+    assert answers.mean_of_images == pytest.approx(np.mean([*of_all.values()]))
+
+
+def test_what_a_phantom_class_costs_is_said_in_pixels_and_points(run: RunFolder) -> None:
+    """Seven pixels of ground called water, of which no mask has any."""
+    answers = read_mask_confusions(run) or pytest.fail("no answers")
+    changed = answers.confusion.copy()
+    changed[3, 4, 4] -= 7
+    changed[3, 4, 3] += 7
+    run.write("confusion.safetensors", save({"confusion": changed}))
+    whole = changed.sum(axis=0)
+    ious = np.diag(whole) / np.maximum(1, whole.sum(axis=0) + whole.sum(axis=1) - np.diag(whole))
+    cost = 100 * (ious[[0, 1, 2, 4, 5]].mean() - ious.mean())
+    page = visible(text(run))
+    assert f"7 pixels called water cost {cost:.1f} points of mean IoU" in page
+    names = [image["name"] for image in viewer(run)["images"]]
+    assert Path(answers.filenames[3]).stem in names
+
+
+def test_a_cell_without_a_stored_image_names_one(run: RunFolder) -> None:
+    """All images but those over the epochs are removed: what is confused in others alone is said with their names."""
+    answers = read_mask_confusions(run) or pytest.fail("no answers")
+    for file in (run.path / "masks" / "best").glob("*.png"):
+        if file.stem not in ("0036_sat", "0037_sat", "0038_sat"):
+            file.unlink()
+    found = viewer(run)
+    here = {(t, p) for image in found["images"] for t, p, _ in image["cells"]}
+    expected = {(t, p) for t, p in zip(*np.nonzero(answers.whole), strict=True)} - here
+    assert len(found["images"]) == 3
+    assert {tuple(map(int, key.split("-"))) for key in found["elsewhere"]} == expected
+    for key, (name, pixels) in found["elsewhere"].items():
+        true, predicted = map(int, key.split("-"))
+        assert pixels == answers.confusion[:, true, predicted].max()
+        assert answers.confusion[answers.filenames.index(name), true, predicted] == pixels
 
 
 def test_the_kept_epoch_is_among_the_epochs_of_a_chosen_image(run: RunFolder) -> None:
     shutil.rmtree(run.path / "masks" / "epoch-0002")
-    names = [row["filename"] for row in run.feature_images]
-    pictures = mask_images(run, Palette.from_json(run.data["palette"]), names, [], 2, characters=10**9)
-    assert pictures.epochs == (1, 2, 3)
+    assert [each["epoch"] for each in viewer(run)["images"][0]["predictions"]] == [1, 2, 3]
 
 
 @pytest.mark.slow
 def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
-    """Masks and images of noise, which nothing compresses: 5 epochs of 12 images, and 16 images more."""
-    (run.path / "checksums.json").unlink()
-    palette, chance = Palette.from_json(run.data["palette"]), np.random.default_rng(0)
-    names = [Path(row["filename"]).stem for row in run.feature_images]
-    noise = chance.integers(0, 6, (400, 400), dtype=np.uint8)
-    write_image(run, "noise", chance.integers(0, 256, (400, 400, 3), dtype=np.uint8))
-    write_mask(run, "truth", "noise", noise, palette)
-    write_mask(run, "best", "noise", noise[::-1].copy(), palette)
-    for name in names:
-        for folder in ("truth", "best", *(f"epoch-{epoch + 1:04}" for epoch in range(5))):
-            if name in names[:12] or not folder.startswith("epoch"):
-                (run.path / "masks" / folder).mkdir(exist_ok=True)
-                source = "truth" if folder == "truth" else "best"
-                shutil.copy(run.path / "masks" / source / "noise.png", run.path / "masks" / folder / f"{name}.png")
-        shutil.copy(run.path / "masks" / "images" / "noise.jpg", run.path / "masks" / "images" / f"{name}.jpg")
-    page = text(run)
-    assert len(page) < 8e6
-    assert page.count('class="panels"') == 12 + 16
+    whole = len(json.dumps(viewer(run)))
+    smaller = viewer(run, characters=whole // 3)
+    assert len(json.dumps(smaller)) < whole // 2
+    assert len(smaller["images"]) == len(viewer(run)["images"])
+    assert smaller["images"][0]["scale"] < 1
+    assert max(len(json.dumps(image["cells"])) for image in smaller["images"]) < 1000
 
 
 @pytest.mark.slow
@@ -232,7 +274,9 @@ def test_a_run_without_epochs_pictures_or_pixels_counted_has_a_page(run: RunFold
     data = run.data
     del data["shares"], data["ignored"]
     run.write_json("data.json", data)
-    assert visible(text(run)).count("no image of its mask was saved") == 16
+    page = text(run)
+    assert 'id="masks"' not in page
+    assert 'id="classes"' in page
     for name in ("confusion.safetensors", "metrics.csv", "checksums.json"):
         (run.path / name).unlink()
     assert "No epoch has ended yet" in text(run)

@@ -86,6 +86,11 @@ def test_masks_come_back_and_those_of_the_best_weights_first(run: RunFolder) -> 
         mask_snapshots.write_mask(run, folder, "a", mask, PALETTE)
     mask_snapshots.write_image(run, "a", np.full((20, 30, 3), 128, np.uint8))
     masks = run.path / "masks"
+    entropy = np.linspace(0, 1, 800, dtype=np.float32)[None].repeat(40, axis=0)
+    mask_snapshots.write_uncertainty(run, "a", entropy)
+    steps = mask_snapshots.read_mask(run, run.path / "masks" / "uncertainty" / "a.png")
+    assert steps.shape == (19, 384)
+    assert (np.abs(steps / 15 - np.linspace(0, 1, 384)) <= 0.5 / 15 + 0.002).all()
     folders = mask_snapshots.prediction_folders(run, best_epoch=2)
     assert folders == {1: [masks / "epoch-0001"], 2: [masks / "best", masks / "epoch-0002"]}
     assert (mask_snapshots.read_mask(run, masks / "best" / "a.png") == mask).all()

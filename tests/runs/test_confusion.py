@@ -13,7 +13,13 @@ from safetensors.numpy import save
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 import headstart as hs
-from headstart.metrics.segmentation import confused_pairs, image_ious, worst_and_best
+from headstart.metrics.segmentation import (
+    confused_pairs,
+    image_ious,
+    images_to_show,
+    phantoms,
+    worst_and_best,
+)
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.mask_snapshots import mask_names
@@ -46,10 +52,10 @@ def test_what_is_told_of_images_is_scikit_learn_s(made_segmentation: Path) -> No
     truths, predicted = stored(run)
     truth, answer = np.concatenate(truths), np.concatenate(predicted)
     assert (answers.whole == confusion_matrix(truth, answer, labels=range(6))).all()
-    each_image = [
-        jaccard_score(one, other, labels=np.union1d(one, other), average="macro")
-        for one, other in zip(truths, predicted, strict=True)
-    ]
+    each_image = []
+    for one, other in zip(truths, predicted, strict=True):
+        seen = [each for each in range(6) if ((one == each) | (other == each)).mean() >= 0.001]
+        each_image.append(jaccard_score(one, other, labels=seen, average="macro"))
     assert answers.mean_of_images == pytest.approx(np.mean(each_image))
     assert (answers.wrong == [(one != other).sum() for one, other in zip(truths, predicted, strict=True)]).all()
     assert (answers.counted == 300 * 300 - 600).all()
@@ -70,6 +76,19 @@ def test_worst_and_best_never_meet() -> None:
     worst, best = worst_and_best(np.arange(40) / 40)
     assert (worst, best) == (list(range(12)), [39, 38, 37, 36])
     assert worst_and_best(np.array([0.5])) == ([0], [])
+
+
+def test_images_to_show_have_each_frequent_confusion_and_phantom() -> None:
+    """Of 60 images, one with the third class taken for the second, and one where the fourth is made up."""
+    images = np.zeros((60, 4, 4), np.int64)
+    images[:, 0, 0], images[:, 0, 1], images[:, 1, 1] = 1000, np.arange(60), 1000
+    images[30, 2, 1], images[31, 0, 3] = 5, 2
+    rows = images_to_show(images)
+    worst, best = worst_and_best(image_ious(images))
+    assert rows[:16] == [*worst, *best]
+    assert {30, 31} <= set(rows)
+    assert len(set(rows)) == len(rows) <= 30
+    assert phantoms(images.sum(axis=0)).classes == (3,)
 
 
 def test_confused_pairs_are_ordered_by_pixels() -> None:

@@ -173,8 +173,7 @@ def _elsewhere(confusions: MaskConfusions, images: Sequence[ViewedImage]) -> dic
     missing = sorted((each for each in _cells(confusions.whole) if each[:2] not in here), key=lambda each: -each[2])
     largest = {(i, j): int(confusions.confusion[:, i, j].argmax()) for i, j, _ in missing[:MAX_CELLS]}
     return {
-        f"{i}-{j}": (confusions.filenames[row], int(confusions.confusion[row, i, j]))
-        for (i, j), row in largest.items()
+        f"{i}-{j}": (confusions.filenames[row], int(confusions.confusion[row, i, j])) for (i, j), row in largest.items()
     }
 
 

@@ -199,6 +199,7 @@
     of("predicted").value = state.predicted ?? "";
     of("predicted").disabled = state.truth === null;
     of("sort").value = state.sort;
+    of("sort").options[0].textContent = state.predicted === null ? "lowest IoU" : "most of these pixels";
     for (const each of views) each.checked = each.value === state.view;
     const slider = of("slider");
     if (slider) {
