@@ -76,7 +76,7 @@ def test_one_answer_for_everything_is_named_alone() -> None:
     ("confusion", "words"),
     [
         ([[90, 9, 0], [9, 90, 0], [0, 0, 0]], "pond: neither in the validation masks nor predicted"),
-        ([[90, 5, 4], [9, 90, 0], [0, 0, 0]], "pond: in no validation mask, but predicted for 4 pixels. The IoU is 0"),
+        ([[90, 5, 4], [9, 90, 0], [0, 0, 0]], "4 pixels called pond cost 28.3 points of mean IoU: no"),
     ],
 )
 def test_a_class_that_is_absent_is_told_from_one_that_is_made_up(confusion: list[list[int]], words: str) -> None:

@@ -110,7 +110,8 @@ def test_fit_predict_and_evaluate_say_the_same_of_the_same_images(run: RunFolder
 def test_masks_of_the_images_named_are_kept_over_the_epochs(run: RunFolder, pairs: Path) -> None:
     """As numbers, which show in the palette's colors."""
     folder = run.path / "masks"
-    assert sorted(each.name for each in folder.iterdir()) == ["best", "epoch-0001", "epoch-0002", "images", "truth"]
+    places = ["best", "epoch-0001", "epoch-0002", "images", "truth", "uncertainty"]
+    assert sorted(each.name for each in folder.iterdir()) == places
     assert run.palette is not None
     for epoch in ("epoch-0001", "epoch-0002"):
         assert sorted(file.name for file in (folder / epoch).iterdir()) == ["0036_sat.png", "0038_sat.png"]
@@ -124,6 +125,11 @@ def test_masks_of_the_images_named_are_kept_over_the_epochs(run: RunFolder, pair
         with Image.open(folder / "epoch-0002" / f"{name}.png") as picture:
             assert np.asarray(picture).shape == (80, 96)
             assert int(np.asarray(picture).max()) < len(run.classes)
+        with Image.open(folder / "uncertainty" / f"{name}.png") as picture:
+            steps = np.asarray(picture)
+        assert steps.shape == (80, 96)
+        assert steps.max() <= 15
+        assert steps.mean() > 7  # two epochs from random weights: it is sure of nothing
 
 
 def test_masks_of_the_kept_weights_are_those_that_were_counted(run: RunFolder) -> None:
@@ -143,7 +149,10 @@ def test_the_report_of_a_run_on_masks_shows_its_figures(run: RunFolder) -> None:
     page = write_report(run).read_text(encoding="utf-8")
     (written,) = re.findall(r'<div class="number">([\d.]+) %</div>', page)
     assert float(written) == pytest.approx(100 * best["miou"], abs=0.5)
-    assert page.count('class="panels"') == 2 + 4
+    (viewer,) = re.findall(r'id="mask-data">(.*?)</script>', page)
+    images = json.loads(viewer)["images"]
+    assert [len(image["predictions"]) for image in images] == [2, 2, 1, 1]
+    assert all(image["uncertainty"] for image in images)
     assert "its decoder, deeplabv3plus" in page
     assert 'id="mask-slider"' in page
 
