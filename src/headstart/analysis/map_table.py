@@ -63,7 +63,7 @@ def write_map_table(run: RunFolder, file: Path, *, overwrite: bool = False) -> P
             for row, name in zip(rows, columns["filename"], strict=True)
         ]
     content = io.BytesIO()
-    pq.write_table(pa.table(columns), content)  # type: ignore[no-untyped-call]
+    pq.write_table(pa.table(columns), content)
     write_atomically(file, content.getvalue())
     return file
 
