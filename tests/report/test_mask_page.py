@@ -19,11 +19,12 @@ from safetensors.numpy import save
 import headstart as hs
 from headstart.analysis.feature_analysis import analyze_features
 from headstart.analysis.mask_findings import mask_findings
-from headstart.metrics.segmentation import segmentation_metrics
+from headstart.metrics.segmentation import image_ious, segmentation_metrics
 from headstart.metrics.written import ends, share
 from headstart.palette import Palette
 from headstart.recipes import recipe as recipes
 from headstart.report.embedding_view import embedding_view
+from headstart.report.map_data import unscaled
 from headstart.report.mask_images import mask_images
 from headstart.report.run_page import write_report
 from headstart.runs.analysis import read_feature_analysis
@@ -168,10 +169,10 @@ def test_pictures_that_would_not_fit_become_smaller(run: RunFolder) -> None:
 @pytest.mark.slow
 def test_a_map_is_in_the_colors_of_the_masks(run: RunFolder) -> None:
     """Each validation image is of the class of most of its pixels; training images are of none that is known."""
-    more = {"filename": "train/0000_sat.jpg", "split": "train", "label": ""}
-    run.write_table("features/images.csv", [*run.feature_images, more])
-    features = np.random.default_rng(0).normal(size=(25, 8)).astype(np.float32)
-    tensors = {"features": features, "probabilities": np.zeros((25, 0), np.float32)}
+    more = [{"filename": f"train/{i:04}_sat.jpg", "split": "train", "label": ""} for i in range(26)]
+    run.write_table("features/images.csv", [*run.feature_images, *more])
+    features = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    tensors = {"features": features, "probabilities": np.zeros((50, 0), np.float32)}
     run.write("features/epoch-0001.safetensors", save(tensors, metadata={"seconds": "1"}))
     learned = analyze_features(run)
     facts = embedding_view(run, learned, (read_feature_analysis(run) or pytest.fail("nothing learned"))[1])
@@ -180,6 +181,9 @@ def test_a_map_is_in_the_colors_of_the_masks(run: RunFolder) -> None:
     with Image.open(run.path / "masks" / "truth" / "0036_sat.png") as picture:
         counts = np.bincount(np.asarray(picture).ravel(), minlength=256)[:6]
     assert (facts["labels"][0], facts["labels"][24]) == (int(counts.argmax()), 6)
+    confusions = read_mask_confusions(run) or pytest.fail("no confusion")
+    ious = unscaled(facts["maps"][0]["shades"]["IoU"])[0]
+    np.testing.assert_allclose(ious[:24], image_ious(confusions.confusion), atol=1e-4)
     page = visible(text(run))
     assert "colors are the class of most of a validation image's pixels" in page.replace("&#39;", "'")
     assert "calibration error" not in page

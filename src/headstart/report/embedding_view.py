@@ -1,4 +1,4 @@
-"""t-SNE and PCA maps of a run as its page shows them: coordinates over the epochs, classes, thumbnails."""
+"""t-SNE and PCA maps as pages show them: one run's, or those of several runs linked image by image."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ import numpy as np
 from PIL import Image
 
 from headstart.files import Row
+from headstart.report.map_data import MAX_PLACES, MapData, MapSource, map_data
 from headstart.report.mask_plots import hexadecimal
 from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.thumbnails import decode_thumbnail, read_thumbnails
 
-MAX_POINTS = 3500
+MAX_POINTS = 5000
 """Images on a map at the most; of more a sample is shown, so that the page stays small and fast."""
-SIDE, ACROSS = 40, 50
-"""Pixels of a thumbnail, and thumbnails in a row of the sheet."""
+MIN_POINTS = 50
+"""Images that a map needs: of fewer, clusters are accidents."""
+ACROSS = 50
+"""Thumbnails in a row of the sheet."""
+SIDES = ((600, 64), (3000, 40), (MAX_POINTS, 36))
+"""Up to so many images, pixels of a thumbnail."""
+MAX_SHEET = 3_600_000
+"""Bytes of the sheet; above, its JPEG has a lower quality."""
 PALETTE = ("#3b82c4", "#e07b39", "#3a9d6e", "#c94f7c", "#8465c5", "#b59a1b", "#28a3b8", "#8b5e3c", "#6b7280", "#d64545")
 """Colors that most kinds of color blindness distinguish, for up to ten classes."""
 
@@ -29,12 +36,9 @@ GRAY = "#8a8f98"
 NO_LABEL = "no label"
 """Class name of images without a label."""
 
-Coordinates = list[list[list[float]]]
-"""For each epoch the x and the y of each image."""
-
 
 class EmbeddingView(TypedDict):
-    """The data of `maps.js`, for P images and E epochs."""
+    """The data of `maps.js`, for P images."""
 
     classes: list[str]
     colors: list[str]
@@ -42,13 +46,12 @@ class EmbeddingView(TypedDict):
     """Whether points have an outline: colors of a palette may be white or black."""
     labels: list[int]
     """Number of each image's class."""
+    unlabeled: int
+    """The number of the class `NO_LABEL`, -1 where every image has a label."""
     splits: list[str]
     files: list[str]
-    epochs: list[int]
-    variance: list[float | None]
-    """Share of each epoch's variance on the axes of the PCA."""
-    places: dict[str, Coordinates]
-    """'tsne', 'pca' -> coordinates."""
+    maps: list[MapData]
+    """One for each run, all of the same images."""
     sheet: str | None
     """All thumbnails in one JPEG, as a data URL."""
     side: int
@@ -62,26 +65,34 @@ def embedding_view(run: RunFolder, analysis: FeatureAnalysis, rows: Sequence[Row
 
     In a segmentation run, a validation image has the class of most of its pixels.
     """
+    mapped = sorted({row["row"] for row in rows})
+    return linked_view([MapSource("", run, analysis, rows, sample(mapped))], len(mapped))
+
+
+def linked_view(sources: Sequence[MapSource], of: int) -> EmbeddingView:
+    """Maps of the same images by several runs, in the same order in each; ``of`` is how many images there are.
+
+    Labels, palette and thumbnails are those of the first run.
+    """
+    run, shown = sources[0].run, sources[0].shown
     images, palette = run.feature_images, run.palette
     labels, classes = _labels(run, images)
-    mapped = sorted({row["row"] for row in rows})
-    shown = _sample(mapped)
-    epochs = sorted({row["epoch"] for row in rows})
-    variance = {each.epoch: each.variance for each in analysis.epochs}
+    of_shown = [labels[row] for row in shown]
+    numbers = np.array(of_shown, dtype=np.int64)
+    side = next(side for most, side in SIDES if len(shown) <= most)
     return EmbeddingView(
         classes=classes,
         colors=colors(len(classes)) if palette is None else [*map(hexadecimal, palette.colors), GRAY],
         outlined=palette is not None,
-        labels=[labels[row] for row in shown],
+        labels=of_shown,
+        unlabeled=len(classes) - 1 if len(classes) > len(run.classes if palette is None else palette.names) else -1,
         splits=[images[row]["split"] for row in shown],
         files=[images[row]["filename"] for row in shown],
-        epochs=epochs,
-        variance=[variance[epoch] for epoch in epochs],
-        places={kind: _coordinates(kind, rows, shown, epochs) for kind in ("tsne", "pca") if f"{kind}_x" in rows[0]},
-        sheet=_sheet(run, shown),
-        side=SIDE,
+        maps=[map_data(source, numbers, classes, MAX_PLACES // len(sources)) for source in sources],
+        sheet=_sheet(run, shown, side),
+        side=side,
         across=ACROSS,
-        left_out=len(mapped) - len(shown),
+        left_out=of - len(shown),
     )
 
 
@@ -100,18 +111,6 @@ def _labels(run: RunFolder, images: Sequence[Row]) -> tuple[list[int], list[str]
     return [number[name] for name in names], classes
 
 
-def _coordinates(kind: str, rows: Sequence[Row], shown: Sequence[int], epochs: Sequence[int]) -> Coordinates:
-    """x and y of the images ``shown`` at each epoch, in their order."""
-    position = {row: i for i, row in enumerate(shown)}
-    by_epoch = {epoch: [[0.0] * len(shown), [0.0] * len(shown)] for epoch in epochs}
-    for row in rows:
-        i = position.get(row["row"])
-        if i is not None:
-            x, y = by_epoch[row["epoch"]]
-            x[i], y[i] = row[f"{kind}_x"], row[f"{kind}_y"]
-    return [by_epoch[epoch] for epoch in epochs]
-
-
 def colors(count: int) -> list[str]:
     """A color per class; consecutive ones are far apart in hue (the golden angle), lightness in three steps."""
     if count <= len(PALETTE):
@@ -123,23 +122,27 @@ def colors(count: int) -> list[str]:
     return wheel
 
 
-def _sample(rows: list[int]) -> list[int]:
+def sample(rows: list[int]) -> list[int]:
+    """`MAX_POINTS` of ``rows`` at the most, the same ones each time."""
     if len(rows) <= MAX_POINTS:
         return rows
     return sorted(np.random.default_rng(0).choice(rows, MAX_POINTS, replace=False).tolist())
 
 
-def _sheet(run: RunFolder, rows: Sequence[int]) -> str | None:
+def _sheet(run: RunFolder, rows: Sequence[int], side: int) -> str | None:
     """All thumbnails in one JPEG, as a data URL; None where the run has none."""
-    sheet = Image.new("RGB", (SIDE * ACROSS, SIDE * -(-len(rows) // ACROSS)))
+    sheet = Image.new("RGB", (side * ACROSS, side * -(-len(rows) // ACROSS)))
     thumbnails = read_thumbnails(run, rows)
     if not thumbnails:
         return None
     for i, row in enumerate(rows):
         thumbnail = decode_thumbnail(thumbnails[row]) if row in thumbnails else None
         if thumbnail is not None:
-            small = thumbnail.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-            sheet.paste(small, (SIDE * (i % ACROSS), SIDE * (i // ACROSS)))
-    content = io.BytesIO()
-    sheet.save(content, "JPEG", quality=55)
+            small = thumbnail.resize((side, side), Image.Resampling.BILINEAR)
+            sheet.paste(small, (side * (i % ACROSS), side * (i // ACROSS)))
+    for quality in (55, 40, 25, 10):
+        content = io.BytesIO()
+        sheet.save(content, "JPEG", quality=quality)
+        if content.tell() <= MAX_SHEET:
+            break
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()

@@ -23,7 +23,7 @@ from headstart.metrics.shares import mean_share
 from headstart.metrics.written import duration, ends, plain_decimals, share, times
 from headstart.recipes.recipe import Recipe
 from headstart.report import plots
-from headstart.report.embedding_view import embedding_view
+from headstart.report.embedding_view import MIN_POINTS, embedding_view
 from headstart.report.figure_files import write_figures
 from headstart.report.mask_page import MaskSection, mask_page
 from headstart.report.matrix import MAX_CLASSES
@@ -118,6 +118,9 @@ class RunPage(TypedDict):
     architecture: Markup | None
     figures: dict[str, Markup]
     """Plots as SVG, by the id of their place on the page; the map is JSON."""
+    mapped: int
+    """Images with a place on the maps, of which a page needs ``least_mapped``."""
+    least_mapped: int
 
 
 class ClassRow(NamedTuple):
@@ -190,6 +193,8 @@ def _context(run: RunFolder) -> RunPage:
         network=network,
         architecture=drawing(network) if network is not None else None,
         figures=figures,
+        mapped=len({row["row"] for row in places}),
+        least_mapped=MIN_POINTS,
     )
 
 
@@ -207,7 +212,7 @@ def _figures(
         figures["reliability"] = Markup(plots.reliability(predictions.labels, _scaled(predictions)))
     if run.metrics:
         figures["curves"] = Markup(plots.curves(run.metrics, run.recipe.train.epochs, run.recipe.checkpoint.monitor))
-    if analysis is not None and places:
+    if analysis is not None and len({row["row"] for row in places}) >= MIN_POINTS:
         view = embedding_view(run, analysis, places)
         figures["map"] = Markup(plots.as_script(json.dumps(view, separators=(",", ":"))))
     return figures

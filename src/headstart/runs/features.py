@@ -70,6 +70,11 @@ def write_epoch_features(run: RunFolder, epoch: int, features: Floats, probabili
     run.write(f"features/epoch-{epoch + 1:04}.safetensors", content)
 
 
+def has_features(run: RunFolder, epochs: Sequence[int]) -> bool:
+    """Whether features of any of these ``epochs`` (from 1) are there."""
+    return any((run.path / "features" / f"epoch-{epoch:04}.safetensors").is_file() for epoch in epochs)
+
+
 def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
     """Read the stored features of all epochs, or of some ``epochs`` (from 1).
 

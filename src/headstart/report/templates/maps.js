@@ -1,193 +1,222 @@
-// t-SNE and PCA over the epochs: a point per image, a slider, a search, and the image under the pointer.
+// The embedding explorer: one map, or several maps of the same images. What is chosen, said and kept in the address.
 (() => {
-  const place = document.getElementById("map");
-  if (!place) return;
-  const facts = JSON.parse(document.getElementById("map-json").textContent);
-  const find = (id) => document.getElementById(id);
-  const kinds = Object.keys(facts.places);
+  const json = document.getElementById("map-json");
+  if (!json) return;
+  const facts = readFacts(JSON.parse(json.textContent));
+  const find = (id) => document.getElementById("map-" + id);
+  const several = facts.maps.length > 1;
+  const kinds = Object.keys(facts.maps[0].places).filter((kind) => facts.maps.every((each) => kind in each.places));
   const splits = ["val", "train"].filter((split) => facts.splits.includes(split));
-  const state = { kind: kinds[0], epoch: facts.epochs.length - 1, chosen: new Set(), words: "" };
-  const count = facts.labels.length, radius = count > 1500 ? 2.6 : 3.6, HEIGHT = 560;
-  const canvas = document.createElement("canvas");
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "map of the images' features; the search and the buttons below pick out images");
-  place.append(canvas);
+  const modes = ["class", ...(facts.maps[0].predicted.length ? ["correctness"] : []), ...Object.keys(facts.maps[0].shades), ...(splits.length > 1 ? ["split"] : [])];
+  const fresh = () => ({
+    kind: kinds[0], color: "class", classes: new Set(), outcomes: new Set(), words: "", names: true,
+    splits: new Set(splits.slice(0, 1)), lasso: null, hovered: -1, pinned: -1, lassoing: false,
+  });
+  const state = fresh();
+  const kept = window.headstart.hashPart("map");
+  const maps = facts.maps.map((data, number) => makeMap(several ? "map-" + number : "map", facts, data, state));
+  const count = facts.labels.length;
 
-  const lit = (i) => {
-    const name = facts.classes[facts.labels[i]];
-    const wanted = !state.chosen.size || state.chosen.has(facts.labels[i]);
-    return wanted && (!state.words || name.toLowerCase().includes(state.words) || facts.files[i].toLowerCase().includes(state.words));
-  };
-  const visible = (i) => find("map-" + facts.splits[i]).checked;
-  const ofEpoch = () => facts.places[state.kind][state.epoch];
-
-  // The view: the same for all epochs of a projection, so that nothing jumps when the slider moves.
-  const view = { x: [0, 1], y: [0, 1] };
-  const fit = () => {
-    for (const axis of [0, 1]) {
-      let low = Infinity, high = -Infinity;
-      for (const epoch of facts.places[state.kind]) for (const value of epoch[axis]) { low = Math.min(low, value); high = Math.max(high, value); }
-      view["xy"[axis]] = [low - 0.04 * (high - low || 1), high + 0.04 * (high - low || 1)];
-    }
-  };
-  let width = 0, at = ofEpoch().map((values) => Float64Array.from(values));
-  const across = (value) => (value - view.x[0]) / (view.x[1] - view.x[0]) * width;
-  const down = (value) => HEIGHT - (value - view.y[0]) / (view.y[1] - view.y[0]) * HEIGHT;
-
-  const paint = () => {
-    const scale = devicePixelRatio || 1, context = canvas.getContext("2d");
-    width = place.clientWidth;
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(HEIGHT * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(HEIGHT * scale);
-    }
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, HEIGHT);
-    for (const bright of [false, true]) {
-      context.globalAlpha = bright ? 0.85 : 0.07;
-      for (let i = 0; i < count; i++) {
-        if (!visible(i) || lit(i) !== bright) continue;
-        const x = across(at[0][i]), y = down(at[1][i]), r = radius;
-        context.beginPath();
-        if (facts.splits[i] === "train") {
-          context.moveTo(x, y - r); context.lineTo(x + r, y); context.lineTo(x, y + r); context.lineTo(x - r, y); context.closePath();
-          context.strokeStyle = facts.colors[facts.labels[i]];
-          context.stroke();
-        } else {
-          context.arc(x, y, r, 0, 7);
-          context.fillStyle = facts.colors[facts.labels[i]];
-          context.fill();
-          if (facts.outlined) { context.strokeStyle = "#8a8f98"; context.stroke(); }
-        }
-      }
-    }
+  // What is said: how many images are picked out, and what a projection shows.
+  const lit = () => {
+    let shown = 0, all = 0;
+    for (let i = 0; i < count; i++) if (maps[0].visible(i)) { all++; if (maps[0].lit(i)) shown++; }
+    return [shown, all];
   };
   const say = () => {
-    const variance = facts.variance[state.epoch];
-    const shown = state.kind === "pca" ? "PCA: the two axes explain " + Math.round(100 * variance) + " % of the variance of this epoch"
-      : "t-SNE: neighbors are similar; distances between clusters mean little";
-    find("map-epoch").textContent = "epoch " + facts.epochs[state.epoch];
-    find("map-says").textContent = shown + (facts.left_out ? "; a sample: " + facts.left_out + " images are not shown" : "")
-      + ". Drag moves, the wheel zooms with Ctrl, a double click shows all.";
+    const [shown, all] = lit(), number = (value) => value.toLocaleString("en");
+    find("hits").textContent = shown === all ? number(all) + " images" : number(shown) + " of " + number(all) + " images";
+    for (const map of maps) map.say();
   };
-  // The points move to the epoch's places.
-  let moving = 0;
-  const move = (duration) => {
-    const from = at.map((values) => values.slice()), to = ofEpoch(), began = performance.now();
-    cancelAnimationFrame(moving);
-    say();
-    const step = (now) => {
-      const share = duration ? Math.min(Math.max((now - began) / duration, 0), 1) : 1, eased = share * share * (3 - 2 * share);
-      for (const axis of [0, 1]) for (let i = 0; i < count; i++) at[axis][i] = share === 1 ? to[axis][i] : from[axis][i] + (to[axis][i] - from[axis][i]) * eased;
-      paint();
-      if (share < 1) moving = requestAnimationFrame(step);
-    };
-    if (duration) moving = requestAnimationFrame(step); else step(began);
+  const refresh = () => { for (const map of maps) map.changed(); say(); drawer(); keep(); };
+
+  // The address keeps the view, the filters and the epoch; what is as it is at first is left out.
+  let saving = 0;
+  const save = () => {
+    const first = fresh(), values = {};
+    if (state.kind !== first.kind) values.kind = state.kind;
+    if (state.color !== first.color) values.color = state.color;
+    if (state.classes.size) values.classes = [...state.classes].join(",");
+    if (state.outcomes.size) values.outcomes = [...state.outcomes].join(",");
+    if (state.words) values.search = state.words;
+    if (!state.names) values.names = "0";
+    if (String([...state.splits]) !== String([...first.splits])) values.splits = [...state.splits].join(",");
+    if (state.pinned >= 0) values.pin = state.pinned;
+    maps.forEach((map, i) => {
+      if (map.epoch() < map.data.epochs.length - 1) values["epoch" + (i || "")] = map.data.epochs[map.epoch()];
+      const view = map.view();
+      if (view) values["view" + (i || "")] = view.map((value) => value.toFixed(3)).join(",");
+    });
+    kept.write(values);
+  };
+  const keep = () => { clearTimeout(saving); saving = setTimeout(save, 150); };
+  const restore = () => {
+    const values = kept.read(), numbers = (text) => (text ? text.split(",").map(Number).filter(Number.isFinite) : []);
+    Object.assign(state, fresh());
+    if (kinds.includes(values.kind)) state.kind = values.kind;
+    if (modes.includes(values.color)) state.color = values.color;
+    state.classes = new Set(numbers(values.classes).filter((label) => facts.classes[label] !== undefined));
+    state.outcomes = new Set(numbers(values.outcomes).filter((each) => each === 0 || each === 1));
+    state.words = (values.search ?? "").toLowerCase();
+    state.names = values.names !== "0";
+    if (values.splits !== undefined) state.splits = new Set(values.splits.split(",").filter((split) => splits.includes(split)));
+    if (values.pin in facts.labels) state.pinned = Number(values.pin);
+    maps.forEach((map, i) => {
+      const epoch = map.data.epochs.indexOf(Number(values["epoch" + (i || "")]));
+      map.go(epoch < 0 ? map.data.epochs.length - 1 : epoch, true);
+      const view = numbers(values["view" + (i || "")]);
+      map.look(view.length === 4 && view[0] < view[1] && view[2] < view[3] ? view : null);
+    });
+    return Object.keys(values).length > 0;
   };
 
-  const slider = find("map-slider");
-  slider.max = facts.epochs.length - 1;
-  slider.value = state.epoch;
-  slider.addEventListener("input", () => { state.epoch = Number(slider.value); move(400); });
+  // The controls show the state, and change it.
+  const showControls = () => {
+    for (const kind of kinds) find(kind).setAttribute("aria-pressed", String(kind === state.kind));
+    for (const split of splits) find(split).checked = state.splits.has(split);
+    find("color").value = state.color;
+    if (find("search").value.trim().toLowerCase() !== state.words) find("search").value = state.words;
+    find("names").checked = state.names;
+    find("lasso").setAttribute("aria-pressed", String(state.lassoing));
+    find("clear").hidden = !state.lasso && state.pinned < 0;
+    for (const chip of find("legend").children) if (chip.map_label !== undefined) chip.setAttribute("aria-pressed", String(state.classes.has(chip.map_label)));
+    for (const chip of find("outcomes").children) chip.setAttribute("aria-pressed", String(state.outcomes.has(chip.map_outcome)));
+    find("legend").classList.toggle("colorless", state.color !== "class");
+    find("outcomes").classList.toggle("colorless", state.color !== "correctness");
+    const ramp = facts.maps[0].shades[state.color];
+    find("ramp").hidden = !ramp;
+    if (ramp) {
+      find("ramp").style.setProperty("--ramp", "linear-gradient(90deg, " + rampOf(state.color).join(", ") + ")");
+      const form = (value) => state.color === "loss" ? value.toFixed(2) : Math.round(100 * value) + " %";
+      const high = Math.max(...facts.maps.map((each) => each.shades[state.color]?.high ?? 0));
+      find("low").textContent = state.color + " " + form(ramp.low);
+      find("high").textContent = form(high);
+    }
+    for (const map of maps) map.canvas.classList.toggle("lassoing", state.lassoing);
+  };
+  const set = (changes) => { Object.assign(state, changes); showControls(); refresh(); };
+  const toggle = (chosen, value) => { if (!chosen.delete(value)) chosen.add(value); showControls(); refresh(); };
+
   for (const kind of kinds) {
-    const button = find("map-" + kind);
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      state.kind = kind;
-      for (const other of kinds) find("map-" + other).setAttribute("aria-pressed", String(other === kind));
-      fit();
-      move(0);
-    });
-    button.setAttribute("aria-pressed", String(kind === state.kind));
+    find(kind).hidden = false;
+    find(kind).addEventListener("click", () => { state.kind = kind; for (const map of maps) map.look(null); set({}); });
   }
   for (const split of splits) {
-    const box = find("map-" + split);
-    box.parentElement.hidden = false;
-    box.addEventListener("change", paint);
+    find(split).parentElement.hidden = false;
+    find(split).addEventListener("change", () => { state.splits[find(split).checked ? "add" : "delete"](split); refresh(); });
   }
-  find("map-search").addEventListener("input", (event) => { state.words = event.target.value.trim().toLowerCase(); paint(); });
+  find("color").replaceChildren(...modes.map((mode) => new Option(mode, mode)));
+  find("color").addEventListener("change", () => set({ color: find("color").value }));
+  find("search").addEventListener("input", () => set({ words: find("search").value.trim().toLowerCase() }));
+  find("names").addEventListener("change", () => set({ names: find("names").checked }));
+  find("lasso").addEventListener("click", () => set({ lassoing: !state.lassoing }));
+  find("clear").addEventListener("click", () => set({ lasso: null, pinned: -1 }));
+  find("all").addEventListener("click", () => { for (const map of maps) map.look(null); set({}); });
 
-  const legend = find("map-legend");
+  const chip = (name, color, press) => {
+    const made = document.createElement("button"), dot = document.createElement("i");
+    made.type = "button";
+    made.className = "chip";
+    made.setAttribute("aria-pressed", "false");
+    dot.style.background = color;
+    made.append(dot, name);
+    made.addEventListener("click", press);
+    return made;
+  };
   const named = [...new Set(facts.labels)].sort((a, b) => a - b);
   for (const label of named.slice(0, 100)) {
-    const chip = document.createElement("button");
-    chip.className = "chip";
-    chip.setAttribute("aria-pressed", "false");
-    const dot = document.createElement("i");
-    dot.style.background = facts.colors[label];
-    chip.append(dot, facts.classes[label]);
-    chip.addEventListener("click", () => {
-      const on = !state.chosen.delete(label);
-      if (on) state.chosen.add(label);
-      chip.setAttribute("aria-pressed", String(on));
-      paint();
-    });
-    legend.append(chip);
+    const made = chip(facts.classes[label], facts.colors[label], () => toggle(state.classes, label));
+    made.map_label = label;
+    find("legend").append(made);
   }
-  if (named.length > 100) legend.append("and " + (named.length - 100) + " more: use the search");
+  if (named.length > 100) find("legend").append("and " + (named.length - 100) + " more: use the search");
+  if (modes.includes("correctness")) {
+    ["correct", "wrong"].forEach((name, outcome) => {
+      const made = chip(name, OUTCOMES[outcome], () => toggle(state.outcomes, outcome));
+      made.map_outcome = outcome;
+      find("outcomes").append(made);
+    });
+  }
 
-  fit();
-  move(0);
-  new ResizeObserver(paint).observe(place);
+  // Sliders and play: an epoch takes a second or so, and the points move from one to the next.
+  for (const map of maps) {
+    map.slider.addEventListener("input", () => { stop(); map.go(Number(map.slider.value)); refreshEpoch(); });
+    map.slider.addEventListener("change", () => { map.go(Math.round(map.slider.value)); refreshEpoch(); });
+    map.slider.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowUp: 1, PageUp: 1, ArrowLeft: -1, ArrowDown: -1, PageDown: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      stop();
+      map.go(Math.max(0, Math.min(map.data.epochs.length - 1, map.epoch() + step)));
+      refreshEpoch();
+    });
+    map.onEpoch = () => refreshEpoch();
+  }
+  const refreshEpoch = () => { say(); drawer(); keep(); };
+  let playing = 0;
+  const last = () => Math.max(...maps.map((map) => map.data.epochs.length - 1));
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const stop = () => {
+    if (!playing) return;
+    cancelAnimationFrame(playing);
+    playing = 0;
+    find("play").textContent = "play";
+    for (const map of maps) map.go(map.epoch());
+    keep();
+  };
+  const play = () => {
+    if (playing) { stop(); return; }
+    const length = Math.min(1200 * last(), 20000), at = Math.max(...maps.map((map) => map.epoch() / Math.max(1, map.data.epochs.length - 1)));
+    const began = performance.now() - (at < 1 ? at : 0) * length;
+    find("play").textContent = "pause";
+    const step = (now) => {
+      const share = Math.max(0, Math.min((now - began) / length, 1));  // a frame may be of before the click
+      for (const map of maps) {
+        const place = share * (map.data.epochs.length - 1);
+        map.go(still.matches ? Math.floor(place) : place, true);
+      }
+      if (share < 1) playing = requestAnimationFrame(step); else stop();
+    };
+    playing = requestAnimationFrame(step);
+  };
+  find("play").hidden = !last();
+  find("play").addEventListener("click", play);
 
-  // Drag, zoom, and the image under the pointer.
-  const zoom = (axis, share, factor) => {
-    const [low, high] = view[axis], pivot = low + (high - low) * share;
-    view[axis] = [pivot - (pivot - low) * factor, pivot + (high - pivot) * factor];
-  };
-  canvas.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !event.metaKey) return;  // the page scrolls on
-    event.preventDefault();
-    const factor = Math.exp(Math.max(-80, Math.min(80, event.deltaY)) * 0.005);
-    zoom("x", event.offsetX / width, factor);
-    zoom("y", 1 - event.offsetY / HEIGHT, factor);
-    paint();
-  }, { passive: false });
-  canvas.addEventListener("dblclick", () => { fit(); paint(); });
-  let grip = null;
-  canvas.addEventListener("pointerdown", (event) => { grip = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });
-  canvas.addEventListener("pointerup", () => { grip = null; });
-  canvas.addEventListener("pointercancel", () => { grip = null; });
-  const card = find("map-card");
-  const nearest = (x, y) => {
-    let found = -1, least = 12 * 12;
-    for (let i = 0; i < count; i++) {
-      if (!visible(i) || !lit(i)) continue;
-      const distance = (across(at[0][i]) - x) ** 2 + (down(at[1][i]) - y) ** 2;
-      if (distance < least) { least = distance; found = i; }
+  // The image under the pointer, and the drawer: a pinned image with its neighbors in feature space, or those in the lasso.
+  const card = find("card");
+  const hover = (i, map, left, top) => {
+    if (i !== state.hovered) {
+      state.hovered = i;
+      for (const each of maps) each.draw();
     }
-    return found;
-  };
-  canvas.addEventListener("pointermove", (event) => {
-    if (grip) {
-      const moved = [(event.clientX - grip[0]) / width * (view.x[1] - view.x[0]), (event.clientY - grip[1]) / HEIGHT * (view.y[1] - view.y[0])];
-      view.x = view.x.map((end) => end - moved[0]);
-      view.y = view.y.map((end) => end + moved[1]);
-      grip = [event.clientX, event.clientY];
-      paint();
-      return;
-    }
-    const i = nearest(event.offsetX, event.offsetY);
     card.hidden = i < 0;
     if (i < 0) return;
-    const picture = card.querySelector("i");
-    picture.hidden = !facts.sheet;
-    if (facts.sheet) {
-      const zoomed = 3, side = facts.side * zoomed;
-      Object.assign(picture.style, {
-        width: side + "px", height: side + "px", backgroundImage: "url(" + facts.sheet + ")",
-        backgroundSize: side * facts.across + "px auto",
-        backgroundPosition: -side * (i % facts.across) + "px " + -side * Math.floor(i / facts.across) + "px",
-      });
-    }
+    map.place.append(card);
+    picture(card.querySelector("i"), facts, i, 128);
     card.querySelector("b").textContent = facts.classes[facts.labels[i]];
+    card.querySelector("span").textContent = map.predictionOf(i);
     card.querySelector("small").textContent = facts.files[i] + (facts.splits[i] === "train" ? " (training)" : "");
-    card.style.left = Math.min(event.offsetX + 14, width - card.offsetWidth - 4) + "px";
-    card.style.top = Math.max(0, event.offsetY - card.offsetHeight - 8) + "px";
-  });
-  canvas.addEventListener("pointerleave", () => { card.hidden = true; });
-  // For tests and scripts: where each image is, in data and in pixels, and whether it is picked out.
-  place.images = () => facts.labels.map((_, i) => ({
-    split: facts.splits[i], x: at[0][i], y: at[1][i], left: across(at[0][i]), top: down(at[1][i]), lit: lit(i), visible: visible(i),
-  }));
+    card.style.left = Math.max(0, Math.min(left + 14, map.place.clientWidth - card.offsetWidth - 4)) + "px";
+    card.style.top = Math.max(0, top - card.offsetHeight - 8) + "px";
+  };
+  const drawer = makeDrawer(find, facts, maps, state, (i) => set({ pinned: i }));
+  for (const map of maps) {
+    listenTo(map, state, {
+      hover: (i, left, top) => hover(i, map, left, top),
+      pin: (i) => { set({ pinned: i === state.pinned ? -1 : i }); },
+      lasso: (chosen) => set({ lasso: chosen, lassoing: false }),
+      clear: () => { hover(-1, map); set({ lasso: null, pinned: -1, lassoing: false }); },
+      viewed: keep,
+      play,
+    });
+  }
+
+  const kept_before = restore();
+  showControls();
+  refresh();
+  if (kept_before) json.closest("section").scrollIntoView();
+  window.addEventListener("hashchange", () => { restore(); showControls(); refresh(); });
+  const recolor = () => { for (const map of maps) map.recolor(); };
+  window.addEventListener("recolor", recolor);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
 })();

@@ -48,6 +48,21 @@ for (const button of document.querySelectorAll("button[data-csv]")) {
   button.addEventListener("click", () => copy(csv(document.getElementById(button.dataset.csv)), button));
 }
 
+// The address keeps what the reader has set, `#map.epoch=2&map.color=loss`: a prefix for each part of the page.
+const hashPart = (part) => {
+  const all = () => [...new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "")];
+  return {
+    read: () => Object.fromEntries(all().filter(([name]) => name.startsWith(part + ".")).map(([name, value]) => [name.slice(part.length + 1), value])),
+    write: (values) => {
+      const others = all().filter(([name]) => !name.startsWith(part + "."));
+      const hash = String(new URLSearchParams([...others, ...Object.entries(values).map(([name, value]) => [part + "." + name, value])]));
+      if (!hash && !location.hash.includes("=")) return;  // nothing is set: the anchor of a section stays
+      history.replaceState(history.state, "", hash ? "#" + hash : location.pathname + location.search);
+    },
+  };
+};
+window.headstart = { copy, csv, hashPart };
+
 // Tables: a click on a heading sorts by it, a second click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const headings = [...table.tHead.rows[0].cells];
@@ -77,3 +92,23 @@ heat?.addEventListener("click", () => {
   heat.setAttribute("aria-pressed", shown);
   heat.closest("section").querySelector(".pictures").classList.toggle("plain", !shown);
 });
+
+// Paper is white and has no clicks: what is folded is printed open.
+let folded = [];
+const printed = (now) => { document.documentElement.classList.toggle("printed", now); window.dispatchEvent(new Event("recolor")); };
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const each of folded) each.open = true;
+  printed(true);
+});
+window.addEventListener("afterprint", () => {
+  for (const each of folded) each.open = false;
+  printed(false);
+});
+
+// What is wider than the screen is scrolled by keys, too.
+const reachable = () => {
+  for (const each of document.querySelectorAll(".figure, .scroll")) if (each.scrollWidth > each.clientWidth) each.tabIndex = 0;
+};
+reachable();
+window.addEventListener("resize", reachable);
