@@ -105,6 +105,16 @@ class Run:
         with own(self.path):
             return analyze_features(self.folder, perplexity, epochs, split, seed)
 
+    def export_map(self, file: PathLike, *, overwrite: bool = False) -> Path:
+        """Write the latest maps as a Parquet table, a row per image and epoch, and return its path.
+
+        Columns: filename, split, label, epoch, coordinates, predictions and thumbnails. Needs the extra ``parquet``.
+        Raises HeadstartError without maps, and for a file that is there unless ``overwrite``.
+        """
+        from headstart.analysis.map_table import write_map_table
+
+        return write_map_table(self.folder, Path(file), overwrite=overwrite)
+
     def check_labels(self, data: PathLike | None = None, *, progress: Progress | None = None) -> LabelCheck:
         """Find the labels that a linear probe contradicts, over all labeled images of the run's data.
 

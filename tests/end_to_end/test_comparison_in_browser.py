@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 from safetensors.numpy import load_file, save
+from sklearn.neighbors import NearestNeighbors
 
 import headstart as hs
+from headstart.runs.features import read_features
 from headstart.runs.folder import RunFolder
+from made_maps import make_mapped_run
 from made_runs import make_run
 from pages import Opening, assert_on_the_first_screen
 
@@ -91,3 +94,41 @@ def test_keys_tables_and_buttons_do_what_they_say(opened: Page) -> None:
     if changes.get_attribute("open") is None:
         changes.locator("summary").click()
     assert changes.locator("h3").first.is_visible()
+
+
+def test_an_image_is_marked_in_the_maps_of_all_runs(
+    watched: Opening, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The second run has the images in another order, two others, and lacks one."""
+    files = sorted(trained[1].rglob("*.jpg"))
+    one = make_mapped_run(trained[0], tmp_path / "one", files[:-2], 4)
+    two = make_mapped_run(trained[0], tmp_path / "two", files[:0:-1], 8)
+    shared = [f"{file.parent.name}/{file.name}" for file in files[1:-2]]
+    hs.compare([one.path, two.path], page=tmp_path / "page.html")
+    with watched(tmp_path / "page.html", 3) as page:
+        assert page.locator("#map-hits").inner_text() == f"{len(shared)} images"
+        places = np.array(page.evaluate("document.getElementById('map-0').images().map(each => [each.left, each.top])"))
+        i = int(NearestNeighbors(n_neighbors=1).fit(places).kneighbors()[0][:, 0].argmax())
+        page.locator("#map-0 canvas").scroll_into_view_if_needed()
+        box = page.locator("#map-0 canvas").bounding_box()
+        assert box is not None
+        before = page.evaluate("document.querySelector('#map-1 canvas').toDataURL()")
+        page.mouse.move(box["x"] + places[i, 0], box["y"] + places[i, 1])
+        page.wait_for_function("document.querySelector('#map-1 canvas').toDataURL() !== " + repr(before))
+        name = page.locator("#map-card small").inner_text()
+        page.mouse.click(box["x"] + places[i, 0], box["y"] + places[i, 1])
+        for strip, run in enumerate((one, two), 1):
+            stored = read_features(run)
+            rows = [stored.filenames.index(each) for each in shared]
+            features = stored.epochs[1].features[rows]
+            oracle = NearestNeighbors(n_neighbors=8, metric="cosine").fit(features)
+            near = oracle.kneighbors(features[[shared.index(name)]], 9, return_distance=False)[0][1:]
+            buttons = page.locator("#map-drawn .thumbnails").nth(strip).locator("button").all()
+            assert [each.get_attribute("title") for each in buttons] == [shared[row] for row in near]
+        page.locator("#map-1-slider").fill("0")
+        page.locator("#map-search").fill("hat")
+        lit = [
+            page.evaluate(f"document.getElementById('map-{i}').images().filter(each => each.lit).length")
+            for i in (0, 1)
+        ]
+        assert lit == [sum("hat" in each for each in shared)] * 2

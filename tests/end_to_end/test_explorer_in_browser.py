@@ -226,3 +226,19 @@ def test_fewer_than_fifty_images_are_a_sentence(watched: Opening, run: RunFolder
         assert page.locator("#map").count() == 0
         assert "A map needs at least 50 images" in page.locator("#learned").inner_text()
         assert page.locator("#over-epochs").is_visible()
+
+
+def test_a_dark_page_is_printed_light_and_open_with_its_map(opened: Page) -> None:
+    opened.emulate_media(color_scheme="dark")
+    opened.evaluate("""() => window.addEventListener("beforeprint", () => {
+        const pixel = document.querySelector("#map canvas").getContext("2d").getImageData(0, 0, 1, 1).data;
+        window.printed = [document.querySelectorAll("details:not([open])").length, ...pixel];
+    })""")
+    closed = opened.locator("details:not([open])").count()
+    assert closed > 0
+    opened.pdf()
+    assert opened.evaluate("window.printed") == [0, 255, 255, 255, 255]
+    assert opened.locator("details:not([open])").count() == closed
+    opened.emulate_media(media="print")
+    assert opened.locator("h1").evaluate("each => getComputedStyle(each).color") == "rgb(29, 36, 48)"
+    opened.emulate_media(media="screen", color_scheme="light")

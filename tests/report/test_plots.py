@@ -68,7 +68,7 @@ def test_every_number_of_a_confusion_matrix_has_a_contrast_of_4_5(
     share = np.linspace(0, 1, LEVELS + 1)[None].repeat(LEVELS + 1, axis=0)
     names = [f"class {i}" for i in range(LEVELS + 1)]
     svg = matrix(share, names, [["7"] * len(names)] * len(names), [["tip"] * len(names)] * len(names))
-    light, dark = svg.split("@media (prefers-color-scheme: dark)")
+    light, dark = svg.split("@media screen and (prefers-color-scheme: dark)")
     style = light if scheme is LIGHT else dark
     rules = re.findall(r"\.l(\d+) rect\{fill:#(\w{6})\}\.l\d+ text\{fill:(#\w{3})\}", style)
     assert len(rules) == LEVELS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -23,6 +24,15 @@ def map_features(
     ] = None,
     split: Annotated[Literal["all", "val", "train"], typer.Option(help="Images to map.")] = "all",
     seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same map.")] = 0,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.parquet",
+            help="Write the maps as a table, too, for Embedding Atlas and the like.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
 ) -> None:
     """t-SNE and PCA of the stored features, with kNN and calibration metrics.
 
@@ -32,6 +42,10 @@ def map_features(
     from headstart.analysis.findings import findings
     from headstart.console.tables import features_table
 
+    if export is not None:  # before minutes of work
+        from headstart.analysis.map_table import require_table
+
+        require_table(export, force)
     chosen = [_epoch(text) for text in epochs.split(",")] if epochs else []
     opened = api.Run(run)
     with ERR.status("map features", spinner=spinner(ERR)):
@@ -39,6 +53,8 @@ def map_features(
     OUT.print(features_table(analysis))
     for finding in findings(opened.metrics, opened.folder.recipe.checkpoint.monitor, analysis):
         OUT.print(f"- {finding}", markup=False)
+    if export is not None:
+        OUT.print(f"table    {opened.export_map(export, overwrite=force)}", markup=False, soft_wrap=True)
     OUT.print(f"report   {opened.report()}", markup=False, soft_wrap=True)
 
 

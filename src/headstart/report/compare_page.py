@@ -22,6 +22,7 @@ from headstart.errors import HeadstartError
 from headstart.files import write_atomically
 from headstart.metrics.bootstrap import Interval
 from headstart.report.compare_images import changed_images
+from headstart.report.compare_maps import linked_maps
 from headstart.report.compare_plots import color_of, overlaid_curves, score_plot
 from headstart.report.mask_plots import hexadecimal
 from headstart.report.run_page import rendered
@@ -123,6 +124,7 @@ def _context(comparison: RunComparison, file: Path) -> dict[str, Any]:
         "classes": [(two, _sorted(found)) for two, found in classes],
         "recipe": recipe_differences(entries),
         "changed": changed_images(comparison),
+        "maps": linked_maps(comparison),
         "legend": [
             (name, hexadecimal(color)) for name, color in zip(shared.palette.names, shared.palette.colors, strict=True)
         ]

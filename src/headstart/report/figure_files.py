@@ -44,7 +44,9 @@ def standalone(markup: str) -> bytes:
         said, size = SAID.search(whole), SIZE.search(whole.partition(">")[0])
         title = f"<title>{said[1]}</title>" if said else ""
         style = f' style="{size[0]}"' if size else ""
-        body = re.sub(r"@media \(prefers-color-scheme: dark\) \{.*\}(?=</style>)", "", inside, flags=re.DOTALL)
+        body = re.sub(
+            r"@media screen and \(prefers-color-scheme: dark\) \{.*\}(?=</style>)", "", inside, flags=re.DOTALL
+        )
         place = f'x="{left:g}" y="{top:g}" width="{wide:g}" height="{high:g}" viewBox="0 0 {wide:g} {high:g}"'
         parts.append(f'<svg class="{kind}" {place}{style}>{title}{body}</svg>')
         left += wide

@@ -83,7 +83,7 @@ def _shades() -> str:
     """The style of each level: its shade, and black or white text, whichever has more contrast: 4.5 at least."""
     light = "".join(_rule(level, LIGHT) for level in range(1, LEVELS + 1))
     dark = "".join(_rule(level, DARK) for level in range(1, LEVELS + 1))
-    return f"{light}@media (prefers-color-scheme: dark) {{ {dark} }}"
+    return f"{light}@media screen and (prefers-color-scheme: dark) {{ {dark} }}"
 
 
 def _rule(level: int, ends: tuple[Color, Color]) -> str:

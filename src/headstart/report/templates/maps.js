@@ -216,5 +216,7 @@
   refresh();
   if (kept_before) json.closest("section").scrollIntoView();
   window.addEventListener("hashchange", () => { restore(); showControls(); refresh(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const map of maps) map.changed(); });
+  const recolor = () => { for (const map of maps) map.recolor(); };
+  window.addEventListener("recolor", recolor);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
 })();

@@ -159,7 +159,12 @@ const makeMap = (id, facts, data, state) => {
     lay(pixels, dim, 0.1 * 256);
     lay(pixels, bright, 0.85 * 256);
     if (state.pinned >= 0) lay(pixels, [state.pinned, ...near(state.pinned)], 0.85 * 256);
-    context.putImageData(image, 0, 0);
+    if (document.documentElement.classList.contains("printed")) {  // Chromium prints what is drawn, without put pixels
+      const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+      copy.getContext("2d").putImageData(image, 0, 0);
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.drawImage(copy, 0, 0);
+    } else context.putImageData(image, 0, 0);
     context.setTransform(scale, 0, 0, scale, 0, 0);
     marks();
   };
@@ -236,6 +241,7 @@ const makeMap = (id, facts, data, state) => {
     id, place, canvas, slider, data, changed, draw, go, say, epoch, visible, lit, outcome, near, predictionOf, HEIGHT, x, y, path: null, written: 0,
     size: () => width,
     view: () => view.some((end, i) => end !== ALL[i]) ? view : null,
+    recolor: () => { changed(); paint(); },  // at once: paper does not wait for the next frame
     look: (to) => { view = to ? [...to] : [...ALL]; draw(); },
     ends: () => view,
     // The nearest image to a place on the canvas, of those picked out; -1 where none is near.

@@ -93,7 +93,22 @@ heat?.addEventListener("click", () => {
   heat.closest("section").querySelector(".pictures").classList.toggle("plain", !shown);
 });
 
-// Paper has no clicks: what is folded is printed open.
+// Paper is white and has no clicks: what is folded is printed open.
 let folded = [];
-window.addEventListener("beforeprint", () => { folded = [...document.querySelectorAll("details:not([open])")]; for (const each of folded) each.open = true; });
-window.addEventListener("afterprint", () => { for (const each of folded) each.open = false; });
+const printed = (now) => { document.documentElement.classList.toggle("printed", now); window.dispatchEvent(new Event("recolor")); };
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const each of folded) each.open = true;
+  printed(true);
+});
+window.addEventListener("afterprint", () => {
+  for (const each of folded) each.open = false;
+  printed(false);
+});
+
+// What is wider than the screen is scrolled by keys, too.
+const reachable = () => {
+  for (const each of document.querySelectorAll(".figure, .scroll")) if (each.scrollWidth > each.clientWidth) each.tabIndex = 0;
+};
+reachable();
+window.addEventListener("resize", reachable);
