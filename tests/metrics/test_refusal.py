@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from headstart.errors import HeadstartError
-from headstart.metrics.refusal import choose_refusal, error_bound, images_needed
+from headstart.metrics.calibration import scaled
+from headstart.metrics.refusal import FIRST, STEPS, choose_refusal, error_bound, images_needed
 
 
 def made(
@@ -94,3 +95,18 @@ def test_a_share_that_is_none_is_refused() -> None:
     for error in (0.0, 1.0, float("nan")):
         with pytest.raises(HeadstartError, match="between 0 and 1"):
             choose_refusal(labels, p, error)
+
+
+def test_the_sequence_of_tests_ends_where_that_of_mapie_does() -> None:
+    """P values by the binomial distribution, over the thresholds that answer so many; MAPIE then tests in sequence."""
+    fwer = pytest.importorskip("mapie.risk_control.fwer_control", reason="pip install -e .[dev]")
+    for seed, error in ((0, 0.05), (1, 0.10), (2, 0.10), (3, 0.25)):
+        labels, p = made(400, np.random.default_rng(seed))
+        refusal = choose_refusal(labels, p, error)
+        confidence = scaled(p, refusal.temperature).max(axis=1)
+        order, wrong = np.argsort(-confidence), p.argmax(axis=1) != labels
+        sizes = [*range(max(images_needed(error), 400 // FIRST), 400, 400 // STEPS), 400]
+        p_values = [binom.cdf(wrong[order[:size]].sum(), size, error) for size in sizes]
+        rejected = fwer.control_fwer(np.array(p_values), 0.05, "fixed_sequence")
+        assert 0 < len(rejected) < len(sizes)
+        assert (~refusal.refuses(p)).sum() == sizes[rejected[-1]]

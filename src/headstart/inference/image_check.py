@@ -16,16 +16,18 @@ from headstart.errors import HeadstartError
 from headstart.inference.image_files import ImageFiles, with_hint
 from headstart.inference.model import Model, load_network
 from headstart.metrics.neighbors import neighbor_distances
+from headstart.metrics.sharpness import sharpness
 from headstart.metrics.shift import LEVEL, OUTSIDE, Difference, differences, outside
 from headstart.models.run_weights import read_weights
 from headstart.runs.features import Features, read_features
 from headstart.runs.folder import RunFolder
+from headstart.runs.thumbnails import decode_thumbnail, read_thumbnails, thumbnail_of
 from headstart.tasks import Batch
 from headstart.transforms.augment import eval_transform
 
 LEAST = 20
 """Images, new ones and validation images each: fewer could differ in anything without a test that says so."""
-DISTANCE, CONFIDENCE = "distance to training images", "confidence"
+DISTANCE, CONFIDENCE, SHARPNESS = "distance to training images", "confidence", "sharpness"
 
 Floats = NDArray[np.floating[Any]]
 
@@ -108,13 +110,16 @@ def check_images(run: RunFolder, found: ImageFiles, *, progress: Progress | None
     model = load_network(run)
     model.task.load_weights(read_weights(run, "last"))
     model.task.to(model.device)
-    positions, features, probabilities, unreadable = _infer(model, found, progress)
+    positions, features, probabilities, sharp, unreadable = _infer(model, found, progress)
     _require_enough("images that can be read", len(positions), run.path)
     distances = neighbor_distances(last.features[own], last.features[bank])
     new_distances = neighbor_distances(features, last.features[bank])
     validation, new = {DISTANCE: distances}, {DISTANCE: new_distances}
     if model.classes:
         validation[CONFIDENCE], new[CONFIDENCE] = last.probabilities[own].max(axis=1), probabilities.max(axis=1)
+    own_sharp = _stored_sharpness(run, own)
+    if len(own_sharp) == len(own):  # else the run has no pictures, or those of its worst mistakes alone
+        validation[SHARPNESS], new[SHARPNESS] = own_sharp, sharp
     return ImageCheck(
         run=run.path,
         validation=len(own),
@@ -137,6 +142,19 @@ def _split(stored: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return (val, train) if len(train) >= LEAST else (val[::2], val[1::2])
 
 
+def _stored_sharpness(run: RunFolder, rows: NDArray[np.int64]) -> Floats:
+    """Sharpness of the thumbnails that a run stored of these rows of its features."""
+    pictures = map(decode_thumbnail, read_thumbnails(run, rows.tolist()).values())
+    return np.array([sharpness(np.asarray(picture)) for picture in pictures if picture is not None])
+
+
+def sharpness_of(image: NDArray[np.uint8]) -> float:
+    """Of a new image (H, W, 3), by way of the thumbnail that a run would store of it."""
+    picture = decode_thumbnail(thumbnail_of(image))
+    assert picture is not None
+    return sharpness(np.asarray(picture))
+
+
 def _require_enough(what: str, found: int, run: Path) -> None:
     if found < LEAST:
         raise HeadstartError(
@@ -148,12 +166,13 @@ def _require_enough(what: str, found: int, run: Path) -> None:
 @torch.inference_mode()
 def _infer(
     model: Model, found: ImageFiles, progress: Progress | None
-) -> tuple[list[int], Floats, Floats, list[tuple[Path, str]]]:
-    """(positions of readable files, their features, their probabilities, unreadable files with reasons)."""
+) -> tuple[list[int], Floats, Floats, Floats, list[tuple[Path, str]]]:
+    """(positions of readable files, their features, probabilities and sharpness, unreadable files with reasons)."""
     config, batch = model.recipe.data, model.recipe.val.batch_size
     positions: list[int] = []
     features, probabilities = [np.empty((0, model.task.features))], [np.empty((0, len(model.classes)))]
     unreadable: list[tuple[Path, str]] = []
+    sharp: list[float] = []
     for places, pixels, failures in stream(found.files, config.image_size, config.resize, batch, model.conversion):
         if places:
             inputs = eval_transform(pixels.to(model.device), model.recipe.augment)
@@ -162,8 +181,9 @@ def _infer(
                 outputs = model.task.infer(Batch(inputs, unlabeled))
             features.append(outputs.features.cpu().numpy())
             probabilities.append(outputs.probabilities.cpu().numpy())
+            sharp += [sharpness_of(image) for image in pixels.permute(0, 2, 3, 1).numpy()]
         positions += places
         unreadable += [(found.files[place], with_hint(found.files[place], reason)) for place, reason in failures]
         if progress is not None:
             progress(len(positions) + len(unreadable), len(found.files))
-    return positions, np.concatenate(features), np.concatenate(probabilities), unreadable
+    return positions, np.concatenate(features), np.concatenate(probabilities), np.array(sharp), unreadable

@@ -1,10 +1,10 @@
 """Whether new images are of the kind that a network was validated on: two-sample tests of what it makes of them.
 
-Three tests, whose levels hold for any distribution and any number of images, as long as each image is drawn by itself:
+Tests whose levels hold for any distribution and any number of images, as long as each image is drawn by itself:
 
 - the features as a whole, by energy distance (Szekely and Rizzo 2013) and a permutation test;
-- each image's distance to the training images, the mean of its nearest neighbors in the features (Sun et al. 2022,
-  arXiv 2204.06507), and the confidence of its prediction, by Kolmogorov and Smirnov.
+- numbers of each image, by Kolmogorov and Smirnov: its distance to the training images, the mean of its nearest
+  neighbors in the features (Sun et al. 2022, arXiv 2204.06507), the confidence of its prediction, its sharpness.
 
 All of them together keep the level by Bonferroni's correction.
 """

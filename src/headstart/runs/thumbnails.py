@@ -32,13 +32,18 @@ def write_thumbnails(
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for row, image in zip(itertools.count() if rows is None else rows, images, strict=False):
-            picture = Image.fromarray(np.ascontiguousarray(image))
-            picture.thumbnail((SIDE, SIDE))
-            jpeg = io.BytesIO()
-            picture.save(jpeg, "JPEG", quality=80)
             # Without the time, so that the archive is the same whenever it is written.
-            zipped.writestr(zipfile.ZipInfo(f"{row}.jpg"), jpeg.getvalue())
+            zipped.writestr(zipfile.ZipInfo(f"{row}.jpg"), thumbnail_of(image))
     run.write(name, archive.getvalue())
+
+
+def thumbnail_of(image: NDArray[np.uint8]) -> bytes:
+    """The thumbnail of an image (H, W, 3), as a JPEG file."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture.thumbnail((SIDE, SIDE))
+    jpeg = io.BytesIO()
+    picture.save(jpeg, "JPEG", quality=80)
+    return jpeg.getvalue()
 
 
 def read_thumbnails(run: RunFolder, rows: Iterable[int], name: str = NAME) -> dict[int, bytes]:
