@@ -55,7 +55,7 @@ test-fast: setup ## the tests that need neither minutes, nor a browser, nor shar
 TOOLS := pytest|pytest-cov|hypothesis|playwright|byol-pytorch|efficientnet-lite-pytorch|scikit-image|tifffile
 .venv-minimum/ready: pyproject.toml constraints.txt constraints-minimum.txt
 	$(PYTHON_MINIMUM) -m venv .venv-minimum
-	.venv-minimum/bin/pip install --quiet --disable-pip-version-check -c constraints-minimum.txt -e .[demo,geo,heif,labels,medical]
+	.venv-minimum/bin/pip install --quiet --disable-pip-version-check -c constraints-minimum.txt -e .[demo,geo,heif,labels,medical,parquet]
 	grep -iE "^($(TOOLS))==" constraints.txt | .venv-minimum/bin/pip install --quiet \
 		--disable-pip-version-check -c constraints-minimum.txt -r /dev/stdin
 	touch $@

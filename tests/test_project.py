@@ -60,7 +60,7 @@ def test_every_dependency_is_pinned() -> None:
     assert [name for name, _ in requirements() if name not in pins] == []
 
 
-RUNNING = ("demo", "geo", "heif", "labels", "medical")
+RUNNING = ("demo", "geo", "heif", "labels", "medical", "parquet")
 """Extras that users install; the others are for development."""
 
 
