@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -92,3 +96,15 @@ def test_turning_undoes_a_rotation_and_a_mirror() -> None:
     angle = 1.1
     spun = points @ np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]]) + 7
     np.testing.assert_allclose(procrustes_align(spun, points), points - points.mean(axis=0), atol=1e-9)
+
+
+def test_a_signal_takes_effect_between_the_steps_of_tsne() -> None:
+    """An exception that a signal raises within openTSNE's compiled code may crash the process."""
+    features = [np.random.default_rng(0).normal(size=(2500, 20)).astype(np.float32)]
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tsne(features * 5)
+    timer.join()
+    assert not [each.path for each in caught.traceback if "openTSNE" in str(each.path)]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

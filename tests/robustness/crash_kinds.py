@@ -135,12 +135,22 @@ def full_at_once(scenario: Scenario, draw: random.Random, folder: Path) -> str |
         work = _logs(folder, folder / "disk")
         command = start(scenario.words, work, scenario.environment(folder))
         if command.wait(draw.random() * scenario.seconds) is None:
-            disk = os.statvfs(work)
-            _remount(work, f"size={(disk.f_blocks - disk.f_bfree) * disk.f_frsize + 8192}")
+            _fill(work)
             if fault := _one_line(command.wait(), command.said()):
                 return fault
             _remount(work, ROOM)
         return _resumed_in(scenario, work)
+
+
+def _fill(work: Path) -> None:
+    """Make a disk as large as what is on it, and two pages more; again where the command has written meanwhile."""
+    while True:
+        disk = os.statvfs(work)
+        try:
+            return _remount(work, f"size={(disk.f_blocks - disk.f_bfree) * disk.f_frsize + 8192}")
+        except subprocess.CalledProcessError:
+            if os.statvfs(work).f_bfree == disk.f_bfree:  # it is not for what was written
+                raise
 
 
 def _logs(folder: Path, work: Path) -> Path:

@@ -10,7 +10,7 @@ import typer
 from headstart.cli.arguments import DATA_HELP, ERR, OUT, Overrides, say_at_once
 from headstart.cli.hints import resume_command, typed_command
 from headstart.cli.usage import refuse_swapped
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.process import is_first_rank
 
 if TYPE_CHECKING:
@@ -65,7 +65,11 @@ def fit(
         if is_first_rank():
             ERR.print(f"Stopped. {again}: {typed_command()}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
-    _print_result(run)
+    try:
+        _print_result(run)
+    except KeyboardInterrupt:  # all that it would have said is in the report
+        ERR.print(f"Stopped; the run is finished: headstart report {quoted(run.path)}", markup=False, soft_wrap=True)
+        raise typer.Exit(130) from None
 
 
 def _print_result(run: Run) -> None:

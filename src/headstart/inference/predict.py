@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.allocator import freed_memory_kept
 from headstart.data.csv_files import read_rows, require_column
 from headstart.data.parallel import Progress
 from headstart.data.streaming import stream
@@ -81,6 +82,7 @@ class Predictions:
         return {f"probability_{name}": f"{p:.6g}" for name, p in zip(self.classes, each, strict=True)}
 
 
+@freed_memory_kept()
 def predict(model: Model, files: Sequence[Path] | ImageFiles, *, progress: Progress | None = None) -> Predictions:
     """Classify image files. Unreadable files are skipped and listed with the reason."""
     found = files if isinstance(files, ImageFiles) else ImageFiles(tuple(files), tuple(map(str, files)))

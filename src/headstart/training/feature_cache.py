@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.allocator import freed_memory_kept
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows, batches, seed_of
 from headstart.errors import HeadstartError
@@ -77,6 +78,7 @@ class FeatureCache:
 _shared: dict[Hashable, CachedFeatures] = {}
 
 
+@freed_memory_kept()
 @torch.inference_mode()
 def cache_features(
     task: Task, pixels: Pixels, train_rows: Rows, recipe: Recipe, autocast: AbstractContextManager[None]

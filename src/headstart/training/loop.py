@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from headstart.allocator import freed_memory_kept
 from headstart.data.sampling import seed_of, step_rows
 from headstart.errors import HeadstartError
 from headstart.files import Row
@@ -64,25 +65,26 @@ def train(training: TrainState) -> Generator[Step | Epoch, None, None]:
     checkpointer = Checkpointer(training)
     if recipe.train.compile and not recipe.backbone.freeze:
         compile_steps(training.task.backbone, training.fabric.device)
-    try:
-        while progress.epoch < recipe.train.epochs:
-            training.task.train()
-            if recipe.probe.method == "logistic":
-                from headstart.training.linear_probe import solve_head  # scikit-learn takes a second to import
+    with freed_memory_kept():
+        try:
+            while progress.epoch < recipe.train.epochs:
+                training.task.train()
+                if recipe.probe.method == "logistic":
+                    from headstart.training.linear_probe import solve_head  # scikit-learn takes a second to import
 
-                began = time.perf_counter()
-                solve_head(training)
-                progress.step, progress.seconds = training.steps, time.perf_counter() - began
-            else:
-                yield from _train_epoch(training, checkpointer)
-            yield _end_epoch(training, checkpointer)
-        training.finish()
-    except Stopped:
-        checkpointer.write(together=True)
-    except GeneratorExit:
-        if progress.epoch < recipe.train.epochs:
-            checkpointer.write()
-        raise
+                    began = time.perf_counter()
+                    solve_head(training)
+                    progress.step, progress.seconds = training.steps, time.perf_counter() - began
+                else:
+                    yield from _train_epoch(training, checkpointer)
+                yield _end_epoch(training, checkpointer)
+            training.finish()
+        except Stopped:
+            checkpointer.write(together=True)
+        except GeneratorExit:
+            if progress.epoch < recipe.train.epochs:
+                checkpointer.write()
+            raise
 
 
 def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[Step, None, None]:
@@ -119,7 +121,7 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
 def _end_epoch(training: TrainState, checkpointer: Checkpointer) -> Epoch:
     """Validate, stage the weights, and save what is due: `metrics.csv` comes after all files that it describes."""
     progress, recipe = training.progress, training.recipe
-    done, rows, is_best, outputs = progress.epoch + 1 == recipe.train.epochs, [_training_row(training)], False, None
+    done, rows, is_best, outputs = progress.epoch + 1 == recipe.train.epochs, [], False, None
     # 1. The rows of `metrics.csv`, and what the recorders write for this epoch. A stop in here leaves the epoch as it
     #    is behind its last step: nothing of it is counted before all ranks have validated.
     if progress.epoch in recipe.validated_epochs():
@@ -128,6 +130,7 @@ def _end_epoch(training: TrainState, checkpointer: Checkpointer) -> Epoch:
             val_row |= recorder.at_epoch(training, outputs)
         rows.append(val_row)
         is_best = _update_best(training, val_row)
+    rows.insert(0, _training_row(training))  # which empties the training metrics
     # 2. Weights and predictions.
     checkpointer.stage(is_best, outputs)
     save = done or checkpointer.epoch_save_due
