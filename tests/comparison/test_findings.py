@@ -30,7 +30,7 @@ from headstart.comparison.findings import (
 from headstart.comparison.intervals import Difference
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
-from headstart.comparison.warnings import of_baseline, of_failures, of_few_images, of_grid_edges
+from headstart.comparison.warnings import of_baseline, of_failures, of_few_images, of_grid_edges, of_leaks
 from headstart.comparison.wording import difference_sentence, improvement_sentence, percent, plain_points
 
 MadeStudy = Callable[..., Study]
@@ -142,6 +142,11 @@ def test_how_sure_names_images_seeds_and_what_could_have_been_found(made_study: 
     assert f"A true difference of {100 * gap.detectable:.1f} points between those to use" in said[1]
     assert "leave out the randomness of training" in how_sure(Results(made_study("AB", seeds=(0,))))[2]
     assert list(of_few_images(Results(made_study("AB", images=60))))
+    leaking = made_study("AB", images=60)
+    (warned,) = of_leaks(Results(leaking.model_copy(update={"leaked": 3})))
+    assert "3 of 60 validation images (5.0 %)" in warned
+    assert not list(of_leaks(Results(leaking)))
+    assert not list(of_leaks(Results(leaking.model_copy(update={"leaked": 0}))))
     assert not list(of_few_images(results))
 
 

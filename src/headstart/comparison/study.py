@@ -168,6 +168,8 @@ class Study(StudyModel):
     """Parts of the images that were validated on in turn; 1: one split."""
     split_made: bool = False
     """Whether headstart made the validation split."""
+    leaked: Annotated[int, Field(ge=0)] | None = None
+    """Held-out images that show a training image; None where nobody looked."""
     tuned_from: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
     pretrainings: Annotated[int, Field(gt=0)] = 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Results
 from headstart.comparison.wording import label_share, listed, name
+from headstart.errors import quoted
 from headstart.metrics.written import score, score_with_ci
 
 FEW_IMAGES = 100
@@ -16,6 +17,7 @@ FEW_IMAGES = 100
 def warnings(results: Results) -> list[str]:
     """All warnings, the one that changes most first."""
     return [
+        *of_leaks(results),
         *of_baseline(results),
         *of_failures(results),
         *of_few_images(results),
@@ -39,6 +41,18 @@ def of_baseline(results: Results) -> Iterator[str]:
             f"{name('A')} is not significantly above always predicting the most frequent class: with {label_share(a)}"
             f" its {METRICS[results.study.metric].title} is {score_with_ci(a.score)}, that of guessing {baseline}. What"
             " others gain over it is no measure of pre-training; longer training is a fairer comparison."
+        )
+
+
+def of_leaks(results: Results) -> Iterator[str]:
+    """Held-out images that were trained on: recalling them counts as recognizing them."""
+    study, leaked = results.study, results.study.leaked
+    if leaked and study.images:
+        split = "test" if study.split == "test" else "validation"
+        share = f"{leaked:,} of {study.images:,} {split} images ({score(leaked / study.images)})"
+        yield (
+            f"{share} show the same picture as a training image: scores may be too high, most of all where all weights"
+            f" are trained. Next: headstart check {quoted(study.data)}, which names them."
         )
 
 

@@ -139,3 +139,10 @@ def _requested_before(plan: Plan) -> dict[str, Any]:
         raise HeadstartError(f"{file}: expected a table [{missing[0]}], found none", "choose another --out")
     requested = {name: recipes.build(fields[name], where=str(file)) for name in RECIPES}
     return fields | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
+
+
+def contains(larger: Study, before: Study, name: str) -> bool:
+    """Whether the trials of a study remain those of a larger one that differs from it in this field."""
+    if name == "pretrainings":  # a seed keeps its own
+        return larger.pretrainings == len(larger.seeds) and before.pretrainings == len(before.seeds)
+    return name in ("fractions", "seeds") and set(getattr(before, name)) <= set(getattr(larger, name))

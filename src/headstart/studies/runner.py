@@ -17,6 +17,7 @@ from headstart.comparison.study import Excluded, Study, Trial
 from headstart.comparison.summary import Results
 from headstart.comparison.table import table_rows
 from headstart.comparison.trial_paths import trial_name
+from headstart.data.checks.contamination import leaked_rows
 from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.environment import environment
@@ -177,6 +178,7 @@ class StudyRunner:
             tuned=plan.tuned,
             tuned_from=plan.tune_from,
             split_made=index.split_made,
+            leaked=len(leaked_rows(self.pixels, split)),
             shortened=shortened(plan),
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
@@ -198,7 +200,7 @@ class StudyRunner:
             return study
         for name in ("fingerprint", "settings", "fractions", "seeds", "tuned", "pretrainings"):
             was, wanted = getattr(before, name), getattr(study, name)
-            if was != wanted and not (name in plan.free and _contains(study, before, name)):
+            if was != wanted and not (name in plan.free and resuming.contains(study, before, name)):
                 raise HeadstartError(
                     f"{plan.out}: expected the study in this folder ({name} {was}), found {wanted} requested",
                     "choose another --out",
@@ -283,13 +285,6 @@ def _other_tuning(plan: Plan, asked: Plan) -> str:
         return "with all labels" if each.tune_from == 1 else f"within each label fraction from {each.tune_from:.3g} on"
 
     return f"{plan.out} goes on with learning rates tuned {where(plan)}; a new study tunes them {where(asked)}"
-
-
-def _contains(larger: Study, before: Study, name: str) -> bool:
-    """Whether the trials of a study remain those of a larger one that differs from it in this field."""
-    if name == "pretrainings":  # a seed keeps its own
-        return larger.pretrainings == len(larger.seeds) and before.pretrainings == len(before.seeds)
-    return name in ("fractions", "seeds") and set(getattr(before, name)) <= set(getattr(larger, name))
 
 
 def _in_order(plan: Plan) -> Iterator[TrialKey]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data.checks.contamination import overlapping_rows
+from headstart.data.checks.contamination import leaked_rows, overlapping_rows
 from headstart.data.layouts import scan
 from headstart.data.pixels import Pixels, decode
 from headstart.data.splits import make_val_split, training_index
@@ -49,3 +49,22 @@ def test_copies_and_look_alikes_of_held_out_images_are_found_and_nothing_else(ph
 def test_a_folder_does_not_leak_into_its_own_split(photos: Path) -> None:
     pixels = decoded(photos)
     assert overlapping_rows(pixels, pixels, np.array(pixels.index.positions("val"))) == []
+
+
+@pytest.mark.real_too
+def test_held_out_images_that_were_trained_on_are_found_and_nothing_else(photos: Path, tmp_path: Path) -> None:
+    """A copy and a smaller, compressed one of training images, in the validation folder that somebody made."""
+    folder = tmp_path / "split"
+    for place, file in enumerate(sorted(photos.rglob("*.jpg"))):
+        target = folder / ("val" if place % 4 == 0 else "train") / file.parent.name / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    clean = decode(scan(folder), SETTINGS)
+    assert leaked_rows(clean, "val") == []
+    one, two = sorted((folder / "train").rglob("*.jpg"))[:2]
+    shutil.copy(one, folder / "val" / one.parent.name / "copy.jpg")
+    with Image.open(two) as picture:
+        smaller = picture.resize((picture.width * 3 // 4, picture.height * 3 // 4))
+        smaller.save(folder / "val" / two.parent.name / "again.jpg", quality=60)
+    leaking = decode(scan(folder), SETTINGS)
+    assert {Path(leaking.index.paths[row]).name for row in leaked_rows(leaking, "val")} == {"copy.jpg", "again.jpg"}

@@ -1,6 +1,8 @@
-"""Contamination: training images that are (near-)duplicates of held-out images of another dataset."""
+"""Contamination: training images that are (near-)duplicates of held-out images, of their own or another dataset."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch.nn.functional as F
@@ -12,6 +14,8 @@ from headstart.data.sampling import batches
 
 PIXELS_PER_CHUNK = 512 * 160 * 160
 """Pixels resized at once, in as many images as that is: 160 MB."""
+MOST_COMPARED = 30_000
+"""Images up to which a study looks for near duplicates of its held-out images: seconds."""
 
 
 def overlapping_rows(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) -> list[int]:
@@ -23,15 +27,34 @@ def overlapping_rows(pool: Pixels, held_out: Pixels, rows: NDArray[np.int64]) ->
     held_out_contents = {held_out.contents[row] for row in rows.tolist()}
     exact = {row for row in train.tolist() if pool.contents[row] in held_out_contents}
     thumbs = np.concatenate([_thumbnails(pool, train), _thumbnails(held_out, rows)])
-    # Positions below len(train) are of the pool, the others held out.
-    near = {
-        int(train[position])
-        for similar in near_duplicates(thumbs)
-        if any(position >= len(train) for position in similar)
-        for position in similar
-        if position < len(train)
-    }
+    near = {int(train[position]) for first, _ in _across(thumbs, len(train)) for position in first}
     return sorted(exact | near)
+
+
+def leaked_rows(pixels: Pixels, split: str) -> list[int]:
+    """The rows of a held-out split that show a training image: the same file content, or nearly the same picture.
+
+    Near duplicates are looked for among up to `MOST_COMPARED` images, and where decoded images are at hand.
+    """
+    train, held_out = (np.array(pixels.index.positions(each), dtype=np.int64) for each in ("train", split))
+    trained_on = {pixels.contents[row] for row in train.tolist()}
+    exact = {row for row in held_out.tolist() if pixels.contents[row] in trained_on}
+    if pixels.streaming or len(train) + len(held_out) > MOST_COMPARED:
+        return sorted(exact)
+    thumbs = _thumbnails(pixels, np.concatenate([train, held_out]))
+    near = {int(held_out[position]) for _, second in _across(thumbs, len(train)) for position in second}
+    return sorted(exact | near)
+
+
+def _across(thumbs_nhw: NDArray[np.uint8], first: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Sets of near duplicates that have members among the ``first`` thumbnails and among the others.
+
+    Their positions among the ones, and among the others.
+    """
+    for similar in near_duplicates(thumbs_nhw):
+        below, above = [each for each in similar if each < first], [each - first for each in similar if each >= first]
+        if below and above:
+            yield below, above
 
 
 def _thumbnails(pixels: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
