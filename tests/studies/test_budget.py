@@ -162,6 +162,7 @@ def test_a_study_ends_with_its_budget_and_a_second_call_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("machine")  # a busy one would need two minutes
 def test_a_study_without_a_chosen_budget_gets_the_least_that_it_needs(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
