@@ -68,7 +68,9 @@ def fit(
     try:
         _print_result(run)
     except KeyboardInterrupt:  # all that it would have said is in the report
-        ERR.print(f"Stopped; the run is finished: headstart report {quoted(run.path)}", markup=False, soft_wrap=True)
+        then = f"headstart report {quoted(run.path)}" if run.finished else resume_command(run.path)
+        if is_first_rank():
+            ERR.print(f"Stopped. Next: {then}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
 
 

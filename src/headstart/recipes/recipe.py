@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from headstart.errors import HeadstartError, did_you_mean
+from headstart.recipes.overrides import read_overrides, set_field
 from headstart.recipes.renamed import refuse_renamed
 from headstart.recipes.schema import (
     Analysis,
@@ -26,10 +27,8 @@ from headstart.recipes.schema import (
     Backbone,
     Checkpoint,
     Data,
-    Decoder,
     Expect,
     Head,
-    Loss,
     Optimizer,
     Part,
     Probe,
@@ -37,6 +36,7 @@ from headstart.recipes.schema import (
     Train,
     Validation,
 )
+from headstart.recipes.segmentation import Decoder, Loss
 from headstart.recipes.self_supervision import Byol, EmpSsl, FastSiam, VicReg
 
 __all__ = [
@@ -120,14 +120,13 @@ class Recipe(Part):
                 raise ValueError(f"{name}.blur_kernel: expected less than {2 * least}, found {augment.blur_kernel}")
         if self.task != "classify" and (self.val.hflip or self.val.image_size is not None):
             raise ValueError(f"val.hflip, val.image_size: expected neither with the task {self.task}")
-        if any(epoch > self.train.epochs for epoch in self.analysis.epochs):
-            raise ValueError(f"analysis.epochs: expected 1 to {self.train.epochs}, found {self.analysis.epochs}")
         validated = [epoch + 1 for epoch in self.validated_epochs()]
         if not set(self.analysis.epochs).issubset(validated):
-            raise ValueError(
-                f"analysis.epochs: expected epochs that are validated with val.every={self.val.every},"
-                f" {', '.join(map(str, validated[:9]))}{', ...' if validated[9:] else ''}, found {self.analysis.epochs}"
-            )
+            among = f"1 to {self.train.epochs}"
+            if self.val.every > 1:
+                some = ", ".join(map(str, validated[:9])) + ", ..." * (len(validated) > 9)
+                among = f"epochs that are validated with val.every={self.val.every}, {some}"
+            raise ValueError(f"analysis.epochs: expected {among}, found {self.analysis.epochs}")
         if self.probe.method == "logistic" and (not self.backbone.freeze or self.head.hidden or self.train.epochs > 1):
             raise ValueError(
                 "probe.method logistic: expected a frozen backbone, no hidden layer and one epoch"
@@ -217,7 +216,7 @@ def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None,
     refuse_renamed(overrides or {}, "override")
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields.items()}
     for name, value in (overrides or {}).items():
-        _set_field(merged, name, value)
+        set_field(merged, name, value)
     try:
         return Recipe.model_validate(merged)
     except ValidationError as error:
@@ -227,30 +226,6 @@ def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None,
 def override(recipe: Recipe, overrides: Mapping[str, Any] | None) -> Recipe:
     """``recipe`` with overrides applied."""
     return build(recipe.model_dump(exclude_none=True), overrides) if overrides else recipe
-
-
-def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
-    """Parse ``a.b=value`` from a command line; a value is TOML, or plain text where it is not valid TOML."""
-    overrides = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise HeadstartError(f"{text}: expected field=value, found no '='", "headstart fit --help")
-        try:
-            overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except (ValueError, RecursionError):
-            overrides[name.strip()] = value
-    return overrides
-
-
-def _set_field(fields: dict[str, Any], name: str, value: Any) -> None:
-    *parts, last = name.split(".")
-    for part in parts:
-        inner = fields.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise HeadstartError(f"{name}: {part} is a value, not a table", "headstart recipe show quick")
-        fields = inner
-    fields[last] = value
 
 
 def _explain(error: ErrorDetails, where: str) -> HeadstartError:

@@ -178,7 +178,7 @@ class StudyRunner:
             tuned=plan.tuned,
             tuned_from=plan.tune_from,
             split_made=index.split_made,
-            leaked=len(leaked_rows(self.pixels, split)),
+            leaked=None if index.split_made else len(leaked_rows(self.pixels, split)),  # those split no duplicates
             shortened=shortened(plan),
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,

@@ -121,16 +121,16 @@ def _train_epoch(training: TrainState, checkpointer: Checkpointer) -> Generator[
 def _end_epoch(training: TrainState, checkpointer: Checkpointer) -> Epoch:
     """Validate, stage the weights, and save what is due: `metrics.csv` comes after all files that it describes."""
     progress, recipe = training.progress, training.recipe
-    done, rows, is_best, outputs = progress.epoch + 1 == recipe.train.epochs, [], False, None
+    done, val_rows, is_best, outputs = progress.epoch + 1 == recipe.train.epochs, [], False, None
     # 1. The rows of `metrics.csv`, and what the recorders write for this epoch. A stop in here leaves the epoch as it
     #    is behind its last step: nothing of it is counted before all ranks have validated.
     if progress.epoch in recipe.validated_epochs():
         val_row, outputs = validate(training, "val")
         for recorder in training.recorders:
             val_row |= recorder.at_epoch(training, outputs)
-        rows.append(val_row)
+        val_rows = [val_row]
         is_best = _update_best(training, val_row)
-    rows.insert(0, _training_row(training))  # which empties the training metrics
+    rows = [_training_row(training), *val_rows]  # last, for it empties the training metrics
     # 2. Weights and predictions.
     checkpointer.stage(is_best, outputs)
     save = done or checkpointer.epoch_save_due
