@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -252,22 +254,21 @@ def cache_targets(folder: Path) -> list[Target]:
 
     data = material.labeled(folder / "data", each=2)
     cache = folder / "cache"
+    own_cache = mock.patch.dict(os.environ, {"HEADSTART_CACHE": str(cache)})
     config = Data(image_size=8)
 
     def use(file: Path, draw: random.Random) -> None:
         before = {each: each.read_bytes() for each in cache.rglob("*") if each.is_file() and each != file}
         try:
-            pixels = Dataset(data).pixels(config)
-            pixels.read(np.arange(len(pixels.index)))
+            with own_cache:  # not the one that other targets fill
+                (pixels := Dataset(data).pixels(config)).read(np.arange(len(pixels.index)))
         finally:
             for each, content in before.items():
                 if not each.is_file() or each.read_bytes() != content:
                     each.write_bytes(content)
 
-    import os
-
-    os.environ["HEADSTART_CACHE"] = str(cache)
-    Dataset(data).pixels(config)
+    with own_cache:
+        Dataset(data).pixels(config)
     found = []
     for file in sorted(cache.rglob("*")):
         if file.is_file() and not file.name.startswith("."):
