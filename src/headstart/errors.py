@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Iterable
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class HeadstartError(Exception):
@@ -15,13 +18,18 @@ class HeadstartError(Exception):
     """
 
     def __init__(self, message: str, hint: str) -> None:
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+        self.message = _one_line(message)
+        self.hint = _one_line(hint)
         end = "" if self.message.endswith("?") else "."
         super().__init__(f"{self.message}{end} Next: {self.hint}")
 
     def __reduce__(self) -> tuple[type[HeadstartError], tuple[str, str]]:
         return type(self), (self.message, self.hint)  # by default Python passes on the one text of `args`
+
+
+def _one_line(text: str) -> str:
+    """Text on one line, in which no name of a file moves the cursor or changes colors of the terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(text.split()))
 
 
 def quoted(path: object) -> str:

@@ -76,6 +76,22 @@ def write_atomically(path: Path, content: bytes | memoryview, *, flush: bool = T
         ) from None
 
 
+def require_place(path: Path, option: str = "", *, folder: bool = False) -> None:
+    """Raise HeadstartError where no file, or no file in the ``folder``, can be made at ``path``: before the work.
+
+    ``option`` is what names the path on the command line.
+    """
+    places = (path.absolute(), *path.absolute().parents)
+    there = next(each for each in places[not folder :] if os.path.lexists(each))
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return
+    found = "one that takes no files" if there.is_dir() else "a file"
+    raise HeadstartError(
+        f"{option} {path}: cannot be written (expected a folder that takes files, found {found}: {there})",
+        f"choose another {option or 'place'}",
+    )
+
+
 def encoded(text: str) -> bytes:
     """UTF-8; file names in another encoding, which Python holds as surrogates, come out as the bytes that they are."""
     return text.encode("utf-8", "surrogateescape")

@@ -47,7 +47,7 @@ def analyze_features(
     ``split`` restrict what is analyzed. Raises HeadstartError without stored features, and for a perplexity that is too
     large for the number of images.
     """
-    stored = read_features(run, epochs)
+    stored = read_features(run, sorted(set(epochs)))
     mapped = np.flatnonzero(stored.splits == split) if split != "all" else np.arange(len(stored.labels))
     used = _usable_perplexity(perplexity, len(mapped), run, split)
     varied = [each for each in stored.epochs if np.ptp(each.features[mapped], axis=0).max(initial=0) > 0]

@@ -14,7 +14,7 @@ from typing import Any
 
 from headstart.environment import require_extra
 from headstart.errors import HeadstartError, quoted
-from headstart.files import write_atomically
+from headstart.files import require_place, write_atomically
 from headstart.runs.analysis import read_feature_analysis
 from headstart.runs.features import has_features, read_features
 from headstart.runs.folder import RunFolder
@@ -35,6 +35,7 @@ def require_table(file: Path, overwrite: bool) -> None:
             f"{file}: expected a free name, found a file",
             f"--export with another name, or --force to replace {file.name}",
         )
+    require_place(file, "--export")
 
 
 def write_map_table(run: RunFolder, file: Path, *, overwrite: bool = False) -> Path:

@@ -60,12 +60,17 @@ def check(
     if is_run(data):
         _require_no_options(data, group, layout, columns, html)
         check_images(data, overrides or [], as_json)
+    _require_fields(data, overrides or [])
     with ERR.status(f"reading {escape(data)}"):  # on the screen before the imports, which take a second
         from headstart import api
         from headstart.console.progress import progress_bar
         from headstart.recipes.recipe import read_overrides
 
     with errors_as_json(as_json):
+        if html is not None:
+            from headstart.report.check_page import require_page
+
+            require_page(html)
         given = {"data.group_regex": group, "data.layout": layout, "data.columns": columns}
         fields = read_overrides(overrides or []) | {name: value for name, value in given.items() if value is not None}
         with progress_bar(ERR, "decode images") as progress:
@@ -95,6 +100,15 @@ def _require_no_options(run: str, *given: object) -> None:
             f"check {run}: expected images after a run and no other option than --json, found one of --group, --layout,"
             " --columns and --html, which are for a folder of images",
             f"headstart check {quoted(run)} IMAGES",
+        )
+
+
+def _require_fields(data: str, words: list[str]) -> None:
+    """Raise HeadstartError for images after what is no run: they are no fields of a recipe."""
+    if images := [word for word in words if "=" not in word and Path(word).exists()]:
+        raise HeadstartError(
+            f"check {data}: expected a run folder before images ({images[0]}), found no recipe.toml in it",
+            f"headstart check RUN {quoted(images[0])}, or headstart check {quoted(images[0])} (how it is read)",
         )
 
 

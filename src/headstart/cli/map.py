@@ -46,7 +46,7 @@ def map_features(
         from headstart.analysis.map_table import require_table
 
         require_table(export, force)
-    chosen = [_epoch(text) for text in epochs.split(",")] if epochs else []
+    chosen = sorted({_epoch(text) for text in epochs.split(",")}) if epochs else []
     opened = api.Run(run)
     with ERR.status("map features", spinner=spinner(ERR)):
         analysis = opened.map(perplexity=perplexity, epochs=chosen, split=split, seed=seed)
@@ -60,5 +60,7 @@ def map_features(
 
 def _epoch(text: str) -> int:
     if not text.strip().isdecimal():
-        raise HeadstartError(f"--epochs: expected numbers such as 1,50,100, found {text}", "headstart map --help")
+        raise HeadstartError(
+            f"--epochs: expected numbers such as 1,50,100, found {text or 'an empty one'}", "headstart map --help"
+        )
     return digits_to_int(text.strip())

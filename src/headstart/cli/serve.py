@@ -7,6 +7,10 @@ from typing import Annotated
 import typer
 
 from headstart.cli.arguments import ERR, RunArgument, Unfinished
+from headstart.errors import HeadstartError
+
+MOST = 1_000_000
+"""Megabytes of a request, and seconds to wait for it: more is no limit."""
 
 
 def serve(
@@ -34,6 +38,9 @@ def serve(
     from headstart.serving.limits import Limits
     from headstart.serving.server import bind, make_server
 
+    for option, value in (("--max-mb", max_mb), ("--seconds", seconds)):
+        if value > MOST:
+            raise HeadstartError(f"serve {option}: expected at most {MOST:,}, found {value:g}", f"{option} {MOST}")
     limits = Limits(max_bytes=int(max_mb * 1e6), max_pixels=max_pixels, seconds=seconds)
     with bind(host, port) as listening:
         server = make_server(RunFolder.open(run), limits, unfinished=unfinished)

@@ -226,5 +226,5 @@ def _fraction(text: str) -> float:
         return float(text)
     except ValueError:
         raise HeadstartError(
-            f"--labels: expected shares such as 0.1,0.5,1, found {text}", "headstart study --help"
+            f"--labels: expected shares such as 0.1,0.5,1, found {text or 'an empty one'}", "headstart study --help"
         ) from None

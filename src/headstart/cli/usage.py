@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from headstart.errors import HeadstartError, did_you_mean
 
+_NO_VALUE = re.compile(r"--[a-z][a-z0-9-]*=")
+"""An option whose value is empty, which would be taken for the folder that one is in, or for none at all."""
+
 
 class Command(TyperCommand):
     """A command whose usage errors are HeadstartErrors: one line, with what to type next."""
@@ -18,6 +22,12 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words after the command's name."""
         typed = list(args)
+        if empty := [word for word in typed if not word or _NO_VALUE.fullmatch(word)]:
+            raise HeadstartError(
+                f"{self.name}: expected words that are not empty, found {empty[0] or repr('')} (a variable of the shell"
+                " without a value?)",
+                f"headstart {self.name} --help",
+            )
         try:
             return super().parse_args(ctx, args)
         except Exception as error:

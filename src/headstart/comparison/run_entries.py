@@ -72,6 +72,13 @@ def find_entries(paths: Sequence[str | os.PathLike[str]], *, unfinished: bool = 
 def _open(path: str | os.PathLike[str], unfinished: bool) -> RunFolder:
     run = RunFolder.open(path)
     run.require_finished(unfinished)
+    if not run.classes:
+        raise HeadstartError(
+            f"{run.path}: expected a run that predicts classes or masks, found one that learned without labels"
+            f" ({run.recipe.task})",
+            f"headstart fit quick LABELED_DATA backbone.name={run.recipe.backbone.name}"
+            f" backbone.weights={quoted(run.path)}, and compare that",
+        )
     return run
 
 

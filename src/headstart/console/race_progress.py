@@ -53,7 +53,7 @@ def run_race_with_progress(
         size = f"{race.image_size} px" + (f" ({asked} asked for; the budget)" if race.image_size != asked else "")
         rounds = ", ".join(f"{each:.0%}" for each in race.fractions)
         count = sum(each.error is None for each in race.backbones)
-        note(f"race     {count} backbones at {size}; rounds with {rounds} of the labels")
+        note(f"race     {count} backbone{'s' * (count != 1)} at {size}; rounds with {rounds} of the labels")
         runner.on_status = shown.update
         runner.stop_requested = lambda: interrupt.requested
         with interrupt.handle_signals():

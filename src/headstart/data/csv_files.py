@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.file_memory import memory_of_table, require_room
 
 CsvRow = tuple[int, dict[str, str]]
@@ -105,7 +105,8 @@ def _decode(file: Path) -> tuple[str, str]:
         require_room(file, 7 * file.stat().st_size, "a table", SMALLER)  # its bytes, its text, and 4 per character
         content = file.read_bytes()
     except OSError as error:
-        raise HeadstartError(f"{file}: expected a CSV file, found: {error}", "headstart check --help") from None
+        found = "no such file" if isinstance(error, FileNotFoundError) else f"none to read ({error.strerror})"
+        raise HeadstartError(f"{file}: expected a CSV file, found {found}", f"ls {quoted(file.parent)}") from None
     try:
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return content.decode("utf-16"), "UTF-16"

@@ -19,7 +19,7 @@ from headstart.export.facts import facts_of
 from headstart.export.images import MAX_CHECKED, RunImages, images_of
 from headstart.export.int8 import Int8
 from headstart.export.parity import TOLERANCE, Forward, Parity, check
-from headstart.files import write_atomically
+from headstart.files import require_place, write_atomically
 from headstart.inference.model import Model, load_network
 from headstart.runs.folder import RunFolder
 
@@ -126,6 +126,7 @@ def _require_free(run: RunFolder, path: Path, overwrite: bool) -> None:
         )
     if os.path.lexists(path) and not overwrite:
         raise HeadstartError(f"{path}: expected a new file, found one", "choose another FILE, or add --overwrite")
+    require_place(path)
 
 
 def _require_int8(run: RunFolder, model: Model, kind: Format, int8: bool) -> None:

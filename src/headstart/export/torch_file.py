@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 
+from headstart.errors import HeadstartError
 from headstart.export.images import Bytes
 from headstart.export.network import ENCODER, SEGMENTER, WholeNetwork
 from headstart.export.onnx_file import traced
@@ -33,7 +34,15 @@ def forward_of(content: bytes, outputs: tuple[str, ...]) -> Forward:
 
     @torch.inference_mode()
     def forward(images: Bytes) -> Floats:
-        found = dict(zip(outputs, module(torch.tensor(images)), strict=True))
+        try:
+            found = dict(zip(outputs, module(torch.tensor(images)), strict=True))
+        except AssertionError as error:  # a guard of the graph, such as images.size()[1] >= 33: 1 x 1 maps are another
+            height, width = images.shape[1:3]
+            raise HeadstartError(
+                f"export --to torch: expected images that the graph of this network takes, found {height} x {width}"
+                f" pixels in the validation images ({error})",
+                "headstart export RUN FILE.onnx",
+            ) from None
         if outputs == ENCODER:
             chosen = found["features"]
         elif outputs == SEGMENTER:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headstart.data.masks.origin import is_written_by_headstart
 from headstart.errors import HeadstartError
+from headstart.files import require_place
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import is_predictions_table
 
@@ -19,8 +20,9 @@ CONFIDENCE = "confidence"
 def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], run: RunFolder) -> None:
     """Raise HeadstartError for a file or folder ``out`` in a folder of ``images`` or of the run's training images.
 
-    `check` would find predictions there, and take them for labels or masks.
+    `check` would find predictions there, and take them for labels or masks. Also for a place not to be written.
     """
+    require_place(out, "--out")
     folders = [Path(each) for each in images if Path(each).is_dir()]
     root = run.data.get("root")
     inside = [folder for folder in [*folders, *([Path(root)] if root else [])] if _is_within(out, folder)]
@@ -50,10 +52,12 @@ def refuse_foreign_table(out: Path, overwrite: bool) -> None:
     if overwrite or not out.exists() or not out.stat().st_size:
         return
     header = _header(out)
+    first = ",".join(header)[:60]
+    shown = first if first.isprintable() and "\ufffd" not in first else ""
     if not is_predictions_table(header) or header[2] != CONFIDENCE:  # a run's own predictions.csv stays, too
         raise HeadstartError(
             f"--out {out}: expected a new file or predictions (filename,label,confidence), found a file with"
-            f" {','.join(header)[:60] or 'other content'} on its first line",
+            f" {shown or 'other content'} on its first line",
             "choose another --out, or add --overwrite",
         )
 

@@ -63,7 +63,8 @@ class ImageCheck:
     @property
     def verdict(self) -> str:
         """The answer in a sentence."""
-        count, said = len(self.files), " and ".join(each.name for each in self.reasons)
+        count, names = len(self.files), [each.name for each in self.reasons]
+        said = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
         if self.reasons:
             return (
                 f"These {count:,} images are not of the kind that {self.run} was validated on: they differ in {said}."

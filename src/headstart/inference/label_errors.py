@@ -23,6 +23,7 @@ from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import RunFolder
 from headstart.runs.label_errors import LabelCheck, LabelToCheck, write_label_check
+from headstart.runs.predictions import read_predictions
 from headstart.runs.training_images import read_held_out
 from headstart.tasks import Task, task_named
 from headstart.transforms.augment import eval_transform
@@ -48,6 +49,7 @@ def check_labels(
             "headstart labels RUN, of a run of headstart fit quick DATA",
         )
     require_extra("labels", ("cleanlab",))
+    read_predictions(run)  # which the report will need: a damaged run is refused before the work
     root = os.fspath(data if data is not None else run.data["root"])
     recipe = _with_weights(recipe)
     index = _labeled(root, recipe)

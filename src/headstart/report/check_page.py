@@ -17,7 +17,7 @@ from headstart.data.decode import Unreadable, read
 from headstart.data.index import UNLABELED, Index
 from headstart.data.masks.codec import read_mask
 from headstart.errors import HeadstartError
-from headstart.files import write_atomically
+from headstart.files import require_place, write_atomically
 from headstart.palette import Palette
 from headstart.report.page import data_url, render_page
 
@@ -70,12 +70,18 @@ def write_check_page(index: Index, result: CheckResult, file: Path) -> None:
 
     Raises HeadstartError where ``file`` exists and is another one's, and where it cannot be written.
     """
+    require_page(file)
+    write_atomically(file, render_page("check.html.jinja", _context(index, result), percent=_percent))
+
+
+def require_page(file: Path) -> None:
+    """Raise HeadstartError where ``file`` exists and is another one's, and where it cannot be written."""
     if file.exists() and not (file.is_file() and MARK in file.read_bytes()[:1000]):
         raise HeadstartError(
             f"--html {file}: expected a new file or a page of headstart check, found another",
             f"--html {file.with_name(f'{file.stem}-check.html')}",
         )
-    write_atomically(file, render_page("check.html.jinja", _context(index, result), percent=_percent))
+    require_place(file, "--html")
 
 
 def _context(index: Index, result: CheckResult) -> CheckPage:

@@ -19,7 +19,7 @@ from headstart.comparison.run_comparison import FEWEST, ClassDifference, RunComp
 from headstart.comparison.run_entries import Entry
 from headstart.comparison.run_verdict import how_sure, verdict, warnings
 from headstart.errors import HeadstartError
-from headstart.files import write_atomically
+from headstart.files import require_place, write_atomically
 from headstart.metrics.bootstrap import Interval
 from headstart.report.compare_images import changed_images
 from headstart.report.compare_maps import linked_maps
@@ -66,6 +66,7 @@ def require_writable(file: Path, entries: Sequence[Entry], overwrite: bool) -> N
     """Raise HeadstartError where ``file`` holds anything but an earlier page of these runs, unless ``overwrite``."""
     if file.is_dir():
         raise HeadstartError(f"{file}: expected a file to write, found a folder", f"--output {file / NAME}")
+    require_place(file, "--output")
     if overwrite or not os.path.lexists(file) or _is_page_of(file, entries):
         return
     raise HeadstartError(

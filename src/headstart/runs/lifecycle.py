@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from headstart.errors import HeadstartError, quoted
-from headstart.files import is_temporary, temporary_name, write_atomically
+from headstart.files import is_temporary, require_place, temporary_name, write_atomically
 from headstart.runs.checksums import forget
 from headstart.runs.lock import NAME as LOCK
 
@@ -59,9 +59,7 @@ def refuse_unless_free(path: Path) -> None:
             f"{path}: expected a free folder for the run, found {'files in it' if path.is_dir() else 'a file'}",
             "choose another --out",
         )
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise HeadstartError(f"{parent}: expected a folder that can be written, found none", "choose another --out")
+    require_place(path, "--out", folder=True)
 
 
 def begin(path: Path) -> None:

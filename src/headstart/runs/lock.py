@@ -27,7 +27,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from headstart.errors import HeadstartError
-from headstart.files import remove_leftovers
+from headstart.files import remove_leftovers, require_place
 from headstart.process import Process, boot, is_first_rank, this_process
 
 try:
@@ -177,6 +177,7 @@ def _open(folder: Path) -> _Held:
         except OSError as error:
             failure = error
             break
+    require_place(folder, folder=True)
     raise HeadstartError(
         f"{folder / NAME}: cannot be written ({failure.strerror or failure})",
         f"free disk space, set permissions or choose another folder: df -h {folder.parent}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import Any
 
@@ -15,6 +16,8 @@ from headstart.runs.folder import RunFolder
 from headstart.serving.app import create_app
 from headstart.serving.limits import Limits
 
+PORT_TAKEN = (errno.EADDRINUSE, errno.EACCES)
+"""Errors that another port mends; others are of the host."""
 BACKLOG = 2048
 """Connections that wait to be accepted, as of uvicorn."""
 
@@ -35,7 +38,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise HeadstartError(
             f"serve: expected a free address of this machine, found {host} port {port}"
             f" ({getattr(error, 'strerror', None) or error})",
-            "--port 0 (any free port)",
+            "--port 0 (any free port)" if getattr(error, "errno", None) in PORT_TAKEN else "--host 127.0.0.1",
         ) from None
     return opened
 

@@ -256,9 +256,9 @@ def validate_plan(plan: Plan) -> None:
         raise HeadstartError(
             f"--settings: expected letters of {''.join(SETTINGS)}, each once, found {plan.settings or 'none'}", again
         )
-    bad = [fraction for fraction in plan.fractions if not 0 < fraction <= 1]
+    bad = [share for share in plan.fractions if not 0 < share <= 1 or plan.fractions.count(share) > 1]
     if bad or not plan.fractions:
-        raise HeadstartError(f"--labels: expected shares above 0 and up to 1, found {bad or 'none'}", again)
+        raise HeadstartError(f"--labels: expected shares above 0 and up to 1, each once, found {bad or 'none'}", again)
     if not 0 < plan.margin < 100:
         raise HeadstartError(f"--margin: expected points above 0 and below 100, found {plan.margin:g}", again)
     if plan.target_score is not None and not 0 < plan.target_score < 100:

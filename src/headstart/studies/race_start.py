@@ -77,7 +77,8 @@ def _load_all(plan: RacePlan, side: int, classes: Sequence[str]) -> tuple[list[E
 
 def _require_one(entries: Sequence[Entry | Failed]) -> None:
     failed = [each for each in entries if isinstance(each, Failed)]
-    if len(failed) == len(entries):
+    named = [each for each in entries if isinstance(each, Failed) or not each.default]
+    if failed and len(failed) == len(named):  # the recipe's own alone would be compared with nothing
         first = failed[0].error
         raise HeadstartError(
             f"--backbones: expected one that can be loaded, found none among {len(failed)}; the first: {first.message}",
