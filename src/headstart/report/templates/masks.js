@@ -279,6 +279,7 @@
     const [truth, predicted] = cell.dataset.cell.split("-").map(Number);
     cell.addEventListener("click", () => open({ truth, predicted }));
   }
+  for (const chart of document.querySelectorAll("#confusion .chart")) window.headstart.reachByKeys(chart);
   new ResizeObserver(draw).observe(stage);
 
   const from = hash.read(), number = (text, most) => (/^\d+$/.test(text ?? "") && Number(text) < most ? Number(text) : null);
