@@ -22,6 +22,7 @@ from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 from headstart.files import free_name
 from headstart.fitting import complete_run, train_run
+from headstart.inference.onnx_model import OnnxModel
 from headstart.process import is_first_rank
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from headstart.studies.request import StudyOptions
 
 __all__ = [
+    "OnnxModel",
     "Run",
     "cache",
     "check",

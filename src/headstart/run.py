@@ -222,7 +222,7 @@ class Run:
         from headstart.inference.segment import find_rasters, write_masks
 
         given = as_list(images)
-        refuse_among_images(Path(out), given, self.folder)
+        refuse_among_images(Path(out), given, self.folder.data["root"])
         files = find_rasters(given)
         model = load_model(self.folder, unfinished=unfinished)
         return write_masks(
