@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import headstart as hs
+from accessible import assert_accessible
 from headstart.comparison.study import Study
 from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
@@ -68,11 +69,14 @@ def test_what_the_reader_has_set_stays_when_the_report_changes(
     opened: Page, trained: tuple[Path, Path], runs: Path
 ) -> None:
     run = shutil.copytree(trained[0], runs / "photos")
+    expect(opened.locator("a", has_text="photos")).to_be_visible()
+    assert_accessible(opened)
     opened.locator("a", has_text="photos").click()  # it has appeared by itself
     opened.wait_for_url("**/photos/report.html")
     opened.evaluate("window.stays = true")
     state = opened.locator("#watch [role=status]")
     expect(state).to_have_text("finished: 3 of 3 epochs")
+    assert_accessible(opened)
     slider = opened.locator("#map-slider")
     first = slider.evaluate("each => { each.value = 0; each.dispatchEvent(new Event('input')); return each.max; }")
     assert int(first) > 0

@@ -100,7 +100,9 @@ const hashPart = (part) => {
 window.headstart = { copy, csv, csvLine, hashPart, reachByKeys };
 
 // Tables: a click on a heading sorts by it, a second click reverses the order.
-for (const table of document.querySelectorAll("table.sortable")) {
+const inNumbers = (text) => { const number = parseFloat(text.replaceAll(",", "").replace("\u2212", "-")); return Number.isNaN(number) ? -Infinity : number; };
+for (const table of document.querySelectorAll("main table")) {
+  table.classList.add("sortable");
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
     heading.tabIndex = 0;
@@ -111,13 +113,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const numeric = heading.classList.contains("n");
       const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
       const rows = [...table.tBodies[0].rows].sort((a, b) => {
-        const order = numeric ? Number(value(a)) - Number(value(b)) : value(a).localeCompare(value(b), undefined, { numeric: true });
+        const order = numeric ? inNumbers(value(a)) - inNumbers(value(b)) || 0 : value(a).localeCompare(value(b), undefined, { numeric: true });
         return up ? order : -order;
       });
       table.tBodies[0].append(...rows);
     };
     heading.addEventListener("click", sort);
-    heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+    heading.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); } });
   });
 }
 
