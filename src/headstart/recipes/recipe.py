@@ -133,6 +133,11 @@ class Recipe(Part):
                 f" (backbone.freeze=true head.hidden=[] train.epochs=1), found backbone.freeze={self.backbone.freeze}"
                 f" head.hidden={list(self.head.hidden)} train.epochs={self.train.epochs}"
             )
+        if self.head.start == "probe" and (self.task != "classify" or self.head.hidden):
+            raise ValueError(
+                "head.start probe: expected the task classify and no hidden layer (head.hidden=[]), found the task"
+                f" {self.task} and head.hidden={list(self.head.hidden)}"
+            )
         return self
 
     def analysis_epochs(self) -> tuple[int, ...]:
