@@ -38,7 +38,7 @@ class OnnxModel:
         content, found = read_onnx(self.path)
         self._require_classifier(found["task"])
         hint = f"headstart export RUN {quoted(self.path)} --overwrite"
-        self.recipe: Recipe = parse_complete(found["recipe"], f"in {self.path}", hint)
+        self.recipe: Recipe = parse_complete(found["recipe"], str(self.path), hint)
         self.classes, ranges = _classes_and_ranges(self.path, found, hint)
         """Class names, in the order of the network's outputs."""
         self.conversion = Conversion(ranges, self.recipe.data.bands, self.recipe.data.max_pixels)
