@@ -18,7 +18,7 @@ from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
 from headstart.runs.lifecycle import mark_unfinished
 from made_runs import make_run
-from pages import Opening
+from pages import Opening, assert_on_the_first_screen
 
 
 def test_axe_finds_what_is_wrong(page: Page) -> None:
@@ -51,8 +51,10 @@ def test_the_page_of_a_segmenter(watched: Opening, made_segmentation: Path, tmp_
 
 
 def test_the_page_of_a_study(watched: Opening, made_study: Callable[..., Study], tmp_path: Path) -> None:
-    (tmp_path / "study.json").write_text(made_study(fail=lambda s, f, k: s == "E" and k == 0).to_json())
+    study = made_study(images=341).model_copy(update={"leaked": 12})
+    (tmp_path / "study.json").write_text(study.to_json())
     with watched(write_study_page(tmp_path), 3) as page:
+        assert_on_the_first_screen(page, "#headline", ".warning", "#intervals svg", "#command")
         page.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true; })")
         assert_accessible(page)
 

@@ -171,6 +171,7 @@ def test_a_file_that_is_none_of_ours_is_refused_in_one_line(onnx_file: Path, pic
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"\x10" + bytes(50))
     assert "expected an ONNX file" in refused("predict", weights, pictures)
+    assert f"found a file. Next: headstart predict {file}" in refused("evaluate", file, pictures)
     (tmp_path / "folder.onnx").mkdir()
     assert "expected a run folder" in refused("predict", tmp_path / "folder.onnx", pictures)
 

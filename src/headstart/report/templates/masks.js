@@ -262,6 +262,7 @@
   of("predicted").addEventListener("change", () => set({ truth: state.truth, predicted: chosen(of("predicted")) }));
   of("sort").addEventListener("change", () => set({ sort: of("sort").value }));
   of("slider")?.addEventListener("input", () => set({ epoch: epochs[of("slider").value] }));
+  if (of("play")) maskPlay(of("play"), of("slider"));
   of("opacity").addEventListener("input", () => { of("blend").textContent = "masks " + of("opacity").value + " %"; draw(); });
   of("swipe").addEventListener("input", draw);
   const open = (changes) => {
