@@ -109,8 +109,8 @@ def encode(source: str, out: str, side: str = "96", train: str = "1000", val: st
     def add(name: str, files: list[Path]) -> None:
         features, sharp = [], []
         for _, pixels, _ in stream(files, int(side), recipe.data.resize, 64):
-            features.append(backbone(eval_transform(pixels, recipe.augment)).numpy())
-            sharp += [sharpness_of(image) for image in pixels.permute(0, 2, 3, 1).numpy()]
+            features.append(backbone(eval_transform(torch.from_numpy(pixels), recipe.augment)).numpy())
+            sharp += [sharpness_of(image) for image in pixels.transpose(0, 2, 3, 1)]
         arrays[name], arrays[f"sharp_{name}"] = np.concatenate(features), np.array(sharp, np.float32)
 
     with tempfile.TemporaryDirectory() as place:

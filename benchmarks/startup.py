@@ -1,16 +1,23 @@
-"""Start-up: processor seconds of `headstart predict` for one image, beside those of the imports it stands on.
+"""Start-up: processor seconds of `headstart predict` for one image, by the run and by its ONNX file, side by side.
 
-python benchmarks/startup.py RUN IMAGE [REPEATS=3]
+python benchmarks/startup.py RUN IMAGE [REPEATS=3] [FILE.onnx]
 
-Each is a process of its own; the median is printed. timm imports torchvision, which imports PyTorch's compiler.
+Without a file the run is exported first. Beside them stand the imports that they stand on. Each is a process of its
+own; all take turns, and the median is printed with least and most. timm imports torchvision, which imports PyTorch's
+compiler.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+
+IMPORTS = ("torch", "torchvision", "timm", "torchmetrics", "onnxruntime", "headstart.cli.main")
 
 
 def seconds(words: list[str]) -> tuple[float, float]:
@@ -24,13 +31,32 @@ def seconds(words: list[str]) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, time.perf_counter() - began
 
 
-def main(run: str, image: str, repeats: str = "3") -> None:
-    commands = {f"import {name}": ["-c", f"import {name}"] for name in ("torch", "torchvision", "timm", "torchmetrics")}
-    commands["headstart predict"] = ["-m", "headstart", "predict", run, image]
-    for name, words in commands.items():
-        taken = [seconds(words) for _ in range(int(repeats))]
-        cpu, wall = (statistics.median(each) for each in zip(*taken, strict=True))
-        print(f"{name}: {cpu:.2f} processor s, {wall:.2f} s", flush=True)
+def measure(run: str, image: str, file: str, repeats: int) -> None:
+    """Print what each command takes."""
+    commands = {f"import {name}": ["-c", f"import {name}"] for name in IMPORTS}
+    commands["headstart predict RUN IMAGE"] = ["-m", "headstart", "predict", run, image]
+    commands["headstart predict FILE.onnx IMAGE"] = ["-m", "headstart", "predict", file, image]
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for _ in range(repeats):
+        for name, words in commands.items():
+            taken[name].append(seconds(words))
+    for name, each in taken.items():
+        cpu, wall = zip(*each, strict=True)
+        print(f"{name:34} {_spread(cpu)} processor s, {_spread(wall)} s on the clock")
+    by_run, by_file = (statistics.median(cpu for cpu, _ in taken[name]) for name in list(commands)[-2:])
+    print(f"the file takes {by_file / by_run:.2f} times the run's processor seconds; load {os.getloadavg()[0]:.1f}")
+
+
+def _spread(values: tuple[float, ...]) -> str:
+    return f"{statistics.median(values):5.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def main(run: str, image: str, repeats: str = "3", file: str = "") -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        if not file:
+            file = str(Path(folder, "model.onnx"))
+            subprocess.run([sys.executable, "-m", "headstart", "export", run, file], check=True)
+        measure(run, image, file, int(repeats))
 
 
 if __name__ == "__main__":

@@ -260,6 +260,21 @@ def trained(
 
 
 @pytest.fixture(scope="session")
+def onnx_file(data_source: str, trained: tuple[Path, Path], once: Once) -> Path:
+    """The ONNX file of `trained`, to read and not to change; to write one takes seconds."""
+
+    def make(folder: Path) -> None:
+        from command import headstart
+
+        folder.mkdir(parents=True, exist_ok=True)
+        done = headstart("export", trained[0], folder / "model.onnx")
+        assert done.returncode == 0, done.stderr
+        assert "equal top-1 in 12 of 12 images" in done.stdout
+
+    return once(f"onnx-{data_source}", make) / "model.onnx"
+
+
+@pytest.fixture(scope="session")
 def trained_masks(data_source: str, small_tiles: Path, masked: Callable[..., Recipe], once: Once) -> Path:
     """A finished run of segmentation on `small_tiles`, to read and not to change."""
 

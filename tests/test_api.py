@@ -18,7 +18,7 @@ QUIET = Console(file=io.StringIO())
 
 
 def test_the_public_surface_is_what_the_package_says() -> None:
-    assert sorted(hs.__all__) == ["HeadstartError", "Run", "check", "compare", "fit", "resume", "study"]
+    assert sorted(hs.__all__) == ["HeadstartError", "OnnxModel", "Run", "check", "compare", "fit", "resume", "study"]
     assert all(getattr(hs, name).__doc__ for name in hs.__all__)
     assert callable(hs.fit), "no module of that name may hide the function"
     assert callable(hs.study)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
-    from headstart.api import Run, check, compare, fit, resume, study
+    from headstart.api import OnnxModel, Run, check, compare, fit, resume, study
 
     __version__: str
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-__all__ = ["HeadstartError", "Run", "check", "compare", "fit", "resume", "study"]
+__all__ = ["HeadstartError", "OnnxModel", "Run", "check", "compare", "fit", "resume", "study"]
 
 
 def __getattr__(name: str) -> object:

@@ -17,11 +17,11 @@ from rich.console import Console
 from headstart.console.progress import progress_bar
 from headstart.console.signals import ending_as_interrupt
 from headstart.console.streams import make_console
-from headstart.data.checks.check import CheckResult, check_with_index
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 from headstart.files import free_name
 from headstart.fitting import complete_run, train_run
+from headstart.inference.onnx_model import OnnxModel
 from headstart.process import is_first_rank
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from headstart.comparison.run_entries import Entry
     from headstart.comparison.summary import Results
     from headstart.data.cache import CacheEntry
+    from headstart.data.checks.check import CheckResult
     from headstart.studies.plan import Plan
     from headstart.studies.race_plan import RacePlan
     from headstart.studies.request import StudyOptions
 
 __all__ = [
+    "OnnxModel",
     "Run",
     "cache",
     "check",
@@ -69,6 +71,8 @@ def check(
     ``{"data.group_regex": r"^(\\w+)_"}``. ``page`` is an HTML file to write, with pictures of every class beside what
     their label or mask is taken to be. Raises HeadstartError if the layout is not recognized.
     """
+    from headstart.data.checks.check import check_with_index
+
     if other := [name for name in overrides or {} if not name.startswith("data.")]:
         raise HeadstartError(
             f"check {other[0]}: expected a field of data, found another part", "headstart recipe show quick"

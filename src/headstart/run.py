@@ -162,9 +162,10 @@ class Run:
         from headstart.inference.image_files import find_images
         from headstart.inference.model import load_model
         from headstart.inference.predict import predict, refusal_of
-        from headstart.inference.segment import find_rasters, predict_masks
 
         if self.folder.palette is not None:
+            from headstart.inference.segment import find_rasters, predict_masks
+
             if refuse is not None:
                 raise HeadstartError(
                     f"refuse: expected a classifier, found {self.path}, which predicts masks", "the same without refuse"
@@ -222,7 +223,7 @@ class Run:
         from headstart.inference.segment import find_rasters, write_masks
 
         given = as_list(images)
-        refuse_among_images(Path(out), given, self.folder)
+        refuse_among_images(Path(out), given, self.folder.data["root"])
         files = find_rasters(given)
         model = load_model(self.folder, unfinished=unfinished)
         return write_masks(

@@ -364,3 +364,35 @@ def test_check_speaks_to_people_and_to_programs(photos: Path) -> None:
     assert set(told) == {"status", "message", "hint"}
     assert told["status"] == 2
     assert "found no such folder" in told["message"]
+
+
+def interrupted(at: str) -> subprocess.CompletedProcess[str]:
+    """``headstart check photos`` with Ctrl-C at the first import of a module."""
+    code = f"""
+import importlib.abc, os, signal, sys
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {at!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[1:] = ["check", "photos"]
+from headstart.__main__ import main
+main()
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_ctrl_c_while_python_imports_the_command_line_ends_it_without_a_word() -> None:
+    ended = interrupted("typer")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_before_a_command_has_begun_says_that_nothing_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.main.get_command", interrupt)
+    ended = headstart("check", "photos")
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert len(ended.stderr.splitlines()) == 1 and "the same command" in ended.stderr

@@ -337,7 +337,7 @@ class TestDataset:
         files = [photos / path for path in index.paths]
         for positions, batch, unreadable in stream(files, 32, "squash", 16, pixels.conversion):
             assert not unreadable
-            assert np.array_equal(batch.numpy(), pixels.batch(positions).numpy())
+            assert np.array_equal(batch, pixels.batch(positions).numpy())
 
 
 class TestCheck:

@@ -231,7 +231,7 @@ def test_a_stream_gives_the_pixels_of_the_store(photos: Path, tmp_path: Path) ->
     faults = []
     for positions, batch, unreadable in stream(files, 32, "squash", 9):
         assert len(positions) + len(unreadable) <= 9
-        found.update(zip(positions, batch, strict=True))
+        found.update(zip(positions, torch.from_numpy(batch), strict=True))
         faults += unreadable
     assert [position for position, _ in faults] == [7]
     assert list(found) == [i for i in range(61) if i != 7]

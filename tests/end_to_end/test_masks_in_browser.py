@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from headstart.report.run_page import write_report
 from headstart.runs.confusion import read_mask_confusions
@@ -77,6 +77,49 @@ def test_the_epoch_slider_changes_the_prediction(opened: Page) -> None:
     assert opened.locator("#mask-facts").inner_text() != said
     opened.keyboard.press("ArrowRight")
     assert drawn(opened) == last
+
+
+def test_play_goes_through_the_epochs_once(opened: Page) -> None:
+    opened.locator("#mask-slider").fill("0")
+    first = opened.locator("#mask-epoch").inner_text()
+    last = int(opened.locator("#mask-slider").get_attribute("max") or 0)
+    opened.evaluate("""() => {
+        window.told = [];
+        new MutationObserver(() => window.told.push(document.getElementById("mask-epoch").textContent))
+            .observe(document.getElementById("mask-epoch"), { childList: true });
+    }""")
+    opened.locator("#mask-play").click()
+    assert opened.locator("#mask-play").inner_text() == "pause"
+    expect(opened.locator("#mask-play")).to_have_text("play", timeout=10_000)
+    told = opened.evaluate("window.told")
+    assert len(told) == len({first, *told}) - 1 == last > 0  # each later epoch once
+    assert opened.locator("#mask-slider").input_value() == str(last)
+
+
+def test_two_fingers_zoom_and_one_moves_the_line(opened: Page) -> None:
+    view(opened, "swipe")
+    drawn(opened)
+    canvas = opened.locator("#mask-stage canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    middle, y = box["x"] + box["width"] / 2, box["y"] + 40
+    session = opened.context.new_cdp_session(opened)
+
+    def touch(kind: str, *across: float) -> None:
+        fingers = [{"x": x, "y": y, "id": number} for number, x in enumerate(across)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    touch("touchStart", middle)
+    touch("touchMove", middle + 0.1 * box["width"])
+    touch("touchMove", middle + 0.25 * box["width"])
+    touch("touchEnd")
+    assert 70 <= float(opened.locator("#mask-swipe").input_value()) <= 80
+    touch("touchStart", middle - 40, middle + 40)
+    touch("touchMove", middle - 60, middle + 60)
+    touch("touchMove", middle - 120, middle + 120)
+    touch("touchEnd")
+    assert int(opened.locator("#mask-whole").inner_text().split()[0]) >= 250
 
 
 def test_opacity_and_the_line_of_swipe_change_the_picture(opened: Page) -> None:

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import headstart as hs
+from accessible import assert_accessible
 from headstart.comparison.study import Study
 from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
@@ -64,15 +65,48 @@ def rewritten(run: Path, title: str) -> None:
     RunFolder(run).write("report.html", text.replace("<h1>", f"<h1>{title} ", 1).encode())
 
 
+def test_the_viewer_of_masks_and_the_drawer_stay_as_they_are_set(
+    opened: Page, made_segmentation: Path, trained: tuple[Path, Path], runs: Path
+) -> None:
+    masks, photos = (
+        shutil.copytree(source, runs / name) for source, name in ((made_segmentation, "m"), (trained[0], "p"))
+    )
+    for run in (masks, photos):
+        hs.Run(run).report()
+    address = opened.url
+    opened.goto(address + "m/report.html")
+    opened.locator("[name=mask-view][value=difference]").check(force=True)
+    opened.locator("#mask-truth").select_option("2")
+    found = opened.locator("#mask-found").inner_text()
+    opened.locator("#mask-slider").fill("0")
+    rewritten(masks, "another")
+    expect(opened.locator("h1")).to_contain_text("another")
+    assert opened.locator("[name=mask-view][value=difference]").is_checked()
+    assert opened.locator("#mask-truth").input_value() == "2"
+    assert opened.locator("#mask-slider").input_value() == "0"
+    assert opened.locator("#mask-found").inner_text() == found
+    opened.goto(address + "p/report.html")
+    opened.locator("#confusion [data-cell]").first.click()
+    shown = opened.locator("#drawer-found").inner_text()
+    rewritten(photos, "another")
+    expect(opened.locator("h1")).to_contain_text("another")
+    assert opened.locator("#drawer-found").inner_text() == shown != ""
+    opened.locator("#drawer-close").click()
+    assert opened.locator("#drawer").is_hidden()
+
+
 def test_what_the_reader_has_set_stays_when_the_report_changes(
     opened: Page, trained: tuple[Path, Path], runs: Path
 ) -> None:
     run = shutil.copytree(trained[0], runs / "photos")
+    expect(opened.locator("a", has_text="photos")).to_be_visible()
+    assert_accessible(opened)
     opened.locator("a", has_text="photos").click()  # it has appeared by itself
     opened.wait_for_url("**/photos/report.html")
     opened.evaluate("window.stays = true")
     state = opened.locator("#watch [role=status]")
     expect(state).to_have_text("finished: 3 of 3 epochs")
+    assert_accessible(opened)
     slider = opened.locator("#map-slider")
     first = slider.evaluate("each => { each.value = 0; each.dispatchEvent(new Event('input')); return each.max; }")
     assert int(first) > 0

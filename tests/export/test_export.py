@@ -46,16 +46,6 @@ def pixels(file: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-@pytest.fixture(scope="module")
-def onnx_file(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier, exported once: that takes seconds."""
-    file = tmp_path_factory.mktemp("export") / "model.onnx"
-    done = headstart("export", trained[0], file)
-    assert done.returncode == 0, done.stderr
-    assert "equal top-1 in 12 of 12 images" in done.stdout
-    return file
-
-
 def test_an_onnx_file_takes_decoded_pixels_and_predicts_as_headstart_does(
     trained: tuple[Path, Path], pictures_to_predict: list[Path], onnx_file: Path
 ) -> None:

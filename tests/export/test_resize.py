@@ -27,3 +27,5 @@ def test_every_pixel_is_the_one_that_pillow_gives(resize: Literal["squash", "cro
         pixels = torch.tensor(np.asarray(image)).permute(2, 0, 1).unsqueeze(0)
         ours = PillowResize(size, resize)(pixels)[0].numpy()
         assert np.array_equal(ours, resize_to_square(image, size, resize)), (width, height, size)
+        again = PillowResize(size, resize)(torch.tensor(ours).unsqueeze(0))[0].numpy()
+        assert np.array_equal(again, ours), "`OnnxModel` gives the graph images of its size, and relies on this"

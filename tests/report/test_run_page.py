@@ -222,7 +222,7 @@ def test_a_page_of_five_thousand_pictures_stays_under_eight_megabytes(run: RunFo
 def test_confused_pairs_are_counted_and_ordered() -> None:
     p = np.eye(3)[[1, 1, 0, 2, 0, 0]]
     pairs = confused_pairs(classification_metrics([0, 0, 0, 2, 2, 1], p, ["a", "b", "c"]))
-    assert pairs == [("a", "b", 2, 3), ("b", "a", 1, 1), ("c", "a", 1, 2)]
+    assert pairs == [("a", "b", 2, 3, "0-1"), ("b", "a", 1, 1, "1-0"), ("c", "a", 1, 2, "2-0")]
 
 
 def test_durations_read_well() -> None:

@@ -94,15 +94,15 @@ def start(
 
 def _listen() -> None:
     """Take signals as in a terminal: nohup, and a shell in the background, have their children ignore some."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 def _main() -> int:
-    from headstart.cli.main import main
+    from headstart.__main__ import main
 
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as Python does when it starts
         main()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 0 if left.code is None else 1

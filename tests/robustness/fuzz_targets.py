@@ -24,6 +24,7 @@ from headstart.runs.thumbnails import decode_thumbnail, read_thumbnails
 from headstart.runs.training_images import read_held_out, read_trained_on
 from robustness import material
 from robustness.fuzz_images import image_targets
+from robustness.fuzz_onnx import onnx_targets
 from robustness.mutate import Target, bytes_of, json_of, text_of
 
 
@@ -161,14 +162,8 @@ def run_targets(folder: Path) -> list[Target]:
         recipe, overrides = material.RECIPES[task]
         quiet = make_console(stderr=True)
         quiet.quiet = True
-        overrides = {"train.epochs": 1, "analysis.epochs": []}
-        run = hs.fit(
-            recipe,
-            folder / data,
-            out=folder / f"run-{task}",
-            overrides=material.RECIPES[task][1] | overrides,
-            console=quiet,
-        )
+        overrides = overrides | {"train.epochs": 1, "analysis.epochs": []}
+        run = hs.fit(recipe, folder / data, out=folder / f"run-{task}", overrides=overrides, console=quiet)
         for file in sorted(run.path.rglob("*")):
             name = file.relative_to(run.path).as_posix()
             if file.is_file() and file.suffix != ".html" and not name.startswith((".", "weights/", "masks/epoch")):
@@ -287,7 +282,7 @@ def cache_targets(folder: Path) -> list[Target]:
 
 GROUPS: dict[str, Callable[[Path], list[Target]]] = {
     "images": image_targets, "texts": text_targets, "weights": weights_targets, "runs": run_targets,
-    "study": study_targets, "cache": cache_targets,
+    "study": study_targets, "cache": cache_targets, "onnx": onnx_targets,
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness for
 
 
 @pytest.mark.parametrize(
-    "group", ["texts", "study", *(pytest.param(name, marks=pytest.mark.slow) for name in ("images", "weights"))]
+    "group", ["texts", "study", "onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("images", "weights"))]
 )
 def test_some_cases_of_every_parser_survive(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))

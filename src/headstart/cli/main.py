@@ -102,6 +102,9 @@ def main() -> None:
         app()
     except BrokenPipeError:
         reader_has_gone()
+    except KeyboardInterrupt:  # Ctrl-C before a command began: those say themselves how to go on
+        ERR.print("stopped: nothing has begun, the same command starts")
+        sys.exit(130)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.arguments import ERR, RunArgument, Unfinished, write_out
+from headstart.cli.arguments import ERR, Unfinished, write_out
 from headstart.errors import HeadstartError
 from headstart.runs.commands import predict_command
 
 if TYPE_CHECKING:
     from headstart.api import Run
+    from headstart.files import Row
     from headstart.inference.predict import Predictions
     from headstart.inference.segment import WriteResult
 
 
 def predict(
-    run: RunArgument,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A run folder, such as runs/quick-photos, or an ONNX file that headstart export wrote."
+        ),
+    ],
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGES", help="Files, folders or glob patterns; with --list, the folder of the files."),
@@ -56,28 +64,55 @@ def predict(
     A file is called by its path below the folder IMAGES. Confidence is the probability of the label, 0 to 1.
     [bold]headstart predict RUN photos/ --out masks/[/bold] writes photo_mask.png for photo.jpg.
     Images for segmentation may be of any size, GeoTIFF files too (pip install 'headstart\\[geo]').
+    [bold]headstart predict model.onnx photo.jpg[/bold] answers in a fraction of the time, as PyTorch is not loaded.
 
     Exit status 1 if some images could not be read: they are listed and skipped.
     """
-    from headstart import api
-
-    opened = api.Run(run)
-    masks = opened.folder.palette is not None
+    opened, more, root, masks = _opened(run, refuse=refuse, unfinished=unfinished)
     of_labels = probabilities or names or table is not None or refuse is not None
     _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)
     _require_room_for_refusals(refuse, other_table=names or table is not None)
-    columns: dict[str, Any] = {"probabilities": probabilities, "names": names, "refuse": refuse}
     done: Predictions | WriteResult
     if masks and out is not None:
         done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
     else:
-        _require_free(opened, images, out, names=names, overwrite=overwrite)
+        _require_free(root, images, out, names=names, overwrite=overwrite)
         if table is not None:
-            done = _fill_in(opened, table, _one_folder(images, probabilities or names), out, unfinished=unfinished)
+            folder = _one_folder(images, probabilities or names)
+            done = _fill_in(partial(opened.predict_table, table, folder=folder, **more), out)
         else:
-            done = _write_labels(opened, images, out, **columns, unfinished=unfinished)
+            if refuse is not None:
+                more["refuse"] = refuse
+            predicted = partial(opened.predict, images, bare_names=names, **more)
+            done = _write_labels(predicted, out, probabilities=probabilities, names=names)
     _name_others(done.others)
     raise typer.Exit(_skipped(done.unreadable))
+
+
+def _opened(run: Path, *, refuse: float | None, unfinished: bool) -> tuple[Any, dict[str, Any], str | None, bool]:
+    """(a `Run` or an `OnnxModel`, arguments of its predictions, the folder it was trained on, whether it gives masks).
+
+    Raises HeadstartError for options that an exported file cannot have.
+    """
+    if os.path.isdir(run) or not (run.suffix.lower() == ".onnx" or os.path.isfile(run)):  # noqa: PTH112, PTH113
+        from headstart import api
+
+        folder = api.Run(run).folder
+        return api.Run(run), {"unfinished": unfinished}, folder.data["root"], folder.palette is not None
+    if refuse is not None:
+        raise HeadstartError(
+            f"predict --refuse: expected a run folder, whose predictions for validation images say what to refuse,"
+            f" found the file {run}, which has none",
+            "headstart predict RUN IMAGES --refuse 0.05",
+        )
+    if unfinished:
+        raise HeadstartError(
+            f"predict --unfinished: expected a run folder, found the file {run}, whose weights stay what they are",
+            "the same without --unfinished",
+        )
+    from headstart.inference.onnx_model import OnnxModel  # and not the API, whose imports take as long as an answer
+
+    return OnnxModel(run), {}, None, False
 
 
 def _require_fitting_options(run: Path, masks: bool, out: Path | None, *, of_labels: bool, of_masks: bool) -> None:
@@ -110,15 +145,18 @@ def _require_room_for_refusals(refuse: float | None, *, other_table: bool) -> No
         )
 
 
-def _require_free(run: Run, images: list[str], out: Path | None, *, names: bool, overwrite: bool) -> None:
-    """Raise HeadstartError for a CSV file that would replace another, or lie where labels are looked for."""
+def _require_free(root: str | None, images: list[str], out: Path | None, *, names: bool, overwrite: bool) -> None:
+    """Raise HeadstartError for a CSV file that would replace another, or lie where labels are looked for.
+
+    ``root`` is the folder of the training images, where it is known.
+    """
     from headstart.inference.destination import refuse_among_images, refuse_foreign_table
 
     if out is None:
         return
     # A table without the column confidence would be taken for labels beside images that were named one by one, too.
     beside = [Path(image).parent for image in images if not Path(image).is_dir()] if names else []
-    refuse_among_images(out, [*images, *(folder for folder in beside if folder == out.parent)], run.folder)
+    refuse_among_images(out, [*images, *(folder for folder in beside if folder == out.parent)], root)
     refuse_foreign_table(out, overwrite)
 
 
@@ -131,23 +169,14 @@ def _one_folder(images: list[str], other_columns: bool) -> str:
 
 
 def _write_labels(
-    run: Run,
-    images: list[str],
-    out: Path | None,
-    *,
-    probabilities: bool,
-    names: bool,
-    refuse: float | None,
-    unfinished: bool,
+    predict_all: Callable[..., Predictions], out: Path | None, *, probabilities: bool, names: bool
 ) -> Predictions:
     """Write the CSV of labels to ``out``, or to standard output."""
     from headstart import files
     from headstart.console.progress import progress_bar
-    from headstart.inference.predict import Predictions
 
     with progress_bar(ERR, "predict") as progress:
-        predicted = run.predict(images, bare_names=names, refuse=refuse, unfinished=unfinished, progress=progress)
-    assert isinstance(predicted, Predictions)
+        predicted = predict_all(progress=progress)
     rows = predicted.rows(probabilities, confidence=not names)
     _write_table(files.table(rows, predicted.header(probabilities, confidence=not names)), len(rows), out)
     if predicted.refusal is not None:
@@ -157,13 +186,13 @@ def _write_labels(
     return predicted
 
 
-def _fill_in(run: Run, table: Path, folder: str, out: Path | None, *, unfinished: bool) -> Predictions:
-    """Write ``table``, which lists files of ``folder``, with its column label filled in to ``out``, or print it."""
+def _fill_in(fill_in: Callable[..., tuple[list[Row], Predictions]], out: Path | None) -> Predictions:
+    """Write the table with its column label filled in to ``out``, or print it."""
     from headstart import files
     from headstart.console.progress import progress_bar
 
     with progress_bar(ERR, "predict") as progress:
-        rows, predictions = run.predict_table(table, folder=folder, unfinished=unfinished, progress=progress)
+        rows, predictions = fill_in(progress=progress)
     _write_table(files.table(rows), len(rows), out)
     return predictions
 

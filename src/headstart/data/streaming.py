@@ -1,4 +1,4 @@
-"""Decode files for a single pass, in batches and one batch ahead of their use."""
+"""Decode files for a single pass, in batches and one batch ahead of their use. No torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from headstart.data.conversion import Conversion
 from headstart.data.decode import Resize, Unreadable, read, resize_to_square
@@ -20,7 +18,7 @@ from headstart.data.memory import decoding
 
 def stream(
     files: Sequence[Path], size: int, resize: Resize, batch: int, conversion: Conversion | None = None
-) -> Iterator[tuple[list[int], Tensor, list[tuple[int, str]]]]:
+) -> Iterator[tuple[list[int], NDArray[np.uint8], list[tuple[int, str]]]]:
     """Decode files for a single pass, in batches and one batch ahead of their use.
 
     Yields (positions in ``files``, their pixels as uint8 (B, 3, size, size), (position, reason) of unreadable ones).
@@ -50,4 +48,4 @@ def stream(
             good = [(position, result) for position, result in results if not isinstance(result, str)]
             bad = [(position, result) for position, result in results if isinstance(result, str)]
             pixels = np.stack([result for _, result in good]) if good else np.empty((0, 3, size, size), np.uint8)
-            yield [position for position, _ in good], torch.from_numpy(pixels), bad
+            yield [position for position, _ in good], pixels, bad

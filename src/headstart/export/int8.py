@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from headstart.export.images import Bytes, RunImages, decoded
-from headstart.export.onnx_file import INPUT, forward_of, session_of
+from headstart.export.onnx_file import forward_of, session_of
 from headstart.inference.model import Model
+from headstart.inference.onnx_format import INPUT
 from headstart.metrics.bootstrap import Interval, bootstrap_mean
 
 CALIBRATION_IMAGES = 100

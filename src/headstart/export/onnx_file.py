@@ -15,11 +15,9 @@ from headstart.errors import HeadstartError
 from headstart.export.images import Bytes
 from headstart.export.network import ENCODER, SEGMENTER, WholeNetwork
 from headstart.export.parity import Floats, Forward
+from headstart.inference.onnx_format import INPUT, MAX_BYTES, sealed
 
-INPUT = "images"
 AXES = ("batch", "height", "width")
-MAX_BYTES = 2**31 - 2**20
-"""An ONNX file holds at most 2 GiB."""
 EXAMPLE = (2, 97, 131, 3)
 """Shape of the batch that the graph is traced with: sides that nothing else is equal to, nor divides."""
 
@@ -75,13 +73,13 @@ def _name_axes(model: Any) -> None:
 
 
 def with_facts(content: bytes, facts: Mapping[str, str]) -> bytes:
-    """The same model with facts in its metadata."""
+    """The same model with facts in its metadata, and a checksum of it all at its end."""
     import onnx
 
     model = onnx.load_model_from_string(content)
     onnx.helper.set_model_props(model, dict(facts))
     model.producer_name, model.doc_string = "headstart", f"{facts['task']}: {facts['classes'][:200]}"
-    return bytes(model.SerializeToString())
+    return sealed(model.SerializeToString())
 
 
 def session_of(content: bytes, threads: int = 0) -> Any:

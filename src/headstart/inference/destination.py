@@ -10,21 +10,19 @@ from pathlib import Path
 from headstart.data.masks.origin import is_written_by_headstart
 from headstart.errors import HeadstartError
 from headstart.files import require_place
-from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import is_predictions_table
 
 CONFIDENCE = "confidence"
 """The column by which a table of `headstart predict` is known from the one of a run."""
 
 
-def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], run: RunFolder) -> None:
-    """Raise HeadstartError for a file or folder ``out`` in a folder of ``images`` or of the run's training images.
+def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], root: str | None) -> None:
+    """Raise HeadstartError for a file or folder ``out`` in a folder of ``images`` or of the training images, ``root``.
 
     `check` would find predictions there, and take them for labels or masks. Also for a place not to be written.
     """
     require_place(out, "--out")
     folders = [Path(each) for each in images if Path(each).is_dir()]
-    root = run.data.get("root")
     inside = [folder for folder in [*folders, *([Path(root)] if root else [])] if _is_within(out, folder)]
     if not inside:
         return

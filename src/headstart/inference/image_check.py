@@ -176,13 +176,13 @@ def _infer(
     sharp: list[float] = []
     for places, pixels, failures in stream(found.files, config.image_size, config.resize, batch, model.conversion):
         if places:
-            inputs = eval_transform(pixels.to(model.device), model.recipe.augment)
+            inputs = eval_transform(torch.from_numpy(pixels).to(model.device), model.recipe.augment)
             unlabeled = torch.full((len(inputs),), -1, device=model.device)
             with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.mixed_precision):
                 outputs = model.task.infer(Batch(inputs, unlabeled))
             features.append(outputs.features.cpu().numpy())
             probabilities.append(outputs.probabilities.cpu().numpy())
-            sharp += [sharpness_of(image) for image in pixels.permute(0, 2, 3, 1).numpy()]
+            sharp += [sharpness_of(image) for image in pixels.transpose(0, 2, 3, 1)]
         positions += places
         unreadable += [(found.files[place], with_hint(found.files[place], reason)) for place, reason in failures]
         if progress is not None:

@@ -38,6 +38,15 @@ class Model:
         """Whether inference runs in bfloat16 autocast, as training did."""
         return self.recipe.train.precision == "bf16-mixed"
 
+    @property
+    def batch_size(self) -> int:
+        """Images that are classified at once."""
+        return self.recipe.val.batch_size
+
+    def classify(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """As `probabilities`, for an array of images."""
+        return self.probabilities(torch.from_numpy(images))
+
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> NDArray[np.float32]:
         """Softmax probabilities of a batch of uint8 images.

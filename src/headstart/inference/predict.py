@@ -1,10 +1,14 @@
-"""Class predictions for image files, with the same pixels, arithmetic and batches as validation in `fit`."""
+"""Class predictions for image files, with the same pixels, arithmetic and batches as validation in `fit`.
+
+No torch: what classifies is a `Model`, or an `OnnxModel`, which does without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +20,35 @@ from headstart.data.streaming import stream
 from headstart.errors import HeadstartError
 from headstart.files import Row
 from headstart.inference.image_files import ImageFiles, with_hint
-from headstart.inference.model import Model
-from headstart.metrics.refusal import Refusal, choose_refusal
-from headstart.runs.folder import RunFolder
-from headstart.runs.predictions import read_predictions
-from headstart.runs.training_images import read_groups
+
+if TYPE_CHECKING:
+    from headstart.data.conversion import Conversion
+    from headstart.metrics.refusal import Refusal
+    from headstart.recipes.recipe import Recipe
+    from headstart.runs.folder import RunFolder
+
+
+class Classifier(Protocol):
+    """A network ready for inference, whatever runs it."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that it was trained with."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the network's outputs."""
+
+    @property
+    def conversion(self) -> Conversion:
+        """How deep values and bands become RGB of 8 bits."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are classified at once."""
+
+    def classify(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (B, 3, S, S), S = ``recipe.data.image_size`` -> softmax probabilities, float32 (B, C)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +111,7 @@ class Predictions:
 
 
 @freed_memory_kept()
-def predict(model: Model, files: Sequence[Path] | ImageFiles, *, progress: Progress | None = None) -> Predictions:
+def predict(model: Classifier, files: Sequence[Path] | ImageFiles, *, progress: Progress | None = None) -> Predictions:
     """Classify image files. Unreadable files are skipped and listed with the reason."""
     found = files if isinstance(files, ImageFiles) else ImageFiles(tuple(files), tuple(map(str, files)))
     files = found.files
@@ -91,11 +119,10 @@ def predict(model: Model, files: Sequence[Path] | ImageFiles, *, progress: Progr
     readable: list[int] = []
     outputs = [np.empty((0, len(model.classes)), np.float32)]
     unreadable: list[tuple[Path, str]] = []
-    batch = model.recipe.val.batch_size
-    decoded = stream(files, config.image_size, config.resize, batch, model.conversion)
+    decoded = stream(files, config.image_size, config.resize, model.batch_size, model.conversion)
     for positions, pixels, failures in decoded:
         if positions:
-            outputs.append(model.probabilities(pixels))
+            outputs.append(model.classify(pixels))
         readable += positions
         unreadable += [(files[place], with_hint(files[place], reason)) for place, reason in failures]
         if progress is not None:
@@ -115,6 +142,10 @@ def refusal_of(run: RunFolder, error: float) -> Refusal:
 
     Raises HeadstartError where that cannot be promised (`metrics.refusal.choose_refusal`).
     """
+    from headstart.metrics.refusal import choose_refusal  # scipy.stats takes longer than to predict an image
+    from headstart.runs.predictions import read_predictions
+    from headstart.runs.training_images import read_groups
+
     stored = read_predictions(run)
     if stored is None:
         raise HeadstartError(
@@ -124,7 +155,7 @@ def refusal_of(run: RunFolder, error: float) -> Refusal:
 
 
 def predict_table(
-    table: Path, model: Model, *, folder: Path, progress: Progress | None = None
+    table: Path, model: Classifier, *, folder: Path, progress: Progress | None = None
 ) -> tuple[list[Row], Predictions]:
     """Classify the files listed in a CSV file and fill in its column ``label``.
 

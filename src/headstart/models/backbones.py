@@ -81,6 +81,12 @@ def freeze_stages(backbone: nn.Module, count: int) -> list[str]:
     return [name for group in groups[: count + 1] for name in layers[group]]
 
 
+def batchnorm_layers(backbone: nn.Module) -> list[str]:
+    """Names of a backbone's batch-norm layers."""
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+    return [name for name, layer in backbone.named_modules() if isinstance(layer, kinds)]
+
+
 def default_image_size(name: str) -> int:
     """Side of the square images, in pixels, that timm's weights of this name were trained with."""
     pretrained = timm.get_pretrained_cfg(name, allow_unregistered=True) or timm.models.PretrainedCfg()

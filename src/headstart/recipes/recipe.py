@@ -133,6 +133,11 @@ class Recipe(Part):
                 f" (backbone.freeze=true head.hidden=[] train.epochs=1), found backbone.freeze={self.backbone.freeze}"
                 f" head.hidden={list(self.head.hidden)} train.epochs={self.train.epochs}"
             )
+        if self.head.start == "probe" and (self.task != "classify" or self.head.hidden):
+            raise ValueError(
+                "head.start probe: expected the task classify and no hidden layer (head.hidden=[]), found the task"
+                f" {self.task} and head.hidden={list(self.head.hidden)}"
+            )
         return self
 
     def analysis_epochs(self) -> tuple[int, ...]:
@@ -199,15 +204,25 @@ def load(name_or_file: str, overrides: Mapping[str, Any] | None = None) -> Recip
 def load_complete(path: Path, hint: str) -> Recipe:
     """Load the recipe of a run, in which every part stands. Raises HeadstartError, with ``hint``, for a broken file."""
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         found = str(error)[:200]
         raise HeadstartError(f"recipe {path}: expected the whole recipe of a run, found {found}", hint) from None
-    refuse_renamed(fields, f"recipe {path}")
+    return parse_complete(text, str(path), hint)
+
+
+def parse_complete(text: str, where: str, hint: str) -> Recipe:
+    """As `load_complete`, for TOML that stands elsewhere: ``where``, in errors."""
+    try:
+        fields = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        found = str(error)[:200]
+        raise HeadstartError(f"recipe {where}: expected the whole recipe of a run, found {found}", hint) from None
+    refuse_renamed(fields, f"recipe {where}")
     missing = [part for part in ("name", "task", "data", "backbone", "train") if part not in fields]
     if missing:
-        raise HeadstartError(f"recipe {path}: expected the whole recipe of a run, found no {missing[0]}", hint)
-    return build(fields, where=str(path))
+        raise HeadstartError(f"recipe {where}: expected the whole recipe of a run, found no {missing[0]}", hint)
+    return build(fields, where=where)
 
 
 def build(fields: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, where: str = "recipe") -> Recipe:

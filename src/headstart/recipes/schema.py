@@ -146,6 +146,9 @@ class Backbone(Part):
     """Freeze the backbone and train the head alone (probe), or train both (fine-tune)."""
     freeze_stages: Annotated[int, Field(ge=0)] = 0
     """In fine-tuning: freeze the stem and this many first stages, which take most of the time of a step; 0: none."""
+    freeze_batchnorm: bool = False
+    """In fine-tuning: batch normalization with the statistics that were loaded, not those of each batch. Random weights
+    have none, and are trained as without it."""
 
 
 class Probe(Part):
@@ -169,6 +172,9 @@ class Head(Part):
     """Widths of the hidden layers, each followed by ReLU and dropout; empty: one linear layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout after each hidden layer; with no hidden layer, before the linear one."""
+    start: Literal["random", "probe"] = "random"
+    """Random weights, or those of a linear probe on the backbone as it was loaded (LP-FT, Kumar et al. 2022). On a
+    random backbone random weights, too."""
 
 
 class Train(Part):

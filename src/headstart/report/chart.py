@@ -53,6 +53,8 @@ class Line:
     sizes: Sequence[float] = ()
     """Radius of each marker."""
     tips: Sequence[str] = ()
+    bins: Sequence[int] = ()
+    """Number of each marker, by which the page opens its images."""
     key: str = ""
     """Lines with the same key are hidden together."""
     legend: bool = True
@@ -163,10 +165,11 @@ def _path(points: Sequence[tuple[float, float] | None], step: bool) -> str:
 def _marker(line: Line, point: tuple[float, float], number: int) -> str:
     radius = line.sizes[number] if line.sizes else 4.5
     tip = f' data-tip="{escape(line.tips[number])}"' if line.tips else ""
+    opens = f' data-bin="{line.bins[number]}"' if line.bins else ""
     kind = f"mark{' hollow' if line.hollow else ''}"
     shape = shape_of(line.marker, point, radius)
     reach = f'<circle class="reach" cx="{point[0]:.1f}" cy="{point[1]:.1f}" r="{max(radius, 11):g}"/>' if tip else ""
-    return f'<g class="{kind}" style="color:{line.color}"{tip}>{reach}{shape}</g>'
+    return f'<g class="{kind}" style="color:{line.color}"{opens}{tip}>{reach}{shape}</g>'
 
 
 def shape_of(marker: Marker, point: tuple[float, float], radius: float) -> str:

@@ -54,7 +54,6 @@ class EmbeddingView(TypedDict):
     """One for each run, all of the same images."""
     sheet: str | None
     """All thumbnails in one JPEG, as a data URL."""
-    side: int
     across: int
     left_out: int
     """Images that are not shown, beyond `MAX_POINTS`."""
@@ -79,7 +78,6 @@ def linked_view(sources: Sequence[MapSource], of: int) -> EmbeddingView:
     labels, classes = _labels(run, images)
     of_shown = [labels[row] for row in shown]
     numbers = np.array(of_shown, dtype=np.int64)
-    side = next(side for most, side in SIDES if len(shown) <= most)
     return EmbeddingView(
         classes=classes,
         colors=colors(len(classes)) if palette is None else [*map(hexadecimal, palette.colors), GRAY],
@@ -89,8 +87,7 @@ def linked_view(sources: Sequence[MapSource], of: int) -> EmbeddingView:
         splits=[images[row]["split"] for row in shown],
         files=[images[row]["filename"] for row in shown],
         maps=[map_data(source, numbers, classes, MAX_PLACES // len(sources)) for source in sources],
-        sheet=_sheet(run, shown, side),
-        side=side,
+        sheet=thumbnail_sheet(run, shown),
         across=ACROSS,
         left_out=of - len(shown),
     )
@@ -129,8 +126,12 @@ def sample(rows: list[int]) -> list[int]:
     return sorted(np.random.default_rng(0).choice(rows, MAX_POINTS, replace=False).tolist())
 
 
-def _sheet(run: RunFolder, rows: Sequence[int], side: int) -> str | None:
-    """All thumbnails in one JPEG, as a data URL; None where the run has none."""
+def thumbnail_sheet(run: RunFolder, rows: Sequence[int]) -> str | None:
+    """The thumbnails of ``rows`` of `features/images.csv`, `MAX_POINTS` at the most, `ACROSS` in a row, in one JPEG.
+
+    As a data URL; None where the run has none.
+    """
+    side = next(side for most, side in SIDES if len(rows) <= most)
     sheet = Image.new("RGB", (side * ACROSS, side * -(-len(rows) // ACROSS)))
     thumbnails = read_thumbnails(run, rows)
     if not thumbnails:

@@ -139,8 +139,10 @@ def _limits(run: RunFolder) -> list[str]:
 def _trained_text(backbone: Backbone) -> str:
     if backbone.freeze:
         return "only the head was"
-    stages = backbone.freeze_stages
-    return f"all but its first layers ({stages} stages) were" if stages else "all of it was"
+    stages, statistics = backbone.freeze_stages, backbone.freeze_batchnorm
+    kept = [f"its first layers ({stages} stages)"] if stages else []
+    kept += ["the statistics of its batch normalization"] if statistics else []
+    return f"all but {' and '.join(kept)} were" if kept else "all of it was"
 
 
 def _text(value: object) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.files import Row
+from headstart.metrics.calibration import confidence_bin
 from headstart.metrics.calibration import reliability as reliability_bins
 from headstart.metrics.classification import ClassificationMetrics
 from headstart.report.chart import BLUE, GRAY, ORANGE, Axis, Chart, Line, axis, legend
@@ -101,13 +102,14 @@ def confusion(metrics: ClassificationMetrics) -> str:
         [f"{counts[i, j]} of {of_class[i]} {one} predicted as {other}" for j, other in enumerate(names)]
         for i, one in enumerate(names)
     ]
-    return matrix(counts / of_class[:, None], names, counts.astype(str).tolist(), tips)
+    return matrix(counts / of_class[:, None], names, counts.astype(str).tolist(), tips, shown.tolist())
 
 
 def reliability(labels: NDArray[np.int64], predictions: Mapping[str, tuple[NDArray[np.int64], ArrayLike]]) -> str:
     """Reliability diagram, accuracy against confidence; a calibrated network lies on the diagonal.
 
-    A line for each of ``predictions``: name -> (rows of ``labels``, their probabilities (N, C)).
+    A line for each of ``predictions``: name -> (rows of ``labels``, their probabilities (N, C)). The points of the
+    first carry the number of their bin, by which the page opens their images.
     """
     lines = [Line("perfect calibration", GRAY, [0, 1], [0, 1], dash="2 4", marker="")]
     for (name, (rows, probabilities)), color in zip(predictions.items(), (BLUE, ORANGE), strict=False):
@@ -118,7 +120,9 @@ def reliability(labels: NDArray[np.int64], predictions: Mapping[str, tuple[NDArr
             for c, a, n in zip(confidence, accuracy, counts, strict=True)
         ]
         sizes = (3 + 15 * np.sqrt(share)).tolist()
-        lines.append(Line(name, color, confidence.tolist(), accuracy.tolist(), tips=tips, sizes=sizes, faint=True))
+        bins = [] if len(lines) > 1 else np.unique(confidence_bin(np.max(probabilities, axis=1))).tolist()
+        line = Line(name, color, confidence.tolist(), accuracy.tolist(), tips=tips, sizes=sizes, faint=True, bins=bins)
+        lines.append(line)
     ticks = [(value / 5, f"{20 * value} %") for value in range(6)]
     chart = Chart(
         lines=lines,

@@ -30,12 +30,15 @@ from headstart.report.matrix import MAX_CLASSES
 from headstart.report.network_diagram import drawing
 from headstart.report.page import render_page
 from headstart.report.pictures import ConfidentError, SuspiciousLabel, confident_errors_shown, suspicious_labels
+from headstart.report.prediction_images import as_json, listed_images
 from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.label_errors import LabelCheck, read_label_check
 from headstart.runs.predictions import StoredPredictions, read_predictions
 from headstart.runs.training_images import read_groups
 
+JSON = ("map", "images")
+"""Figures that are data for the page's scripts."""
 MAX_PAIRS = 10
 """Rows in the table of confused pairs."""
 RESAMPLES_WHILE_TRAINING = 200
@@ -50,7 +53,7 @@ def write_report(run: RunFolder) -> Path:
     """
     context = _context(run)
     if context["finished"]:
-        write_figures(run.path, {name: each for name, each in context["figures"].items() if name != "map"})
+        write_figures(run.path, {name: each for name, each in context["figures"].items() if name not in JSON})
     run.write("report.html", rendered("run.html.jinja", context))
     return run.path / "report.html"
 
@@ -117,7 +120,7 @@ class RunPage(TypedDict):
     """`architecture.json`."""
     architecture: Markup | None
     figures: dict[str, Markup]
-    """Plots as SVG, by the id of their place on the page; the map is JSON."""
+    """Plots as SVG, by the id of their place on the page; of `JSON` the data."""
     mapped: int
     """Images with a place on the maps, of which a page needs ``least_mapped``."""
     least_mapped: int
@@ -127,6 +130,7 @@ class ClassRow(NamedTuple):
     """A class with intervals; None where no image is of it, or predicted as it."""
 
     name: str
+    number: int
     precision: Interval | None
     recall: Interval | None
     f1: float
@@ -141,6 +145,8 @@ class ConfusedPair(NamedTuple):
     images: int
     of: int
     """Images of the class."""
+    cell: str
+    """'2-0': their numbers."""
 
 
 def _context(run: RunFolder) -> RunPage:
@@ -205,8 +211,8 @@ def _figures(
     analysis: FeatureAnalysis | None,
     places: Sequence[Row],
 ) -> dict[str, Markup]:
-    """Plots of the run as SVG, its map as JSON; ``places`` are the rows of its t-SNE and PCA maps."""
-    figures = {}
+    """Plots of the run as SVG, map and images as JSON; ``places`` are the rows of its t-SNE and PCA maps."""
+    figures, view = {}, None
     if predictions is not None and metrics is not None:
         figures["confusion"] = Markup(plots.confusion(metrics))
         figures["reliability"] = Markup(plots.reliability(predictions.labels, _scaled(predictions)))
@@ -215,6 +221,8 @@ def _figures(
     if analysis is not None and len({row["row"] for row in places}) >= MIN_POINTS:
         view = embedding_view(run, analysis, places)
         figures["map"] = Markup(plots.as_script(json.dumps(view, separators=(",", ":"))))
+    if predictions is not None:
+        figures["images"] = Markup(plots.as_script(as_json(listed_images(run, predictions, view))))
     return figures
 
 
@@ -239,7 +247,7 @@ def class_rows(metrics: ClassificationMetrics) -> list[ClassRow]:
     for number, each in enumerate(metrics.per_class):
         parts = [(counts[number, number], total) for total in (counts[:, number].sum(), counts[number].sum())]
         precision, recall = (mean_share(np.arange(total) < hits) if total else None for hits, total in parts)
-        rows.append(ClassRow(each.name, precision, recall, each.f1, each.support))
+        rows.append(ClassRow(each.name, number, precision, recall, each.f1, each.support))
     return rows
 
 
@@ -247,7 +255,7 @@ def confused_pairs(metrics: ClassificationMetrics) -> list[ConfusedPair]:
     """The most frequent pairs of true and predicted class, most images first."""
     names = [each.name for each in metrics.per_class]
     pairs = [
-        ConfusedPair(names[i], names[j], count, sum(row))
+        ConfusedPair(names[i], names[j], count, sum(row), f"{i}-{j}")
         for i, row in enumerate(metrics.confusion)
         for j, count in enumerate(row)
         if i != j and count

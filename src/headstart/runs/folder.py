@@ -91,8 +91,7 @@ class RunFolder:
     def open(path: str | os.PathLike[str]) -> RunFolder:
         """Open the run at ``path``. Raises HeadstartError when there is none, or one of another format."""
         folder = Path(path)
-        if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises for a name of more than 255 bytes)
-            raise HeadstartError(f"{folder}: expected a run folder, found no such folder", "headstart fit quick DATA")
+        lifecycle.require_folder(folder)
         if lifecycle.is_cut_short(folder) or (lifecycle.is_free(folder) and (folder / LOCK).exists()):
             raise HeadstartError(
                 f"{folder}: expected a run folder, found a start that was stopped before its first step",

@@ -36,6 +36,18 @@ _AT_START = {
 """What is in a new run folder before its recipe."""
 
 
+def require_folder(path: Path) -> None:
+    """Raise HeadstartError where there is no folder; an exported network is told from what is missing."""
+    if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises for a name of more than 255 bytes)
+        return
+    found = "a file" if os.path.isfile(path) else "no such folder"  # noqa: PTH113
+    predict = f"headstart predict {quoted(path)} IMAGES"
+    raise HeadstartError(
+        f"{path}: expected a run folder, found {found}",
+        predict if path.suffix == ".onnx" else "headstart fit quick DATA",
+    )
+
+
 def is_free(path: Path) -> bool:
     """Whether a run can be made at ``path``: nothing is there, or an empty folder, or what a dead start left."""
     return not path.exists() or (path.is_dir() and (_is_empty(path) or is_cut_short(path)))

@@ -167,6 +167,7 @@ class Plan:
             changes |= {"checkpoint.monitor": "last", "analysis.epochs": []}
         else:
             changes |= {"checkpoint.monitor": "last", "optimizer.lr": lr or self.recipe.optimizer.lr}
+            changes["probe.share_features"] = self.recipe.head.start == "probe"
             changes["analysis.epochs"] = self.recipe.analysis.epochs or [
                 self.recipe.train.epochs
             ]  # what the table reads

@@ -16,7 +16,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.splits import label_subset
 from headstart.models.backbones import build, features_of
 from headstart.recipes.recipe import Recipe, override
-from headstart.studies.plan import Plan
+from headstart.studies.plan import LEARNING_RATES, Plan
 from headstart.studies.step_time import Speed, measure_run, measure_steps, side_of
 from headstart.tasks import task_named
 from headstart.training.linear_probe import solve
@@ -61,14 +61,20 @@ class TimeEstimator:
 
     def tuning(self, recipe: Recipe) -> float:
         """Seconds of one learning-rate candidate."""
-        return self._training(recipe, round(self.train * recipe.data.label_fraction * recipe.data.val_fraction))
+        held_out = round(self.train * recipe.data.label_fraction * recipe.data.val_fraction)
+        solving = self._probe_seconds(recipe.data.label_fraction) if recipe.head.start == "probe" else 0.0
+        return self._training(recipe, held_out) + solving / len(LEARNING_RATES)  # the candidates share it
 
-    def trial(self, setting: str, recipe: Recipe, encoded: bool = False) -> float:
-        """Seconds of one trial; ``encoded``: whether an earlier trial leaves it the features of its backbone."""
-        if self.plan.masks or not (SETTINGS[setting].frozen and self.plan.tuned):
-            return self._training(recipe, self.val)
-        speed, images = self._speed(recipe, self.plan.data), 0 if encoded else self.train + self.val
-        return speed.start + VALIDATION * speed.image * images + self._probe_seconds(recipe.data.label_fraction)
+    def trial(self, setting: str, recipe: Recipe, encoded: bool = False, solved: bool = False) -> float:
+        """Seconds of one trial; ``encoded``: whether an earlier trial leaves it the features of its backbone, and
+        ``solved`` the probe on them."""
+        logistic = SETTINGS[setting].frozen and self.plan.tuned and not self.plan.masks
+        seconds = self._speed(recipe, self.plan.data).start if logistic else self._training(recipe, self.val)
+        if logistic or recipe.head.start == "probe":
+            images = 0 if encoded else self.train + self.val
+            seconds += VALIDATION * self._speed(recipe, self.plan.data).image * images
+            seconds += 0 if solved else self._probe_seconds(recipe.data.label_fraction)
+        return seconds
 
     def images(self, recipe: Recipe, data: str) -> int:
         """Training images of a pre-training's folder."""
@@ -124,7 +130,7 @@ class TimeEstimator:
     def _decoder_speed(self, recipe: Recipe) -> Speed:
         kind = (recipe.task, True)
         if kind not in self._speeds:
-            plain = override(recipe, {"backbone.weights": "none"})
+            plain = override(recipe, {"backbone.weights": "none", "backbone.freeze_stages": 0})
             self._speeds[kind] = [(side_of(recipe), measure_run(plain, self.dataset.open(self.plan.data)))]
         return self._speeds[kind][0][1]
 
@@ -145,7 +151,7 @@ def estimate(
     """
     plan = replace(plan, settings=_unfinished_settings(plan, finished))
     estimator, seconds = estimator or TimeEstimator(plan, dataset), dict[str, float]()
-    encoded: set[tuple[str, str]] = set()
+    encoded, solved = set[str](), set[tuple[str, float, int]]()
     for recipe, data in (plan.pretrain(*each) for each in plan.all_pretrainings()):
         if recipe.name not in finished:
             seconds[recipe.name] = estimator.pretraining(recipe, data)
@@ -156,9 +162,12 @@ def estimate(
     for setting, fraction, seed in plan.trials():
         if trial_name(setting, fraction, seed) not in finished:
             recipe = plan.trial(setting, fraction, seed)
-            weights = (setting, recipe.backbone.weights)
-            seconds[recipe.name] = estimator.trial(setting, recipe, weights in encoded)
-            encoded.add(weights)
+            weights, probes = recipe.backbone.weights, SETTINGS[setting].frozen or recipe.head.start == "probe"
+            probe = (weights, fraction, seed)
+            seconds[recipe.name] = estimator.trial(setting, recipe, weights in encoded, probe in solved)
+            if probes:
+                encoded.add(weights)
+                solved.add(probe)
     return seconds
 
 

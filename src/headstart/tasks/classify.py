@@ -51,7 +51,7 @@ class Classify(Task):
         head = make_head(features_of(backbone), len(classes), recipe.head)
         smoothing, frozen, val = recipe.train.label_smoothing, recipe.backbone.freeze, recipe.val
         task = cls(backbone, head, len(classes), smoothing, frozen, mirrored=val.hflip, side=val.image_size)
-        task.freeze_stages(recipe.backbone.freeze_stages)
+        task.freeze_layers(recipe.backbone)
         return task
 
     def forward(self, batch: Batch) -> Tensor:

@@ -68,7 +68,7 @@ class Segment(Task):
         backbone, decoder, taps = build_segmenter(recipe.backbone.name, recipe.decoder, len(classes))
         loss = PixelLoss(len(classes), recipe.loss, recipe.train.label_smoothing)
         task = cls(backbone, decoder, taps, classes, loss, recipe.decoder.aux_weight, recipe.backbone.freeze)
-        task.freeze_stages(recipe.backbone.freeze_stages)
+        task.freeze_layers(recipe.backbone)
         return task
 
     def prepare(self, pixels: Pixels, rows: Rows) -> None:

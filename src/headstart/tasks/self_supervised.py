@@ -104,11 +104,12 @@ def refuse_frozen(recipe: Recipe) -> None:
             f" {recipe.backbone.freeze_stages}",
             "backbone.freeze_stages=0",
         )
-    if recipe.backbone.freeze:
-        raise HeadstartError(
-            f"backbone.freeze: expected false for the task {recipe.task}, which trains the backbone, found true",
-            "backbone.freeze=false",
-        )
+    for name, frozen in (("freeze", recipe.backbone.freeze), ("freeze_batchnorm", recipe.backbone.freeze_batchnorm)):
+        if frozen:
+            raise HeadstartError(
+                f"backbone.{name}: expected false for the task {recipe.task}, which trains the backbone, found true",
+                f"backbone.{name}=false",
+            )
 
 
 def views_of(batch: Batch) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric, MetricCollection
 
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import Rows
-from headstart.models.backbones import freeze_stages
+from headstart.models.backbones import batchnorm_layers, freeze_stages
 from headstart.models.weights import Provenance, load_weights
 from headstart.recipes.recipe import Backbone, Recipe
 
@@ -89,9 +89,11 @@ class Task(nn.Module):
         """Load the weights that a recipe names into the backbone, and return their provenance."""
         return load_weights(self.backbone, config)
 
-    def freeze_stages(self, count: int) -> None:
-        """Freeze the stem and ``count`` stages of the backbone; with 0 nothing."""
-        self.frozen_layers = freeze_stages(self.backbone, count) if count else ()
+    def freeze_layers(self, config: Backbone) -> None:
+        """Freeze what a recipe freezes of a backbone that is trained: its first stages, its batch-norm statistics."""
+        stages = freeze_stages(self.backbone, config.freeze_stages) if config.freeze_stages else []
+        learnt = config.freeze_batchnorm and config.weights != "none"  # those of random weights normalize nothing
+        self.frozen_layers = [*stages, *(batchnorm_layers(self.backbone) if learnt else ())]
 
     def prepare(self, pixels: Pixels, rows: Rows) -> None:
         """Compute what depends on the training images, some ``rows`` of ``pixels``, before the first step.

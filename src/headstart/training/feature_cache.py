@@ -75,6 +75,19 @@ class FeatureCache:
         return self.augmented[epoch % len(self.augmented)] if self.augmented else self.val
 
 
+@torch.inference_mode()
+def plain_features(task: Task, pixels: Pixels, rows: Rows, recipe: Recipe) -> CachedFeatures:
+    """Backbone outputs, in eval mode, for the images at ``rows``, and all others where probes share them."""
+    task.eval()
+    if not recipe.probe.share_features:
+        return _cache_plain(task, pixels, rows, recipe)
+    return shared_features(task, pixels, np.union1d(rows, _rows_of(pixels, "train", "val", "test")), recipe)
+
+
+def _rows_of(pixels: Pixels, *splits: str) -> Rows:
+    return np.array([row for row, split in enumerate(pixels.index.splits) if split in splits], dtype=np.int64)
+
+
 _shared: dict[Hashable, CachedFeatures] = {}
 
 
@@ -88,12 +101,8 @@ def cache_features(
     ``train_rows`` are the training images that are used. Raises HeadstartError when the maps do not fit into memory.
     """
     task.eval()
-    shared = recipe.probe.share_features
-    encoded = ("train", "val", "test") if shared else ("val", "test")
-    others = [row for row, split in enumerate(pixels.index.splits) if split in encoded]
-    rows = np.union1d(train_rows, np.array(others, dtype=np.int64))
     with autocast:
-        val = shared_features(task, pixels, rows, recipe) if shared else _cache_plain(task, pixels, rows, recipe)
+        val = plain_features(task, pixels, np.union1d(train_rows, _rows_of(pixels, "val", "test")), recipe)
         augmented = tuple(
             _cache_augmented(task, pixels, train_rows, recipe, number) for number in range(recipe.probe.views)
         )

@@ -78,12 +78,10 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
         )
     run.require_resumable()
     saved = load_checkpoint(run) if run.checkpoint.is_file() and not run.trained else None
-    if saved is not None or run.trained:  # the checkpoint holds the backbone's weights, if they are needed at all
-        recipe_without_weights = recipe.backbone.model_copy(update={"weights": "none"})
-        recipe = recipe.model_copy(update={"backbone": recipe_without_weights})
     fabric = _launch(recipe, path)
     notes = _as_it_began(fabric, run)
-    training, _ = _prepare(fabric, recipe, run, data or facts["root"], decoding)
+    restored = saved is not None or run.trained  # from the checkpoint, which holds all weights, if any are needed
+    training, _ = _prepare(fabric, recipe, run, data or facts["root"], decoding, restored=restored)
     training.notes += notes
     if training.pixels.fingerprint != facts["fingerprint"]:
         raise HeadstartError(
@@ -149,9 +147,18 @@ def _require_shared(fabric: Fabric, run: RunFolder) -> None:
 
 
 def _prepare(
-    fabric: Fabric, recipe: Recipe, run: RunFolder, data: str | Dataset, decoding: Decoding | None
+    fabric: Fabric,
+    recipe: Recipe,
+    run: RunFolder,
+    data: str | Dataset,
+    decoding: Decoding | None,
+    *,
+    restored: bool = False,
 ) -> tuple[TrainState, dict[str, Any]]:
-    """Index, network, weights, pixels, in the order of how soon each fails. Returns the weights' provenance too."""
+    """Index, network, weights, pixels, in the order of how soon each fails. Returns the weights' provenance too.
+
+    ``restored``: the network gets all of its weights from elsewhere, afterwards.
+    """
     # 1. The index: its names and splits are checked before anything is decoded.
     kind = task_named(recipe.task)
     recorders = recorders_for(kind, recipe.analysis)
@@ -163,7 +170,7 @@ def _prepare(
     # 2. The network: its random weights are drawn from the recipe's seed.
     torch.manual_seed(seed_of("weights", recipe.seed))
     task = kind.build(recipe, index.classes)
-    provenance = task.load_backbone(recipe.backbone)
+    provenance = {} if restored else task.load_backbone(recipe.backbone)
     # 3. The pixels. The index may have lost images that cannot be read (`data.skip_unreadable`).
     with fabric.rank_zero_first():
         pixels = dataset.pixels(recipe.data, kind.target, decoding)
@@ -184,6 +191,11 @@ def _prepare(
     if recipe.train.sync_batchnorm:
         task = synchronize_batchnorm(fabric, task)
     task.to(memory_format=torch.channels_last)
+    if recipe.head.start == "probe" and recipe.backbone.weights != "none" and not restored:
+        from headstart.training.linear_probe import start_head  # scikit-learn takes a second to import
+
+        with fabric.autocast():
+            start_head(task.to(fabric.device), pixels.on(fabric.device), rows, recipe)
     network, optimizer = fabric.setup(task, make_optimizer(task, recipe.optimizer))
     pixels = pixels.on(fabric.device)
     task.prepare(pixels, rows)

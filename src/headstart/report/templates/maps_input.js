@@ -1,16 +1,6 @@
 // Pointer, touch and keys on a map: move, zoom, hover, pin and lasso; and the drawer of thumbnails.
 const MOST = 60;
 
-const picture = (element, facts, i, side) => {
-  element.hidden = !facts.sheet;
-  if (!facts.sheet) return;
-  Object.assign(element.style, {
-    width: side + "px", height: side + "px", backgroundImage: "url(" + facts.sheet + ")",
-    backgroundSize: side * facts.across + "px auto",
-    backgroundPosition: -side * (i % facts.across) + "px " + -side * Math.floor(i / facts.across) + "px",
-  });
-};
-
 const listenTo = (map, state, tell) => {
   const { canvas } = map;
   const zoom = (left, top, factor) => {
@@ -140,11 +130,10 @@ const makeDrawer = (find, facts, maps, state, pin) => {
     return [head, line];
   };
   const csv = () => {
-    const quoted = (text) => /[",\n]/.test(text) ? '"' + String(text).replaceAll('"', '""') + '"' : text;
     const head = ["filename", "split", "label", ...maps.flatMap((map) => map.data.predicted.length ? ["predicted" + (several ? " by " + map.data.name : "")] : [])];
     const lines = rows.map((i) => [facts.files[i], facts.splits[i], i < 0 || facts.labels[i] === facts.unlabeled ? "" : facts.classes[facts.labels[i]],
       ...maps.flatMap((map) => map.data.predicted.length ? [facts.classes[map.data.predicted[map.epoch()][i]]] : [])]);
-    return [head, ...lines].map((line) => line.map(quoted).join(",")).join("\n") + "\n";
+    return [head, ...lines].map(window.headstart.csvLine).join("");
   };
   find("copy-names").addEventListener("click", () => window.headstart.copy(rows.map((i) => facts.files[i]).join("\n") + "\n", find("copy-names")));
   find("copy-csv").addEventListener("click", () => window.headstart.copy(csv(), find("copy-csv")));

@@ -35,3 +35,18 @@ const maskInput = (canvas, on) => {
     on.zoom(Math.exp(-event.deltaY / 200), ...at(event));
   }, { passive: false });
 };
+
+// Play: from epoch to epoch, from the first again after the last; whoever moves the slider stops it.
+const maskPlay = (button, slider) => {
+  let timer = 0;
+  const stop = () => { clearInterval(timer); timer = 0; button.textContent = "play"; };
+  const go = (to) => { slider.value = to; slider.dispatchEvent(new Event("input")); };
+  const step = () => { if (Number(slider.value) < Number(slider.max)) go(Number(slider.value) + 1); else stop(); };
+  button.addEventListener("click", () => {
+    if (timer) { stop(); return; }
+    if (slider.value === slider.max) go(0);
+    button.textContent = "pause";
+    timer = setInterval(step, 700);
+  });
+  for (const kind of ["pointerdown", "keydown"]) slider.addEventListener(kind, stop);
+};

@@ -262,6 +262,7 @@
   of("predicted").addEventListener("change", () => set({ truth: state.truth, predicted: chosen(of("predicted")) }));
   of("sort").addEventListener("change", () => set({ sort: of("sort").value }));
   of("slider")?.addEventListener("input", () => set({ epoch: epochs[of("slider").value] }));
+  if (of("play")) maskPlay(of("play"), of("slider"));
   of("opacity").addEventListener("input", () => { of("blend").textContent = "masks " + of("opacity").value + " %"; draw(); });
   of("swipe").addEventListener("input", draw);
   const open = (changes) => {
@@ -279,6 +280,7 @@
     const [truth, predicted] = cell.dataset.cell.split("-").map(Number);
     cell.addEventListener("click", () => open({ truth, predicted }));
   }
+  for (const chart of document.querySelectorAll("#confusion .chart")) window.headstart.reachByKeys(chart);
   new ResizeObserver(draw).observe(stage);
 
   const from = hash.read(), number = (text, most) => (/^\d+$/.test(text ?? "") && Number(text) < most ? Number(text) : null);

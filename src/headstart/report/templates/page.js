@@ -3,7 +3,7 @@ const tip = document.createElement("div");
 tip.id = "tip";
 tip.hidden = true;
 document.body.append(tip);
-document.addEventListener("pointerover", (event) => {
+const tell = (event) => {
   const mark = event.target.closest?.("[data-tip]");
   tip.hidden = !mark;
   if (!mark) return;
@@ -11,7 +11,45 @@ document.addEventListener("pointerover", (event) => {
   const box = mark.getBoundingClientRect();
   tip.style.left = Math.max(4, Math.min(box.left + box.width / 2 - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - 4)) + "px";
   tip.style.top = (box.top > tip.offsetHeight + 8 ? box.top - tip.offsetHeight - 4 : box.bottom + 4) + "px";
-});
+};
+for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, tell);
+
+// Marks of a chart that open something, by keys: one stop of the tab key for a chart, arrows go from mark to mark.
+const reachByKeys = (chart) => {
+  const marks = [...chart.querySelectorAll("[data-cell], [data-bin]")];
+  if (!marks.length) return;
+  chart.setAttribute("role", "group");
+  chart.classList.add("opens");
+  for (const mark of marks) {
+    mark.setAttribute("role", "button");
+    mark.setAttribute("aria-label", mark.dataset.tip);
+    mark.setAttribute("tabindex", "-1");
+  }
+  let stop = marks[0];
+  stop.setAttribute("tabindex", "0");
+  const middle = (mark) => { const box = mark.getBoundingClientRect(); return [box.left + box.width / 2, box.top + box.height / 2]; };
+  chart.addEventListener("focusin", (event) => {
+    const mark = event.target.closest("[role=button]");
+    if (!mark) return;
+    stop.setAttribute("tabindex", "-1");
+    stop = mark;
+    stop.setAttribute("tabindex", "0");
+  });
+  chart.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); stop.dispatchEvent(new MouseEvent("click", { bubbles: true })); return; }
+    const toward = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
+    if (!toward) return;
+    event.preventDefault();
+    const here = middle(stop);
+    let found = null, least = Infinity;
+    for (const mark of marks) {
+      const [x, y] = middle(mark).map((at, i) => at - here[i]), ahead = x * toward[0] + y * toward[1], aside = Math.abs(x * toward[1]) + Math.abs(y * toward[0]);
+      if (mark !== stop && ahead > 1 && ahead + 3 * aside < least) { least = ahead + 3 * aside; found = mark; }
+    }
+    found?.focus();
+  });
+};
 for (const key of document.querySelectorAll(".key")) {
   key.addEventListener("click", () => {
     const shown = key.getAttribute("aria-pressed") !== "true";
@@ -37,10 +75,8 @@ const copy = async (text, button) => {
   button.textContent = done ? "copied" : "copying failed";
   setTimeout(() => { button.textContent = said; }, 1500);
 };
-const csv = (table) => [...table.rows].map((row) => [...row.cells].map((cell) => {
-  const text = cell.innerText.replace(/\s+/g, " ").trim();
-  return /[",]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
-}).join(",")).join("\n") + "\n";
+const csvLine = (cells) => cells.map((cell) => /[",\r\n]/.test(cell) ? '"' + String(cell).replaceAll('"', '""') + '"' : cell).join(",") + "\n";
+const csv = (table) => [...table.rows].map((row) => csvLine([...row.cells].map((cell) => cell.innerText.replace(/\s+/g, " ").trim()))).join("");
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", () => copy(document.getElementById(button.dataset.copy).textContent, button));
 }
@@ -61,10 +97,12 @@ const hashPart = (part) => {
     },
   };
 };
-window.headstart = { copy, csv, hashPart };
+window.headstart = { copy, csv, csvLine, hashPart, reachByKeys };
 
 // Tables: a click on a heading sorts by it, a second click reverses the order.
-for (const table of document.querySelectorAll("table.sortable")) {
+const inNumbers = (text) => { const number = parseFloat(text.replaceAll(",", "").replace("\u2212", "-")); return Number.isNaN(number) ? -Infinity : number; };
+for (const table of document.querySelectorAll("main table")) {
+  table.classList.add("sortable");
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
     heading.tabIndex = 0;
@@ -75,13 +113,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const numeric = heading.classList.contains("n");
       const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
       const rows = [...table.tBodies[0].rows].sort((a, b) => {
-        const order = numeric ? Number(value(a)) - Number(value(b)) : value(a).localeCompare(value(b), undefined, { numeric: true });
+        const order = numeric ? inNumbers(value(a)) - inNumbers(value(b)) || 0 : value(a).localeCompare(value(b), undefined, { numeric: true });
         return up ? order : -order;
       });
       table.tBodies[0].append(...rows);
     };
     heading.addEventListener("click", sort);
-    heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+    heading.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); } });
   });
 }
 
