@@ -242,7 +242,7 @@ def test_a_folder_of_another_recipe_or_of_other_data_is_refused(plan: Plan, smal
     [
         ({"settings": "AX"}, "expected letters of ABCDEFG, each once, found AX"),
         ({"settings": "AA"}, "each once"),
-        ({"fractions": (0.0, 1.0)}, r"expected shares above 0 and up to 1, found \[0.0\]"),
+        ({"fractions": (0.0, 1.0)}, r"expected shares above 0 and up to 1, each once, found \[0.0\]"),
         ({"fractions": (0.01,)}, r"data.label_fraction 0.01.*the smallest fraction is 0.0313"),
         ({"seeds": ()}, "--seeds: expected at least 1"),
         (
