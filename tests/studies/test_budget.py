@@ -101,6 +101,18 @@ def test_what_the_user_chose_stays(photos: Path) -> None:
 
 
 @pytest.mark.usefixtures("machine")
+def test_a_shortened_fine_tuning_starts_from_a_probe_unless_asked_otherwise(photos: Path) -> None:
+    dataset = Dataset(photos)
+    for overrides, begins in (({}, "probe"), ({"head.hidden": [8]}, "random"), ({"head.start": "random"}, "random")):
+        asked = make_plan(dataset, settings="ABD", overrides=overrides)
+        plan, _ = fit_budget(asked, dataset, 240.0)
+        shorter = plan.trial("B", 1.0, 0)
+        assert (shorter.head.start, shorter.backbone.freeze_batchnorm) == (begins, begins == "probe")
+        said = any("fine-tuning starts from a linear probe" in line for line in describe(plan, asked, 240.0))
+        assert said == (begins == "probe") == ("linear probe" in shortened(plan))
+
+
+@pytest.mark.usefixtures("machine")
 def test_a_large_folder_is_trained_on_in_part_of_an_epoch(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Dataset(photos)
     asked = make_plan(dataset)

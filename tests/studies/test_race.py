@@ -200,7 +200,7 @@ def test_one_of_several_that_cannot_be_loaded_is_said_and_the_others_go_on(
 ) -> None:
     run, photos = trained
     words = ["data.image_size=32", "augment.sizes=[]", "backbone.name=test_resnet", f"backbone.weights={run}"]
-    backbones = f"resnet10t,{weights},{tmp_path},nofile.safetensors"
+    backbones = f"test_efficientnet={weights},resnet10t,{weights},{tmp_path},nofile.safetensors"
     done = headstart("study", photos, "--backbones", backbones, "--settings", "D", "--out", tmp_path / "race", *words)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "race" / "table.csv").set_index("backbone")
@@ -236,7 +236,7 @@ def test_a_run_that_was_trained_on_held_out_images_does_not_take_part(
 
 
 def test_bad_input_is_one_line_and_writes_nothing(
-    trained: tuple[Path, Path], small_tiles: Path, tmp_path: Path
+    trained: tuple[Path, Path], weights: Path, small_tiles: Path, tmp_path: Path
 ) -> None:
     photos, out = trained[1], tmp_path / "race"
     race = ["--out", out, "data.image_size=32", "augment.sizes=[]", "backbone.name=test_resnet"]
@@ -252,8 +252,8 @@ def test_bad_input_is_one_line_and_writes_nothing(
         "study", small_tiles, "--backbones", "resnet10t", "--out", out
     )
     own = f"backbone.weights={trained[0]}"
-    said = refused("study", photos, "--backbones", "resnet10t", "--budget", "0.001s", *race, own)
-    assert "--budget: expected at least 1m for 1 backbones on" in said
+    said = refused("study", photos, "--backbones", f"test_efficientnet={weights}", "--budget", "0.001s", *race, own)
+    assert "--budget: expected at least 1m for 2 backbones on" in said
     assert not out.exists()
 
 

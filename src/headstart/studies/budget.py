@@ -31,6 +31,8 @@ PRETRAINING_SIDE = 48
 """Least side of the images of a shortened pre-training, in pixels."""
 LEAST_SIDE = 8
 """Least that a recipe may have."""
+FROM_PROBE = {"head.start": "probe", "backbone.freeze_batchnorm": True}
+"""Of a shortened fine-tuning, which would end below the probe that it starts from where it started at random."""
 FEATURES = 250
 """Training images whose features are stored, in a shortened training."""
 
@@ -116,6 +118,8 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
         changes |= {"analysis.train_samples": min(FEATURES, recipe.analysis.train_samples)}
         if "augment.sizes" not in changes:
             changes |= {"augment.sizes": list(recipe.augment.sizes[-rung.epochs :])}
+    if {"epochs", "start"} <= plan.free and plan.tuned and not plan.masks and not recipe.head.hidden:
+        changes |= FROM_PROBE  # a third of the learning rate suits it, which is among those that are tried
     smaller = replace(plan, recipe=override(recipe, changes))
     if "fractions" in plan.free:
         wanted = rung.fractions if plan.target_score is None else LADDER[-1].fractions  # a forecast needs four of them
@@ -194,7 +198,7 @@ def describe(plan: Plan, asked: Plan, budget: float | None, *, default: bool = F
     if (recipe, plan.pretraining) == wanted and grid == whole:
         return
     labels = ", ".join(f"{fraction:.0%}" for fraction in plan.fractions)
-    yield f"plan     {_length(recipe)}; {labels} of the labels; {len(plan.seeds)} seeds"
+    yield f"plan     {_length(recipe)}; {labels} of the labels; {len(plan.seeds)} seeds{_start(plan)}"
     if "self-supervised" in plan.pretrained_kinds():
         yield f"         self-supervised pre-training: {_length(plan.pretraining)}"
     if asked.tuned and not plan.tuned:
@@ -210,7 +214,15 @@ def shortened(plan: Plan) -> str:
     """How much shorter than requested a budget made the trainings of a plan; empty where it did not."""
     if plan.requested is None or _length(plan.requested[0]) == _length(plan.recipe):
         return ""
-    return f"{_length(plan.recipe)}, where {plan.requested[0].name} asks for {_length(plan.requested[0])}"
+    asked = f"{plan.requested[0].name} asks for {_length(plan.requested[0])}"
+    return f"{_length(plan.recipe)}, where {asked}{_start(plan)}"
+
+
+def _start(plan: Plan) -> str:
+    """How a budget has fine-tuning start, where that is not what was asked for."""
+    if plan.requested is None or plan.recipe.head.start == plan.requested[0].head.start:
+        return ""
+    return "; fine-tuning starts from a linear probe"
 
 
 def _length(recipe: Recipe) -> str:

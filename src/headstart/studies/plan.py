@@ -26,9 +26,9 @@ LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
 TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
-FREE = ("image_size", "epochs", "fractions", "seeds", "tuned", "pretraining", "pretrainings")
-"""What a budget may choose. `pretraining` is the length and image size of the self-supervised pre-training,
-`pretrainings` how many of them there are."""
+FREE = ("image_size", "epochs", "start", "fractions", "seeds", "tuned", "pretraining", "pretrainings")
+"""What a budget may choose. `start` is whether fine-tuning starts from a linear probe, `pretraining` the length and
+image size of the self-supervised pre-training, `pretrainings` how many of them there are."""
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     given = {
         "image_size": bool(asked & {"data.image_size", "augment.sizes"}) or isinstance(recipe, Recipe),
         "epochs": "train.epochs" in asked or isinstance(recipe, Recipe),
+        "start": bool(asked & {"head.start", "head.hidden", "backbone.freeze_batchnorm"}) or isinstance(recipe, Recipe),
         "fractions": labels is not None,
         "seeds": seeds is not None,
         "tuned": tune is not None,
