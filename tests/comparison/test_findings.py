@@ -229,9 +229,9 @@ def test_a_learning_rate_at_the_end_of_those_tried_is_told(made_study: MadeStudy
     assert said({"A": 0.003, "B": 0.003}) == []
     assert said({"A": 0.01, "B": 0.01, "C": 0.001}) == [
         "The learning rate selected for A and B is the largest tried (0.01): a larger one may be better."
-        " optimizer.lr=0.01 centers the grid there.",
+        " An optimizer.lr three times as large centers the grid there.",
         "The learning rate selected for C is the smallest tried (0.001): a smaller one may be better."
-        " optimizer.lr=0.001 centers the grid there.",
+        " An optimizer.lr three times as small centers the grid there.",
     ]
 
 

@@ -108,6 +108,8 @@ def test_a_shortened_fine_tuning_starts_from_a_probe_unless_asked_otherwise(phot
         plan, _ = fit_budget(asked, dataset, 240.0)
         shorter = plan.trial("B", 1.0, 0)
         assert (shorter.head.start, shorter.backbone.freeze_batchnorm) == (begins, begins == "probe")
+        rates = [sorted(plan.tunings(setting)) for setting in "AB"]
+        assert rates[1] == pytest.approx([lr / 3 if begins == "probe" else lr for lr in rates[0]], rel=0.05)
         said = any("fine-tuning starts from a linear probe" in line for line in describe(plan, asked, 240.0))
         assert said == (begins == "probe") == ("linear probe" in shortened(plan))
 

@@ -78,11 +78,11 @@ def of_few_images(results: Results) -> Iterator[str]:
 def of_grid_edges(results: Results) -> Iterator[str]:
     """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
     chosen = {(trial.setting, trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
-    for which, end, beyond in (("largest", max, "larger"), ("smallest", min, "smaller")):
+    for which, end, beyond, size in (("largest", max, "larger", "large"), ("smallest", min, "smaller", "small")):
         at_end = {(setting, lr) for setting, lr, tried in chosen if lr == end(tried)}
         for lr in sorted({lr for _, lr in at_end}):
             settings = listed(sorted(setting for setting, each in at_end if each == lr))
             yield (
                 f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
-                f" better. optimizer.lr={lr:g} centers the grid there."
+                f" better. An optimizer.lr three times as {size} centers the grid there."
             )
