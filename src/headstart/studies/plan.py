@@ -24,7 +24,7 @@ TRIAL_ORDER = ("DG", "A", "E", "BCF")
 """Groups of settings, cheapest first, so that the first minutes give a table, with a difference to A."""
 LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
-FROM_PROBE = 1 / 3
+LOWER_RATES = 1 / 3
 """Further factor of these where fine-tuning starts from a linear probe, which larger steps would lead away from."""
 TUNING_SHARE = 1 / 3
 """Epochs of a learning-rate candidate, as a share of the recipe's."""
@@ -188,7 +188,7 @@ class Plan:
         """Learning rate -> (run folder, recipe) of its candidate, validated on labels of this fraction held out."""
         base = self.trial(setting, fraction, self.seeds[0])
         epochs = math.ceil(TUNING_SHARE * base.train.epochs)
-        center = base.optimizer.lr * (FROM_PROBE if base.head.start == "probe" and setting in PRETRAINING_OF else 1)
+        center = base.optimizer.lr * (LOWER_RATES if base.head.start == "probe" and setting in PRETRAINING_OF else 1)
         candidates = {}
         for factor in LEARNING_RATES:
             lr = float(f"{center * factor:.2g}")
