@@ -119,7 +119,7 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
         if "augment.sizes" not in changes:
             changes |= {"augment.sizes": list(recipe.augment.sizes[-rung.epochs :])}
     if {"epochs", "start"} <= plan.free and plan.tuned and not plan.masks and not recipe.head.hidden:
-        changes |= FROM_PROBE  # a third of the learning rate suits it, which is among those that are tried
+        changes |= FROM_PROBE
     smaller = replace(plan, recipe=override(recipe, changes))
     if "fractions" in plan.free:
         wanted = rung.fractions if plan.target_score is None else LADDER[-1].fractions  # a forecast needs four of them
