@@ -140,6 +140,10 @@ class Recipe(Part):
             )
         return self
 
+    def starts_from_probe(self) -> bool:
+        """Whether the head starts as a linear probe, on a backbone that has learnt."""
+        return self.head.start == "probe" and self.backbone.weights != "none"
+
     def analysis_epochs(self) -> tuple[int, ...]:
         """Epochs (from 0) after which features are stored, in order."""
         if self.analysis.epochs:

@@ -188,7 +188,7 @@ class Plan:
         """Learning rate -> (run folder, recipe) of its candidate, validated on labels of this fraction held out."""
         base = self.trial(setting, fraction, self.seeds[0])
         epochs = math.ceil(TUNING_SHARE * base.train.epochs)
-        center = base.optimizer.lr * (LOWER_RATES if base.head.start == "probe" and setting in PRETRAINING_OF else 1)
+        center = base.optimizer.lr * (LOWER_RATES if base.starts_from_probe() else 1)
         candidates = {}
         for factor in LEARNING_RATES:
             lr = float(f"{center * factor:.2g}")

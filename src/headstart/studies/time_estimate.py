@@ -62,7 +62,7 @@ class TimeEstimator:
     def tuning(self, recipe: Recipe) -> float:
         """Seconds of one learning-rate candidate."""
         held_out = round(self.train * recipe.data.label_fraction * recipe.data.val_fraction)
-        solving = self._probe_seconds(recipe.data.label_fraction) if _starts_from_probe(recipe) else 0.0
+        solving = self._probe_seconds(recipe.data.label_fraction) if recipe.starts_from_probe() else 0.0
         return self._training(recipe, held_out) + solving / len(LEARNING_RATES)  # the candidates share it
 
     def trial(self, setting: str, recipe: Recipe, encoded: bool = False, solved: bool = False) -> float:
@@ -70,7 +70,7 @@ class TimeEstimator:
         ``solved`` the probe on them."""
         logistic = SETTINGS[setting].frozen and self.plan.tuned and not self.plan.masks
         seconds = self._speed(recipe, self.plan.data).start if logistic else self._training(recipe, self.val)
-        if logistic or _starts_from_probe(recipe):
+        if logistic or recipe.starts_from_probe():
             images = 0 if encoded else self.train + self.val
             seconds += VALIDATION * self._speed(recipe, self.plan.data).image * images
             seconds += 0 if solved else self._probe_seconds(recipe.data.label_fraction)
@@ -162,17 +162,13 @@ def estimate(
     for setting, fraction, seed in plan.trials():
         if trial_name(setting, fraction, seed) not in finished:
             recipe = plan.trial(setting, fraction, seed)
-            weights, probes = recipe.backbone.weights, SETTINGS[setting].frozen or _starts_from_probe(recipe)
+            weights, probes = recipe.backbone.weights, SETTINGS[setting].frozen or recipe.starts_from_probe()
             probe = (weights, fraction, seed)
             seconds[recipe.name] = estimator.trial(setting, recipe, weights in encoded, probe in solved)
             if probes:
                 encoded.add(weights)
                 solved.add(probe)
     return seconds
-
-
-def _starts_from_probe(recipe: Recipe) -> bool:
-    return recipe.head.start == "probe" and recipe.backbone.weights != "none"
 
 
 def _unfinished_settings(plan: Plan, finished: Container[str]) -> str:

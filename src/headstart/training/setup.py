@@ -54,7 +54,7 @@ def start(recipe: Recipe, data: str | Dataset, out: Path, decoding: Decoding | N
     if fabric.is_global_zero:
         refuse_unless_free(out)
     _check_input_sizes(recipe)
-    training, provenance = _prepare(fabric, recipe, RunFolder(out), data, decoding)
+    training, provenance = _prepare(fabric, recipe, RunFolder(out), data, decoding, restored=False)
     if fabric.is_global_zero:
         create_run(training, provenance)
     fabric.barrier()
@@ -81,7 +81,7 @@ def resume(path: Path, data: str | Dataset | None = None, decoding: Decoding | N
     fabric = _launch(recipe, path)
     notes = _as_it_began(fabric, run)
     restored = saved is not None or run.trained  # from the checkpoint, which holds all weights, if any are needed
-    training, _ = _prepare(fabric, recipe, run, data or facts["root"], decoding, restored=restored)
+    training, _ = _prepare(fabric, recipe, run, data or facts["root"], decoding, restored)
     training.notes += notes
     if training.pixels.fingerprint != facts["fingerprint"]:
         raise HeadstartError(
@@ -147,13 +147,7 @@ def _require_shared(fabric: Fabric, run: RunFolder) -> None:
 
 
 def _prepare(
-    fabric: Fabric,
-    recipe: Recipe,
-    run: RunFolder,
-    data: str | Dataset,
-    decoding: Decoding | None,
-    *,
-    restored: bool = False,
+    fabric: Fabric, recipe: Recipe, run: RunFolder, data: str | Dataset, decoding: Decoding | None, restored: bool
 ) -> tuple[TrainState, dict[str, Any]]:
     """Index, network, weights, pixels, in the order of how soon each fails. Returns the weights' provenance too.
 
@@ -181,17 +175,12 @@ def _prepare(
     if recipe.data.resize == "keep":
         _check_forward(task, (pixels.height, pixels.width), OWN_SIZE, recipe.backbone.name)
     # 4. The images that are trained on.
-    share = 1.0 if _tunes_on_fewer_labels(recipe.data) else recipe.data.label_fraction
-    rows = np.array(label_subset(pixels.index, share, recipe.seed), dtype=np.int64)
-    excluded = None
-    if recipe.data.exclude_overlap_with is not None:
-        clean = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
-        rows, excluded = clean, len(rows) - len(clean)
+    rows, excluded = _training_rows(dataset, pixels, recipe, decoding)
     # 5. The network on its device, with its optimizer and the cached features of a frozen backbone.
     if recipe.train.sync_batchnorm:
         task = synchronize_batchnorm(fabric, task)
     task.to(memory_format=torch.channels_last)
-    if recipe.head.start == "probe" and recipe.backbone.weights != "none" and not restored:
+    if recipe.starts_from_probe() and not restored:
         from headstart.training.linear_probe import start_head  # scikit-learn takes a second to import
 
         with fabric.autocast():
@@ -236,6 +225,18 @@ def _split(pixels: Pixels, recipe: Recipe, run: RunFolder, decoding: Decoding | 
         duplicates = duplicate_sets(pixels.index, decoding)
         return pixels.with_splits(holdout_from_labels(pixels.index, recipe.data, recipe.seed, duplicates).splits)
     return pixels
+
+
+def _training_rows(
+    dataset: Dataset, pixels: Pixels, recipe: Recipe, decoding: Decoding | None
+) -> tuple[Rows, int | None]:
+    """The images that are trained on, and how many were left out for `data.exclude_overlap_with`; None without."""
+    share = 1.0 if _tunes_on_fewer_labels(recipe.data) else recipe.data.label_fraction
+    rows = np.array(label_subset(pixels.index, share, recipe.seed), dtype=np.int64)
+    if recipe.data.exclude_overlap_with is None:
+        return rows, None
+    clean = _decontaminate(dataset.open(recipe.data.exclude_overlap_with), pixels, rows, recipe, decoding)
+    return clean, len(rows) - len(clean)
 
 
 def _tunes_on_fewer_labels(data: Data) -> bool:
