@@ -136,7 +136,7 @@ def test_an_image_is_enlarged_with_all_that_is_known_and_the_address_keeps_it(op
     box = large.locator("i").bounding_box()
     assert box is not None
     assert box["width"] > 300
-    file = next(iter((Path(run.data["root"]).rglob(Path(rows[1]["filename"]).name))))
+    file = next(iter(Path(run.data["root"]).rglob(Path(rows[1]["filename"]).name)))
     with Image.open(file) as image:  # at its own size, not its thumbnail
         expect(opened.locator("#drawer-source")).to_have_text(f"the file, {image.width} x {image.height} pixels")
     assert large.locator("i").evaluate("e => e.style.backgroundImage").startswith('url("file:///')
