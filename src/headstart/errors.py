@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class HeadstartError(Exception):
@@ -29,7 +29,12 @@ class HeadstartError(Exception):
 
 def _one_line(text: str) -> str:
     """Text on one line, in which no name of a file moves the cursor or changes colors of the terminal."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(text.split()))
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Text whose control characters, but line ends, are written out: ``\\x1b`` for the one that begins colors."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def quoted(path: object) -> str:

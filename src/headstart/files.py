@@ -81,6 +81,12 @@ def require_place(path: Path, option: str = "", *, folder: bool = False) -> None
 
     ``option`` is what names the path on the command line.
     """
+    if not folder and path.is_symlink() and not path.exists():
+        found = f"found a link to {path.readlink()}, which is not there"
+        raise HeadstartError(
+            f"{option} {path}: cannot be written (expected a file or nothing, {found})",
+            f"choose another {option or 'place'}",
+        )
     places = (path.absolute(), *path.absolute().parents)
     there = next(each for each in places[not folder :] if os.path.lexists(each))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):

@@ -120,3 +120,40 @@ def test_a_run_below_the_baseline_of_masks_says_so(trained_masks: Path, tmp_path
         line = result_sentences(run)[1]
         assert line.startswith("always predicting the most frequent class: mean IoU")
         assert line.endswith(", which this does not reach") if said else "which" not in line
+
+
+def test_a_run_or_study_is_not_made_in_a_run(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    before = sorted(run.rglob("*"))
+    for words in (("fit", "quick", trained[1]), ("study", trained[1])):
+        said = refused(*words, "--out", run / "deeper" / "x")
+        assert f"expected a place outside of runs, found it in {run}. Next: --out {tmp_path / 'x'}" in said
+    assert sorted(run.rglob("*")) == before
+
+
+def test_a_circle_of_links_is_no_place(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / one).symlink_to(tmp_path / other)
+    for words in (("predict", *trained), ("fit", "quick", trained[1]), ("study", trained[1]), ("demo",)):
+        assert f"{tmp_path / 'a'}: cannot be written" in refused(*words, "--out", tmp_path / "a")
+    assert "one that cannot be read: missing (" in refused("predict", trained[0], tmp_path / "a")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_the_ending_of_an_exported_file_is_that_of_its_format(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    said = refused("export", trained[0], tmp_path / "model.onnx", "--to", "timm")
+    assert said.endswith(f"Next: {tmp_path / 'model.safetensors'}, or --to onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_name_of_a_class_moves_the_cursor(photos: Path) -> None:
+    (photos / "hat").rename(photos / "\x1b[31mhat\x9b")
+    done = headstart("check", photos)
+    assert done.returncode == 0, done.stdout
+    assert "\\x1b[31mhat\\x9b" in done.stdout
+    assert not {"\x1b", "\x9b"} & set(done.stdout + done.stderr)
+
+
+def test_hints_of_commands_in_groups_are_whole() -> None:
+    assert refused("cache", "clear", "all").endswith("Next: headstart cache clear --help")
+    assert refused("recipe", "ls", "--all").endswith("this command has none. Next: headstart recipe ls --help")

@@ -18,7 +18,7 @@ from headstart.comparison.study import read_study
 from headstart.comparison.summary import Results
 from headstart.comparison.trial_paths import trial_name
 from headstart.errors import HeadstartError
-from headstart.files import remove_leftovers, temporary_name
+from headstart.files import remove_leftovers, require_place, temporary_name
 
 VAL_FRACTION = 0.25
 STUDY = ["--recipe", "quick-48px", "--pretraining", "byol-short", "--labels", "0.1,1", "--budget", "none"]
@@ -61,6 +61,7 @@ def run_demo(out: Path, run_command: Callable[[list[str]], int], console: Consol
 
     ``run_command`` is the command line: arguments in, exit status out. Called again, the study resumes.
     """
+    require_place(out, "--out", folder=True)
     data, study = solar_cells(out / "solar-cells"), out / "study"
 
     def print_and_run(*arguments: object) -> int:

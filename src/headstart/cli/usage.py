@@ -24,22 +24,22 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words after the command's name."""
         typed = list(args)
-        self._refuse_no_names(typed)
+        self._refuse_no_names(_path(ctx), typed)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
             message, option = _message(error), getattr(error, "option_name", None)
             if "NoSuchOption" in _kinds(error) and isinstance(option, str):
                 raise self._no_option(ctx, option, typed) from None
-            raise HeadstartError(f"{self.name}: {message}", f"headstart {self.name} --help") from None
+            raise HeadstartError(f"{self.name}: {message}", f"{_path(ctx)} --help") from None
 
-    def _refuse_no_names(self, typed: Sequence[str]) -> None:
+    def _refuse_no_names(self, path: str, typed: Sequence[str]) -> None:
         """Raise HeadstartError for words that no file is meant by: nothing at all, and a dash."""
         if empty := [word for word in typed if not word or _NO_VALUE.fullmatch(word)]:
             raise HeadstartError(
                 f"{self.name}: expected words that are not empty, found {empty[0] or repr('')} (a variable of the shell"
                 " without a value?)",
-                f"headstart {self.name} --help",
+                f"{path} --help",
             )
         if dash := [word for word in typed if _DASH.fullmatch(word)]:
             raise HeadstartError(
@@ -57,13 +57,11 @@ class Command(TyperCommand):
             words = _as_field(typed, option, fields[0])
             return HeadstartError(
                 f"{self.name}: expected an option, found {option}; recipe fields are written as {fields[0]}=VALUE",
-                shlex.join(["headstart", str(self.name), *words]),
+                shlex.join([*_path(ctx).split(), *words]),
             )
         known = [name for each in self.params for name in each.opts if name.startswith("--")]
-        return HeadstartError(
-            f"{self.name}: expected an option, found {option}; {did_you_mean(option, known)}",
-            f"headstart {self.name} --help",
-        )
+        near = f"; {did_you_mean(option, known)}" if known else ", and this command has none"
+        return HeadstartError(f"{self.name}: expected an option, found {option}{near}", f"{_path(ctx)} --help")
 
 
 class Group(TyperGroup):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from headstart.errors import printable
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -19,7 +23,17 @@ def make_console(*, stderr: bool = False) -> Console:
     if not os.environ.get("COLUMNS", "1").strip("0 "):  # COLUMNS=0: no width is known, and none is no width
         del os.environ["COLUMNS"]
     _replace_unprintable(sys.stderr if stderr else sys.stdout)
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return _Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+class _Plain(Console):
+    """A console on which no character of a file's or class's name moves the cursor or changes colors."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of what is printed; those of the terminal itself (`Segment.control`) stay as they are."""
+        for segment in super().render(renderable, options):
+            text = segment.text
+            yield segment if segment.control or text.isprintable() else segment._replace(text=printable(text))
 
 
 def _replace_unprintable(stream: TextIO) -> None:

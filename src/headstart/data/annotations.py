@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from headstart.data.index import Entry, Note
@@ -42,7 +43,7 @@ def read_coco(tree: Tree) -> Reading | None:
         f"COCO polygons ({names})",
         tuple(entries),
         f"{len(entries):,} of {len(tree.images):,} images are in {names}",
-        tuple(overlap_notes(drawn)),
+        tuple(overlap_notes(drawn) + _left_out_notes(drawn, found)),
         sources=tuple(found),
         unused=dict.fromkeys(tree.images, Reason(Kind.UNLISTED, f"not in {names}")),
     )
@@ -54,6 +55,13 @@ def overlap_notes(drawn: CachedMasks) -> list[Note]:
         return []
     message = f"{sum(drawn.overlaps.values()):,} pixels of {len(drawn.overlaps):,} images are of several classes"
     return [Note("overlaps", "note", f"{message}: one of them is taken", tuple(drawn.overlaps))]
+
+
+def _left_out_notes(drawn: CachedMasks, files: Sequence[str]) -> list[Note]:
+    """A warning about what COCO files hold and masks do not."""
+    said = [f"{number:,} {what}" for what, number in drawn.left_out.items() if number]
+    fix = "add polygons or images, or take these entries out of the file"
+    return [Note("left out", "warning", f"COCO: {', '.join(said)}", tuple(files), fix)] if said else []
 
 
 def unread_annotations(tree: Tree) -> list[Note]:
@@ -70,11 +78,29 @@ def unread_annotations(tree: Tree) -> list[Note]:
             fix = "headstart trains on a class or a mask per image: folders of classes, a table, or masks as PNG"
             notes.append(Note("annotations not read", "warning", message, files, fix))
     coco = [path for path in tree.ordinary if path.lower().endswith(".json") and is_coco(tree.root / path)]
+    broken = {path: why for path in coco if (why := _why_not_json(tree.root / path))}
+    if broken:
+        path, why = next(iter(broken.items()))
+        message = f"{len(broken)} COCO files cannot be read ({path}: {why})"
+        fix = "export or copy them again: their labels are not known"
+        notes.append(Note("annotations damaged", "warning", message, tuple(broken), fix))
+    coco = [path for path in coco if path not in broken]
     if coco:
         message = f"{len(coco)} COCO files without polygons are not read ({', '.join(coco[:3])})"
         fix = "headstart reads polygons (segmentation) as masks, no boxes"
         notes.append(Note("annotations not read", "warning", message, tuple(coco), fix))
     return notes
+
+
+def _why_not_json(file: Path) -> str:
+    """Why a file cannot be read as JSON; empty if it can, or is too large to tell."""
+    try:
+        read_json(file)
+    except TooLargeError:
+        return ""
+    except HeadstartError as error:
+        return error.message.partition("found")[2].lstrip(": ") or "damaged"
+    return ""
 
 
 def _stem(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,7 @@ class Locator:
     """The images below a folder by their names."""
 
     def __init__(self, root: Path, images: Sequence[str]) -> None:
-        self._above = f"{root.resolve().as_posix()}/"
+        self._above = f"{Path(os.path.realpath(root)).as_posix()}/"
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         self._by_path = {path.casefold(): path for path in images}

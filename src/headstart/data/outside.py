@@ -18,7 +18,7 @@ def refuse_inside(out: Path, folders: Iterable[str | os.PathLike[str]], free: st
     inside = [Path(each) for each in folders if Path(each).is_dir() and _is_within(out, Path(each))]
     if not inside:
         return
-    outermost = min(inside, key=lambda folder: len(folder.resolve().parts)).resolve()
+    outermost = min(map(_real, inside), key=lambda folder: len(folder.parts))
     place = outermost.parent / free.format(name=outermost.name)
     beside = os.path.relpath(place)
     raise HeadstartError(
@@ -34,4 +34,9 @@ def refuse_results_inside(out: Path, images: Iterable[str | os.PathLike[str]]) -
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    return _real(path).is_relative_to(_real(folder))
+
+
+def _real(path: Path) -> Path:
+    """The path without links; one in a circle of links stays as it is (`Path.resolve` raises)."""
+    return Path(os.path.realpath(path))

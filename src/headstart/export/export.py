@@ -106,6 +106,12 @@ def _format_of(path: Path, to: str | None) -> Format:
                 f"export --to {to}: expected {', '.join(known)}, found another format; {did_you_mean(to, known)}",
                 "--to onnx",
             )
+        if (other := SUFFIXES.get(path.suffix.lower(), named)) != named:
+            ending = next(suffix for suffix, kind in SUFFIXES.items() if kind == named)
+            raise HeadstartError(
+                f"export --to {to}: expected a file name of this format, found {path}, whose ending is that of {other}",
+                f"{path.with_suffix(ending)}, or --to {other}",
+            )
         return named
     if path.suffix.lower() not in SUFFIXES:
         raise HeadstartError(
@@ -119,7 +125,7 @@ def _format_of(path: Path, to: str | None) -> Format:
 def _require_free(run: RunFolder, path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise HeadstartError(f"{path}: expected a file to write, found a folder", f"{path / 'model.onnx'}")
-    if path.resolve().is_relative_to(run.path.resolve()):
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(run.path)):
         raise HeadstartError(
             f"{path}: expected a place outside the run, whose files headstart reads, found it in {run.path}",
             path.name,

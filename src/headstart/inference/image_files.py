@@ -219,6 +219,8 @@ def count_suffixes(files: Sequence[Path]) -> str:
 def _no_images(path: str | os.PathLike[str], found: ImageFiles) -> HeadstartError:
     left = [*(file for file, _ in found.unread), *found.others]
     said = f"none ({count_suffixes(left)})" if left else "none"
+    if len(left) == 1 and found.unread:  # a file that was named
+        said = f"one that cannot be read: {found.unread[0][1]}"
     extra = next((name for file in left if (name := extra_for(file))), None)
     hint = f"pip install 'headstart[{extra}]'" if extra else f"ls {Path(path).parent}"
     return HeadstartError(f"{os.fspath(path)}: expected images, found {said}", hint)

@@ -104,7 +104,16 @@ def refuse_unless_free(path: Path) -> None:
             f"{path}: expected a free folder for the run, found {'files in it' if path.is_dir() else 'a file'}",
             "choose another --out",
         )
+    refuse_inside_run(path)
     require_place(path, "--out", folder=True)
+
+
+def refuse_inside_run(path: Path) -> None:
+    """Raise HeadstartError for a run or study that would be made in the folder of a run."""
+    for above in path.absolute().parents:
+        if all((above / name).is_file() for name in RUN_FILES):
+            said = f"--out {path}: expected a place outside of runs, found it in {above}"
+            raise HeadstartError(said, f"--out {above.parent / path.name}")
 
 
 def begin(path: Path) -> None:

@@ -12,6 +12,7 @@ from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.outside import refuse_results_inside
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
+from headstart.runs.lifecycle import refuse_inside_run
 from headstart.studies.budget import fit_budget
 from headstart.studies.defaults import (
     default_fractions,
@@ -159,6 +160,7 @@ def _require_outside(out: Path, images: Sequence[str]) -> None:
     """Raise HeadstartError for a study or race that would be begun among its images; one that is there goes on."""
     if not any((out / name).exists() for name in ("study.json", "race.json", "requested.toml")):
         refuse_results_inside(out, images)
+        refuse_inside_run(out)
 
 
 def _path(path: PathLike | None) -> str | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.draw import polygon2mask
 
+from headstart.data.layouts import scan
 from headstart.data.masks.coco import coco_masks, is_coco
 from headstart.data.masks.codec import read_mask
 from headstart.data.masks.palette_files import read_palette
@@ -153,3 +154,42 @@ def test_other_json_is_no_coco(tmp_path: Path) -> None:
         (tmp_path / "x.json").write_text(text)
         assert not is_coco(tmp_path / "x.json")
     assert not is_coco(tmp_path / "none.json")
+
+
+def test_what_is_not_drawn_is_counted(tmp_path: Path) -> None:
+    drawn = [shape(0, 3, [SQUARE]), shape(0, 7, []), shape(1, 7, [[1, 2, 3, 4]]), shape(1, 7, None)]
+    file = write(tmp_path / "x.json", [*drawn, shape(99, 3, [SQUARE])], ("a.jpg", "b.jpg", "gone.jpg"))
+    assert coco_masks(tmp_path, [file], ["a.jpg", "b.jpg"]).left_out == {
+        "annotations without a polygon or run lengths, drawn as background": 3,
+        "annotations of images that are not listed": 1,
+        "images listed, and not there": 1,
+    }
+
+
+def test_errors_name_the_file_and_what_is_wrong_in_it(tmp_path: Path) -> None:
+    for annotation, said in (
+        (shape(0, 99, [SQUARE]), "an annotation of category 99, which categories lack"),
+        ({"image_id": 0}, "an entry without category_id"),
+        (None, "an entry that is no object"),
+        (shape(0, 3, [["a"] * 6]), r"\[\['a'.*could not convert"),
+    ):
+        file = write(tmp_path / "x.json", [shape(0, 3, [SQUARE]), annotation])  # type: ignore[list-item]
+        with pytest.raises(HeadstartError, match=rf"x\.json: .*found {said}"):
+            coco_masks(tmp_path, [file], ["a.jpg"])
+
+
+def test_a_byte_order_mark_is_no_reason_to_overlook_labels(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.json", [shape(0, 3, [SQUARE])])
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert is_coco(file)
+    assert set(coco_masks(tmp_path, [file], ["a.jpg"]).mask_of) == {"a.jpg"}
+
+
+def test_a_cut_file_is_said_to_be_damaged(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / name)
+    file = write(tmp_path / "x.json", [shape(0, 3, [SQUARE])])
+    file.write_text(file.read_text()[:-40])
+    warned = [note for note in scan(tmp_path).notes if note.severity == "warning"]
+    assert [note.files for note in warned] == [("x.json",)]
+    assert "cannot be read (x.json: " in warned[0].message

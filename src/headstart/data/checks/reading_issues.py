@@ -37,7 +37,7 @@ def check_unused(index: Index) -> Iterator[Issue]:
     tables = [each for each in others if each[0].lower().endswith(TABLES)]
     yield from _unused("tables", "note", "table", tables, "one of them has the labels? headstart check TABLE")
     rest = [each for each in others if not each[0].lower().endswith(TABLES)]
-    yield from _unused("unused files", "note", "file", rest, "convert images in other formats to JPEG or PNG")
+    yield from _unused("unused files", "note", "file", rest, "images in other formats? convert them to JPEG or PNG")
     if system:
         message = f"{count(len(system), 'file')} and folders of the system, of headstart or hidden: not read"
         yield Issue("system files", "note", message, tuple(system))

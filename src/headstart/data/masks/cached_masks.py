@@ -42,6 +42,8 @@ class CachedMasks:
     """Image -> pixels of more than one class; images without such pixels are left out."""
     classes: tuple[str, ...] = ()
     """Names of the classes as in classes.txt, the background first if there is any."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What of the files was not drawn, in words -> how many."""
 
 
 _HELD: dict[Path, int | None] = {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -16,6 +19,8 @@ from headstart.errors import HeadstartError
 
 MAX_SIDE = 1 << 15
 """Longest side of an image, in pixels."""
+LEAST = 6
+"""Coordinates of a polygon; lines and points have fewer, and cover nothing."""
 
 
 class _Shape(NamedTuple):
@@ -29,6 +34,7 @@ class _Shape(NamedTuple):
 class _Drawing(NamedTuple):
     """The annotations of one image."""
 
+    file: Path
     size: tuple[int, int]
     """Height and width."""
     shapes: list[_Shape]
@@ -46,8 +52,9 @@ def coco_masks(
     _require_pycocotools(json_files)
     drawings: dict[str, _Drawing] = {}
     names: dict[str, int] = {}
+    left_out = Counter[str]()
     for file in json_files:
-        found, ids = _read(root, file, images)
+        found, ids = _read(root, file, images, left_out)
         drawings |= found
         names |= {name: number for name, number in ids.items() if name not in names}
     if drawings and not any(drawing.shapes for drawing in drawings.values()):
@@ -57,7 +64,9 @@ def coco_masks(
     order = sorted((name for name in names if name.casefold() != BACKGROUND), key=lambda name: (names[name], name))
     number_of = {name: number for number, name in enumerate(order, 1)}
     listed = [image for image in images if image in drawings]
-    return cached_masks(files_key(json_files), listed, order, lambda image: _draw(drawings[image], number_of), progress)
+    key = files_key(json_files)
+    drawn = cached_masks(key, listed, order, lambda image: _draw(image, drawings[image], number_of), progress)
+    return replace(drawn, left_out=left_out)
 
 
 def is_coco(file: Path) -> bool:
@@ -68,7 +77,9 @@ def is_coco(file: Path) -> bool:
     except OSError:
         return False
     keys = sum(key in start for key in (b'"images"', b'"annotations"', b'"categories"'))
-    return start.lstrip().startswith(b"{") and (keys >= 2 or (keys == 1 and b'"file_name"' in start))
+    return start.removeprefix(BOM_UTF8).lstrip().startswith(b"{") and (
+        keys >= 2 or (keys == 1 and b'"file_name"' in start)
+    )
 
 
 def _require_pycocotools(json_files: Sequence[Path]) -> None:
@@ -81,33 +92,54 @@ def _require_pycocotools(json_files: Sequence[Path]) -> None:
         ) from None
 
 
-def _read(root: Path, file: Path, images: Sequence[str]) -> tuple[dict[str, _Drawing], dict[str, int]]:
-    """The drawings of the listed images, and the ids of the classes that occur."""
+def _read(
+    root: Path, file: Path, images: Sequence[str], left_out: Counter[str]
+) -> tuple[dict[str, _Drawing], dict[str, int]]:
+    """The drawings of the listed images, and the ids of the classes that occur. Counts what is ``left_out``."""
     content = _load(file)
     try:
         names = {int(each["id"]): _text(each["name"]) for each in content["categories"]}
         image_of = _match(root, file, content["images"], images)
         drawings = {
-            image: _Drawing((int(each["height"]), int(each["width"])), [])
+            image: _Drawing(file, (int(each["height"]), int(each["width"])), [])
             for each in content["images"]
             if (image := image_of.get(str(each["id"]))) is not None
         }
+        listed = {str(each["id"]) for each in content["images"]}
+        left_out["images listed, and not there"] += len(listed - image_of.keys())
         used: dict[str, int] = {}
         for each in content["annotations"]:
-            image, shape = image_of.get(str(each["image_id"])), each.get("segmentation")
+            of, shape = str(each["image_id"]), each.get("segmentation")
             number = int(each["category_id"])
+            if number not in names:
+                raise ValueError(f"an annotation of category {number}, which categories lack")
             used.setdefault(names[number], number)
-            if image is not None and shape:
-                drawings[image].shapes.append(_Shape(names[number], shape))
+            left_out["annotations of images that are not listed"] += of not in listed
+            if of in image_of and shape:
+                drawings[image_of[of]].shapes.append(_Shape(names[number], shape))
+            left_out["annotations without a polygon or run lengths, drawn as background"] += (
+                of in image_of and not _has_outline(shape)
+            )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise HeadstartError(
-            f"{file}: expected COCO JSON (images, annotations, categories), found none: {error!r}", f"fix {file}"
+            f"{file}: expected COCO JSON (images, annotations, categories), found {_said(error)}", f"fix {file}"
         ) from None
     for image, drawing in drawings.items():
         if not all(0 < side <= MAX_SIDE for side in drawing.size):
             height, width = drawing.size
             raise HeadstartError(f"{file}: expected an image size, found {width} x {height} of {image}", f"fix {file}")
     return drawings, used
+
+
+def _has_outline(shape: Any) -> bool:
+    return any(len(polygon) >= LEAST for polygon in shape) if isinstance(shape, list) else bool(shape)
+
+
+def _said(error: Exception) -> str:
+    """What an error of the content means, in words."""
+    if isinstance(error, KeyError):
+        return f"an entry without {error.args[0]}"
+    return str(error) if isinstance(error, ValueError) else "an entry that is no object, or a value of another kind"
 
 
 def _text(name: object) -> str:
@@ -155,13 +187,18 @@ def _nearest_folder(root: Path, file: Path, images: Sequence[str]) -> list[str]:
     return beside or named or below or list(images)
 
 
-def _draw(drawing: _Drawing, number_of: Mapping[str, int]) -> tuple[NDArray[np.uint8], int]:
+def _draw(image: str, drawing: _Drawing, number_of: Mapping[str, int]) -> tuple[NDArray[np.uint8], int]:
     """A mask, uint8 (H, W), and its pixels of more than one class. Large annotations first, small ones over them."""
     from pycocotools import mask as coco
 
     height, width = drawing.size
     mask, overlap = np.zeros((height, width), np.uint8), np.zeros((height, width), bool)
-    runs = [(number_of.get(shape.name, 0), _runs(shape.segmentation, height, width)) for shape in drawing.shapes]
+    try:
+        runs = [(number_of.get(shape.name, 0), _runs(shape.segmentation, height, width)) for shape in drawing.shapes]
+    except ValueError as error:
+        raise HeadstartError(
+            f"{drawing.file}: image {image}: expected polygons or run lengths, found {error}", f"fix {drawing.file}"
+        ) from None
     for number, run in sorted(runs, key=lambda each: -int(coco.area(each[1]))):
         inside = coco.decode(run).astype(bool)
         overlap |= inside & (mask != 0) & (mask != number)
@@ -176,13 +213,13 @@ def _require_near(coordinates: Sequence[float]) -> None:
 
 
 def _runs(segmentation: Any, height: int, width: int) -> Any:
-    """Polygons or run lengths -> run lengths as pycocotools packs them."""
+    """Polygons or run lengths -> run lengths as pycocotools packs them. Raises ValueError for others."""
     from pycocotools import mask as coco
 
     try:
         if isinstance(segmentation, list):
             _require_near([float(each) for polygon in segmentation for each in polygon])
-            polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+            polygons = [polygon for polygon in segmentation if len(polygon) >= LEAST]
             if not polygons:  # lines and points: they cover nothing
                 return coco.encode(np.zeros((height, width), np.uint8, order="F"))
             return coco.merge(coco.frPyObjects(polygons, height, width))
@@ -196,6 +233,4 @@ def _runs(segmentation: Any, height: int, width: int) -> Any:
         coco.decode(run)  # raises for runs of more or fewer pixels
         return run
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise HeadstartError(
-            f"COCO JSON: expected polygons or run lengths, found {str(segmentation)[:60]}: {error}", "fix the JSON file"
-        ) from None
+        raise ValueError(f"{str(segmentation)[:60]}: {error}") from None
