@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -32,6 +33,26 @@ def test_a_run_goes_to_a_folder_of_its_own(
     runs = [hs.fit(small(train__epochs=1), "photos", console=QUIET) for _ in range(2)]
     assert [str(run.path) for run in runs] == ["runs/quick-photos", "runs/quick-photos-2"]
     assert runs[0].accuracy == runs[1].accuracy
+
+
+def test_values_that_are_none_of_those_asked_for_are_told(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run, photos, out = hs.Run(trained[0]), trained[1], tmp_path / "out"
+    for call, said in (
+        (lambda: run.map(perplexity=float("nan")), "perplexity: expected 1 to "),
+        (lambda: run.map(perplexity=-3), "perplexity: expected 1 to "),
+        (lambda: run.map(split="test"), "split: expected one of all, val, train, found test"),  # type: ignore[arg-type]
+        (lambda: run.write_masks(photos, out), "expected a run that predicts masks"),
+        (lambda: hs.compare(str(run.path)), "expected two runs or more, or a study, found 1"),
+        (lambda: hs.study(photos, out=out, jobs=0), "--jobs: expected 1 or more, found 0"),
+        (lambda: hs.study(photos, out=out, budget=600), "expected a time such as 30m or 2h, found 600"),  # type: ignore[arg-type]
+        (lambda: hs.study(photos, out=out, labels="0.5"), "labels: expected numbers"),  # type: ignore[arg-type]
+        (lambda: hs.study(photos, out=out, settings=["A", "Z"]), "found AZ"),  # type: ignore[arg-type]
+        (lambda: hs.fit(tmp_path / "none.toml", photos, out=out), "none.toml"),
+        (lambda: hs.fit("quick", photos, out=out, overrides={"train.epochs": np.int64(0)}), "greater than 0, found 0"),
+    ):
+        with pytest.raises(hs.HeadstartError, match=re.escape(said)):
+            call()
+    assert not out.exists()
 
 
 @pytest.mark.slow

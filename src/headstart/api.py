@@ -87,7 +87,7 @@ def check(
 
 
 def fit(
-    recipe: str | Recipe,
+    recipe: PathLike | Recipe,
     data: PathLike,
     *,
     out: PathLike | None = None,
@@ -103,10 +103,11 @@ def fit(
     """
     from headstart.data.layouts import require_folder
 
-    config = recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
+    name = recipe if isinstance(recipe, Recipe) else os.fspath(recipe)
+    config = recipes.override(name, overrides) if isinstance(name, Recipe) else recipes.load(name, overrides)
     require_folder(Path(data))
-    name = f"{config.name}-{Path(data).absolute().name}"
-    folder = Path(out) if out is not None else free_name(Path("runs"), name, is_nobodys)
+    stem = f"{config.name}-{Path(data).absolute().name}"
+    folder = Path(out) if out is not None else free_name(Path("runs"), stem, is_nobodys)
     refuse_unless_free(folder)  # before there is a lock in it
     refuse_results_inside(folder, [data])
     from headstart.training.setup import start  # PyTorch takes seconds: what is typed wrongly is told before
@@ -151,9 +152,8 @@ def study(
     on; ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with masks to `segment-quick` and
     `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``pretrainings=3`` pre-trains three times, with other
     seeds; ``tune=False`` leaves the learning rates as they are; ``folds=5`` cross-validates;
-    ``margin=2`` are the points within which two settings
-    are equivalent, and ``target=90`` the score that more labels are forecast for.
-    A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
+    ``margin=2`` are the points within which two settings are equivalent, and ``target=90`` the score that more labels
+    are forecast for. A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
     ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "auto" for 10m or
     the least that is needed, "none" for all that is asked for) chooses image size, epochs, label fractions and seeds to
     fit, and a larger one refines the study later. ``jobs`` trials are trained at the same time, or those of ``cluster``
@@ -247,7 +247,7 @@ def compare(
     """
     from headstart.comparison.run_entries import find_entries
 
-    entries = find_entries([each.path if isinstance(each, Run) else each for each in runs], unfinished=unfinished)
+    entries = find_entries(_paths(runs), unfinished=unfinished)
     return _compared(entries, None if page is None else Path(page), overwrite)
 
 
@@ -262,12 +262,17 @@ def compare_to_page(
     from headstart.comparison.run_entries import find_entries
     from headstart.report.compare_page import free_page
 
-    paths = [Path(each.path if isinstance(each, Run) else each) for each in runs]
+    paths = _paths(runs)
     entries = find_entries(paths, unfinished=unfinished)
     if page is not None:
         return _compared(entries, Path(page), overwrite), Path(page)
     free = free_page(paths[0] if entries[0].setting else paths[0].absolute().parent, entries)
     return _compared(entries, free, overwrite=True), free
+
+
+def _paths(runs: Sequence[PathLike | Run] | PathLike) -> list[Path]:
+    given = [runs] if isinstance(runs, str | os.PathLike) else runs
+    return [Path(each.path if isinstance(each, Run) else each) for each in given]
 
 
 def _compared(entries: Sequence[Entry], page: Path | None, overwrite: bool) -> RunComparison:

@@ -46,7 +46,7 @@ def _cpu() -> str:
 
 def cache_folder() -> Path:
     """``$HEADSTART_CACHE``, or ``~/.cache/headstart``; it may not exist yet."""
-    return Path(os.environ.get("HEADSTART_CACHE") or Path.home() / ".cache" / "headstart")
+    return Path(os.environ.get("HEADSTART_CACHE") or Path.home() / ".cache" / "headstart").absolute()
 
 
 CACHE_LIMIT = "20%"

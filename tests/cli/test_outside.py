@@ -157,3 +157,15 @@ def test_no_name_of_a_class_moves_the_cursor(photos: Path) -> None:
 def test_hints_of_commands_in_groups_are_whole() -> None:
     assert refused("cache", "clear", "all").endswith("Next: headstart cache clear --help")
     assert refused("recipe", "ls", "--all").endswith("this command has none. Next: headstart recipe ls --help")
+
+
+def test_the_cache_is_left_out_of_the_images_that_it_lies_in(
+    trained: tuple[Path, Path], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(photos / "hat" / "cache"))
+    (photos / "hat" / "cache" / "masks").mkdir(parents=True)
+    shutil.copy(next((photos / "dress").iterdir()), photos / "hat" / "cache" / "masks" / "drawn.jpg")
+    assert "drawn" not in headstart("predict", trained[0], photos).stdout
+    done = headstart("check", photos, "--json")
+    assert done.returncode == 0
+    assert "drawn" not in done.stdout

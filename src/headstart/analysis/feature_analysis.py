@@ -7,6 +7,7 @@ All of it is derived from the run folder: `headstart map` writes it anew, also w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,8 @@ def analyze_features(
     ``split`` restrict what is analyzed. Raises HeadstartError without stored features, and for a perplexity that is too
     large for the number of images.
     """
+    if split not in get_args(Split):
+        raise HeadstartError(f"split: expected one of {', '.join(get_args(Split))}, found {split}", 'split="all"')
     stored = read_features(run, sorted(set(epochs)))
     mapped = np.flatnonzero(stored.splits == split) if split != "all" else np.arange(len(stored.labels))
     used = _usable_perplexity(perplexity, len(mapped), run, split)
@@ -74,9 +77,9 @@ def analyze_features(
 def _usable_perplexity(requested: float | None, images: int, run: RunFolder, split: Split) -> float | None:
     """``requested``, else the default or what so many images allow; None below 2, which is too few for t-SNE."""
     most = maps.most_perplexity(images)
-    if requested is not None and requested > most:
+    if requested is not None and not 1 <= requested <= most:
         raise HeadstartError(
-            f"{run.path}: perplexity: expected at most {most:.1f} for {images} images (split {split}),"
+            f"{run.path}: perplexity: expected 1 to {most:.1f} for {images} images (split {split}),"
             f" found {requested:g}",
             f"headstart map {quoted(run.path)} --perplexity {max(1, int(most))}",
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headstart.data.formats import UNREAD_IMAGES, extra_for, is_image_file
 from headstart.data.unused import ORDINARY, Kind, Reason
+from headstart.environment import cache_folder
 from headstart.errors import HeadstartError, quoted
 from headstart.runs.lifecycle import RUN_FILES
 
@@ -86,7 +87,7 @@ def open_folders(
     followed; ``skip(folder, why)`` is called for other links, and for folders whose names match ``system``.
     """
     top = os.path.realpath(root)
-    entered = {top}
+    entered, cache = {top}, os.path.realpath(cache_folder())
     for current, subfolders, names in os.walk(root, followlinks=True, onerror=on_error):
         inside = os.path.relpath(current, root).replace(os.sep, "/")
         inside = "" if inside == "." else inside
@@ -96,7 +97,9 @@ def open_folders(
             linked = os.path.islink(os.path.join(current, name))  # noqa: PTH114, PTH118 - called for every folder
             target = os.path.realpath(os.path.join(current, name)) if linked else os.path.join(here, name)  # noqa: PTH118
             path = f"{inside}/{name}".lstrip("/")
-            if system.match(name):
+            if target == cache:  # its drawn masks are no images of the user's
+                skip(path, "cache of headstart")
+            elif system.match(name):
                 skip(path, "folder of the system")
             elif target in entered or (linked and f"{top}{os.sep}".startswith(f"{target}{os.sep}")):
                 skip(path, "link to a folder that is read already")

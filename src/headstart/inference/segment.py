@@ -135,7 +135,9 @@ def _as_found(files: Sequence[Path] | ImageFiles) -> ImageFiles:
 
 def _require_palette(model: Model) -> Palette:
     if model.palette is None:
-        raise ValueError("expected a segmentation model, found a classifier")
+        raise HeadstartError(
+            "write_masks: expected a run that predicts masks, found a classifier", "run.predict(images)"
+        )
     return model.palette
 
 

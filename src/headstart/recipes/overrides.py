@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from headstart.errors import HeadstartError
+
+
+@runtime_checkable
+class SupportsItem(Protocol):
+    """A scalar of NumPy or PyTorch, which is one of Python's by ``item()``."""
+
+    def item(self) -> Any: ...
 
 
 def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
@@ -25,10 +32,10 @@ def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
 
 def set_field(fields: dict[str, Any], name: str, value: Any) -> None:
     """Set the field ``name`` of plain ``fields``, in place. Raises HeadstartError where a table of it is a value."""
-    *parts, last = name.split(".")
+    *parts, last = str(name).split(".")
     for part in parts:
         inner = fields.setdefault(part, {})
         if not isinstance(inner, dict):
             raise HeadstartError(f"{name}: {part} is a value, not a table", "headstart recipe show quick")
         fields = inner
-    fields[last] = value
+    fields[last] = value.item() if isinstance(value, SupportsItem) else value

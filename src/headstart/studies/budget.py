@@ -42,6 +42,7 @@ def read_budget(text: str) -> float | None:
 
     Raises HeadstartError for anything else.
     """
+    text = str(text)  # a program may give 600
     if text.strip() in (AUTO, "none"):
         return DEFAULT if text.strip() == AUTO else None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 from headstart.comparison.intervals import MARGIN
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.outside import refuse_results_inside
+from headstart.errors import HeadstartError
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.runs.lifecycle import refuse_inside_run
@@ -88,7 +89,9 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     base = _load(recipe, overrides)
     # Only a segmentation study may be pre-trained on either; a classification study wants labels.
     corpus_target = dataset.open(corpus).target(base.data) if corpus is not None and base.task == "segment" else "label"
-    settings = options.get("settings")
+    settings = None if (letters := options.get("settings")) is None else "".join(letters)
+    if isinstance(labels, str):
+        raise HeadstartError(f"labels: expected numbers such as [0.1, 1], found {labels!r}", "labels=[0.1, 1]")
     seeds, tune, asked = options.get("seeds"), options.get("tune"), set(options.get("overrides") or ())
     given = {
         "image_size": bool(asked & {"data.image_size", "augment.sizes"}) or isinstance(recipe, Recipe),

@@ -132,6 +132,8 @@ class LocalProcesses:
 def open_workers(jobs: int = 1, cluster: str | None = None) -> Workers:
     """The workers that ``--jobs`` and ``--cluster`` ask for. Raises HeadstartError for both, and as `open_cluster`."""
     if cluster is None:
+        if jobs < 1:
+            raise HeadstartError(f"--jobs: expected 1 or more, found {jobs}", "--jobs 1")
         return InProcess() if jobs == 1 else LocalProcesses(jobs)
     if jobs != 1:
         raise HeadstartError(

@@ -193,3 +193,15 @@ def test_a_cut_file_is_said_to_be_damaged(tmp_path: Path) -> None:
     warned = [note for note in scan(tmp_path).notes if note.severity == "warning"]
     assert [note.files for note in warned] == [("x.json",)]
     assert "cannot be read (x.json: " in warned[0].message
+
+
+def test_a_relative_cache_is_that_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "data" / "a.jpg")
+    write(tmp_path / "data" / "x.json", [shape(0, 3, [SQUARE])], ("a.jpg",))
+    monkeypatch.chdir(tmp_path)
+    for cache in ("cache", "data/cache"):
+        monkeypatch.setenv("HEADSTART_CACHE", cache)
+        for _ in range(2):  # the second time, the cache is there
+            index = scan("data")
+            assert [(index.root / mask).is_file() for mask in index.masks if mask] == [True]
