@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median_high
 from typing import TypedDict
 
 from markupsafe import Markup
 
-from headstart.comparison.answer import brief, candidates, headline, how_sure
+from headstart.comparison.answer import candidates, headline, how_sure
 from headstart.comparison.findings import findings
 from headstart.comparison.metric import METRICS, Metric
 from headstart.comparison.settings import SETTINGS, Setting
@@ -22,16 +21,15 @@ from headstart.comparison.wording import percent, plain_points
 from headstart.comparison.wording import points as points_of
 from headstart.errors import quoted
 from headstart.files import write_atomically
-from headstart.metrics.bootstrap import Interval
-from headstart.metrics.written import decimals
-from headstart.metrics.written import ends as plain_ends
+from headstart.metrics.written import decimals, ends
 from headstart.report.figure_files import write_figures
+from headstart.report.page_formats import FORMATS, Formats
 from headstart.report.run_page import rendered
 from headstart.report.study_plots import interval_plot, over_labels, over_time
 from headstart.runs.commands import predict_command
 
 
-class StudyPage(TypedDict):
+class StudyPage(Formats):
     """What `study.html.jinja` is rendered with."""
 
     path: str
@@ -71,10 +69,6 @@ class StudyPage(TypedDict):
     seconds: float
     seconds_tuning: float
     figures: dict[str, Markup]
-    share: Callable[[float], str]
-    ends: Callable[..., str]
-    points: Callable[[float], str]
-    brief: Callable[[float], str]
 
 
 class TableRow(TypedDict):
@@ -155,10 +149,7 @@ def _context(results: Results, path: str) -> StudyPage:
         seconds=seconds_spent(study),
         seconds_tuning=seconds_tuning(study),
         figures=figures,
-        share=percent,
-        ends=ends,
-        points=points,
-        brief=brief,
+        **FORMATS,
     )
 
 
@@ -194,18 +185,6 @@ def _unbroken(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def points(value: float) -> str:
-    """``0.012`` -> '+1.2'."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def ends(interval: Interval, signed: bool = False) -> str:
-    """'48.7 to 56.6'."""
-    if signed:
-        return f"{points(interval.low)} to {points(interval.high)}"
-    return plain_ends(interval)
-
-
 def _row(results: Results, path: str, setting: str, fraction: float) -> TableRow:
     failed = [trial for trial in results.study.failed if (trial.setting, trial.fraction) == (setting, fraction)]
     result = results.get(setting, fraction)
@@ -215,7 +194,7 @@ def _row(results: Results, path: str, setting: str, fraction: float) -> TableRow
         fraction=fraction,
         result=result,
         score="" if result is None else f"{100 * result.score.value:.{digits}f}",
-        score_ends="" if result is None else plain_ends(result.score, digits),
+        score_ends="" if result is None else ends(result.score, digits),
         failed=[f"seed {trial.seed}: {trial.error}" for trial in failed],
         link=_report(results, path, setting, fraction),
     )
