@@ -123,7 +123,7 @@ def test_an_image_is_marked_in_the_maps_of_all_runs(
             features = stored.epochs[1].features[rows]
             oracle = NearestNeighbors(n_neighbors=8, metric="cosine").fit(features)
             near = oracle.kneighbors(features[[shared.index(name)]], 9, return_distance=False)[0][1:]
-            buttons = page.locator("#map-drawn .thumbnails").nth(strip).locator("button").all()
+            buttons = page.locator("#drawer-found .thumbnails").nth(strip).locator("button:not(.more)").all()
             assert [each.get_attribute("title") for each in buttons] == [shared[row] for row in near]
         page.locator("#map-1-slider").fill("0")
         page.locator("#map-search").fill("hat")

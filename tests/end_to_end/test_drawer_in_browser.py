@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 import headstart.report.prediction_images
@@ -134,13 +136,26 @@ def test_an_image_is_enlarged_with_all_that_is_known_and_the_address_keeps_it(op
     box = large.locator("i").bounding_box()
     assert box is not None
     assert box["width"] > 300
-    assert large.locator("i").evaluate("e => e.style.backgroundImage").startswith('url("data:image/jpeg')
+    file = next(iter(Path(run.data["root"]).rglob(Path(rows[1]["filename"]).name)))
+    with Image.open(file) as image:  # at its own size, not its thumbnail
+        expect(opened.locator("#drawer-source")).to_have_text(f"the file, {image.width} x {image.height} pixels")
+    assert large.locator("i").evaluate("e => e.style.backgroundImage").startswith('url("file:///')
     opened.reload()
     expect(large).to_be_visible()
     assert opened.locator("#drawer-file").inner_text() == rows[1]["filename"]
     opened.keyboard.press("Escape")
     opened.keyboard.press("Escape")
     assert "images." not in opened.url
+
+
+def test_without_the_files_a_thumbnail_is_enlarged_and_says_so(watched: Opening, run: RunFolder) -> None:
+    run.write_json("data.json", run.data | {"root": "/of/another/machine"})
+    with watched(write_report(run), 3) as page:
+        page.locator("#classes [data-class='0']").click()
+        page.locator("#drawer-found .thumbnails > button").first.click()
+        assert re.fullmatch(r"a thumbnail of \d+ pixels, enlarged", page.locator("#drawer-source").inner_text())
+        background = page.locator("#drawer-large i").evaluate("e => e.style.backgroundImage")
+        assert background.startswith('url("data:image/jpeg')
 
 
 def test_of_many_images_errors_are_listed_first(

@@ -48,11 +48,12 @@ def lit(page: Page) -> list[int]:
 
 
 def at(page: Page, i: int) -> tuple[float, float]:
-    """Where an image is on the screen."""
-    page.locator("#map canvas").scroll_into_view_if_needed()
+    """Where an image is on the screen, once it is scrolled to a place above the drawer."""
+    each = images(page)[i]
+    top = "document.querySelector('#map canvas').getBoundingClientRect().top"
+    page.evaluate(f"window.scrollBy({{top: {top} + {each['top']} - 300, behavior: 'instant'}})")
     box = page.locator("#map canvas").bounding_box()
     assert box is not None
-    each = images(page)[i]
     return box["x"] + each["left"], box["y"] + each["top"]
 
 
@@ -64,7 +65,7 @@ def alone(page: Page) -> int:
 
 def thumbnails(page: Page, strip: int) -> list[str]:
     """Files of the thumbnails in a strip of the drawer."""
-    buttons = page.locator("#map-drawn .thumbnails").nth(strip).locator("button")
+    buttons = page.locator("#drawer-found .thumbnails").nth(strip).locator("button:not(.more)")
     return [str(each.get_attribute("title")) for each in buttons.all()]
 
 
@@ -74,7 +75,7 @@ def test_a_click_pins_an_image_with_its_neighbors_in_feature_space(opened: Page,
     assert thumbnails(opened, 0) == [stored.filenames[i]]
     for slider, epoch in ((2, stored.epochs[2]), (0, stored.epochs[0])):
         opened.locator("#map-slider").fill(str(slider))
-        expect(opened.locator("#map-drawn h3").nth(1)).to_contain_text(f"epoch {epoch.epoch}")
+        expect(opened.locator("#drawer-found h3").nth(1)).to_contain_text(f"epoch {epoch.epoch}")
         oracle = NearestNeighbors(n_neighbors=8, metric="cosine").fit(epoch.features)
         distances = oracle.kneighbors(epoch.features[[i]], 9)[0][0][1:]
         shown = [stored.filenames.index(name) for name in thumbnails(opened, 1)]
@@ -84,12 +85,14 @@ def test_a_click_pins_an_image_with_its_neighbors_in_feature_space(opened: Page,
         ]
         np.testing.assert_allclose(found, distances, atol=1e-5)
     predicted = stored.classes[int(stored.epochs[0].probabilities[i].argmax())]
-    said = opened.locator("#map-drawn button").first.inner_text()
-    assert f"predicted {predicted} {100 * stored.epochs[0].probabilities[i].max():.0f} %" in said
-    opened.locator("#map-drawn .thumbnails").nth(1).locator("button").first.click()
+    said = opened.locator("#drawer-found button").first.inner_text()
+    assert f"predicted {predicted} {100 * stored.epochs[0].probabilities[i].max():.1f}\N{NO-BREAK SPACE}%" in said
+    opened.locator("#drawer-found .thumbnails").nth(1).locator("button").first.click()
+    assert opened.locator("#drawer-file").inner_text().removesuffix(" (training)") == stored.filenames[shown[0]]
+    opened.locator("#drawer-neighbors").click()
     assert thumbnails(opened, 0) == [stored.filenames[shown[0]]]
     opened.locator("#map-clear").click()
-    assert opened.locator("#map-drawer").is_hidden()
+    assert opened.locator("#drawer").is_hidden()
 
 
 def test_correct_and_wrong_are_those_of_the_epoch(opened: Page, stored: Features) -> None:
@@ -126,29 +129,57 @@ def test_each_color_has_its_scale(opened: Page, stored: Features) -> None:
     assert opened.locator("#map-ramp").is_hidden()
 
 
+def draw_lasso(page: Page, i: int) -> None:
+    """A square of 18 pixels round an image."""
+    page.locator("#map-lasso").click()
+    x, y = at(page, i)
+    page.mouse.move(x - 9, y - 9)
+    page.mouse.down()
+    for right, down in ((9, -9), (9, 9), (-9, 9)):
+        page.mouse.move(x + right, y + down)
+    page.mouse.up()
+
+
 def test_a_lasso_opens_its_images(opened: Page, stored: Features) -> None:
     i = alone(opened)
-    x, y = at(opened, i)
-    opened.locator("#map-lasso").click()
-    opened.mouse.move(x - 9, y - 9)
-    opened.mouse.down()
-    for right, down in ((9, -9), (9, 9), (-9, 9)):
-        opened.mouse.move(x + right, y + down)
-    opened.mouse.up()
+    draw_lasso(opened, i)
     assert lit(opened) == [i]
     assert thumbnails(opened, 0) == [stored.filenames[i]]
     opened.evaluate(
         "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
     )
-    opened.locator("#map-copy-csv").click()
-    predicted = stored.classes[int(stored.epochs[2].probabilities[i].argmax())]
-    row = f"{stored.filenames[i]},{stored.splits[i]},{stored.classes[stored.labels[i]]},{predicted}"
-    assert opened.evaluate("window.copied") == f"filename,split,label,predicted\n{row}\n"
-    opened.locator("#map-copy-names").click()
+    opened.locator("#drawer-csv").click()
+    p = stored.epochs[2].probabilities[i]
+    row = f"{stored.filenames[i]},{stored.splits[i]},{stored.classes[stored.labels[i]]},{stored.classes[p.argmax()]}"
+    assert opened.evaluate("window.copied").startswith(f"filename,split,label,predicted,confidence\n{row},")
+    assert float(opened.evaluate("window.copied").split(",")[-1]) == pytest.approx(p.max(), abs=1e-4)
+    opened.locator("#drawer-names").click()
     assert opened.evaluate("window.copied") == f"{stored.filenames[i]}\n"
     opened.locator("#map canvas").focus()
     opened.keyboard.press("Escape")
     assert len(lit(opened)) == 60
+
+
+def test_the_lasso_has_the_drawer_of_the_page_and_the_address_keeps_it(opened: Page, stored: Features) -> None:
+    i = alone(opened)
+    draw_lasso(opened, i)
+    opened.locator("#drawer-found .thumbnails button").first.click()
+    opened.wait_for_function("location.hash.includes('map.image')")
+    opened.reload()
+    expect(opened.locator("#drawer-large")).to_be_visible()
+    assert opened.locator("#drawer-file").inner_text().removesuffix(" (training)") == stored.filenames[i]
+    assert lit(opened) == [i]
+    opened.keyboard.press("Escape")
+    opened.locator("#classes [data-class='0']").click()  # another part opens its own: the map lets go
+    assert len(lit(opened)) == len([each for each in images(opened) if each["visible"]])
+    opened.wait_for_function("!location.hash.includes('map.lasso')")
+    assert "images.class=0" in opened.url
+    x, y = at(opened, i)
+    opened.mouse.click(x, y)  # and the other way round
+    assert thumbnails(opened, 0) == [stored.filenames[i]]
+    assert "images.class" not in opened.url
+    opened.evaluate("location.hash = 'map.lasso=%00<img>&map.image=1e9'")
+    expect(opened.locator("#drawer")).to_be_hidden()
 
 
 def test_the_address_keeps_view_filter_and_epoch(opened: Page) -> None:
@@ -188,6 +219,11 @@ def test_keys_reach_every_function_of_the_map(opened: Page, stored: Features) ->
     assert len(set(names)) >= 2
     opened.keyboard.press("Enter")
     assert thumbnails(opened, 0) == [names[-1].removesuffix(" (training)")]
+    opened.keyboard.press("Enter")
+    expect(opened.locator("#drawer")).to_be_focused()
+    opened.keyboard.press("Escape")
+    expect(opened.locator("#map canvas")).to_be_focused()
+    assert opened.locator("#drawer").is_hidden()
     opened.keyboard.press("+")
     assert np.ptp([each["left"] for each in images(opened)]) > 1.2 * np.ptp([each["left"] for each in first])
     opened.keyboard.press("0")

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import colorsys
-import io
 from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
-from PIL import Image
 
 from headstart.files import Row
 from headstart.report.map_data import MAX_PLACES, MapData, MapSource, map_data
 from headstart.report.mask_plots import hexadecimal
+from headstart.report.thumbnail_sheet import ACROSS, MAX_IMAGES, image_folder, thumbnail_sheet
 from headstart.runs.analysis import FeatureAnalysis
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.folder import RunFolder
-from headstart.runs.thumbnails import decode_thumbnail, read_thumbnails
 
-MAX_POINTS = 5000
-"""Images on a map at the most; of more a sample is shown, so that the page stays small and fast."""
+MAX_POINTS = MAX_IMAGES
+"""Images on a map at the most; of more a sample is shown."""
 MIN_POINTS = 50
 """Images that a map needs: of fewer, clusters are accidents."""
-ACROSS = 50
-"""Thumbnails in a row of the sheet."""
-SIDES = ((600, 64), (3000, 40), (MAX_POINTS, 36))
-"""Up to so many images, pixels of a thumbnail."""
-MAX_SHEET = 3_600_000
-"""Bytes of the sheet; above, its JPEG has a lower quality."""
 PALETTE = ("#3b82c4", "#e07b39", "#3a9d6e", "#c94f7c", "#8465c5", "#b59a1b", "#28a3b8", "#8b5e3c", "#6b7280", "#d64545")
 """Colors that most kinds of color blindness distinguish, for up to ten classes."""
 
@@ -54,7 +45,11 @@ class EmbeddingView(TypedDict):
     """One for each run, all of the same images."""
     sheet: str | None
     """All thumbnails in one JPEG, as a data URL."""
+    side: int
+    """Of a thumbnail, in pixels."""
     across: int
+    folder: str
+    """Where the files are, as a URL; may be empty."""
     left_out: int
     """Images that are not shown, beyond `MAX_POINTS`."""
 
@@ -78,6 +73,7 @@ def linked_view(sources: Sequence[MapSource], of: int) -> EmbeddingView:
     labels, classes = _labels(run, images)
     of_shown = [labels[row] for row in shown]
     numbers = np.array(of_shown, dtype=np.int64)
+    sheet, side = thumbnail_sheet(run, shown)
     return EmbeddingView(
         classes=classes,
         colors=colors(len(classes)) if palette is None else [*map(hexadecimal, palette.colors), GRAY],
@@ -87,8 +83,10 @@ def linked_view(sources: Sequence[MapSource], of: int) -> EmbeddingView:
         splits=[images[row]["split"] for row in shown],
         files=[images[row]["filename"] for row in shown],
         maps=[map_data(source, numbers, classes, MAX_PLACES // len(sources)) for source in sources],
-        sheet=thumbnail_sheet(run, shown),
+        sheet=sheet,
+        side=side,
         across=ACROSS,
+        folder=image_folder(run),
         left_out=of - len(shown),
     )
 
@@ -124,26 +122,3 @@ def sample(rows: list[int]) -> list[int]:
     if len(rows) <= MAX_POINTS:
         return rows
     return sorted(np.random.default_rng(0).choice(rows, MAX_POINTS, replace=False).tolist())
-
-
-def thumbnail_sheet(run: RunFolder, rows: Sequence[int]) -> str | None:
-    """The thumbnails of ``rows`` of `features/images.csv`, `MAX_POINTS` at the most, `ACROSS` in a row, in one JPEG.
-
-    As a data URL; None where the run has none.
-    """
-    side = next(side for most, side in SIDES if len(rows) <= most)
-    sheet = Image.new("RGB", (side * ACROSS, side * -(-len(rows) // ACROSS)))
-    thumbnails = read_thumbnails(run, rows)
-    if not thumbnails:
-        return None
-    for i, row in enumerate(rows):
-        thumbnail = decode_thumbnail(thumbnails[row]) if row in thumbnails else None
-        if thumbnail is not None:
-            small = thumbnail.resize((side, side), Image.Resampling.BILINEAR)
-            sheet.paste(small, (side * (i % ACROSS), side * (i // ACROSS)))
-    for quality in (55, 40, 25, 10):
-        content = io.BytesIO()
-        sheet.save(content, "JPEG", quality=quality)
-        if content.tell() <= MAX_SHEET:
-            break
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()

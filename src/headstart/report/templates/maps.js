@@ -10,7 +10,7 @@
   const modes = ["class", ...(facts.maps[0].predicted.length ? ["correctness"] : []), ...Object.keys(facts.maps[0].shades), ...(splits.length > 1 ? ["split"] : [])];
   const fresh = () => ({
     kind: kinds[0], color: "class", classes: new Set(), outcomes: new Set(), words: "", names: true,
-    splits: new Set(splits.slice(0, 1)), lasso: null, hovered: -1, pinned: -1, lassoing: false,
+    splits: new Set(splits.slice(0, 1)), lasso: null, hovered: -1, pinned: -1, enlarged: -1, lassoing: false,
   });
   const state = fresh();
   const kept = window.headstart.hashPart("map");
@@ -28,7 +28,7 @@
     find("hits").textContent = shown === all ? number(all) + " images" : number(shown) + " of " + number(all) + " images";
     for (const map of maps) map.say();
   };
-  const refresh = () => { for (const map of maps) map.changed(); say(); drawer(); keep(); };
+  const refresh = () => { for (const map of maps) map.changed(); say(); showImages(); keep(); };
 
   // The address keeps the view, the filters and the epoch; what is as it is at first is left out.
   let saving = 0;
@@ -42,6 +42,8 @@
     if (!state.names) values.names = "0";
     if (String([...state.splits]) !== String([...first.splits])) values.splits = [...state.splits].join(",");
     if (state.pinned >= 0) values.pin = state.pinned;
+    if (state.lasso) values.lasso = bitsOf(state.lasso, count);
+    if (state.enlarged >= 0) values.image = state.enlarged;
     maps.forEach((map, i) => {
       if (map.epoch() < map.data.epochs.length - 1) values["epoch" + (i || "")] = map.data.epochs[map.epoch()];
       const view = map.view();
@@ -61,6 +63,8 @@
     state.names = values.names !== "0";
     if (values.splits !== undefined) state.splits = new Set(values.splits.split(",").filter((split) => splits.includes(split)));
     if (values.pin in facts.labels) state.pinned = Number(values.pin);
+    state.lasso = ofBits(values.lasso ?? "", count);
+    if (values.image in facts.labels) state.enlarged = Number(values.image);
     maps.forEach((map, i) => {
       const epoch = map.data.epochs.indexOf(Number(values["epoch" + (i || "")]));
       map.go(epoch < 0 ? map.data.epochs.length - 1 : epoch, true);
@@ -152,7 +156,7 @@
     });
     map.onEpoch = () => refreshEpoch();
   }
-  const refreshEpoch = () => { say(); drawer(); keep(); };
+  const refreshEpoch = () => { say(); showImages(); keep(); };
   let playing = 0;
   const last = () => Math.max(...maps.map((map) => map.data.epochs.length - 1));
   const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -182,7 +186,7 @@
   find("play").hidden = !last();
   find("play").addEventListener("click", play);
 
-  // The image under the pointer, and the drawer: a pinned image with its neighbors in feature space, or those in the lasso.
+  // The image under the pointer; and in the drawer a pinned image with its neighbors in feature space, or those in the lasso.
   const card = find("card");
   const hover = (i, map, left, top) => {
     if (i !== state.hovered) {
@@ -199,12 +203,18 @@
     card.style.left = Math.max(0, Math.min(left + 14, map.place.clientWidth - card.offsetWidth - 4)) + "px";
     card.style.top = Math.max(0, top - card.offsetHeight - 8) + "px";
   };
-  const drawer = makeDrawer(find, facts, maps, state, (i) => set({ pinned: i }));
+  const showImages = imagesOfMaps(facts, maps, state, { kept: keep, clear: () => set({ lasso: null, pinned: -1, enlarged: -1 }) });
+  window.headstart.pin = (i) => { set({ pinned: i }); json.closest("section").scrollIntoView(); };
+  const reveal = (map) => {
+    const chosen = state.pinned >= 0 ? [state.pinned] : [...state.lasso ?? []];
+    if (chosen.length) window.headstart.drawer.reveal(map.canvas.getBoundingClientRect().top + Math.max(...chosen.map((i) => map.y[i])));
+  };
   for (const map of maps) {
     listenTo(map, state, {
       hover: (i, left, top) => hover(i, map, left, top),
-      pin: (i) => { set({ pinned: i === state.pinned ? -1 : i }); },
-      lasso: (chosen) => set({ lasso: chosen, lassoing: false }),
+      pin: (i) => { set({ pinned: i === state.pinned ? -1 : i }); reveal(map); },
+      lasso: (chosen) => { set({ lasso: chosen, lassoing: false }); reveal(map); },
+      read: () => window.headstart.drawer.focus(),
       clear: () => { hover(-1, map); set({ lasso: null, pinned: -1, lassoing: false }); },
       viewed: keep,
       play,

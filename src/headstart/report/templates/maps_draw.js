@@ -225,10 +225,11 @@ const makeMap = (id, facts, data, state) => {
     }
     draw();
   };
+  const confidenceOf = (i) => at(data.shades.confidence.values)[i] / 65535;
   const predictionOf = (i) => {
-    if (!data.predicted.length) return "";
-    const confidence = data.shades.confidence;
-    return "predicted " + facts.classes[at(data.predicted)[i]] + " " + Math.round(100 * at(confidence.values)[i] / 65535) + " %";
+    const { IoU } = data.shades, percent = (value) => (100 * value).toFixed(1) + "\u00a0%";
+    if (!data.predicted.length) return IoU && facts.splits[i] === "val" ? "IoU " + percent(at(IoU.values)[i] / 65535) : "";
+    return "predicted " + facts.classes[at(data.predicted)[i]] + " " + percent(confidenceOf(i));
   };
   const say = () => {
     const variance = data.variance[epoch()];
@@ -238,7 +239,7 @@ const makeMap = (id, facts, data, state) => {
       : "t-SNE: neighbors are similar; distances between clusters mean little.");
   };
   const map = {
-    id, place, canvas, slider, data, changed, draw, go, say, epoch, visible, lit, outcome, near, predictionOf, HEIGHT, x, y, path: null, written: 0,
+    id, place, canvas, slider, data, changed, draw, go, say, epoch, visible, lit, at, outcome, near, predictionOf, confidenceOf, HEIGHT, x, y, path: null, written: 0,
     size: () => width,
     view: () => view.some((end, i) => end !== ALL[i]) ? view : null,
     recolor: () => { changed(); paint(); },  // at once: paper does not wait for the next frame

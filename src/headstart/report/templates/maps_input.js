@@ -1,6 +1,4 @@
-// Pointer, touch and keys on a map: move, zoom, hover, pin and lasso; and the drawer of thumbnails.
-const MOST = 60;
-
+// Pointer, touch and keys on a map: move, zoom, hover, pin and lasso.
 const listenTo = (map, state, tell) => {
   const { canvas } = map;
   const zoom = (left, top, factor) => {
@@ -95,73 +93,11 @@ const listenTo = (map, state, tell) => {
     event.preventDefault();
     if (typeof what === "number") zoom(map.size() / 2, map.HEIGHT / 2, what);
     else if (what === "all") { map.look(null); tell.viewed(); }
-    else if (what === "pin") { if (state.hovered >= 0) tell.pin(state.hovered); }
+    else if (what === "pin") { if (state.hovered >= 0 && state.hovered === state.pinned) tell.read(); else if (state.hovered >= 0) tell.pin(state.hovered); }
     else if (what === "clear") tell.clear();
     else if (what === "play") tell.play();
     else if (event.shiftKey) pan(-60 * what[0], -60 * what[1]);
     else toward(...what);
   });
   canvas.addEventListener("blur", () => tell.hover(-1));
-};
-
-const makeDrawer = (find, facts, maps, state, pin) => {
-  const box = find("drawer"), several = maps.length > 1;
-  let rows = [], shown = "";
-  const entry = (i, map) => {
-    const made = document.createElement("button"), image = document.createElement("i"), said = document.createElement("span");
-    made.type = "button";
-    made.title = facts.files[i];
-    picture(image, facts, i, 106);
-    const truth = document.createElement("b"), name = document.createElement("small"), wrong = map.outcome(i) === 1;
-    truth.textContent = facts.classes[facts.labels[i]];
-    said.textContent = map.predictionOf(i);
-    said.className = wrong ? "wrong" : "";
-    name.textContent = facts.files[i].split("/").pop() + (facts.splits[i] === "train" ? " (training)" : "");
-    made.append(image, truth, said, name);
-    made.addEventListener("click", () => pin(i));
-    return made;
-  };
-  const strip = (title, list, map) => {
-    const head = document.createElement("h3"), line = document.createElement("div");
-    head.textContent = title;
-    line.className = "thumbnails";
-    line.append(...list.slice(0, MOST).map((i) => entry(i, map)));
-    if (list.length > MOST) line.append("and " + (list.length - MOST).toLocaleString("en") + " more");
-    return [head, line];
-  };
-  const csv = () => {
-    const head = ["filename", "split", "label", ...maps.flatMap((map) => map.data.predicted.length ? ["predicted" + (several ? " by " + map.data.name : "")] : [])];
-    const lines = rows.map((i) => [facts.files[i], facts.splits[i], i < 0 || facts.labels[i] === facts.unlabeled ? "" : facts.classes[facts.labels[i]],
-      ...maps.flatMap((map) => map.data.predicted.length ? [facts.classes[map.data.predicted[map.epoch()][i]]] : [])]);
-    return [head, ...lines].map(window.headstart.csvLine).join("");
-  };
-  find("copy-names").addEventListener("click", () => window.headstart.copy(rows.map((i) => facts.files[i]).join("\n") + "\n", find("copy-names")));
-  find("copy-csv").addEventListener("click", () => window.headstart.copy(csv(), find("copy-csv")));
-  return () => {
-    const key = [state.pinned, state.lasso ? [...state.lasso].join() : "", ...maps.map((map) => map.epoch())].join("|");
-    if (key === shown) return;
-    shown = key;
-    find("clear").hidden = !state.lasso && state.pinned < 0;
-    box.hidden = find("clear").hidden;
-    const parts = [];
-    rows = [];
-    if (state.pinned >= 0) {
-      rows = [state.pinned];
-      parts.push(...strip("Pinned", rows, maps[0]));
-      for (const map of maps) {
-        const near = map.near(state.pinned), by = several ? " by " + map.data.name : "";
-        if (!near.length) continue;
-        rows.push(...near.filter((i) => !rows.includes(i)));
-        const same = near.filter((i) => facts.labels[i] === facts.labels[state.pinned]).length;
-        parts.push(...strip("Nearest in feature space" + by + ", epoch " + map.data.epochs[map.epoch()] + ": " + same + " of " + near.length + " of the same class", near, map));
-      }
-    }
-    if (state.lasso) {
-      const chosen = [...state.lasso], wrong = chosen.filter((i) => maps[0].outcome(i) === 1).length;
-      rows = chosen;
-      const errors = maps[0].data.predicted.length ? ", " + wrong + " wrong" + (several ? " by " + maps[0].data.name : "") : "";
-      parts.push(...strip(chosen.length.toLocaleString("en") + (chosen.length === 1 ? " image" : " images") + " in the lasso" + errors, chosen, maps[0]));
-    }
-    find("drawn").replaceChildren(...parts);
-  };
 };
