@@ -17,6 +17,7 @@ from rich.console import Console
 from headstart.console.progress import progress_bar
 from headstart.console.signals import ending_as_interrupt
 from headstart.console.streams import make_console
+from headstart.data.outside import refuse_results_inside
 from headstart.data.parallel import Progress
 from headstart.errors import HeadstartError
 from headstart.files import free_name
@@ -26,8 +27,8 @@ from headstart.process import is_first_rank
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.run import PathLike, Run
-from headstart.runs.lifecycle import is_free, refuse_unless_free
-from headstart.runs.lock import own, owner_of
+from headstart.runs.lifecycle import is_nobodys, refuse_unless_free
+from headstart.runs.lock import own
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -102,11 +103,12 @@ def fit(
     """
     from headstart.data.layouts import require_folder
 
-    config = _resolve_recipe(recipe, overrides)
+    config = recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
     require_folder(Path(data))
     name = f"{config.name}-{Path(data).absolute().name}"
-    folder = Path(out) if out is not None else free_name(Path("runs"), name, _is_nobodys)
+    folder = Path(out) if out is not None else free_name(Path("runs"), name, is_nobodys)
     refuse_unless_free(folder)  # before there is a lock in it
+    refuse_results_inside(folder, [data])
     from headstart.training.setup import start  # PyTorch takes seconds: what is typed wrongly is told before
 
     return train_run(folder, lambda progress: start(config, os.fspath(data), folder, progress), console)
@@ -294,11 +296,3 @@ def clear_cache() -> tuple[int, int]:
     from headstart.data.cache import clear
 
     return clear()
-
-
-def _resolve_recipe(recipe: str | Recipe, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    return recipes.load(recipe, overrides) if isinstance(recipe, str) else recipes.override(recipe, overrides)
-
-
-def _is_nobodys(folder: Path) -> bool:
-    return is_free(folder) and owner_of(folder) is None

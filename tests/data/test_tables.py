@@ -331,3 +331,26 @@ def test_a_table_names_no_file_outside_its_folder(flat: Callable[..., tuple[Path
     assert len(scan(root).paths) == len(rows)
     missing = [issue for issue in check(root).issues if "not found" in issue.message]
     assert sum("secret.jpg" in file for issue in missing for file in issue.files) == len(outside)
+
+
+@pytest.mark.parametrize("header", ["filename,label", "id,class", "number,kind_of_it"])
+def test_classes_that_are_numbers_are_no_files_of_these_names(
+    header: str, flat: Callable[..., tuple[Path, Rows]]
+) -> None:
+    root, rows = flat()
+    for number, (name, _) in enumerate(rows):
+        (root / "images" / name).rename(root / "images" / f"{number}.jpg")
+    lines = [f"{number},{number % 3}" for number in range(len(rows))]
+    (root / "labels.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    index = scan(root)
+    assert index.paths == tuple(f"images/{number}.jpg" for number in range(len(rows)))
+    assert [index.classes[label] for label in index.labels] == [str(number % 3) for number in range(len(rows))]
+
+
+def test_a_cell_of_any_length_is_read_or_refused_in_one_line(flat: Callable[..., tuple[Path, Rows]]) -> None:
+    root, rows = flat()
+    lines = ["filename,label,remark", *(f"{name},{label}," for name, label in rows)]
+    table = root / "labels.csv"
+    table.write_text("\n".join(lines).replace(",\n", f",{'x' * 200_000}\n", 1), encoding="utf-8")
+    with pytest.raises(HeadstartError, match=r"labels\.csv: expected a CSV file, found: field larger"):
+        scan(root)

@@ -28,6 +28,16 @@ def test_knn_is_scikit_learn_s_where_votes_are_not_tied() -> None:
     np.testing.assert_array_equal(right[clear], (oracle == labels)[clear])
 
 
+def test_of_few_images_only_the_near_ones_vote() -> None:
+    """Two far groups of twelve and eight: the vote of all twenty would be the same for every image."""
+    sizes = [12, 8]
+    bank, labels = np.repeat(np.eye(2, 8, dtype=np.float32), sizes, axis=0), np.repeat([0, 1], sizes)
+    for count, right in ((20, 0.6), (separation.voters(labels), 1.0)):
+        assert separation.knn_correct(separation.nearest_neighbors(bank, bank, count), labels, labels).mean() == right
+    assert [separation.voters(np.repeat([0, 1, 2], each)) for each in (1, 2, 15, 21, 400)] == [1, 1, 14, 20, 20]
+    assert separation.voters(np.repeat([0, 3, 9], [2, 15, 900])) == 14  # a rare class does not decide for all
+
+
 def test_a_tie_goes_to_the_nearer() -> None:
     near = np.array([[0, 1, 2, 3]])
     assert separation.knn_correct(near, np.array([4, 4, 7, 7]), np.array([4])) == [1]

@@ -104,7 +104,8 @@ def _neighbors(stored: Features, features: neighbors.Floats, bank: neighbors.Flo
     """
     if len(train) < 2 or not stored.labeled:
         return None
-    return np.asarray(train[neighbors.nearest_neighbors(features, bank)])
+    count = neighbors.voters(stored.labels[train])
+    return np.asarray(train[neighbors.nearest_neighbors(features, bank, count)])
 
 
 def _epoch_metrics(stored: Features, features: EpochFeatures, rows: Rows, near: Rows | None, seed: int) -> EpochMetrics:

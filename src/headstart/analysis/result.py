@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from headstart.metrics.bootstrap import Interval
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.collapse import diagnose
 from headstart.metrics.segmentation import Counts, segmentation_metrics
@@ -22,10 +23,11 @@ def result_sentences(run: RunFolder) -> list[str]:
     if confusions is not None:
         groups = read_groups(run, confusions.filenames)
         metrics = segmentation_metrics(confusions.confusion, run.classes, groups=groups)
+        beside = _beside_baseline(metrics.miou, confusions.constant)
         said = [
             f"validation mean IoU {score_with_ci(metrics.miou)}, pixel accuracy {score(metrics.accuracy.value)}, on"
             f" {metrics.images:,} images",
-            f"always predicting the most frequent class: mean IoU {score(confusions.constant)}",
+            f"always predicting the most frequent class: mean IoU {score(confusions.constant)}{beside}",
         ]
         weakest = _weakest(confusions.whole)
         return said if weakest is None else [*said, _of_pixels(run.classes, confusions.whole, weakest)]
@@ -36,13 +38,19 @@ def result_sentences(run: RunFolder) -> list[str]:
     found = classification_metrics(predictions.labels, predictions.probabilities, run.classes, groups=groups)
     counts = np.array(found.confusion)
     baseline = counts.sum(axis=1).max() / counts.sum()
-    below = "" if found.accuracy.low > baseline else ", which this is not significantly above"
     said = [
         f"validation accuracy {score_with_ci(found.accuracy)} on {found.images:,} images",
-        f"always predicting the most frequent class: {score(baseline)}{below}",
+        f"always predicting the most frequent class: {score(baseline)}{_beside_baseline(found.accuracy, baseline)}",
     ]
     weakest = _weakest(counts)
     return said if weakest is None else [*said, _of_images(found, counts, weakest)]
+
+
+def _beside_baseline(found: Interval, baseline: float) -> str:
+    """That a score is below the majority-class baseline, or not significantly above it; else nothing."""
+    if found.value < baseline:
+        return ", which this does not reach"
+    return "" if found.low > baseline else ", which this is not significantly above"
 
 
 def _weakest(confusion: Counts) -> int | None:

@@ -227,7 +227,8 @@ def _name_others(others: Sequence[Path]) -> None:
 
     for file in others:
         if not is_litter(file):
-            ERR.print(f"not looked at {file}: no image", markup=False, soft_wrap=True)
+            what = "a run or study of headstart" if file.is_dir() else "no image"
+            ERR.print(f"not looked at {file}: {what}", markup=False, soft_wrap=True)
     litter = [file for file in others if is_litter(file)]
     if litter:
         ERR.print(f"not looked at: {len(litter):,} other files ({count_suffixes(litter)})", markup=False)

@@ -14,6 +14,8 @@ from headstart.errors import HeadstartError, did_you_mean
 
 _NO_VALUE = re.compile(r"--[a-z][a-z0-9-]*=")
 """An option whose value is empty, which would be taken for the folder that one is in, or for none at all."""
+_DASH = re.compile(r"(--[a-z][a-z0-9-]*=)?-")
+"""A dash alone, which elsewhere is standard input or output."""
 
 
 class Command(TyperCommand):
@@ -22,12 +24,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words after the command's name."""
         typed = list(args)
-        if empty := [word for word in typed if not word or _NO_VALUE.fullmatch(word)]:
-            raise HeadstartError(
-                f"{self.name}: expected words that are not empty, found {empty[0] or repr('')} (a variable of the shell"
-                " without a value?)",
-                f"headstart {self.name} --help",
-            )
+        self._refuse_no_names(typed)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -35,6 +32,21 @@ class Command(TyperCommand):
             if "NoSuchOption" in _kinds(error) and isinstance(option, str):
                 raise self._no_option(ctx, option, typed) from None
             raise HeadstartError(f"{self.name}: {message}", f"headstart {self.name} --help") from None
+
+    def _refuse_no_names(self, typed: Sequence[str]) -> None:
+        """Raise HeadstartError for words that no file is meant by: nothing at all, and a dash."""
+        if empty := [word for word in typed if not word or _NO_VALUE.fullmatch(word)]:
+            raise HeadstartError(
+                f"{self.name}: expected words that are not empty, found {empty[0] or repr('')} (a variable of the shell"
+                " without a value?)",
+                f"headstart {self.name} --help",
+            )
+        if dash := [word for word in typed if _DASH.fullmatch(word)]:
+            raise HeadstartError(
+                f"{self.name}: expected the name of a file or folder, found {dash[0]} (standard input and output are"
+                " not read or written by this name)",
+                "./- for a file of that name; a table without --out is printed",
+            )
 
     def _no_option(self, ctx: Any, option: str, typed: Sequence[str]) -> HeadstartError:
         from headstart.recipes.recipe import fields_named

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -14,8 +15,11 @@ from headstart.comparison.study import Study, read_study
 from headstart.comparison.trial_paths import trial_path
 from headstart.errors import HeadstartError, quoted
 from headstart.runs.folder import RunFolder
+from headstart.runs.lifecycle import runs_inside
 
 TWO = "headstart compare RUN OTHER_RUN"
+MOST_NAMED = 4
+"""Runs of a folder that a hint names one by one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ def find_entries(paths: Sequence[str | os.PathLike[str]], *, unfinished: bool = 
             f"{races[0]}: expected a run or a study, found a race of backbones, whose page compares them",
             f"{races[0] / 'report.html'} in a browser",
         )
+    _refuse_folders_of_runs(paths)
     runs = [_open(path, unfinished) for path in paths]
     if len(runs) < 2:
         raise HeadstartError(
@@ -67,6 +72,17 @@ def find_entries(paths: Sequence[str | os.PathLike[str]], *, unfinished: bool = 
     parts = list(groups.values()) if len(groups) > 1 else [[run] for run in runs]
     names = _names([[run.path for run in part] for part in parts])
     return [Entry(name, tuple(part)) for name, part in zip(names, parts, strict=True)]
+
+
+def _refuse_folders_of_runs(paths: Sequence[str | os.PathLike[str]]) -> None:
+    for path in map(Path, paths):
+        inside = [] if (path / "recipe.toml").exists() else runs_inside(path)
+        if inside:
+            two = shlex.join(map(str, inside if len(inside) > 1 else [*inside, "OTHER_RUN"]))
+            raise HeadstartError(
+                f"{path}: expected runs, found a folder of {len(inside)}",
+                f"headstart compare {two if len(inside) <= MOST_NAMED else f'{quoted(path)}/*'}",
+            )
 
 
 def _open(path: str | os.PathLike[str], unfinished: bool) -> RunFolder:

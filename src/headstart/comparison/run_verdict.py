@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from headstart.comparison.run_comparison import FEWEST, RunComparison
 from headstart.comparison.wording import difference_sentence, findable, gap_with_ci, listed
 from headstart.errors import quoted
 from headstart.metrics.written import decimals, score_with_ci
+from headstart.runs.checksums import listed_checksum
+from headstart.runs.folder import RunFolder
 from headstart.runs.tables import best_epoch
 
 FEW_IMAGES = 100
@@ -88,6 +91,8 @@ def warnings(comparison: RunComparison) -> list[str]:
             "The runs' data sets differ (other images, labels or files): images are taken for the same where name and"
             " label are."
         )
+    if same := _same_weights(runs):
+        said.append(same)
     if shared.relabeled:
         said.append(f"{shared.relabeled:,} images have another label in another run: they are left out.")
     if shared.resized:
@@ -95,6 +100,18 @@ def warnings(comparison: RunComparison) -> list[str]:
             "The masks differ between runs, or were validated at other sizes: their scores are of other pixels."
         )
     return said
+
+
+def _same_weights(runs: Sequence[RunFolder]) -> str:
+    """A sentence on runs that are one network, by the checksums of their weights; empty without."""
+    of: dict[str, list[Path]] = {}
+    for run in runs:
+        if (found := listed_checksum(run.path, "weights/best.safetensors")) is not None:
+            of.setdefault(found, []).append(run.path)
+    same = [listed(list(map(str, paths[:SHOWN]))) for paths in of.values() if len(paths) > 1]
+    if not same:
+        return ""
+    return f"{'; '.join(same)} have the same weights: a run and its copy, or one training twice, not two of them."
 
 
 def how_sure(comparison: RunComparison) -> list[str]:

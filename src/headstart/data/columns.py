@@ -99,7 +99,7 @@ def find_columns(table: CsvFile, names_image: Callable[[str], bool], given: dict
     files = [given["file"]] if "file" in given else _file_columns(table, names_image)
     if not files:
         return None
-    masks = [name for name in files[1:] if _plain(name) in MASK_NAMES or "mask" in _plain(name)]
+    masks = [name for name in files[1:] if _is_mask_name(name)]
     images = [name for name in files if name not in masks]
     columns = Columns(images[0], mask=given.get("mask") or next(iter(masks), None))
     columns = replace(
@@ -126,8 +126,25 @@ def _file_columns(table: CsvFile, names_image: Callable[[str], bool]) -> list[st
         found = sum(map(names_image, cells))
         if found > 0.5 * len(cells):
             shares[name] = found / len(cells)
+    shares = {name: shares[name] for name in _without_labels(table, [*shares])}
     usual = {name: at for at, name in enumerate(FILE_NAMES)}
     return sorted(shares, key=lambda name: (usual.get(_plain(name), len(usual)), table.header.index(name)))
+
+
+def _without_labels(table: CsvFile, names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that list files where others are labels: class 7 is no ``7.jpg`` though there is one.
+
+    A file is listed once, a label many times; masks are told by their column's name.
+    """
+    masks = [name for name in names if _is_mask_name(name)]
+    files = [name for name in names if name not in masks]
+    called = [name for name in files if _plain(name) not in LABEL_NAMES] or files
+    once = [name for name in called if len({row[name] for _, row in table.rows}) == len(table.rows)] or called
+    return [name for name in names if name in once or name in masks]
+
+
+def _is_mask_name(name: str) -> bool:
+    return _plain(name) in MASK_NAMES or "mask" in _plain(name)
 
 
 def _sample(table: CsvFile) -> list[dict[str, str]]:

@@ -126,7 +126,10 @@ def _sniff(text: str) -> str:
     lines = [line for line in text.splitlines()[:SAMPLE_LINES] if line.strip()]
     best, most = ",", 1
     for separator in SEPARATORS:
-        counts = [len(cells) for cells in csv.reader(lines, delimiter=separator)]
+        try:
+            counts = [len(cells) for cells in csv.reader(lines, delimiter=separator)]
+        except csv.Error:  # a cell too long for one: the reading says so if no other separator fits
+            continue
         header = counts[0] if counts else 0
         if header > most and all(count == header for count in counts):
             best, most = separator, header

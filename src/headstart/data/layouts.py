@@ -27,7 +27,7 @@ from headstart.data.pair_names import is_image_word
 from headstart.data.pairs import Pairs, find_pairs, masks_among
 from headstart.data.reading import Reading, of_one_class_each
 from headstart.data.split_lists import with_listed_splits
-from headstart.data.tree import Tree, describe_files, walk
+from headstart.data.tree import Tree, describe_files, refuse_own_folder, walk
 from headstart.data.unused import ORDINARY, Kind, Reason
 from headstart.errors import HeadstartError, quoted
 
@@ -78,6 +78,7 @@ def scan(root: str | os.PathLike[str], group: str | None = None, choice: Choice 
         if path.suffix.lower() not in (".csv", ".tsv"):
             raise HeadstartError(f"{path}: expected a folder of images or a CSV file, found another file", HELP)
         path, only = path.parent, path.name
+    refuse_own_folder(path)
     tree = walk(path)
     tables = find_tables(tree, choice.columns, only)
     reading = _chosen(tree, tables, choice, only)

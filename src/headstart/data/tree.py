@@ -11,6 +11,8 @@ from pathlib import Path
 
 from headstart.data.formats import UNREAD_IMAGES, extra_for, is_image_file
 from headstart.data.unused import ORDINARY, Kind, Reason
+from headstart.errors import HeadstartError, quoted
+from headstart.runs.lifecycle import RUN_FILES
 
 TABLE_SUFFIXES = frozenset([".csv", ".tsv"])
 SYSTEM_FOLDERS = re.compile(
@@ -22,8 +24,13 @@ SYSTEM_FOLDERS = re.compile(
 SYSTEM_FILES = re.compile(r"\.|Thumbs\.db|ehthumbs.*\.db|desktop\.ini$|Icon\r$|~\$", re.IGNORECASE)
 FOUND = re.compile(r"(class_dict|classes)\.found\.(csv|txt)$")
 """Written by `headstart check`, for the user to name the classes of masks."""
-RUN_FILES, STUDY_FILES = {"recipe.toml", "environment.json", "data.json"}, {"study.json"}
-"""What marks a run folder and a study folder of headstart."""
+OWN = {
+    "run folder of headstart": frozenset(RUN_FILES),
+    "study folder of headstart": frozenset(["study.json"]),
+    "new study folder of headstart": frozenset(["requested.toml", "pretraining.toml"]),
+    "race folder of headstart": frozenset(["race.json"]),
+}
+"""What marks the folders that headstart writes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def walk(root: Path) -> Tree:
 
     for inside, subfolders, names in open_folders(root, SYSTEM_FOLDERS, skip):
         prefix = f"{inside}/" if inside else ""
-        if prefix and (kind := _own_folder(names)):
+        if prefix and (kind := own_folder(names)):
             tree.system[prefix] = Reason(Kind.SYSTEM, kind)
             subfolders.clear()
             continue
@@ -107,11 +114,23 @@ def describe_files(tree: Tree) -> str:
     return ", ".join(f"{n} {suffix} files" for suffix, n in count.most_common(3)) or "the folder is empty"
 
 
-def _own_folder(names: Iterable[str]) -> str | None:
-    found = set(names)
-    if found >= RUN_FILES:
-        return "run folder of headstart"
-    return "study folder of headstart" if found >= STUDY_FILES else None
+def own_folder(names: Iterable[str]) -> str | None:
+    """What a folder with files of these names is, if headstart wrote it: its pictures are not the user's."""
+    found = frozenset(names)
+    return next((kind for kind, files in OWN.items() if found >= files), None)
+
+
+def refuse_own_folder(folder: Path) -> None:
+    """Raise HeadstartError for images that are said to be in a run or study."""
+    try:
+        kind = own_folder(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return
+    if kind is not None:
+        raise HeadstartError(
+            f"{folder}: expected a folder of images, found a {kind}",
+            f"headstart report {quoted(folder)}" if kind.startswith("run") else "the folder of its images",
+        )
 
 
 def _add(tree: Tree, file: str, path: str, name: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from headstart.data.masks.origin import is_written_by_headstart
+from headstart.data.outside import refuse_inside
 from headstart.errors import HeadstartError
 from headstart.files import require_place
 from headstart.runs.predictions import is_predictions_table
@@ -22,22 +23,13 @@ def refuse_among_images(out: Path, images: Iterable[str | os.PathLike[str]], roo
     `check` would find predictions there, and take them for labels or masks. Also for a place not to be written.
     """
     require_place(out, "--out")
-    folders = [Path(each) for each in images if Path(each).is_dir()]
-    inside = [folder for folder in [*folders, *([Path(root)] if root else [])] if _is_within(out, folder)]
-    if not inside:
-        return
-    outermost = min(inside, key=lambda folder: len(folder.resolve().parts)).resolve()
-    free = outermost.parent / f"{outermost.name}-predicted{out.suffix}"
-    beside = os.path.relpath(free)
-    raise HeadstartError(
-        f"--out {out}: expected a place outside the images, where predictions are not taken for labels, found it in"
-        f" {inside[0]}",
-        f"--out {free if out.is_absolute() or beside.startswith('../..') else beside}",
+    suffix = out.suffix.replace("{", "{{").replace("}", "}}")
+    refuse_inside(
+        out,
+        [*images, *([root] if root else [])],
+        "{name}-predicted" + suffix,
+        "where predictions are not taken for labels",
     )
-
-
-def _is_within(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def refuse_foreign_table(out: Path, overwrite: bool) -> None:

@@ -10,6 +10,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from PIL import Image
@@ -23,7 +24,7 @@ from headstart.data.formats import (
     raster_formats,
 )
 from headstart.data.index import natural_key
-from headstart.data.tree import open_folders
+from headstart.data.tree import open_folders, own_folder, refuse_own_folder
 from headstart.errors import HeadstartError
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -42,7 +43,7 @@ class ImageFiles:
     unread: tuple[tuple[Path, str], ...] = ()
     """(file, reason): images by their names that are not looked at, and folders that cannot be opened."""
     others: tuple[Path, ...] = ()
-    """Files in the folders that are no images by name or content."""
+    """Files in the folders that are no images by name or content, and runs and studies, which are folders."""
 
     def keep(self, kept: Iterable[Path]) -> ImageFiles:
         """Only some of the files, in their order."""
@@ -94,15 +95,39 @@ def find_images(paths: Paths) -> ImageFiles:
 def _expand(path: str | os.PathLike[str]) -> ImageFiles:
     """The files of one path that was given; their names are left empty."""
     if Path(path).is_dir():
+        refuse_own_folder(Path(path))
         return _sorted_out(_files_below(Path(path)))
     if os.path.lexists(path):
         return _sorted_out([(Path(path), "")], named=True)
     matched = [Path(name) for name in sorted(glob.glob(os.fspath(path), recursive=True), key=natural_key)]  # noqa: PTH207
     return _sorted_out(
         (inside, reason)
-        for match in matched
-        for inside, reason in (_files_below(match) if match.is_dir() else [(match, "")])
+        for match in _outside_own(matched, os.fspath(path))
+        for inside, reason in (_files_below(match) if match.is_dir() and not _is_own(match) else [(match, "")])
     )
+
+
+def _outside_own(matched: Iterable[Path], pattern: str) -> list[Path]:
+    """What a pattern finds, without what lies in runs and studies below its fixed beginning: in its place these."""
+    fixed = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+    own: dict[Path, bool] = {}
+    found: dict[Path, None] = {}
+    for match in matched:
+        parts = match.relative_to(fixed).parts
+        folders = [fixed.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
+        for folder in folders:
+            if folder not in own:
+                own[folder] = _is_own(folder)
+        found.setdefault(next((folder for folder in folders if own[folder]), match))
+    return list(found)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this is a folder that headstart wrote."""
+    try:
+        return own_folder(os.listdir(path)) is not None  # noqa: PTH208
+    except OSError:
+        return False
 
 
 def _sorted_out(found: Iterable[tuple[Path, str]], named: bool = False) -> ImageFiles:
@@ -111,6 +136,9 @@ def _sorted_out(found: Iterable[tuple[Path, str]], named: bool = False) -> Image
     unread: list[tuple[Path, str]] = []
     others: list[Path] = []
     for file, reason in found:
+        if _is_own(file):
+            others.append(file)
+            continue
         fault = reason or _not_a_file(file)
         if fault:
             unread.append((file, fault))
@@ -126,7 +154,8 @@ def _sorted_out(found: Iterable[tuple[Path, str]], named: bool = False) -> Image
 def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
     """(file, "") for all files below a folder, in natural order; (folder, reason) for those that cannot be opened.
 
-    Links to folders are followed, each folder once; hidden folders are not opened.
+    Links to folders are followed, each folder once; hidden folders are not opened, nor those that headstart wrote,
+    which are listed themselves.
     """
     failures: list[tuple[Path, str]] = []
     found: list[str] = []
@@ -134,7 +163,11 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
     def failed(error: OSError) -> None:
         failures.append((Path(error.filename), f"cannot be opened ({error.strerror})"))
 
-    for inside, _, names in open_folders(folder, HIDDEN, lambda *_: None, failed):
+    for inside, subfolders, names in open_folders(folder, HIDDEN, lambda *_: None, failed):
+        if inside and own_folder(names) is not None:
+            subfolders.clear()
+            found.append(inside)
+            continue
         found += [f"{inside}/{name}".lstrip("/") for name in names]
     yield from ((folder / name, "") for name in sorted(found, key=natural_key))
     yield from failures

@@ -13,7 +13,7 @@ Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 
 NEIGHBORS = 20
-"""Usual for features of ImageNet (Wu et al. 2018 and after)."""
+"""Usual for features of ImageNet (Wu et al. 2018 and after), whose classes have more images; see `voters`."""
 SILHOUETTE_SAMPLE = 2000
 """Images beyond which silhouettes are computed on a sample: their cost is quadratic."""
 
@@ -35,6 +35,16 @@ def neighbor_distances(features: Floats, among: Floats, count: int = NEIGHBORS) 
     search = NearestNeighbors(n_neighbors=min(count, len(among)), algorithm="brute").fit(_unit(among))
     distances, _ = search.kneighbors(_unit(features))  # Euclidean, of unit vectors
     return np.asarray((distances**2 / 2).mean(axis=1))
+
+
+def voters(bank_labels: Labels) -> int:
+    """How many neighbors among images with these labels, (M,), are asked for a class: `NEIGHBORS`, or fewer.
+
+    Fewer than a class has images, in the median over classes: of 20 images or less all would vote, on every image
+    alike, and of classes with few the others would outvote even neighbors that are all near.
+    """
+    counts = np.unique(bank_labels, return_counts=True)[1]
+    return int(np.clip(np.median(counts) - 1, 1, NEIGHBORS))
 
 
 def knn_correct(near: NDArray[np.int64], bank_labels: Labels, labels: Labels) -> Floats:

@@ -20,6 +20,7 @@ from headstart.errors import HeadstartError
 from headstart.metrics.bootstrap import Interval
 from headstart.metrics.calibration import fit_temperature, scaled
 from headstart.metrics.shares import mean_share
+from headstart.metrics.written import bare_share
 
 LEVEL = 0.05
 """Probability that the promise is broken: one minus its confidence."""
@@ -58,8 +59,8 @@ class Refusal:
         share = self.answered
         return (
             f"Of {self.images:,} validation images {share.value:.1%} are answered (95 % CI {share.low:.1%} to"
-            f" {share.high:.1%}); {self.wrong:.1%} of the answers are wrong, with 95 % confidence at most"
-            f" {self.bound:.1%} of those for images like these."
+            f" {share.high:.1%}); {bare_share(self.wrong)} of the answers are wrong, with 95 % confidence at most"
+            f" {bare_share(self.bound)} of those for images like these."
         )
 
 
@@ -97,13 +98,13 @@ def choose_refusal(
         if units < needed:
             found = f"{len(targets)}" if groups is None else f"{len(targets)} of {units} groups"
             raise HeadstartError(
-                f"refuse {error:g}: expected at least {needed} validation images, for 95 % confidence in at most"
-                f" {error:.1%} errors, found {found}",
+                f"refuse {error:g}: expected at least {needed:,} validation images, for 95 % confidence in at most"
+                f" {bare_share(error)} errors, found {found}",
                 hint,
             )
         raise HeadstartError(
-            f"refuse {error:g}: expected a confidence above which, with 95 % confidence, at most {error:.1%} of the"
-            f" answers are wrong, found none on {len(targets)} validation images",
+            f"refuse {error:g}: expected a confidence above which, with 95 % confidence, at most {bare_share(error)} of"
+            f" the answers are wrong, found none on {len(targets)} validation images",
             hint,
         )
     threshold, bound = chosen

@@ -12,6 +12,11 @@ def score(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def bare_share(value: float) -> str:
+    """``0.05`` -> '5.0%', and ``0.0004`` -> '0.04%': only what is 0 is written as 0."""
+    return f"{value:.1%}" if value >= 0.001 or value == 0 else f"{100 * value:.2g}%"
+
+
 def decimals(low: float, high: float) -> int:
     """Decimals of a per cent that an interval carries: its half width has one or two digits."""
     half = (high - low) / 2

@@ -61,6 +61,13 @@ def listed_in(root: Path, folder: str) -> list[str]:
     return [f"{folder}/{name.rpartition('/')[2]}" for name in _read(file) or {} if name.startswith(prefix[:-1])]
 
 
+def listed_checksum(root: Path, name: str) -> str | None:
+    """The checksum of the file ``name`` of a run as it was written; None where that is not known."""
+    file, key = _list_of(root, name)
+    known = (_read(file) or {}).get(key, [])
+    return known[0] if len(known) == 1 else None
+
+
 def require_unchanged(root: Path, name: str, hint: str, *, optional: bool = False) -> bool:
     """Whether the file ``name`` of a run is there; raise HeadstartError if it is not the one that was written.
 

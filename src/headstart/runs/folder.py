@@ -97,11 +97,7 @@ class RunFolder:
                 f"{folder}: expected a run folder, found a start that was stopped before its first step",
                 "the headstart fit command that began it, again",
             )
-        missing = [n for n in ("recipe.toml", "data.json", "environment.json") if not (folder / n).is_file()]
-        if missing:
-            raise HeadstartError(
-                f"{folder}: expected a run folder, found no {missing[0]} in it", "headstart fit quick DATA"
-            )
+        lifecycle.require_run(folder)
         run = RunFolder(folder)
         if run.environment.get("format") != FORMAT:
             raise other_format(folder, run.environment, run.data)

@@ -16,11 +16,16 @@ from headstart.errors import HeadstartError, quoted
 from headstart.files import is_temporary, require_place, temporary_name, write_atomically
 from headstart.runs.checksums import forget
 from headstart.runs.lock import NAME as LOCK
+from headstart.runs.lock import owner_of
 
 NEW = ".new"
 RESUME, CHECKPOINT = "resume", "checkpoint.pt"
 UNFINISHED = "unfinished.txt"
 
+RUN_FILES = ("recipe.toml", "data.json", "environment.json")
+"""What every run has."""
+SHOWN = 3
+"""Runs that are named of those in a folder."""
 _AT_START = {
     *(
         "environment.json",
@@ -48,9 +53,37 @@ def require_folder(path: Path) -> None:
     )
 
 
+def require_run(path: Path) -> None:
+    """Raise HeadstartError for a folder that is no run; one of runs, and a study, are told from what is in them."""
+    missing = [name for name in RUN_FILES if not (path / name).is_file()]
+    if not missing:
+        return
+    inside = runs_inside(path)
+    if not inside:
+        raise HeadstartError(f"{path}: expected a run folder, found no {missing[0]} in it", "headstart fit quick DATA")
+    names = ", ".join(each.relative_to(path).as_posix() for each in inside[:SHOWN])
+    more = f" and {len(inside) - SHOWN} more" if len(inside) > SHOWN else ""
+    raise HeadstartError(
+        f"{path}: expected a run folder, found a folder of {len(inside)} ({names}{more})",
+        f"{quoted(inside[0])} in its place",
+    )
+
+
+def runs_inside(path: Path) -> list[Path]:
+    """The runs in a folder, and in the ``trials/`` of a study, in order; none where it cannot be read."""
+    places = [path, path / "trials", path / "folds" / "1" / "trials"]
+    found = [place / name for place in places for name in sorted(_names(place))]
+    return [each for each in found if all((each / name).is_file() for name in RUN_FILES)]
+
+
 def is_free(path: Path) -> bool:
     """Whether a run can be made at ``path``: nothing is there, or an empty folder, or what a dead start left."""
     return not path.exists() or (path.is_dir() and (_is_empty(path) or is_cut_short(path)))
+
+
+def is_nobodys(path: Path) -> bool:
+    """Whether a run can be made at ``path`` and no process is about to make one there."""
+    return is_free(path) and owner_of(path) is None
 
 
 def is_cut_short(path: Path) -> bool:

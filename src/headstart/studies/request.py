@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 
 from headstart.comparison.intervals import MARGIN
 from headstart.data.dataset import Dataset, open_dataset
+from headstart.data.outside import refuse_results_inside
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.studies.budget import fit_budget
@@ -75,13 +76,15 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     if unknown:
         raise TypeError(f"a study has no option {min(unknown)}; it has {', '.join(StudyOptions.__annotations__)}")
     dataset = data if isinstance(data, Dataset) else Dataset(data)
+    unlabeled, corpus = _path(options.get("unlabeled")), _path(options.get("corpus"))
+    out = Path(options.get("out") or Path("runs") / f"study-{Path(dataset.root).absolute().name}")
+    _require_outside(out, [dataset.root, *(each for each in (unlabeled, corpus) if each is not None)])
     recipe, pretraining, labels = options.get("recipe"), options.get("pretraining"), options.get("labels")
     overrides = dict(options.get("overrides") or {})
     if recipe is None:
         recipe = default_recipe(dataset)
         overrides = {**default_window(dataset, _load(recipe)), **overrides}
     base = _load(recipe, overrides)
-    unlabeled, corpus, out = _path(options.get("unlabeled")), _path(options.get("corpus")), _path(options.get("out"))
     # Only a segmentation study may be pre-trained on either; a classification study wants labels.
     corpus_target = dataset.open(corpus).target(base.data) if corpus is not None and base.task == "segment" else "label"
     settings = options.get("settings")
@@ -99,7 +102,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     fractions = tuple(labels) if labels is not None else default_fractions(dataset, base)
     return Plan(
         data=dataset.root,
-        out=Path(out) if out is not None else Path("runs") / f"study-{Path(dataset.root).absolute().name}",
+        out=out,
         recipe=base,
         pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
         settings="ABCDE" if settings is None else settings.upper(),
@@ -138,7 +141,8 @@ def prepare_study(
         if exists(plan):
             runner = StudyRunner(plan, dataset, workers=workers)
             seconds = estimate(runner.plan, dataset, runner.finished())
-            larger = None if budget is None or seconds else refined(runner.plan, plan, runner.study, budget)
+            allowed = None if budget is None else budget * max(1, workers.count())
+            larger = None if allowed is None or seconds else refined(runner.plan, plan, runner.study, allowed)
             if larger is None:
                 return runner, seconds
             runner = StudyRunner(larger, dataset, workers=workers)
@@ -150,6 +154,28 @@ def prepare_study(
             return runner, estimate(plan, dataset)
         shortened, seconds = fit_budget(plan, dataset, budget, max(1, workers.count()), at_least=at_least)
     return StudyRunner(shortened, dataset, workers=workers), seconds
+
+
+def prepare_rest(runner: StudyRunner, asked: Plan, budget: float) -> tuple[StudyRunner, dict[str, float]] | None:
+    """A runner of what else was asked for and fits into ``budget``, the seconds that a study has left at its end.
+
+    With the estimated seconds of each training, as `prepare_study`. None where that is nothing, or a trial has failed.
+    """
+    allowed = budget * max(1, runner.workers.count())
+    larger = None
+    if not runner.study.failed:
+        larger = refined(runner.plan, asked, runner.study, allowed, most_seeds=len(asked.seeds))
+    if larger is None:
+        return None
+    runner = StudyRunner(larger, runner.dataset, workers=runner.workers)
+    with torch_threads(runner.workers.threads):
+        return runner, estimate(larger, runner.dataset, runner.finished())
+
+
+def _require_outside(out: Path, images: Sequence[str]) -> None:
+    """Raise HeadstartError for a study or race that would be begun among its images; one that is there goes on."""
+    if not any((out / name).exists() for name in ("study.json", "race.json", "requested.toml")):
+        refuse_results_inside(out, images)
 
 
 def _path(path: PathLike | None) -> str | None:

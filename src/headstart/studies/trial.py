@@ -13,7 +13,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.pixels import Pixels
 from headstart.errors import HeadstartError, quoted
 from headstart.metrics.classification import classification_metrics
-from headstart.metrics.neighbors import knn_correct, nearest_neighbors
+from headstart.metrics.neighbors import knn_correct, nearest_neighbors, voters
 from headstart.metrics.pseudo_values import pseudo_values
 from headstart.runs.confusion import read_mask_confusions
 from headstart.runs.features import Features, read_features
@@ -105,7 +105,7 @@ def _knn(features: Features) -> float | None:
     if len(train) < 2:
         return None
     last = features.epochs[-1].features
-    near = nearest_neighbors(last[val], last[train])
+    near = nearest_neighbors(last[val], last[train], voters(features.labels[train]))
     return float(knn_correct(near, features.labels[train], features.labels[val]).mean())
 
 

@@ -49,13 +49,14 @@ def knn_metrics(training: TrainState, validation: ModelOutput, sample: ModelOutp
         knn_correct,
         nearest_neighbors,
         purity,
+        voters,
     )
 
     labels = training.labels.numpy()
     true, bank = labels[training.pixels.index.positions("val")], labels[training.train_sample_rows]
     if len(bank) < 2 or min(true.min(), bank.min()) < 0 or len(np.unique(bank)) < 2:
         return {}
-    near = nearest_neighbors(validation.features.numpy(), sample.features.numpy())
+    near = nearest_neighbors(validation.features.numpy(), sample.features.numpy(), voters(bank))
     return {"knn": float(knn_correct(near, bank, true).mean()), "purity": float(purity(near, bank, true).mean())}
 
 
