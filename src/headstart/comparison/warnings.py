@@ -52,7 +52,7 @@ def of_leaks(results: Results) -> Iterator[str]:
         share = f"{leaked:,} of {study.images:,} {split} images ({score(leaked / study.images)})"
         yield (
             f"{share} show the same picture as a training image: scores may be too high, most of all where all weights"
-            f" are trained. Next: headstart check {quoted(study.data)}, which names them."
+            f" are trained. Next: `headstart check {quoted(study.data)}`, which names them."
         )
 
 

@@ -124,16 +124,16 @@ def _context(results: Results, path: str) -> StudyPage:
         of_predictions=study.metric == "accuracy",
         settings=[SETTINGS[each] for each in sorted(study.settings)],
         finished=study.done + len(study.failed) == study.planned,
-        headline=_unbroken(headline(results)),
-        warnings=[_unbroken(each) for each in warned],
-        how_sure=[_unbroken(each) for each in how_sure(results)],
+        headline=headline(results),
+        warnings=warned,
+        how_sure=how_sure(results),
         tied=len(candidates(results)),
         command=predict_command(run, study.metric == "miou"),
         report_command=f"headstart report {quoted(run)}",
         model="" if model is None else SETTINGS[model.setting].name,
         links=links,
         model_link=None if model is None else links.get(model.setting),
-        findings=[_unbroken(each) for each in findings(results) if each not in warned],
+        findings=[each for each in findings(results) if each not in warned],
         at_most=results.at(most) if most is not None else [],
         most="all labels" if most == 1 else f"{percent(most)} of the labels" if most is not None else "",
         comparisons=len(results.family),
@@ -178,11 +178,6 @@ def seconds_tuning(study: Study) -> float:
         at = (trial.setting, trial.tuned_at)
         chosen[at] = max(chosen.get(at, 0.0), trial.seconds_tune)
     return sum(chosen.values())
-
-
-def _unbroken(text: str) -> str:
-    """A no-break space between a number and its per cent sign."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _row(results: Results, path: str, setting: str, fraction: float) -> TableRow:
