@@ -261,15 +261,14 @@ def trained(
 
 @pytest.fixture(scope="session")
 def onnx_file(data_source: str, trained: tuple[Path, Path], once: Once) -> Path:
-    """The ONNX file of `trained`, to read and not to change; to write one takes seconds."""
+    """The ONNX file of `trained`, to read and not to change; to write one takes seconds, traced for coverage a minute."""
 
     def make(folder: Path) -> None:
-        from command import headstart
+        from forked import type_in
 
-        folder.mkdir(parents=True, exist_ok=True)
-        done = headstart("export", trained[0], folder / "model.onnx")
-        assert done.returncode == 0, done.stderr
-        assert "equal top-1 in 12 of 12 images" in done.stdout
+        status, stdout, stderr = type_in(folder, "export", trained[0], folder / "model.onnx").ended()
+        assert status == 0, stderr
+        assert b"equal top-1 in 12 of 12 images" in stdout
 
     return once(f"onnx-{data_source}", make) / "model.onnx"
 
