@@ -261,7 +261,7 @@ def trained(
 
 @pytest.fixture(scope="session")
 def onnx_file(data_source: str, trained: tuple[Path, Path], once: Once) -> Path:
-    """The ONNX file of `trained`, to read and not to change; to write one takes seconds, traced for coverage a minute."""
+    """The ONNX file of `trained`, to read and not to change; to write one takes seconds, a minute if traced."""
 
     def make(folder: Path) -> None:
         from forked import type_in
