@@ -18,6 +18,7 @@ from PIL import Image
 
 import headstart as hs
 from command import headstart, refused
+from forked import type_in
 from headstart.inference.predict import Predictions
 from narrow import narrow
 
@@ -145,26 +146,22 @@ def test_predict_says_which_rows_of_a_list_name_no_file(trained: tuple[Path, Pat
 def test_ctrl_c_saves_and_prints_the_command_that_resumes(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["fit", "quick", str(photos), *SMALL, "train.epochs=400", "--out", str(run)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "headstart", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    training = type_in(tmp_path / "first", *words)
     until = time.monotonic() + 60
     while not (run / "metrics.csv").exists() and time.monotonic() < until:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert f"headstart fit --resume {run}" in said
+    training.interrupt()
+    status, _, said = training.ended()
+    assert status == 130
+    assert f"headstart fit --resume {run}" in said.decode()
     done = len(hs.Run(run).metrics)
     assert 0 < done < 800
-    again = subprocess.Popen(
-        [sys.executable, "-m", "headstart", "fit", "--resume", str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    again = type_in(tmp_path / "again", "fit", "--resume", run)
     until = time.monotonic() + 60
     while len(hs.Run(run).metrics) <= done and time.monotonic() < until:
         time.sleep(0.05)
-    again.send_signal(signal.SIGINT)
-    again.communicate(timeout=60)
+    again.interrupt()
+    again.ended()
     assert len(hs.Run(run).metrics) > done
 
 

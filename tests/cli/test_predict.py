@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import Image
 
 import headstart as hs
 from command import headstart, refused
+from forked import type_in
 from headstart.data.masks.origin import is_written_by_headstart
 from headstart.inference.predict import Predictions
 from headstart.runs.folder import RunFolder
@@ -162,18 +161,17 @@ def test_masks_are_not_written_over_others_or_among_the_images(
 
 @pytest.mark.slow
 def test_file_names_that_are_not_utf_8_go_through_every_command(photos: Path, tmp_path: Path) -> None:
-    """In a program of its own, whose streams are those of a terminal."""
+    """In programs of their own, whose streams are those of a terminal."""
     latin = os.fsencode(photos) + b"/hat/caf\xe9.jpg"
     os.rename(next((photos / "hat").iterdir()), latin)  # noqa: PTH104 - a name in bytes
     run, out = tmp_path / "run", tmp_path / "labels.csv"
     settings = ["data.image_size=32", "augment.sizes=[]", "train.epochs=1", "backbone.name=test_resnet"]
 
     def typed(*words: object) -> bytes:
-        command = [sys.executable, "-m", "headstart", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "COLUMNS": "200"})
-        assert done.returncode in (0, 1), done.stderr.decode(errors="replace")
-        assert b"Traceback" not in done.stderr
-        return done.stdout
+        status, stdout, stderr = type_in(tmp_path, *words).ended()
+        assert status in (0, 1), stderr.decode(errors="replace")
+        assert b"Traceback" not in stderr
+        return stdout
 
     typed("check", photos, "--json")
     typed("fit", "quick", photos, *settings, "backbone.weights=none", "data.val_fraction=0.5", "--out", run)

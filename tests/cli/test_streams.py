@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from forked import type_in
+
 pytestmark = pytest.mark.slow
 
 PLACES = {
@@ -46,7 +48,6 @@ def named(photos: Path) -> Path:
     return photos
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_check_and_help_print_what_the_stream_can_show(place: str, named: Path) -> None:
     said = typed(PLACES[place], "check", named)
@@ -58,12 +59,18 @@ def test_check_and_help_print_what_the_stream_can_show(place: str, named: Path) 
         assert '"chapeau d\'été"' in typed(PLACES[place] | {"PYTHONIOENCODING": "ascii"}, "check", named, "--json")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["no width", "ascii"])
 def test_fit_and_predict_print_what_the_stream_can_show(place: str, named: Path, tmp_path: Path) -> None:
     run = tmp_path / "é"
-    assert "use it" in typed(PLACES[place], "fit", "quick", named, *TINY, "--out", run)
-    rows = typed(PLACES[place], "predict", run, named).splitlines()
+
+    def printed(*words: object) -> str:
+        status, stdout, stderr = type_in(tmp_path, *words, variables=PLACES[place]).ended()
+        assert status == 0, stderr.decode(errors="replace")
+        assert b"Traceback" not in stderr
+        return stdout.decode("utf-8")
+
+    assert "use it" in printed("fit", "quick", named, *TINY, "--out", run)
+    rows = printed("predict", run, named).splitlines()
     assert rows[0] == "filename,label,confidence"
     assert len(rows) == 61
     assert any(row.startswith("ботинки/") for row in rows), "data are UTF-8 everywhere"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 import headstart as hs
+from forked import begin
 from headstart.data import pixels as module
 from headstart.data.decode import Picture, Unreadable, read
 from headstart.data.pixels import decode
@@ -169,10 +169,10 @@ from headstart.recipes.recipe import Data
 os.getpid = lambda: 7  # as in containers, where all processes may have one number
 settings = Data(image_size=32)
 index = training_index(sys.argv[1], settings)
-print("ready", flush=True)
-for cache in sys.stdin:
-    os.environ["HEADSTART_CACHE"] = cache.strip()
-    print(int(decode(index, settings).batch(range(len(index))).long().sum()), flush=True)
+pipe.send("ready")
+while cache := pipe.recv():
+    os.environ["HEADSTART_CACHE"] = cache
+    pipe.send(int(decode(index, settings).batch(range(len(index))).long().sum()))
 """
 
 
@@ -180,23 +180,23 @@ for cache in sys.stdin:
 def test_processes_that_decode_the_same_at_once_do_not_disturb_each_other(photos: Path, tmp_path: Path) -> None:
     settings = Data(image_size=32)
     expected = int(decode(training_index(str(photos), settings), settings).batch(range(60)).long().sum())
-    command = [sys.executable, "-c", DECODER, str(photos)]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
-            )
-            for _ in range(3)
-        ]
-        pipes = [(process.stdin, process.stdout) for process in processes]
-        assert [answers.readline() for _, answers in pipes if answers] == ["ready\n"] * 3
-        for turn in range(8):
-            cache = tmp_path / f"cache-{turn}"
-            for orders, _ in pipes:
-                assert orders
-                orders.write(f"{cache}\n")
-            assert [answers.readline() for _, answers in pipes if answers] == [f"{expected}\n"] * 3
-            assert sorted(file.suffix for file in (cache / "pixels").iterdir()) == [".json", ".npy"]
+    pipes, processes = [], []
+    for number in range(3):
+        ours, theirs = Pipe()
+        processes.append(begin(tmp_path / f"output-{number}.txt", DECODER, photos, pipe=theirs))
+        theirs.close()
+        pipes.append(ours)
+    assert [answers.recv() for answers in pipes] == ["ready"] * 3
+    for turn in range(8):
+        cache = tmp_path / f"cache-{turn}"
+        for orders in pipes:
+            orders.send(str(cache))
+        assert [answers.recv() for answers in pipes] == [expected] * 3
+        assert sorted(file.suffix for file in (cache / "pixels").iterdir()) == [".json", ".npy"]
+    for process, orders in zip(processes, pipes, strict=True):
+        orders.send(None)
+        process.join(60)
+        assert process.exitcode == 0
 
 
 def test_all_unreadable_files_are_counted_in_one_error(photos: Path) -> None:

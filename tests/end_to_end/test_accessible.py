@@ -13,10 +13,12 @@ from playwright.sync_api import Page
 import headstart as hs
 from accessible import assert_accessible, violations
 from headstart.comparison.study import Study
+from headstart.report.race_page import write_race_page
 from headstart.report.run_page import write_report
 from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
 from headstart.runs.lifecycle import mark_unfinished
+from made_race import make_race
 from made_runs import make_run
 from pages import Opening, assert_on_the_first_screen
 
@@ -54,7 +56,7 @@ def test_the_page_of_a_study(watched: Opening, made_study: Callable[..., Study],
     study = made_study(images=341).model_copy(update={"leaked": 12})
     (tmp_path / "study.json").write_text(study.to_json())
     with watched(write_study_page(tmp_path), 3) as page:
-        assert_on_the_first_screen(page, "#headline", ".warning", "#intervals svg", "#command")
+        assert_on_the_first_screen(page, "#headline", ".warning", "#intervals .broad", "#command")
         page.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true; })")
         assert_accessible(page)
 
@@ -65,4 +67,10 @@ def test_the_page_of_compared_runs(watched: Opening, trained: tuple[Path, Path],
     ]
     hs.compare(paths, page=tmp_path / "page.html")
     with watched(tmp_path / "page.html", 2) as page:
+        assert_accessible(page)
+
+
+def test_the_page_of_a_race(watched: Opening, tmp_path: Path) -> None:
+    race = make_race({"one": 0.6, "two": 0.8, "bad": 0.3}, {"one": 0.7, "two": 0.85})
+    with watched(write_race_page(tmp_path, race), 1) as page:
         assert_accessible(page)

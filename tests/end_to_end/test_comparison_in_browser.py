@@ -61,7 +61,7 @@ def opened(
 
 
 def test_the_verdict_stands_on_the_first_screen_with_the_command(opened: Page) -> None:
-    assert_on_the_first_screen(opened, "#headline", "#intervals svg", "#command")
+    assert_on_the_first_screen(opened, "#headline", "#intervals .broad", "#command")
     opened.set_viewport_size({"width": 390, "height": 844})
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     opened.set_viewport_size({"width": 1280, "height": 900})

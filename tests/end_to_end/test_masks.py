@@ -24,7 +24,8 @@ from headstart.recipes import recipe as recipes
 from headstart.report.run_page import write_report
 from headstart.runs.folder import RunFolder
 from headstart.training.loop import train
-from headstart.training.setup import resume, start
+from headstart.training.setup import start
+from interrupted import stopped_and_resumed
 from narrow import narrow
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_too]
@@ -214,12 +215,7 @@ def test_an_image_to_show_that_cannot_be_read_is_refused_before_anything_is_writ
 def test_stopped_within_an_epoch_and_resumed_it_ends_at_the_same_masks(
     run: RunFolder, pairs: Path, tmp_path: Path
 ) -> None:
-    loop = train(start(small(), str(pairs), tmp_path / "stopped"))
-    for _ in range(4):
-        next(loop)
-    loop.close()
-    for _ in train(resume(tmp_path / "stopped")):
-        pass
+    stopped_and_resumed(4, tmp_path / "stopped", pairs, small())
     for name in ("confusion.safetensors", "weights/best.safetensors"):
         ours, theirs = (load_file(folder / name) for folder in (tmp_path / "stopped", run.path))
         assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)

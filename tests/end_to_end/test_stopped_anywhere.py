@@ -111,7 +111,7 @@ def test_a_scheduler_or_a_closed_terminal_stops_it_there_as_ctrl_c_does(
 ) -> None:
     import signal
 
-    monkeypatch.setattr(setup, "_prepare", lambda *_: signal.raise_signal(signal.Signals[name]))
+    monkeypatch.setattr(setup, "_prepare", lambda *_, **__: signal.raise_signal(signal.Signals[name]))
     before = signal.getsignal(signal.Signals[name])
     assert headstart("fit", "quick", whole[1], *SMALL, "--out", tmp_path / "run").returncode == 130
     assert signal.getsignal(signal.Signals[name]) == before

@@ -36,7 +36,7 @@ def opened(
 
 def test_the_figures_are_drawn(opened: Page) -> None:
     for name in ("intervals", "over-labels", "over-time"):
-        box = opened.locator(f"#{name} svg.chart").bounding_box()
+        box = opened.locator(f"#{name} svg.chart:visible").bounding_box()
         assert box is not None
         assert box["width"] > 300
         assert box["height"] > 100
@@ -44,7 +44,7 @@ def test_the_figures_are_drawn(opened: Page) -> None:
 
 
 def test_the_answer_stands_on_the_first_screen_with_the_command(opened: Page) -> None:
-    assert_on_the_first_screen(opened, "#headline", "#intervals svg", "#command")
+    assert_on_the_first_screen(opened, "#headline", "#intervals .broad", "#command")
     opened.set_viewport_size({"width": 1280, "height": 900})
 
 

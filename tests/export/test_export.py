@@ -95,6 +95,7 @@ def test_timm_loads_the_weights_and_gives_the_same_predictions(
     assert np.abs(predicted - probabilities(run, pictures_to_predict)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_run_that_classifies_at_another_size_and_by_mirror_images_is_exported_so(
     small: Callable[..., Recipe], photos_to_read: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_run_that_classifies_at_another_size_and_by_mirror_images_is_exported_
     assert "headstart's own" in refused("export", own.path, tmp_path / "own.safetensors")
 
 
+@pytest.mark.slow
 def test_a_pt2_file_is_loaded_by_torch_alone(
     trained: tuple[Path, Path], pictures_to_predict: list[Path], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from headstart.export.resize import PillowResize
 from pictures import picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 def test_every_pixel_is_the_one_that_pillow_gives(resize: Literal["squash", "crop", "pad"]) -> None:
     """Up and down, of any shape: also where Pillow resizes columns before rows, and where pixels round to even."""

@@ -43,6 +43,7 @@ def test_its_distances_are_those_of_the_stored_features(run: tuple[hs.Run, Path]
     assert all(each.p_value > 0.9 for each in check.differences)  # but for ties and rounding they are the same
 
 
+@pytest.mark.slow
 def test_images_of_the_same_kind_pass_and_others_do_not(run: tuple[hs.Run, Path], tmp_path: Path) -> None:
     trained, data = run
     for file in files(data, "val"):
@@ -80,6 +81,7 @@ def test_what_cannot_be_compared_is_one_line(run: tuple[hs.Run, Path]) -> None:
     assert "no other option than --json" in refused("check", trained.path, data / "val", "--layout", "names")
 
 
+@pytest.mark.slow
 def test_alarms_of_the_same_kind_are_at_most_as_many_as_named() -> None:
     """Scores of one distribution, those of confidence with many ties at 1; two tests that depend on each other."""
     random, alarms = np.random.default_rng(1), 0

@@ -23,6 +23,7 @@ from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
 from headstart.training.loop import train
 from headstart.training.setup import start
+from interrupted import stopped_after
 from narrow import narrow
 
 
@@ -126,10 +127,7 @@ def test_an_unknown_class_is_an_error_that_names_it(trained: tuple[Path, Path], 
 def test_an_unfinished_run_says_so_and_can_be_used_if_asked(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
-    loop = train(start(small(), str(photos), tmp_path / "run"))
-    for _ in range(6):
-        next(loop)
-    loop.close()
+    stopped_after(6, tmp_path / "run", photos, small())
     run = hs.Run(tmp_path / "run")
     with pytest.raises(hs.HeadstartError, match=r"found 1 of 3 epochs.*--unfinished.*headstart fit --resume"):
         run.predict(photos)

@@ -5,67 +5,25 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from rich.console import Console
 
-from headstart.comparison.race_file import Backbone, Race, RaceTrial, read_race
+from headstart.comparison.race_file import Backbone, read_race
 from headstart.comparison.race_findings import findings, headline
 from headstart.comparison.race_results import RaceResults, table_rows
 from headstart.comparison.study import BrokenStudyError
 from headstart.console.race_table import race_table
 from headstart.files import table
 from headstart.report.race_page import write_race_page
+from made_race import make_race
 from pages import assert_loads_nothing, visible
 
 HOSTILE = "<script>alert('x')</script>\"&é"
-FRACTIONS = (0.25, 1.0)
-
-
-def made(
-    frozen: dict[str, float], tuned: dict[str, float] | None = None, images: int = 400, **more: Any
-) -> RaceResults:
-    """A race of made-up predictions, correct with these shares; the first is the recipe's default."""
-    random = np.random.default_rng(0)
-    easy = random.random(images)
-    trials: list[dict[str, Any]] = []
-    for name, share in frozen.items():
-        for fraction in FRACTIONS:
-            for seed in (0, 1) if fraction < 1 else (0,):
-                correct = easy + 0.1 * random.normal(size=images) < share - 0.1 * (fraction < 1)
-                trials.append(
-                    {"backbone": name, "setting": "D", "fraction": fraction, "seed": seed, "correct": correct}
-                )
-    for name, share in (tuned or {}).items():
-        correct = easy + 0.1 * random.normal(size=images) < share
-        trials.append({"backbone": name, "setting": "B", "fraction": 1.0, "seed": 0, "correct": correct})
-    fields: dict[str, Any] = {
-        "name": "race",
-        "data": "photos",
-        "classes": 3,
-        "majority_baseline": 0.4,
-        "split": "val",
-        "groups": None,
-        "image_size": 64,
-        "fractions": FRACTIONS,
-        "seeds": (0, 1),
-        "fine_tune": tuned is not None,
-        "margin": 0.02,
-        "fingerprint": "",
-        "backbones": tuple(
-            Backbone(name=name, network="resnet18", weights="imagenet", default=not number, logme=share)
-            for number, (name, share) in enumerate(frozen.items())
-        ),
-        "trials": tuple(RaceTrial(labels=round(800 * each["fraction"]), **each) for each in trials),
-        "finished": True,
-    }
-    return RaceResults(Race(**(fields | more)))
 
 
 def test_a_default_that_loses_is_said_with_the_interval() -> None:
-    results = made({"old": 0.6, "new": 0.85, "bad": 0.3}, {"old": 0.65, "new": 0.9})
+    results = make_race({"old": 0.6, "new": 0.85, "bad": 0.3}, {"old": 0.65, "new": 0.9})
     assert results.rounds[0].dropped == ("old", "bad")
     assert results.last_two == ("new", "old")
     assert results.winner == "new"
@@ -85,14 +43,14 @@ def test_a_default_that_loses_is_said_with_the_interval() -> None:
 
 
 def test_backbones_alike_do_not_differ_significantly() -> None:
-    results = made({"one": 0.7, "two": 0.71}, {"one": 0.75, "two": 0.75}, images=100)
+    results = make_race({"one": 0.7, "two": 0.71}, {"one": 0.75, "two": 0.75}, images=100)
     assert "does not differ significantly from" in headline(results)
     assert not any("significantly better" in each for each in findings(results))
     assert any("would have been found with a power of 80 %" in each for each in findings(results))
 
 
 def test_fine_tuned_networks_below_frozen_ones_name_no_winner() -> None:
-    results = made({"one": 0.8, "two": 0.6}, {"one": 0.3, "two": 0.5})
+    results = make_race({"one": 0.8, "two": 0.6}, {"one": 0.3, "two": 0.5})
     assert results.winner == "one"
     assert "with frozen features" in headline(results)
     assert any("stay below the frozen features" in each for each in findings(results))
@@ -101,7 +59,7 @@ def test_fine_tuned_networks_below_frozen_ones_name_no_winner() -> None:
 @pytest.mark.parametrize("tuned", [None, {"one": 0.75, HOSTILE: 0.7}])
 def test_page_table_and_terminal_have_every_backbone(tuned: dict[str, float] | None, tmp_path: Path) -> None:
     broken = Backbone(name="gone.pth", network="", weights="", error="gone.pth: expected <weights>, found none")
-    before = made({"one": 0.7, HOSTILE: 0.68, "bad": 0.2}, tuned)
+    before = make_race({"one": 0.7, HOSTILE: 0.68, "bad": 0.2}, tuned)
     results = RaceResults(before.race.model_copy(update={"backbones": (*before.race.backbones, broken)}))
     (tmp_path / "race.json").write_text(results.race.to_json(), encoding="utf-8")
     page = write_race_page(tmp_path).read_text(encoding="utf-8")
@@ -127,7 +85,7 @@ def test_page_table_and_terminal_have_every_backbone(tuned: dict[str, float] | N
 
 
 def test_a_race_without_results_has_a_page() -> None:
-    empty = made({"one": 0.5}, trials=(), finished=False)
+    empty = make_race({"one": 0.5}, trials=(), finished=False)
     assert headline(empty) == "No backbone has a result yet."
     assert findings(empty) == []
     assert table_rows(empty) == []
@@ -135,7 +93,7 @@ def test_a_race_without_results_has_a_page() -> None:
 
 def test_an_edited_race_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "race.json"
-    file.write_text(made({"one": 0.5, "two": 0.6}).race.to_json().replace('"seed": 1', '"seed": 7', 1))
+    file.write_text(make_race({"one": 0.5, "two": 0.6}).race.to_json().replace('"seed": 1', '"seed": 7', 1))
     with pytest.raises(BrokenStudyError, match="found it changed since"):
         read_race(file)
     for content, said in (("[]", "no JSON object"), ("{", "no JSON object"), ('{"format": 1}', "Field required")):

@@ -15,7 +15,8 @@ from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
 from headstart.console.tables import study_table
 from headstart.metrics.written import ends as plain_ends
-from headstart.report.study_page import ends, points, seconds_spent, write_study_page
+from headstart.report.page_formats import ends, points
+from headstart.report.study_page import seconds_spent, write_study_page
 from headstart.report.study_plots import pareto
 from pages import assert_loads_nothing, visible
 

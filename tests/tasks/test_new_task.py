@@ -17,11 +17,11 @@ from headstart.models.backbones import build, features_of
 from headstart.recipes import recipe as recipes
 from headstart.recipes.recipe import Recipe
 from headstart.runs.features import read_features
-from headstart.runs.folder import RunFolder
 from headstart.tasks import TASKS, Batch, ModelOutput, Task
 from headstart.tasks.task import mean_loss
 from headstart.training.loop import train
-from headstart.training.setup import resume, start
+from headstart.training.setup import start
+from interrupted import stopped_and_resumed
 
 Small = Callable[..., recipes.Recipe]
 
@@ -76,13 +76,7 @@ def test_a_new_task_is_trained_stopped_resumed_and_used_without_a_change_elsewhe
     monkeypatch.setitem(TASKS, "rotation", Rotation)
     recipe = small(task="rotation", train__epochs=2, checkpoint__monitor="val_loss")
     path = tmp_path / "run"
-    loop = train(start(recipe, str(photos), path))
-    for _ in range(3):
-        next(loop)
-    loop.close()
-    for _ in train(resume(path)):
-        pass
-    run = RunFolder.open(path)
+    run = stopped_and_resumed(3, path, photos, recipe).run
     assert run.finished
     validation = [row for row in run.metrics if row["split"] == "val"]
     assert len(validation) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from headstart.recipes import recipe as recipes
 from headstart.tasks import EMPTY_IMAGES, Batch, task_named
 from headstart.tasks.segment import Segment
 from headstart.training.loop import train
-from headstart.training.setup import resume, start
+from headstart.training.setup import start
 from headstart.transforms.augment import eval_transform
+from interrupted import stopped_and_resumed
 from narrow import given, narrow
 
 pytestmark = pytest.mark.slow
@@ -110,12 +110,7 @@ def test_a_run_on_masks_is_stopped_and_resumed_to_the_same_weights(
 ) -> None:
     recipe = masked(loss__class_weights="balanced", loss__dice_weight=0.5, analysis__train_samples=4)
     trained(recipe, few_pairs, tmp_path / "whole")
-    part = train(start(recipe, str(few_pairs), tmp_path / "part"))
-    for _ in itertools.islice(part, 2):
-        pass
-    part.close()
-    for event in train(resume(tmp_path / "part")):
-        del event
+    stopped_and_resumed(2, tmp_path / "part", few_pairs, recipe)
     whole, resumed = (load_file(tmp_path / name / "weights" / "last.safetensors") for name in ("whole", "part"))
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)

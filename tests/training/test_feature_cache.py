@@ -21,6 +21,7 @@ from headstart.training import checkpointing as keeping
 from headstart.training.loop import Epoch, train
 from headstart.training.setup import resume, start
 from headstart.training.state import TrainState
+from interrupted import stopped_and_resumed
 from narrow import narrow
 
 pytestmark = pytest.mark.slow
@@ -83,11 +84,7 @@ def test_cached_views_are_taken_in_turn(photos: Path, tmp_path: Path, small: Sma
 
 def test_stopped_and_resumed_a_probe_ends_at_the_same_weights(photos: Path, tmp_path: Path, small: Small) -> None:
     whole = finish(start(small(**STILL), str(photos), tmp_path / "whole"))
-    events = train(start(small(**STILL), str(photos), tmp_path / "stopped"))
-    for _ in range(6):
-        next(events)
-    events.close()
-    again = finish(resume(tmp_path / "stopped"))
+    again = stopped_and_resumed(6, tmp_path / "stopped", photos, small(**STILL)).run
     one, other = load_file(whole.last), load_file(again.last)
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -27,6 +27,7 @@ from headstart.runs.folder import RunFolder
 from headstart.tasks import task_named
 from headstart.training.loop import Epoch, Step, train
 from headstart.training.setup import resume, start
+from interrupted import stopped_after, stopped_and_resumed
 
 Small = Callable[..., recipes.Recipe]
 
@@ -99,10 +100,8 @@ def test_epochs_that_are_not_validated_change_nothing_but_what_is_said_of_them(
 def test_muon_and_mirrored_validation_resume_to_the_same_weights(photos: Path, tmp_path: Path, small: Small) -> None:
     recipe = small(optimizer__name="muon", backbone__name="resnet8s", backbone__weights="none", val__hflip=True)
     whole = finish(tmp_path / "whole", photos, recipe)
-    stopped_after(3, tmp_path / "stopped", photos, recipe)
-    for _ in train(resume(tmp_path / "stopped")):
-        pass
-    assert same(whole.last, RunFolder.open(tmp_path / "stopped").last)
+    again = stopped_and_resumed(3, tmp_path / "stopped", photos, recipe)
+    assert same(whole.last, again.run.last)
 
 
 def test_images_are_classified_at_the_size_that_the_recipe_says(small: Small) -> None:
@@ -140,25 +139,14 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(photos: Path, tmp
     assert not same(one.last, other.last)
 
 
-def stopped_after(events: int, run: Path, photos: Path, recipe: recipes.Recipe) -> None:
-    """Train, and close the loop after some of its events, as Ctrl-C does."""
-    loop = train(start(recipe, str(photos), run))
-    for _ in range(events):
-        next(loop)
-    loop.close()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("events", [1, 3, 4, 5, 9])
 def test_stopped_anywhere_and_resumed_it_ends_at_the_same_weights(
-    events: int, photos: Path, tmp_path: Path, small: Small
+    events: int, trained: tuple[Path, Path], tmp_path: Path, small: Small
 ) -> None:
     """Within an epoch, after its last step, after its end, and within the next; four steps are an epoch."""
-    whole = finish(tmp_path / "whole", photos, small())
-    stopped_after(events, tmp_path / "stopped", photos, small())
-    for _ in train(resume(tmp_path / "stopped")):
-        pass
-    again = RunFolder.open(tmp_path / "stopped")
+    whole = RunFolder.open(trained[0])
+    again = stopped_and_resumed(events, tmp_path / "stopped", trained[1], small()).run
     assert same(whole.last, again.last)
     assert same(whole.best, again.best)
     times = {"seconds", "images_per_second"}
@@ -274,21 +262,14 @@ def test_resume_does_not_need_the_weights_that_the_run_began_with(photos: Path, 
 
 @pytest.mark.slow
 def test_a_run_from_pretrained_weights_that_is_resumed_ends_as_one_that_was_not(
-    photos: Path, tmp_path: Path, small: Small
+    trained: tuple[Path, Path], tmp_path: Path, small: Small
 ) -> None:
-    first = finish(tmp_path / "first", photos, small())
-    recipe = small(backbone__weights=str(first.path), seed=1)
+    first, photos = trained
+    recipe = small(backbone__weights=str(first), seed=1)
     whole = finish(tmp_path / "whole", photos, recipe)
-    assert whole.environment["weights"]["source"] == f"run {first.path}"
+    assert whole.environment["weights"]["source"] == f"run {first}"
     for events in (0, 2, 5):  # before the first save it begins again with the same weights
-        stopped = tmp_path / f"stopped after {events}"
-        if events:
-            stopped_after(events, stopped, photos, recipe)
-        else:
-            start(recipe, str(photos), stopped)
-        for _ in train(resume(stopped)):
-            pass
-        again = RunFolder.open(stopped)
+        again = stopped_and_resumed(events, tmp_path / f"stopped after {events}", photos, recipe).run
         assert same(whole.last, again.last)
         assert same(whole.best, again.best)
 
@@ -377,12 +358,7 @@ def test_the_first_stages_of_a_backbone_stay_as_they_were_and_the_others_learn(
     assert changed == {"layer2", "layer3", "layer4"}
     kept = {key.partition(".")[0] for key in before if torch.equal(before[key], after[key])}
     assert {"conv1", "bn1", "layer1"} <= kept
-    events = train(start(recipe, str(photos), tmp_path / "stopped"))
-    next(events)
-    events.close()
-    again = resume(tmp_path / "stopped")
-    for _ in train(again):
-        pass
+    again = stopped_and_resumed(1, tmp_path / "stopped", photos, recipe)
     assert all(torch.equal(after[key], value) for key, value in again.task.backbone.state_dict().items())
 
 

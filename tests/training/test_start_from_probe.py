@@ -13,8 +13,9 @@ import headstart as hs
 from headstart.models.backbones import build
 from headstart.recipes.recipe import Recipe
 from headstart.training.loop import train
-from headstart.training.setup import resume, start
+from headstart.training.setup import start
 from headstart.training.state import TrainState
+from interrupted import stopped_and_resumed
 
 Small = Callable[..., Recipe]
 
@@ -74,12 +75,7 @@ def test_stopped_and_resumed_it_ends_at_the_same_weights(
 ) -> None:
     recipe = small(**learnt, head__start="probe", backbone__freeze_batchnorm=True)
     whole = trained(recipe, photos, tmp_path / "whole").task.state_dict()
-    events = train(start(recipe, str(photos), tmp_path / "stopped"))
-    next(events)
-    events.close()
-    again = resume(tmp_path / "stopped")
-    for _ in train(again):
-        pass
+    again = stopped_and_resumed(1, tmp_path / "stopped", photos, recipe)
     assert all(torch.equal(whole[name], tensor) for name, tensor in again.task.state_dict().items())
 
 

@@ -12,8 +12,7 @@ from rich.console import Console
 
 import headstart as hs
 from headstart.recipes import recipe as recipes
-from headstart.training.loop import train
-from headstart.training.setup import start
+from interrupted import stopped_after
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +31,7 @@ def test_a_resumed_run_uses_its_own_number_and_ends_at_the_same_weights(
     recipe, quiet = small(train__epochs=2), Console(file=io.StringIO(), width=300)
     threads(1)
     whole = hs.fit(recipe, photos, out=tmp_path / "whole", console=quiet)
-    loop = train(start(recipe, str(photos), tmp_path / "part"))
-    next(loop)
-    loop.close()
+    stopped_after(1, tmp_path / "part", photos, recipe)
     threads(2)
     said = io.StringIO()
     part = hs.resume(tmp_path / "part", console=Console(file=said, width=300))
@@ -46,9 +43,7 @@ def test_a_resumed_run_uses_its_own_number_and_ends_at_the_same_weights(
 def test_another_number_of_processes_is_named(
     photos: Path, tmp_path: Path, small: Callable[..., recipes.Recipe]
 ) -> None:
-    loop = train(start(small(train__epochs=1), str(photos), tmp_path / "run"))
-    next(loop)
-    loop.close()
+    stopped_after(1, tmp_path / "run", photos, small(train__epochs=1))
     folder = hs.Run(tmp_path / "run").folder
     folder.write_json("environment.json", folder.environment | {"processes": 2})
     said = io.StringIO()

@@ -121,11 +121,11 @@ def how_sure(comparison: RunComparison) -> list[str]:
     if comparison.shared.groups is not None:
         said.append(f"They are of {len(set(comparison.shared.groups)):,} groups, which take the place of images.")
     if _one_seed(comparison):
-        recipe = quoted(comparison.entries[0].runs[0].path / "recipe.toml")
+        recipe = quoted(comparison.entries[0].runs[0].path.absolute() / "recipe.toml")
         said.append(
             "The variance between seeds is not in these intervals, which are over images."
-            f" headstart fit {recipe} DATA seed=1 trains another seed; runs of one recipe, named together, count as its"
-            " seeds."
+            f" `headstart fit {recipe} DATA seed=1` trains another seed; runs of one recipe, named together, count as"
+            " its seeds."
         )
     else:
         seeds = sorted({gap.seeds for gap in gaps})

@@ -67,9 +67,9 @@ def _run(plan: Plan, dataset: Dataset, jobs: int, cluster: str | None, time_box:
     """A study of one split."""
     from headstart.runs.lock import own
     from headstart.studies.budget import describe, least_budget, unfinished_text
-    from headstart.studies.request import prepare_study
+    from headstart.studies.refinement import added
+    from headstart.studies.request import prepare_rest, prepare_study
     from headstart.studies.resume import exists
-    from headstart.studies.time_left import Deadline, TimeLeft
     from headstart.studies.workers import open_workers
 
     began, (allowed, automatic) = time.monotonic(), time_box
@@ -81,19 +81,38 @@ def _run(plan: Plan, dataset: Dataset, jobs: int, cluster: str | None, time_box:
             allowed = max(allowed, 60 * math.ceil(least_budget(seconds, workers.count()) / 60))
         for line in describe(runner.plan, plan, allowed, default=automatic):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        interrupt = GracefulInterrupt()
-        left = TimeLeft(seconds)
-        with study_bar(console, runner, left) as show, interrupt.handle_signals():
-            runner.stop_requested = lambda: interrupt.requested
-            deadline = None
-            if allowed is not None:
-                deadline = Deadline(allowed, left, began)
-                runner.may_start = deadline.allows
-            for study in runner.run():
-                show(study)
-        if deadline is not None and allowed is not None and deadline.held_back:
-            console.print(unfinished_text(deadline.held_back, allowed), soft_wrap=True, highlight=False)
+        while True:
+            held_back = _carry_out(runner, seconds, allowed, began, console)
+            if allowed is None or held_back or cluster is not None:  # whose workers have gone home
+                break
+            before = runner.plan
+            with console.status("see what else there is time for", spinner=spinner(console)):
+                rest = prepare_rest(runner, plan, allowed - (time.monotonic() - began))
+            if rest is None:
+                break
+            runner, seconds = rest
+            text = f"more     {added(before, runner.plan)}, for which there is time left"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if held_back and allowed is not None:
+            console.print(unfinished_text(held_back, allowed), soft_wrap=True, highlight=False)
     return runner.study
+
+
+def _carry_out(
+    runner: StudyRunner, seconds: dict[str, float], allowed: float | None, began: float, console: Console
+) -> list[str]:
+    """Run the trainings of these estimated ``seconds``; the names of those held back, which would end too late."""
+    from headstart.studies.time_left import Deadline, TimeLeft
+
+    interrupt, left = GracefulInterrupt(), TimeLeft(seconds)
+    deadline = None if allowed is None else Deadline(allowed, left, began)
+    with study_bar(console, runner, left) as show, interrupt.handle_signals():
+        runner.stop_requested = lambda: interrupt.requested
+        if deadline is not None:
+            runner.may_start = deadline.allows
+        for study in runner.run():
+            show(study)
+    return [] if deadline is None else deadline.held_back
 
 
 def _run_folds(

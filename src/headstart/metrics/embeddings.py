@@ -87,9 +87,9 @@ def _affinities(points: Floats, perplexity: float) -> PerplexityBasedNN:
         raise ValueError(f"perplexity {perplexity:g} needs {int(3 * perplexity) + 1} points, found {len(points)}")
     search = NearestNeighbors(n_neighbors=int(3 * perplexity), algorithm="brute").fit(points)
     distances, neighbors = search.kneighbors()
-    return PerplexityBasedNN(
-        knn_index=PrecomputedNeighbors(neighbors, distances.astype(np.float64)), perplexity=perplexity, n_jobs=-1
-    )
+    known = PrecomputedNeighbors(neighbors, distances.astype(np.float64))
+    with _signals_held_back():
+        return PerplexityBasedNN(knn_index=known, perplexity=perplexity, n_jobs=-1)
 
 
 def _embed(affinities: PerplexityBasedNN, begin: Floats, steps: tuple[int, int], random_state: int) -> Floats:
@@ -121,8 +121,8 @@ def _ended_by(received: list[int]) -> dict[str, Any]:
 def _signals_held_back() -> Iterator[list[int]]:
     """Signals that Python handles take effect at the end of the block; yields the list of those received.
 
-    Their handlers may raise, as that of Ctrl-C does, and the process crashes where that is within a gradient of
-    openTSNE, which keeps pointers across it (a segmentation fault in 3 of 150 trials).
+    Their handlers may raise, as that of Ctrl-C does, and the process crashes where that is within openTSNE's compiled
+    code: a gradient keeps pointers across it (a segmentation fault in 3 of 150 trials).
     """
     received: list[int] = []
     previous: dict[int, Any] = {}

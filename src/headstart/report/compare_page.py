@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from headstart.comparison.answer import brief
 from headstart.comparison.intervals import Difference
 from headstart.comparison.recipe_differences import recipe_differences
 from headstart.comparison.run_comparison import FEWEST, ClassDifference, RunComparison
@@ -25,8 +24,8 @@ from headstart.report.compare_images import changed_images
 from headstart.report.compare_maps import linked_maps
 from headstart.report.compare_plots import color_of, overlaid_curves, score_plot
 from headstart.report.mask_plots import hexadecimal
+from headstart.report.page_formats import FORMATS
 from headstart.report.run_page import rendered
-from headstart.report.study_page import ends, points
 from headstart.runs.commands import predict_command
 from headstart.runs.tables import best_epoch
 
@@ -137,9 +136,7 @@ def _context(comparison: RunComparison, file: Path) -> dict[str, Any]:
             "curves": Markup(overlaid_curves(comparison)),
         },
         "says": _says,
-        "points": points,
-        "ends": ends,
-        "brief": brief,
+        **FORMATS,
     }
 
 

@@ -14,6 +14,8 @@ STYLE = Path(__file__).parent / "templates" / "style.css"
 OF_CHARTS = (".chart", ".line", ".band", ".mark", ".matrix")
 KEY = re.compile(r'<button[^>]*class="key"[^>]*><svg[^>]*style="color:([^"]*)">(.*?)</svg>(.*?)</button>', re.DOTALL)
 CHART = re.compile(r'<svg class="(chart[^"]*)" viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>(.*?)</svg>', re.DOTALL)
+NARROW = re.compile(r"\bnarrow\b")
+"""Of charts that are drawn twice, for broad and for narrow screens."""
 SAID = re.compile(r'aria-label="([^"]*)"')
 SIZE = re.compile(r"font-size:[\d.]+px")
 MARGIN, ROW, LETTER = 14, 22, 7.2
@@ -28,7 +30,11 @@ def write_figures(folder: Path, figures: Mapping[str, str]) -> None:
 
 def standalone(markup: str) -> bytes:
     """The charts of a figure beside each other, under the legend, as one SVG file."""
-    charts = [(match[0], match[1], float(match[2]), float(match[3]), match[4]) for match in CHART.finditer(markup)]
+    charts = [
+        (match[0], match[1], float(match[2]), float(match[3]), match[4])
+        for match in CHART.finditer(markup)
+        if not NARROW.search(match[1])
+    ]
     width = sum(chart[2] for chart in charts)
     keys, x, y = [], 0.0, 0.0
     for color, mark, name in KEY.findall(markup):

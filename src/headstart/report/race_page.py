@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
 from markupsafe import Markup
 
-from headstart.comparison.answer import brief
 from headstart.comparison.race_file import Race, read_race
 from headstart.comparison.race_findings import findings, headline
 from headstart.comparison.race_results import Line, RaceResults
 from headstart.comparison.wording import percent, plain_points
 from headstart.files import write_atomically
 from headstart.metrics.bootstrap import Interval
+from headstart.report.page_formats import FORMATS, Formats
 from headstart.report.race_plots import intervals
 from headstart.report.run_page import rendered
-from headstart.report.study_page import ends, points
 
 
-class RacePage(TypedDict):
+class RacePage(Formats):
     """What `race.html.jinja` is rendered with."""
 
     path: str
@@ -34,10 +32,6 @@ class RacePage(TypedDict):
     held_out: int
     margin: str
     rounds: str
-    share: Callable[[float], str]
-    ends: Callable[..., str]
-    points: Callable[[float], str]
-    brief: Callable[[float], str]
 
 
 class Row(TypedDict):
@@ -73,10 +67,7 @@ def _context(results: RaceResults, path: str) -> RacePage:
         held_out=len(race.trials[0].correct) if race.trials else 0,
         margin=plain_points(race.margin),
         rounds=", ".join(percent(each) for each in race.fractions),
-        share=percent,
-        ends=ends,
-        points=points,
-        brief=brief,
+        **FORMATS,
     )
 
 
@@ -91,11 +82,5 @@ def _row(results: RaceResults, line: Line) -> Row:
         delta=found.difference(line.name, best) if found is not None and line.name != best else None,
         logme=backbone.logme,
         seconds=seconds,
-        result="dropped"
-        if line.dropped
-        else "best"
-        if line.name == results.winner
-        else "not dropped"
-        if found
-        else "pending",
+        result=results.outcome(line),
     )

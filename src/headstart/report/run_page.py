@@ -87,6 +87,8 @@ class RunPage(TypedDict):
     data: dict[str, Any]
     """`data.json`."""
     environment: dict[str, Any]
+    root: str
+    """The folder of its images, quoted."""
     classifier: str
     """Command that trains a classifier on this run's backbone."""
     images: dict[str, int]
@@ -176,7 +178,8 @@ def _context(run: RunFolder) -> RunPage:
         recipe_toml=recipe.to_toml(),
         data=data,
         environment=run.environment,
-        classifier=classifier_command(run),
+        root=quoted(data["root"]),
+        classifier=classifier_command(RunFolder(run.path.absolute())),
         images=data.get("images") or {split: sum(counts.values()) for split, counts in data["counts"].items()},
         majority=_majority(data["counts"].get("val", {})),
         epochs_done=len(train),

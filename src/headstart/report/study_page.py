@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median_high
 from typing import TypedDict
 
 from markupsafe import Markup
 
-from headstart.comparison.answer import brief, candidates, headline, how_sure
+from headstart.comparison.answer import candidates, headline, how_sure
 from headstart.comparison.findings import findings
 from headstart.comparison.metric import METRICS, Metric
 from headstart.comparison.settings import SETTINGS, Setting
@@ -22,16 +21,15 @@ from headstart.comparison.wording import percent, plain_points
 from headstart.comparison.wording import points as points_of
 from headstart.errors import quoted
 from headstart.files import write_atomically
-from headstart.metrics.bootstrap import Interval
-from headstart.metrics.written import decimals
-from headstart.metrics.written import ends as plain_ends
+from headstart.metrics.written import decimals, ends
 from headstart.report.figure_files import write_figures
+from headstart.report.page_formats import FORMATS, Formats
 from headstart.report.run_page import rendered
 from headstart.report.study_plots import interval_plot, over_labels, over_time
 from headstart.runs.commands import predict_command
 
 
-class StudyPage(TypedDict):
+class StudyPage(Formats):
     """What `study.html.jinja` is rendered with."""
 
     path: str
@@ -71,10 +69,6 @@ class StudyPage(TypedDict):
     seconds: float
     seconds_tuning: float
     figures: dict[str, Markup]
-    share: Callable[[float], str]
-    ends: Callable[..., str]
-    points: Callable[[float], str]
-    brief: Callable[[float], str]
 
 
 class TableRow(TypedDict):
@@ -130,16 +124,16 @@ def _context(results: Results, path: str) -> StudyPage:
         of_predictions=study.metric == "accuracy",
         settings=[SETTINGS[each] for each in sorted(study.settings)],
         finished=study.done + len(study.failed) == study.planned,
-        headline=_unbroken(headline(results)),
-        warnings=[_unbroken(each) for each in warned],
-        how_sure=[_unbroken(each) for each in how_sure(results)],
+        headline=headline(results),
+        warnings=warned,
+        how_sure=how_sure(results),
         tied=len(candidates(results)),
         command=predict_command(run, study.metric == "miou"),
         report_command=f"headstart report {quoted(run)}",
         model="" if model is None else SETTINGS[model.setting].name,
         links=links,
         model_link=None if model is None else links.get(model.setting),
-        findings=[_unbroken(each) for each in findings(results) if each not in warned],
+        findings=[each for each in findings(results) if each not in warned],
         at_most=results.at(most) if most is not None else [],
         most="all labels" if most == 1 else f"{percent(most)} of the labels" if most is not None else "",
         comparisons=len(results.family),
@@ -155,10 +149,7 @@ def _context(results: Results, path: str) -> StudyPage:
         seconds=seconds_spent(study),
         seconds_tuning=seconds_tuning(study),
         figures=figures,
-        share=percent,
-        ends=ends,
-        points=points,
-        brief=brief,
+        **FORMATS,
     )
 
 
@@ -189,23 +180,6 @@ def seconds_tuning(study: Study) -> float:
     return sum(chosen.values())
 
 
-def _unbroken(text: str) -> str:
-    """A no-break space between a number and its per cent sign."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def points(value: float) -> str:
-    """``0.012`` -> '+1.2'."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def ends(interval: Interval, signed: bool = False) -> str:
-    """'48.7 to 56.6'."""
-    if signed:
-        return f"{points(interval.low)} to {points(interval.high)}"
-    return plain_ends(interval)
-
-
 def _row(results: Results, path: str, setting: str, fraction: float) -> TableRow:
     failed = [trial for trial in results.study.failed if (trial.setting, trial.fraction) == (setting, fraction)]
     result = results.get(setting, fraction)
@@ -215,7 +189,7 @@ def _row(results: Results, path: str, setting: str, fraction: float) -> TableRow
         fraction=fraction,
         result=result,
         score="" if result is None else f"{100 * result.score.value:.{digits}f}",
-        score_ends="" if result is None else plain_ends(result.score, digits),
+        score_ends="" if result is None else ends(result.score, digits),
         failed=[f"seed {trial.seed}: {trial.error}" for trial in failed],
         link=_report(results, path, setting, fraction),
     )

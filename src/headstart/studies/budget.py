@@ -134,11 +134,12 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
 
 def _fractions(possible: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[float, ...]:
     """As many of the possible fractions as wanted: all labels, and those nearest to the wanted ones below."""
+    return tuple(sorted({nearest(possible, share) for share in wanted}))
 
-    def nearest(share: float) -> float:
-        return min(possible, key=lambda each: abs(math.log(each / share)))
 
-    return tuple(sorted({nearest(share) for share in wanted}))
+def nearest(possible: Sequence[float], share: float) -> float:
+    """The possible label fraction that is nearest to ``share``, by ratio."""
+    return min(possible, key=lambda each: abs(math.log(each / share)))
 
 
 def _shorter_pretraining(plan: Plan, estimator: TimeEstimator, seconds: float) -> Recipe:

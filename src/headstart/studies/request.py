@@ -145,7 +145,8 @@ def prepare_study(
         if exists(plan):
             runner = StudyRunner(plan, dataset, workers=workers)
             seconds = estimate(runner.plan, dataset, runner.finished())
-            larger = None if budget is None or seconds else refined(runner.plan, plan, runner.study, budget)
+            allowed = None if budget is None else budget * max(1, workers.count())
+            larger = None if allowed is None or seconds else refined(runner.plan, plan, runner.study, allowed)
             if larger is None:
                 return runner, seconds
             runner = StudyRunner(larger, dataset, workers=workers)
@@ -157,6 +158,22 @@ def prepare_study(
             return runner, estimate(plan, dataset)
         shortened, seconds = fit_budget(plan, dataset, budget, max(1, workers.count()), at_least=at_least)
     return StudyRunner(shortened, dataset, workers=workers), seconds
+
+
+def prepare_rest(runner: StudyRunner, asked: Plan, budget: float) -> tuple[StudyRunner, dict[str, float]] | None:
+    """A runner of what else was asked for and fits into ``budget``, the seconds that a study has left at its end.
+
+    With the estimated seconds of each training, as `prepare_study`. None where that is nothing, or a trial has failed.
+    """
+    allowed = budget * max(1, runner.workers.count())
+    larger = None
+    if not runner.study.failed:
+        larger = refined(runner.plan, asked, runner.study, allowed, most_seeds=len(asked.seeds))
+    if larger is None:
+        return None
+    runner = StudyRunner(larger, runner.dataset, workers=runner.workers)
+    with torch_threads(runner.workers.threads):
+        return runner, estimate(larger, runner.dataset, runner.finished())
 
 
 def _require_outside(out: Path, images: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ def gray(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pictures(shared_data: Callable[[str], Path]) -> list[Image.Image]:
     """Two hundred photographs, each of something else."""
     opened = []
@@ -33,21 +33,26 @@ def pictures(shared_data: Callable[[str], Path]) -> list[Image.Image]:
     return opened
 
 
-def film(picture: Image.Image, frames: int) -> NDArray[np.uint8]:
+@pytest.fixture(scope="module")
+def thumbs(pictures: list[Image.Image]) -> NDArray[np.uint8]:
+    """They in gray, (200, 32, 32)."""
+    return np.stack([gray(each) for each in pictures])
+
+
+def film(thumb: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
     """A camera that stands still: one picture and the noise of a sensor, (frames, 32, 32)."""
     noise = np.random.default_rng(0).integers(-2, 3, (frames, 32, 32))
-    return np.clip(gray(picture).astype(int) + noise, 0, 255).astype(np.uint8)
+    return np.clip(thumb.astype(int) + noise, 0, 255).astype(np.uint8)
 
 
 @pytest.mark.real_too
-def test_different_photographs_are_not_alike(pictures: list[Image.Image]) -> None:
-    assert near_duplicates(np.stack([gray(each) for each in pictures])) == []
+def test_different_photographs_are_not_alike(thumbs: NDArray[np.uint8]) -> None:
+    assert near_duplicates(thumbs) == []
 
 
 @pytest.mark.real_too
-def test_copies_are_found_wherever_they_stand(pictures: list[Image.Image]) -> None:
+def test_copies_are_found_wherever_they_stand(thumbs: NDArray[np.uint8]) -> None:
     """Two hundred pictures and a darker copy of each: pairs across all blocks of the distance table."""
-    thumbs = np.stack([gray(each) for each in pictures])
     darker = (thumbs * 0.9).astype(np.uint8)
     found = {tuple(each) for each in near_duplicates(np.concatenate([thumbs, darker]))}
     assert found == {(row, row + len(thumbs)) for row in range(len(thumbs))}
@@ -55,9 +60,9 @@ def test_copies_are_found_wherever_they_stand(pictures: list[Image.Image]) -> No
 
 @pytest.mark.real_too
 @pytest.mark.parametrize("frames", [20, 190, 1000])
-def test_a_film_is_one_set_however_much_of_the_data_it_is(frames: int, pictures: list[Image.Image]) -> None:
-    others = np.stack([gray(each) for each in pictures[1:]])
-    found = near_duplicates(np.concatenate([others, film(pictures[0], frames)]))
+def test_a_film_is_one_set_however_much_of_the_data_it_is(frames: int, thumbs: NDArray[np.uint8]) -> None:
+    others = thumbs[1:]
+    found = near_duplicates(np.concatenate([others, film(thumbs[0], frames)]))
     assert found == [list(range(len(others), len(others) + frames))]
 
 
@@ -91,8 +96,10 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @pytest.mark.real_too
 @pytest.mark.parametrize("kind", COPIES)
-def test_copies_of_a_kind_are_found_and_no_others(kind: str, pictures: list[Image.Image]) -> None:
-    thumbs, copies = (np.stack([gray(each) for each in some]) for some in (pictures, map(COPIES[kind], pictures)))
+def test_copies_of_a_kind_are_found_and_no_others(
+    kind: str, pictures: list[Image.Image], thumbs: NDArray[np.uint8]
+) -> None:
+    copies = np.stack([gray(each) for each in map(COPIES[kind], pictures)])
     found = {tuple(rows) for rows in near_duplicates(np.concatenate([thumbs, copies]))}
     planted = {(row, row + len(pictures)) for row in range(len(pictures))}
     assert len(found & planted) >= 0.95 * len(planted)
@@ -100,12 +107,13 @@ def test_copies_of_a_kind_are_found_and_no_others(kind: str, pictures: list[Imag
 
 
 @pytest.mark.real_too
-def test_the_order_of_the_pictures_changes_no_set(pictures: list[Image.Image]) -> None:
-    thumbs = np.stack([gray(each) for each in [*pictures, *map(COPIES["crop at an edge"], pictures[:50])]])
-    order = np.random.default_rng(0).permutation(len(thumbs))
-    found = near_duplicates(thumbs)
+def test_the_order_of_the_pictures_changes_no_set(pictures: list[Image.Image], thumbs: NDArray[np.uint8]) -> None:
+    cut = np.stack([gray(each) for each in map(COPIES["crop at an edge"], pictures[:50])])
+    both = np.concatenate([thumbs, cut])
+    order = np.random.default_rng(0).permutation(len(both))
+    found = near_duplicates(both)
     assert len(found) >= 48
-    assert sorted(sorted(order[rows].tolist()) for rows in near_duplicates(thumbs[order])) == found
+    assert sorted(sorted(order[rows].tolist()) for rows in near_duplicates(both[order])) == found
 
 
 @pytest.mark.slow
@@ -115,14 +123,14 @@ def test_solar_cells_that_merely_share_their_frame_are_not_near_duplicates() -> 
     Wafers cut one after the other from one block of many crystals do show the same picture. Copies are found all the
     same, mirrored ones too.
     """
-    elpv = pytest.importorskip("elpv_dataset.utils")
-    images, _, kinds = elpv.load_dataset()
-    cells = np.stack([gray(Image.fromarray(image)) for image in images])
-    of_one_crystal = cells[kinds == "mono"]
+    data = Path(pytest.importorskip("elpv_dataset").__file__).parent / "data"
+    listed = [line.split() for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines()]
+    cells = [Image.open(data / file) for file, _, kind in listed if kind == "mono"]
+    of_one_crystal = np.stack([gray(cell) for cell in cells])
     correlations = np.triu(np.corrcoef(of_one_crystal.reshape(len(of_one_crystal), -1)), k=1)
     assert (correlations > 0.98).sum() > 3000
     assert sum(len(rows) for rows in near_duplicates(of_one_crystal)) < 0.03 * len(of_one_crystal)
-    again = np.stack([gray(saved(ImageOps.mirror(Image.fromarray(image)))) for image in images[kinds == "mono"][:200]])
+    again = np.stack([gray(saved(ImageOps.mirror(cell))) for cell in cells[:200]])
     found = near_duplicates(np.concatenate([of_one_crystal, again]))
     sets_of = {row: number for number, rows in enumerate(found) for row in rows}
     together = [sets_of.get(row, -1) == sets_of.get(row + len(of_one_crystal), -2) for row in range(len(again))]
@@ -165,4 +173,4 @@ def test_flat_pictures_say_nothing_and_few_pictures_suffice(pictures: list[Image
     slope = np.add.outer(np.arange(32), np.arange(32))
     skies = np.stack([slope * factor + level for factor in (1, 2, 3) for level in (0, 20, 40)]).astype(np.uint8)
     assert near_duplicates(skies) == []
-    assert near_duplicates(film(pictures[0], 2)) == [[0, 1]]
+    assert near_duplicates(film(gray(pictures[0]), 2)) == [[0, 1]]

@@ -78,7 +78,7 @@ const copy = async (text, button) => {
 const csvLine = (cells) => cells.map((cell) => /[",\r\n]/.test(cell) ? '"' + String(cell).replaceAll('"', '""') + '"' : cell).join(",") + "\n";
 const csv = (table) => [...table.rows].map((row) => csvLine([...row.cells].map((cell) => cell.innerText.replace(/\s+/g, " ").trim()))).join("");
 for (const button of document.querySelectorAll("button[data-copy]")) {
-  button.addEventListener("click", () => copy(document.getElementById(button.dataset.copy).textContent, button));
+  button.addEventListener("click", () => copy((document.getElementById(button.dataset.copy) ?? button.previousElementSibling).textContent, button));
 }
 for (const button of document.querySelectorAll("button[data-csv]")) {
   button.addEventListener("click", () => copy(csv(document.getElementById(button.dataset.csv)), button));

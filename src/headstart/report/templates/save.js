@@ -45,7 +45,7 @@
   };
   // The charts of a figure with their legend, where they stand on the page.
   const pictureOf = (figure) => {
-    const parts = [...figure.querySelectorAll("svg.chart, svg.architecture")], keys = [...figure.querySelectorAll(".key[aria-pressed='true']")];
+    const parts = [...figure.querySelectorAll("svg.chart, svg.architecture")].filter((each) => each.getClientRects().length), keys = [...figure.querySelectorAll(".key[aria-pressed='true']")];
     const boxes = [...parts, ...keys].map((each) => each.getBoundingClientRect()), MARGIN = 12;
     const left = Math.min(...boxes.map((box) => box.left)) - MARGIN, top = Math.min(...boxes.map((box) => box.top)) - MARGIN;
     const width = Math.ceil(Math.max(...boxes.map((box) => box.right)) - left + MARGIN), height = Math.ceil(Math.max(...boxes.map((box) => box.bottom)) - top + MARGIN);
