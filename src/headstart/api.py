@@ -152,8 +152,8 @@ def study(
     on; ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with masks to `segment-quick` and
     `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``pretrainings=3`` pre-trains three times, with other
     seeds; ``tune=False`` leaves the learning rates as they are; ``folds=5`` cross-validates;
-    ``margin=2`` are the points within which two settings are equivalent, and ``target=90`` the score that more labels
-    are forecast for. A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
+    ``margin=2`` are the points within which two settings are equivalent, ``target=90`` the score that more labels are
+    forecast for. A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
     ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "auto" for 10m or
     the least that is needed, "none" for all that is asked for) chooses image size, epochs, label fractions and seeds to
     fit, and a larger one refines the study later. ``jobs`` trials are trained at the same time, or those of ``cluster``
@@ -270,9 +270,8 @@ def compare_to_page(
     return _compared(entries, free, overwrite=True), free
 
 
-def _paths(runs: Sequence[PathLike | Run] | PathLike) -> list[Path]:
-    given = [runs] if isinstance(runs, str | os.PathLike) else runs
-    return [Path(each.path if isinstance(each, Run) else each) for each in given]
+def _paths(runs: Sequence[PathLike | Run]) -> list[Path]:
+    return [Path(each.path if isinstance(each, Run) else each) for each in ([runs] if isinstance(runs, str) else runs)]
 
 
 def _compared(entries: Sequence[Entry], page: Path | None, overwrite: bool) -> RunComparison:
