@@ -137,14 +137,12 @@ def _scratch_as_long(plan: Plan, estimator: TimeEstimator) -> Plan:
     """``plan`` with a training from scratch, where it has a recipe of its own, that takes as long as a fine-tuning."""
     if plan.scratch is None or "epochs" not in plan.free:
         return plan
-    base, count, side = plan.recipe_of("A"), estimator.train, plan.recipe.data.image_size
-    changes: dict[str, object] = {"augment.sizes": [min(size, side) for size in base.augment.sizes]}
-    changes |= {"val.image_size": min(base.val.image_size or side, side), "analysis.train_samples": FEATURES}
-    images = estimator.images_in_the_time_of(override(base, changes), plan.recipe)
+    base, count = plan.recipe_of("A"), estimator.train
+    images = estimator.images_in_the_time_of(base, plan.recipe)
     epochs = max(1, min(SCRATCH_EPOCHS, round(images / count)))
     per_epoch = min(count, max(base.train.batch_size, images // epochs))
-    changes |= {"train.epochs": epochs, "train.images_per_epoch": per_epoch, "val.every": epochs}
-    return replace(plan, scratch=override(base, changes))
+    changes = {"train.epochs": epochs, "train.images_per_epoch": per_epoch, "val.every": epochs}
+    return replace(plan, scratch=override(base, {**changes, "analysis.train_samples": FEATURES}))
 
 
 def _fractions(possible: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[float, ...]:
@@ -241,7 +239,8 @@ def from_scratch(plan: Plan) -> str:
     """The recipe of setting A, where it is another than that of the other settings; else nothing."""
     if plan.scratch is None or "A" not in plan.settings:
         return ""
-    scratch, sizes = plan.scratch, plan.scratch.augment.sizes or (plan.recipe.data.image_size,)
+    scratch = plan.recipe_of("A")
+    sizes = scratch.augment.sizes or (scratch.data.image_size,)
     side = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
     return f"{scratch.name} ({scratch.backbone.name} at {side} px, {_epochs(scratch)})"
 

@@ -141,10 +141,13 @@ class Plan:
         return self.recipe.backbone.weights if given else str(self.folder(kind, number))
 
     def recipe_of(self, setting: str) -> Recipe:
-        """The base of a setting's recipes."""
+        """The base of a setting's recipes; no image is larger than those of `recipe`."""
         if setting != "A" or self.scratch is None:
             return self.recipe
-        return self.scratch.model_copy(update={"data": self.recipe.data})
+        side, own = self.recipe.data.image_size, self.scratch
+        sizes = {"augment.sizes": [min(size, side) for size in own.augment.sizes]}
+        of_validation = {"val.image_size": min(own.val.image_size or side, side)}
+        return override(own.model_copy(update={"data": self.recipe.data}), sizes | of_validation)
 
     def trial(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
         """The recipe of one trial; ``lr`` is the tuned learning rate."""

@@ -32,6 +32,8 @@ from headstart.studies.workers import InProcess, Workers
 
 PathLike = str | os.PathLike[str]
 DEFAULT_SEEDS = 3
+SIZES = ("augment.sizes", "val.image_size")
+"""Fields that a recipe needs changed with `data.image_size`."""
 
 
 class StudyOptions(TypedDict, total=False):
@@ -84,7 +86,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     _require_outside(out, [dataset.root, *(each for each in (unlabeled, corpus) if each is not None)])
     recipe, pretraining, labels = options.get("recipe"), options.get("pretraining"), options.get("labels")
     overrides = dict(options.get("overrides") or {})
-    as_shipped = recipe is None and all(name.startswith("data.") for name in overrides)
+    as_shipped = recipe is None and all(name.startswith("data.") or name in SIZES for name in overrides)
     if recipe is None:
         recipe = default_recipe(dataset)
         overrides = {**default_window(dataset, _load(recipe)), **overrides}
