@@ -2,7 +2,8 @@
 PYTHON ?= python3
 PYTHON_MINIMUM ?= python3.11
 BIN := .venv/bin
-# Coverage by sys.monitoring costs next to nothing, from Python 3.12 on; before, coverage's C tracer does it.
+# Coverage by sys.monitoring costs next to nothing, from Python 3.12 on; before, coverage's C tracer makes Python half as
+# slow again: most slow tests do not count for it, nor do the processes that tests start (tests/conftest.py).
 CORE = $$($(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')")
 # A process per core, and a thread in each: threads of one test would wait for those of the other.
 # Whoever has none left takes tests from the other: a module's trained runs are made once, and both end together.

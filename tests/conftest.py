@@ -24,6 +24,11 @@ ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("HEADSTART_SHARED") or ROOT.parent / "shared" / "data")
 """Data sets too large for the project, as tar files; nothing is missing where they are missing."""
 HAVE_SHARED = all((SHARED / f"{name}.tar").is_file() for name in ("clothing", "aerial", "camvid", "deepglobe_sample"))
+MEASURED_WHOLE = (ROOT / "tests" / "studies", ROOT / "tests" / "data")
+"""Rooms whose slow tests count for the coverage; elsewhere fast ones cover nearly the same lines.
+
+Before Python 3.12 tracing takes half of a test's time again, and more where it computes in Python.
+"""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,6 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "page" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
+        unmeasured = ["browser", "shared"]
+        if not any(room in item.path.parents for room in MEASURED_WHOLE):
+            unmeasured.append("slow")
+        if any(item.get_closest_marker(mark) for mark in unmeasured):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session", autouse=True)

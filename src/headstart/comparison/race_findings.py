@@ -83,7 +83,9 @@ def of_dropped(results: RaceResults) -> Iterator[str]:
         if each.dropped:
             best = each.ranking[0]
             named = [f"{name} by {gap_with_ci(each.difference(best, name))}" for name in each.dropped]
-            yield f"Dropped, {_where(results, each)}, as significantly worse than {best}: {listed(named)}."
+            tuned = [name for name in each.dropped if results.final is not None and name in results.final.names]
+            anyway = f" {listed(tuned)} was fine-tuned all the same, as the second of the last two." if tuned else ""
+            yield f"Dropped, {_where(results, each)}, as significantly worse than {best}: {listed(named)}.{anyway}"
 
 
 def of_failures(results: RaceResults) -> Iterator[str]:

@@ -183,6 +183,19 @@ class RaceResults:
             if each.error is not None:
                 yield Line(each.name, None, False, None, each.error)
 
+    def outcome(self, line: Line) -> str:
+        """What became of a backbone, in a word or two; 'best' only where it is significantly above every other."""
+        found = self.decisive
+        if line.error is not None:
+            return "failed"
+        if found is not None and line.name == self.winner:
+            others = [name for name in found.names if name != line.name]
+            best = bool(others) and all(found.difference(line.name, name).low > 0 for name in others)
+            return "best" if best else "highest"
+        if line.fine_tuned is not None:
+            return "fine-tuned"
+        return "pending" if line.round is None else "dropped" if line.dropped else "not dropped"
+
 
 def table_rows(results: RaceResults) -> list[dict[str, Any]]:
     """The rows of a race's `table.csv`: one for each backbone and round, accuracies from 0 to 1, times in seconds.

@@ -78,10 +78,19 @@ def of_few_images(results: Results) -> Iterator[str]:
 def of_grid_edges(results: Results) -> Iterator[str]:
     """Settings whose selected learning rate is the largest or smallest tried: the optimum may lie beyond."""
     chosen = {(trial.setting, trial.chosen["lr"], trial.tried) for trial in results.study.trials if trial.tried}
-    for which, end, beyond, size in (("largest", max, "larger", "large"), ("smallest", min, "smaller", "small")):
-        at_end = {(setting, lr) for setting, lr, tried in chosen if lr == end(tried)}
-        for lr in sorted({lr for _, lr in at_end}):
-            settings = listed(sorted(setting for setting, each in at_end if each == lr))
+    at = {
+        which: {(setting, lr) for setting, lr, tried in chosen if lr == end(tried)}
+        for which, end in (("largest", max), ("smallest", min))
+    }
+    both = {setting for setting, _ in at["largest"]} & {setting for setting, _ in at["smallest"]}
+    if both:
+        yield (
+            f"The learning rates selected for {listed(sorted(both))} are the largest and, with other labels, the"
+            " smallest tried: a wider grid may be better."
+        )
+    for which, beyond, size in (("largest", "larger", "large"), ("smallest", "smaller", "small")):
+        for lr in sorted({lr for setting, lr in at[which] if setting not in both}):
+            settings = listed(sorted(setting for setting, each in at[which] if each == lr and setting not in both))
             yield (
                 f"The learning rate selected for {settings} is the {which} tried ({lr:g}): a {beyond} one may be"
                 f" better. An optimizer.lr three times as {size} centers the grid there."

@@ -33,10 +33,9 @@ def _cells(results: RaceResults, line: Line) -> list[Text]:
     name = Text(line.name + (" *" if backbone.default else ""))
     found = line.round
     if found is None:
-        return [name, *[Text("")] * 5, Text("failed" if line.error else "pending")]
+        return [name, *[Text("")] * 5, Text(results.outcome(line))]
     best = found.ranking[0]
     delta = _with_ci(found.difference(line.name, best), "+") if line.name != best else ""
-    what = "dropped" if line.dropped else "best" if line.name == results.winner else ""
     return [
         name,
         Text(_with_ci(found.score(line.name))),
@@ -44,7 +43,7 @@ def _cells(results: RaceResults, line: Line) -> list[Text]:
         Text(delta),
         Text(_with_ci(line.fine_tuned) if line.fine_tuned is not None else ""),
         Text("" if backbone.logme is None else f"{backbone.logme:.3f}"),
-        Text(what),
+        Text(results.outcome(line)),
     ]
 
 

@@ -82,11 +82,5 @@ def _row(results: RaceResults, line: Line) -> Row:
         delta=found.difference(line.name, best) if found is not None and line.name != best else None,
         logme=backbone.logme,
         seconds=seconds,
-        result="dropped"
-        if line.dropped
-        else "best"
-        if line.name == results.winner
-        else "not dropped"
-        if found
-        else "pending",
+        result=results.outcome(line),
     )
