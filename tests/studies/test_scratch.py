@@ -20,7 +20,6 @@ from headstart.studies.budget import describe, fit_budget
 from headstart.studies.request import make_plan
 from headstart.studies.step_time import Speed
 
-
 SMALL = {"data.image_size": 32, "augment.sizes": [], "val.image_size": None}
 
 
