@@ -43,7 +43,7 @@ def test_it_is_chosen_where_nobody_chose_a_recipe_or_a_network(photos: Path, sma
         assert theirs.backbone.name == plan.trial("G", 1.0, 0).backbone.name == "tf_efficientnet_lite0"
     assert default.trial("A", 1.0, 0).train.epochs == 60, "few images want many epochs"
     for asked in ({"recipe": "quick"}, {"overrides": {"optimizer.lr": 0.1}}):
-        plan = make_plan(photos, **asked)  # type: ignore[arg-type]
+        plan = make_plan(photos, **asked)
         assert plan.trial("A", 1.0, 0).backbone.name == plan.trial("B", 1.0, 0).backbone.name
     assert make_plan(small_tiles).scratch is None, "with masks"
 
