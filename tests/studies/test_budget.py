@@ -105,7 +105,7 @@ def test_what_the_user_chose_stays(photos: Path) -> None:
 def test_a_shortened_fine_tuning_starts_from_a_probe_unless_asked_otherwise(photos: Path) -> None:
     dataset = Dataset(photos)
     for overrides, begins in (({}, "probe"), ({"head.hidden": [8]}, "random"), ({"head.start": "random"}, "random")):
-        asked = make_plan(dataset, settings="ABD", overrides=overrides)
+        asked = make_plan(dataset, settings="ABD", recipe="quick", overrides=overrides)
         plan, _ = fit_budget(asked, dataset, 240.0)
         shorter = plan.trial("B", 1.0, 0)
         assert (shorter.head.start, shorter.backbone.freeze_batchnorm) == (begins, begins == "probe")

@@ -18,7 +18,8 @@ from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.studies import time_estimate
 from headstart.studies.budget import FILL, describe, fit_budget
-from headstart.studies.plan import Plan, validate_plan
+from headstart.studies.plan import Plan
+from headstart.studies.plan_validation import validate_plan
 from headstart.studies.refinement import refined
 from headstart.studies.request import make_plan
 from headstart.studies.runner import StudyRunner

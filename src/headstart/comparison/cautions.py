@@ -37,6 +37,16 @@ def of_length(results: Results) -> Iterator[str]:
         )
 
 
+def of_scratch(results: Results) -> Iterator[str]:
+    """That training from scratch has a recipe of its own, so that differences to it are not those of weights alone."""
+    if results.study.scratch:
+        yield (
+            f"A is trained from scratch by {results.study.scratch}, not by the recipe of the others: differences"
+            " to A compare two ways to train, network and schedule included, not the weights alone. --recipe"
+            " with a recipe's name trains all settings by that one."
+        )
+
+
 def of_weights(results: Results) -> Iterator[str]:
     """How often the weights of settings were pre-trained: once, and the intervals hold for these weights, or anew."""
     found: dict[str, dict[int, int]] = {}

@@ -176,6 +176,8 @@ class Study(StudyModel):
     """Pre-trainings of each kind of weights, each for every N-th seed."""
     shortened: str = ""
     """How much shorter than the recipe asks for a budget made the trainings; empty where it did not."""
+    scratch: str = ""
+    """The recipe of setting A, in words, where it is not that of the other settings."""
     name: str = "study"
     fingerprint: str = ""
     """Of the dataset."""

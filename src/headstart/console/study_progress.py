@@ -121,7 +121,7 @@ def _run_folds(
     """The study of each fold, one after the other, and one table; the first takes its share of the budget."""
     from headstart.runs.lock import own
     from headstart.studies.folds import as_first, fold_plans, merged, write_merged
-    from headstart.studies.plan import validate_plan
+    from headstart.studies.plan_validation import validate_plan
 
     validate_plan(plan)
     parts, studies = fold_plans(plan), []

@@ -15,6 +15,7 @@ from dataclasses import replace
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
+from headstart.studies.defaults import SCRATCH_EPOCHS
 from headstart.studies.plan import Plan
 from headstart.studies.rungs import LADDER, MASK_LADDER, Rung
 from headstart.studies.time_estimate import TimeEstimator, estimate
@@ -129,7 +130,20 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
         smaller = replace(smaller, tuned=rung.tuned)
     if "seeds" in plan.free:
         smaller = replace(smaller, seeds=plan.seeds[: max(rung.seeds, plan.pretrainings)])
-    return replace(smaller, pretraining=_shorter_pretraining(smaller, estimator, PRETRAINING_SHARE * budget))
+    smaller = replace(smaller, pretraining=_shorter_pretraining(smaller, estimator, PRETRAINING_SHARE * budget))
+    return _scratch_as_long(smaller, estimator)
+
+
+def _scratch_as_long(plan: Plan, estimator: TimeEstimator) -> Plan:
+    """``plan`` with a training from scratch, where it has a recipe of its own, that takes as long as a fine-tuning."""
+    if plan.scratch is None or "epochs" not in plan.free:
+        return plan
+    base, count = plan.recipe_of("A"), estimator.train
+    images = estimator.images_in_the_time_of(base, plan.recipe)
+    epochs = max(1, min(SCRATCH_EPOCHS, round(images / count)))
+    per_epoch = min(count, max(base.train.batch_size, images // epochs))
+    changes = {"train.epochs": epochs, "train.images_per_epoch": per_epoch, "val.every": epochs}
+    return replace(plan, scratch=override(base, {**changes, "analysis.train_samples": FEATURES}))
 
 
 def _fractions(possible: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[float, ...]:
@@ -180,7 +194,7 @@ def _stretched(
         longer = override(recipe, {"train.epochs": epochs, "train.images_per_epoch": min(count, images // epochs)})
         if factor <= 1.02 or longer == recipe:
             break
-        candidate = replace(plan, recipe=longer)
+        candidate = _scratch_as_long(replace(plan, recipe=longer), estimator)
         further = estimate(candidate, estimator.dataset, estimator=estimator)
         if sum(further.values()) > allowed:
             break
@@ -201,6 +215,8 @@ def describe(plan: Plan, asked: Plan, budget: float | None, *, default: bool = F
         return
     labels = ", ".join(f"{fraction:.0%}" for fraction in plan.fractions)
     yield f"plan     {_length(recipe)}; {labels} of the labels; {len(plan.seeds)} seeds{_start(plan)}"
+    if plan.scratch is not None and "A" in plan.settings:
+        yield f"         A from scratch by {from_scratch(plan)}, in the same time"
     if "self-supervised" in plan.pretrained_kinds():
         yield f"         self-supervised pre-training: {_length(plan.pretraining)}"
     if asked.tuned and not plan.tuned:
@@ -220,6 +236,16 @@ def shortened(plan: Plan) -> str:
     return f"{_length(plan.recipe)}, where {asked}{_start(plan)}"
 
 
+def from_scratch(plan: Plan) -> str:
+    """The recipe of setting A, where it is another than that of the other settings; else nothing."""
+    if plan.scratch is None or "A" not in plan.settings:
+        return ""
+    scratch = plan.recipe_of("A")
+    sizes = scratch.augment.sizes or (scratch.data.image_size,)
+    side = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
+    return f"{scratch.name} ({scratch.backbone.name} at {side} px, {_epochs(scratch)})"
+
+
 def _start(plan: Plan) -> str:
     """How a budget has fine-tuning start, where that is not what was asked for."""
     if plan.requested is None or plan.recipe.head.start == plan.requested[0].head.start:
@@ -229,9 +255,13 @@ def _start(plan: Plan) -> str:
 
 def _length(recipe: Recipe) -> str:
     """Image size and length of a training: ``48 px, 2 epochs of 1,920 images``."""
+    return f"{recipe.data.image_size} px, {_epochs(recipe)}"
+
+
+def _epochs(recipe: Recipe) -> str:
     epochs, images = recipe.train.epochs, recipe.train.images_per_epoch
     some = f" of {images:,} images" if images else ""
-    return f"{recipe.data.image_size} px, {epochs} {'epoch' if epochs == 1 else 'epochs'}{some}"
+    return f"{epochs} {'epoch' if epochs == 1 else 'epochs'}{some}"
 
 
 def _time(seconds: float) -> str:

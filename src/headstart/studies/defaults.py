@@ -6,10 +6,18 @@ from collections import Counter
 
 from headstart.data.dataset import Dataset
 from headstart.data.requirements import smallest_side, window_within
-from headstart.recipes.recipe import Data, Recipe
+from headstart.recipes.recipe import Data, Recipe, load, override
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 """Label fractions of a study by default."""
+SCRATCH = "scratch-quick"
+"""The recipe of setting A beside `quick`: the best known in minutes from random weights."""
+SCRATCH_IMAGES = 400_000
+"""Images that it trains on in all: `SCRATCH_EPOCHS` at most of the training images."""
+SCRATCH_EPOCHS = 60
+SCRATCH_FEW, SCRATCH_BATCH = 10_000, 64
+"""Training images below which it takes smaller batches, for more steps: 8 epochs of 3,068 photographs of clothing give
+72 % with 64 and 69 % with 128 images in a batch."""
 LEAST_HOLDOUT = 10
 """Labels that a learning rate is selected on, at least."""
 
@@ -32,6 +40,21 @@ def default_window(dataset: Dataset, recipe: Recipe) -> dict[str, int]:
     """Override of a default recipe's windows where training images are smaller than they are; else nothing."""
     side = smallest_side(dataset.scan(recipe.data)) if recipe.data.resize == "keep" else None
     return {} if side is None or side >= recipe.data.image_size else {"data.image_size": window_within(side)}
+
+
+def default_scratch(dataset: Dataset, recipe: Recipe) -> Recipe | None:
+    """The recipe of setting A where ``recipe`` is the default one; None with masks, where it is that of the others.
+
+    A large network made for fine-tuning learns next to nothing from random weights in the time that fine-tuning takes,
+    and would make any pre-training look good.
+    """
+    if recipe.task == "segment":
+        return None
+    scratch = load(SCRATCH)
+    images = max(1.0, sum(_training_labels(dataset, recipe)))
+    epochs = min(SCRATCH_EPOCHS, max(scratch.train.epochs, round(SCRATCH_IMAGES / images)))
+    batch = SCRATCH_BATCH if images < SCRATCH_FEW else scratch.train.batch_size
+    return override(scratch, {"train.epochs": epochs, "val.every": epochs, "train.batch_size": batch})
 
 
 def default_pretraining(recipe: Recipe) -> str:

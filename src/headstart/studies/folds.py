@@ -75,6 +75,7 @@ def as_first(part: Plan, first: Plan) -> Plan:
         part,
         recipe=override(begun.recipe, {"data.fold": list(fold)}),
         pretraining=begun.pretraining,
+        scratch=begun.scratch,
         fractions=begun.fractions,
         seeds=begun.seeds,
         pretrainings=begun.pretrainings,

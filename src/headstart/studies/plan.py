@@ -14,7 +14,6 @@ from headstart.comparison.intervals import MARGIN
 from headstart.comparison.metric import MetricName
 from headstart.comparison.settings import SETTINGS
 from headstart.comparison.trial_paths import trial_name, trial_path
-from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, load, override
 
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
@@ -50,6 +49,8 @@ class Plan:
     fractions: tuple[float, ...]
     """Label fractions, above 0 and up to 1."""
     seeds: tuple[int, ...]
+    scratch: Recipe | None = None
+    """The recipe of setting A, on the images of `recipe` (its section `data`); None: it is `recipe`."""
     tuned: bool = True
     """Tune each setting's learning rate, or its probe's L2 strength, on training images."""
     unlabeled: str | None = None
@@ -139,9 +140,18 @@ class Plan:
         given = kind == SUPERVISED and self.corpus is None
         return self.recipe.backbone.weights if given else str(self.folder(kind, number))
 
+    def recipe_of(self, setting: str) -> Recipe:
+        """The base of a setting's recipes; no image is larger than those of `recipe`."""
+        if setting != "A" or self.scratch is None:
+            return self.recipe
+        side, own = self.recipe.data.image_size, self.scratch
+        sizes = {"augment.sizes": [min(size, side) for size in own.augment.sizes]}
+        of_validation = {"val.image_size": min(own.val.image_size or side, side)}
+        return override(own.model_copy(update={"data": self.recipe.data}), sizes | of_validation)
+
     def trial(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
         """The recipe of one trial; ``lr`` is the tuned learning rate."""
-        frozen = SETTINGS[setting].frozen
+        frozen, base = SETTINGS[setting].frozen, self.recipe_of(setting)
         changes: dict[str, Any] = {
             "name": trial_name(setting, fraction, seed),
             "description": f"{SETTINGS[setting].phrase}, {fraction:.0%} of the labels",
@@ -154,10 +164,10 @@ class Plan:
         }
         if self.masks:  # no epoch is chosen, and there is no kNN metric
             changes |= {"checkpoint.monitor": "last", "analysis.train_samples": 0, "analysis.epochs": []}
-            changes |= {"optimizer.lr": lr or self.recipe.optimizer.lr}
+            changes |= {"optimizer.lr": lr or base.optimizer.lr}
             changes |= {"probe.method": "sgd"} if frozen else {}
         elif not self.tuned:  # one recipe for all: the recipe chooses the epoch, and cross-fitting evaluates it
-            changes["analysis.epochs"] = list(range(1, self.recipe.train.epochs + 1))
+            changes["analysis.epochs"] = list(range(1, base.train.epochs + 1))
         elif frozen:
             changes |= {
                 "probe.method": "logistic",
@@ -168,12 +178,10 @@ class Plan:
             }
             changes |= {"checkpoint.monitor": "last", "analysis.epochs": []}
         else:
-            changes |= {"checkpoint.monitor": "last", "optimizer.lr": lr or self.recipe.optimizer.lr}
-            changes["probe.share_features"] = self.recipe.head.start == "probe"
-            changes["analysis.epochs"] = self.recipe.analysis.epochs or [
-                self.recipe.train.epochs
-            ]  # what the table reads
-        return override(self.recipe, changes)
+            changes |= {"checkpoint.monitor": "last", "optimizer.lr": lr or base.optimizer.lr}
+            changes["probe.share_features"] = base.head.start == "probe"
+            changes["analysis.epochs"] = base.analysis.epochs or [base.train.epochs]  # what the table reads
+        return override(base, changes)
 
     @property
     def tuned_at(self) -> tuple[float, ...]:
@@ -250,48 +258,3 @@ class Plan:
 def _suffix(number: int) -> str:
     """What tells a pre-training's name from that of the first: nothing, ``-2``, ``-3``."""
     return f"-{number + 1}" if number else ""
-
-
-def validate_plan(plan: Plan) -> None:
-    """Raise HeadstartError for settings, label fractions, seeds or recipes that make no study."""
-    again = "headstart study --help"
-    unknown = [setting for setting in plan.settings if setting not in SETTINGS]
-    if unknown or not plan.settings or len(set(plan.settings)) < len(plan.settings):
-        raise HeadstartError(
-            f"--settings: expected letters of {''.join(SETTINGS)}, each once, found {plan.settings or 'none'}", again
-        )
-    bad = [share for share in plan.fractions if not 0 < share <= 1 or plan.fractions.count(share) > 1]
-    if bad or not plan.fractions:
-        raise HeadstartError(f"--labels: expected shares above 0 and up to 1, each once, found {bad or 'none'}", again)
-    if not 0 < plan.margin < 100:
-        raise HeadstartError(f"--margin: expected points above 0 and below 100, found {plan.margin:g}", again)
-    if plan.target_score is not None and not 0 < plan.target_score < 100:
-        raise HeadstartError(f"--target: expected per cent above 0 and below 100, found {plan.target_score:g}", again)
-    if not plan.seeds:
-        raise HeadstartError("--seeds: expected at least 1, found 0", again)
-    if not 1 <= plan.pretrainings <= len(plan.seeds):
-        raise HeadstartError(
-            f"--pretrainings: expected 1 to {len(plan.seeds)}, at most one for each seed, found {plan.pretrainings}",
-            f"--pretrainings {len(plan.seeds)}, or --seeds {plan.pretrainings}" if plan.pretrainings > 0 else again,
-        )
-    if plan.pretrainings > 1 and not plan.pretrained_kinds():
-        raise HeadstartError(
-            f"--pretrainings {plan.pretrainings}: expected a setting that is pre-trained, found {plan.settings}",
-            "--settings with C, E or F, or --corpus FOLDER",
-        )
-    from headstart.tasks import TASKS, task_named  # `headstart --help` reads this module without torch
-
-    if task_named(plan.pretraining.task).target != "none":
-        unlabeled = ", ".join(name for name, task in TASKS.items() if task.target == "none")
-        raise HeadstartError(
-            f"--pretraining {plan.pretraining.name}: expected a recipe of a task without labels ({unlabeled}), found"
-            f" the task {plan.pretraining.task}",
-            "headstart recipe ls",
-        )
-    wanting = [setting for setting in plan.settings if PRETRAINING_OF.get(setting) in (SUPERVISED, CONTINUED)]
-    if wanting and plan.corpus is None and plan.recipe.backbone.weights == "none":
-        raise HeadstartError(
-            f"setting {wanting[0]}: expected supervised weights, found backbone.weights none in {plan.recipe.name} and"
-            " no --corpus",
-            "headstart study DATA --corpus FOLDER, or backbone.weights=imagenet-lite",
-        )

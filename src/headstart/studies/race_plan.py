@@ -12,7 +12,8 @@ from headstart.comparison.race_file import Race
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Data, override
-from headstart.studies.plan import Plan, validate_plan
+from headstart.studies.plan import Plan
+from headstart.studies.plan_validation import validate_plan
 from headstart.studies.request import StudyOptions, make_plan
 from headstart.studies.requested import require_same_request
 

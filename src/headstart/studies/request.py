@@ -19,10 +19,12 @@ from headstart.studies.defaults import (
     default_fractions,
     default_pretraining,
     default_recipe,
+    default_scratch,
     default_window,
     tune_from,
 )
-from headstart.studies.plan import Plan, validate_plan
+from headstart.studies.plan import Plan
+from headstart.studies.plan_validation import validate_plan
 from headstart.studies.refinement import refined
 from headstart.studies.resume import exists, require_free
 from headstart.studies.runner import StudyRunner
@@ -32,6 +34,8 @@ from headstart.studies.workers import InProcess, Workers
 
 PathLike = str | os.PathLike[str]
 DEFAULT_SEEDS = 3
+SIZES = ("augment.sizes", "val.image_size")
+"""Fields that a recipe needs changed with `data.image_size`."""
 
 
 class StudyOptions(TypedDict, total=False):
@@ -51,7 +55,8 @@ class StudyOptions(TypedDict, total=False):
     out: PathLike | None
     """The study's folder; by default runs/study-DATA."""
     recipe: str | Recipe | None
-    """Base recipe of every trial; by default `quick`, for images with masks `segment-quick`."""
+    """Base recipe of every trial; by default `quick`, for images with masks `segment-quick`. With `quick` by default,
+    and unless ``overrides`` change more than its images, setting A is trained by `scratch-quick`."""
     pretraining: str | Recipe | None
     """Recipe of the self-supervised pre-training; by default `byol-quick`, for images with masks `byol-tiles`."""
     overrides: Mapping[str, Any] | None
@@ -83,6 +88,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
     _require_outside(out, [dataset.root, *(each for each in (unlabeled, corpus) if each is not None)])
     recipe, pretraining, labels = options.get("recipe"), options.get("pretraining"), options.get("labels")
     overrides = dict(options.get("overrides") or {})
+    as_shipped = recipe is None and all(name.startswith("data.") or name in SIZES for name in overrides)
     if recipe is None:
         recipe = default_recipe(dataset)
         overrides = {**default_window(dataset, _load(recipe)), **overrides}
@@ -110,6 +116,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         recipe=base,
         pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
         settings="ABCDE" if settings is None else settings.upper(),
+        scratch=default_scratch(dataset, base) if as_shipped else None,
         fractions=fractions,
         seeds=tuple(range(DEFAULT_SEEDS if seeds is None else seeds)),
         tuned=tune is not False,

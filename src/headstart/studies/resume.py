@@ -1,7 +1,8 @@
 """Continuing a study: its folder holds what was requested when it started, and a second call must request the same.
 
 recipe.toml, pretraining.toml   the recipes in use; a budget may have shortened them
-requested.toml                  both as requested, and the other folders of images
+scratch.toml                    that of setting A, where it has one of its own
+requested.toml                  the first two as requested, the name of the third, and the other folders of images
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from headstart.tasks import task_named
 
 STUDY = "study.json"
 RECIPES = ("recipe", "pretraining")
+SCRATCH = "scratch.toml"
 FOLDERS = ("unlabeled", "corpus")
 
 
 def files(plan: Plan) -> dict[str, str]:
     """The files of a new study's folder: name -> content."""
+    requested = {name: value for name, value in _requested(plan).items() if value is not None}
     return {
         "recipe.toml": plan.recipe.to_toml(),
         "pretraining.toml": plan.pretraining.to_toml(),
-        "requested.toml": tomli_w.dumps({name: value for name, value in _requested(plan).items() if value is not None}),
+        **({} if plan.scratch is None else {SCRATCH: plan.scratch.to_toml()}),
+        "requested.toml": tomli_w.dumps(requested),
     }
 
 
@@ -45,7 +49,7 @@ def exists(plan: Plan) -> bool:
 
 def require_free(plan: Plan) -> None:
     """Raise HeadstartError if the folder of a new study holds anything else."""
-    ours = {*files(plan), ".lock"}  # they come before study.json
+    ours = {*files(plan), SCRATCH, ".lock"}  # they come before study.json
     if plan.out.exists() and any(
         other.name not in ours and not other.name.endswith(".part") for other in plan.out.iterdir()
     ):
@@ -80,14 +84,17 @@ def load_existing(plan: Plan) -> Plan:
         return plan
     study, _ = stored_study(plan)  # raises for another format version, before its other files are read
     recipe, pretraining = (recipes.load(str(plan.out / f"{name}.toml")) for name in RECIPES)
-    require_same_request(plan.out, "study", _requested_before(plan), _requested(plan), FOLDERS)
+    scratch = recipes.load(str(plan.out / SCRATCH)) if os.path.lexists(plan.out / SCRATCH) else None
+    before, now = _requested_before(plan), _requested(plan)
+    # Earlier versions trained A by the recipe of the others, and name nothing here.
+    require_same_request(plan.out, "study", {"scratch": now["scratch"], **before}, now, FOLDERS)
     requested = plan.requested or (plan.recipe, plan.pretraining)
     grid: dict[str, Any] = {} if study is None else {"tune_from": study.tuned_from}
     if study is not None and plan.requested is None:
         grid |= {
             name: getattr(study, name) for name in ("fractions", "seeds", "tuned", "pretrainings") if name in plan.free
         }
-    return replace(plan, recipe=recipe, pretraining=pretraining, requested=requested, **grid)
+    return replace(plan, recipe=recipe, pretraining=pretraining, scratch=scratch, requested=requested, **grid)
 
 
 def require_same_folders(plan: Plan, dataset: Dataset) -> None:
@@ -120,7 +127,8 @@ def require_same_folders(plan: Plan, dataset: Dataset) -> None:
 def _requested(plan: Plan) -> dict[str, Any]:
     requested = dict(zip(RECIPES, plan.requested or (plan.recipe, plan.pretraining), strict=True))
     folders = {name: getattr(plan, name) for name in FOLDERS}
-    return folders | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
+    scratch = {"scratch": plan.scratch.name if plan.scratch else ""}
+    return folders | scratch | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
 
 
 def _requested_before(plan: Plan) -> dict[str, Any]:

@@ -28,10 +28,11 @@ from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
 from headstart.runs.lock import own, owner_of
 from headstart.studies import resume as resuming
-from headstart.studies.budget import shortened
+from headstart.studies.budget import from_scratch, shortened
 from headstart.studies.jobs import Jobs, TrialKey, TunedAt
 from headstart.studies.model_reports import write_model_reports
-from headstart.studies.plan import Plan, validate_plan
+from headstart.studies.plan import Plan
+from headstart.studies.plan_validation import validate_plan
 from headstart.studies.schedule import Schedule
 from headstart.studies.trainings import fault_of
 from headstart.studies.trial import majority_baseline, read_trial
@@ -180,6 +181,7 @@ class StudyRunner:
             split_made=index.split_made,
             leaked=None if index.split_made else len(leaked_rows(self.pixels, split)),  # those split no duplicates
             shortened=shortened(plan),
+            scratch=from_scratch(plan),
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
             target=None if plan.target_score is None else plan.target_score / 100,

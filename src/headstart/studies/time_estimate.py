@@ -51,7 +51,8 @@ class TimeEstimator:
         self.plan, self.dataset = plan, dataset
         self.index = index = dataset.index(plan.recipe.data, plan.target)
         self.train, self.val = (len(index.positions(split)) for split in ("train", "val"))
-        self._speeds: dict[tuple[str, bool], list[tuple[int, Speed]]] = {}
+        self._speeds: dict[tuple[str, str], list[tuple[int, Speed]]] = {}
+        """By task and backbone; of frozen ones, whose decoder alone is trained, with no name."""
         self._probe_seconds_of: dict[float, float] = {}
 
     def pretraining(self, recipe: Recipe, data: str) -> float:
@@ -75,6 +76,16 @@ class TimeEstimator:
             seconds += VALIDATION * self._speed(recipe, self.plan.data).image * images
             seconds += 0 if solved else self._probe_seconds(recipe.data.label_fraction)
         return seconds
+
+    def images_in_the_time_of(self, recipe: Recipe, other: Recipe) -> int:
+        """Images that the steps of ``recipe`` train on, on images of its mean area, while those of ``other`` run."""
+        seconds = self._steps(other, other.train.images_per_epoch or self.train)
+        return max(1, int(recipe.train.epochs * seconds / self._steps(recipe, 1)))
+
+    def _steps(self, recipe: Recipe, per_epoch: int) -> float:
+        """Seconds of the steps of a training with so many images per epoch."""
+        area = sum(recipe.train_size(epoch) ** 2 for epoch in range(recipe.train.epochs)) / side_of(recipe) ** 2
+        return self._speed(recipe, self.plan.data).image * min(per_epoch, self.train) * area
 
     def images(self, recipe: Recipe, data: str) -> int:
         """Training images of a pre-training's folder."""
@@ -114,7 +125,7 @@ class TimeEstimator:
 
     def _speed(self, recipe: Recipe, data: str) -> Speed:
         """Speed at the recipe's last image size, between those at two sizes: in proportion to their areas."""
-        kind, side = (recipe.task, False), side_of(recipe)
+        kind, side = (recipe.task, recipe.backbone.name), side_of(recipe)
         plain = override(recipe, {"backbone.weights": "none", "backbone.freeze": False, "probe.method": "sgd"})
         if kind not in self._speeds:
             index = self.index if data == self.plan.data else self.dataset.open(data).scan(recipe.data)
@@ -128,7 +139,7 @@ class TimeEstimator:
         return Speed(slow.start, max(slow.image + slope * (side**2 - low**2), 0.2 * slow.image))
 
     def _decoder_speed(self, recipe: Recipe) -> Speed:
-        kind = (recipe.task, True)
+        kind = (recipe.task, "")
         if kind not in self._speeds:
             plain = override(recipe, {"backbone.weights": "none", "backbone.freeze_stages": 0})
             self._speeds[kind] = [(side_of(recipe), measure_run(plain, self.dataset.open(self.plan.data)))]

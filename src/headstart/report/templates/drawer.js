@@ -19,7 +19,7 @@ window.headstart.drawer = (() => {
     made.title = known.file;
     picture(image, opened.facts, opened.tile(i), 106);
     truth.textContent = known.truth;
-    said.textContent = known.said;
+    write(said, known.said);
     said.className = known.wrong ? "wrong" : "";
     file.textContent = known.file.split("/").pop() + (known.split === "train" ? " (training)" : "");
     made.append(image, truth, said, file);
@@ -37,7 +37,7 @@ window.headstart.drawer = (() => {
       more.textContent = number(list.length - shown) + " more";
       if (!first) added[0].focus();
     };
-    head.textContent = title;
+    write(head, title);
     line.className = "thumbnails";
     more.type = "button";
     more.className = "more";
@@ -77,7 +77,7 @@ window.headstart.drawer = (() => {
   const path = (folder, file) => folder + file.split("/").map(encodeURIComponent).join("/");
   let wanted = null;
   const show = (i, file) => {
-    const image = large.querySelector("i"), side = Math.max(96, Math.min(448, innerWidth - 72, innerHeight - 250));
+    const image = large.querySelector("i"), side = Math.max(96, Math.min(408, innerWidth - 72, innerHeight - 250));
     image.removeAttribute("style");
     picture(image, opened.facts, opened.tile(i), side);
     wanted?.removeAttribute("src");
@@ -102,8 +102,8 @@ window.headstart.drawer = (() => {
   const enlarge = (i) => {
     const known = opened.of(i);
     show(i, known.file);
-    at("truth").textContent = known.title;
-    at("said").textContent = known.said;
+    write(at("truth"), known.title);
+    write(at("said"), known.said);
     at("said").className = known.wrong ? "wrong" : "";
     at("file").textContent = known.file + (known.split === "train" ? " (training)" : "");
     at("place").textContent = number(rows.indexOf(i) + 1) + " of " + number(rows.length);

@@ -15,12 +15,12 @@
   const STRIPS = {
     cell: (truth, predicted) => {
       const found = those((i) => data.labels[i] === truth && data.predicted[i] === predicted);
-      return [[images(found.length) + " of " + name(truth) + " predicted as " + name(predicted), found]];
+      return [[images(found.length) + " of " + named(name(truth)) + " predicted as " + named(name(predicted)), found]];
     },
     class: (label) => {
       const own = those((i) => data.labels[i] === label), taken = those((i) => data.predicted[i] === label && wrong(i));
-      return [[images(own.length) + " of " + name(label) + ", " + number(own.filter(wrong).length) + " predicted as another class", own],
-        [images(taken.length) + " of other classes predicted as " + name(label), taken]];
+      return [[images(own.length) + " of " + named(name(label)) + ", " + number(own.filter(wrong).length) + " predicted as another class", own],
+        [images(taken.length) + " of other classes predicted as " + named(name(label)), taken]];
     },
     bin: (bin) => {
       const found = those((i) => data.bins[i] === bin);
@@ -28,8 +28,8 @@
     },
   };
   const of = (i) => ({
-    file: data.files[i], truth: name(data.labels[i]), title: "true: " + name(data.labels[i]), wrong: wrong(i), place: data.of_map ? data.tiles[i] : -1,
-    said: "predicted " + name(data.predicted[i]) + " " + (100 * data.confidence[i]).toFixed(1) + "\u00a0%",
+    file: data.files[i], truth: name(data.labels[i]), title: "true: " + named(name(data.labels[i])), wrong: wrong(i), place: data.of_map ? data.tiles[i] : -1,
+    said: "predicted " + named(name(data.predicted[i])) + " " + (100 * data.confidence[i]).toFixed(1) + "\u00a0%",
     row: [data.files[i], name(data.labels[i]), name(data.predicted[i]), data.confidence[i]],
   });
   const closed = () => kept.write({});

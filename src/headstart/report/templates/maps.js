@@ -198,7 +198,7 @@
     map.place.append(card);
     picture(card.querySelector("i"), facts, i, 128);
     card.querySelector("b").textContent = facts.classes[facts.labels[i]];
-    card.querySelector("span").textContent = map.predictionOf(i);
+    write(card.querySelector("span"), map.predictionOf(i));
     card.querySelector("small").textContent = facts.files[i] + (facts.splits[i] === "train" ? " (training)" : "");
     card.style.left = Math.max(0, Math.min(left + 14, map.place.clientWidth - card.offsetWidth - 4)) + "px";
     card.style.top = Math.max(0, top - card.offsetHeight - 8) + "px";

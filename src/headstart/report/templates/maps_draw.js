@@ -229,7 +229,7 @@ const makeMap = (id, facts, data, state) => {
   const predictionOf = (i) => {
     const { IoU } = data.shades, percent = (value) => (100 * value).toFixed(1) + "\u00a0%";
     if (!data.predicted.length) return IoU && facts.splits[i] === "val" ? "IoU " + percent(at(IoU.values)[i] / 65535) : "";
-    return "predicted " + facts.classes[at(data.predicted)[i]] + " " + percent(confidenceOf(i));
+    return "predicted " + named(facts.classes[at(data.predicted)[i]]) + " " + percent(confidenceOf(i));
   };
   const say = () => {
     const variance = data.variance[epoch()];

@@ -6,7 +6,7 @@ const imagesOfMaps = (facts, maps, state, { kept, clear }) => {
     const truth = facts.classes[facts.labels[i]], unlabeled = facts.labels[i] === facts.unlabeled;
     return {
       file: facts.files[i], split: facts.splits[i], place: i, truth, wrong: map.outcome(i) === 1, said: map.predictionOf(i),
-      title: unlabeled ? truth : (facts.outlined ? "mostly " : "true: ") + truth,
+      title: unlabeled ? truth : (facts.outlined ? "mostly " : "true: ") + named(truth),
       row: [facts.files[i], facts.splits[i], unlabeled ? "" : truth,
         ...predict.flatMap((each) => [facts.classes[each.at(each.data.predicted)[i]], each.confidenceOf(i).toFixed(4)])],
     };

@@ -146,7 +146,7 @@ window.addEventListener("afterprint", () => {
 
 // What is wider than the screen is scrolled by keys, too.
 const reachable = () => {
-  for (const each of document.querySelectorAll(".figure, .scroll, pre")) if (each.scrollWidth > each.clientWidth) each.tabIndex = 0;
+  for (const each of document.querySelectorAll(".figure, .scroll, pre")) if (each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight + 1) each.tabIndex = 0;
 };
 reachable();
 window.addEventListener("resize", reachable);
