@@ -147,17 +147,14 @@ def study(
 ) -> DataFrame:
     """Measure what each kind of pre-training gains on ``data``: one table row per setting and fraction.
 
-    Options: ``settings="ABCDE"`` are letters A to G; ``labels`` are label fractions (default: those of 0.05, 0.1,
-    0.25, 0.5 and 1 that leave every class an image); ``seeds=3``; ``unlabeled`` and ``corpus`` are folders to pre-train
-    on; ``recipe`` and ``pretraining`` default to `quick` and `byol-quick`, for images with masks to `segment-quick` and
-    `byol-tiles`, and ``overrides`` change fields of ``recipe``; ``pretrainings=3`` pre-trains three times, with other
-    seeds; ``tune=False`` leaves the learning rates as they are; ``folds=5`` cross-validates;
-    ``margin=2`` are the points within which two settings are equivalent, ``target=90`` the score that more labels are
-    forecast for. A study on masks has a column ``miou`` in the place of ``accuracy``. The study's folder, ``out`` or
-    ``runs/study-DATA``, holds the report; called again, the study continues. ``budget`` ("10m", "2h", "auto" for 10m or
-    the least that is needed, "none" for all that is asked for) chooses image size, epochs, label fractions and seeds to
-    fit, and a larger one refines the study later. ``jobs`` trials are trained at the same time, or those of ``cluster``
-    ("local:4", "tcp://HOST:8786", "slurm:FILE"; docs/cluster.md). Raises HeadstartError for what the caller can fix.
+    Options are those of `StudyOptions`, among them ``settings="ADE"``, letters A to G; ``labels=[0.1, 1]``, label
+    fractions; ``seeds=5``; ``unlabeled`` and ``corpus``, folders to pre-train on; ``recipe``, ``pretraining`` and
+    ``overrides`` of the recipe's fields; ``folds=5`` to cross-validate. A study on masks has a column ``miou`` in the
+    place of ``accuracy``. The study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, the study
+    continues. ``budget`` ("10m", "2h", "auto" for 10m or the least that is needed, "none" for all that is asked for)
+    chooses image size, epochs, label fractions and seeds to fit, and a larger one refines the study later. ``jobs``
+    trials are trained at the same time, or those of ``cluster`` ("local:4", "tcp://HOST:8786", "slurm:FILE";
+    docs/cluster.md). Raises HeadstartError for what the caller can fix.
 
     ``backbones`` compares weights in the place of settings: timm names, run folders, weights files or "NAME=FILE"
     race on frozen features, the last two are fine-tuned, and the table has a row per backbone and round (`run_race`).
