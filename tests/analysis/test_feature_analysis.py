@@ -143,7 +143,7 @@ def test_a_run_without_features_says_which_command_makes_them(
     ("words", "expected"),
     [
         (["--perplexity", "25"], "perplexity: expected 1 to 19.7 for 60 images (split all), found 25"),
-        (["--perplexity", "4", "--split", "val"], "expected at most 3.7 for 12 images (split val), found 4"),
+        (["--perplexity", "4", "--split", "val"], "perplexity: expected 1 to 3.7 for 12 images (split val), found 4"),
         (["--epochs", "7"], "expected features of epoch 1, 2, 3, found 7 requested"),
         (["--epochs", "one"], "expected numbers such as 1,50,100, found one"),
     ],
