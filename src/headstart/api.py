@@ -147,8 +147,8 @@ def study(
 ) -> DataFrame:
     """Measure what each kind of pre-training gains on ``data``: one table row per setting and fraction.
 
-    Options are those of `studies.request.StudyOptions`, such as ``settings="ADE"``, letters A to G; ``labels=[0.1, 1]``, label
-    fractions; ``seeds=5``; ``unlabeled`` and ``corpus``, folders to pre-train on; ``recipe``, ``pretraining`` and
+    Options are those of `studies.request.StudyOptions`, such as ``settings="ADE"``, letters A to G; ``labels=[0.1,
+    1]``, label fractions; ``seeds=5``; ``unlabeled`` and ``corpus``, to pre-train on; ``recipe``, ``pretraining`` and
     ``overrides`` of the recipe's fields; ``folds=5`` to cross-validate. A study on masks has a column ``miou`` in the
     place of ``accuracy``. The study's folder, ``out`` or ``runs/study-DATA``, holds the report; called again, the study
     continues. ``budget`` ("10m", "2h", "auto" for 10m or the least that is needed, "none" for all that is asked for)
