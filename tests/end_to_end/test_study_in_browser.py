@@ -63,7 +63,7 @@ def test_the_buttons_copy_the_command_and_the_table(opened: Page) -> None:
     opened.evaluate(
         "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
     )
-    opened.locator("button[data-copy]").click()
+    opened.locator("button[data-copy=command]").click()
     assert opened.evaluate("window.copied").startswith("headstart predict ")
     opened.locator("button[data-csv=trials]").click()
     rows = list(csv.reader(io.StringIO(opened.evaluate("window.copied"))))
