@@ -88,7 +88,7 @@ def test_keys_tables_and_buttons_do_what_they_say(opened: Page) -> None:
     rows = list(csv.reader(io.StringIO(opened.evaluate("window.copied"))))
     assert rows[0][0] == "run"
     assert {len(row) for row in rows} == {11}
-    opened.locator("button[data-copy]").click()
+    opened.locator("button[data-copy=command]").click()
     assert opened.evaluate("window.copied").startswith("headstart predict ")
     changes = opened.locator("details.changes").last
     if changes.get_attribute("open") is None:
