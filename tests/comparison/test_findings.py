@@ -180,6 +180,10 @@ def test_harm_is_said_only_beyond_the_interval(made_study: MadeStudy) -> None:
     assert list(of_harm(Results(made_study("AG")))) == [], "the floor is no pre-training"
     (frozen,) = of_harm(Results(made_study("AE", fractions=(1.0,))))
     assert "frozen features do not suffice" in frozen
+    other = made_study("ABC", right={"C": 0.4}).model_copy(update={"scratch": "scratch-quick (a small network)"})
+    (said,) = of_harm(Results(other))
+    assert "training from scratch scores higher: C" in said, "not the weights alone differ"
+    assert any("scratch-quick (a small network)" in each for each in findings(Results(other)))
 
 
 def test_frozen_against_fine_tuned(made_study: MadeStudy) -> None:

@@ -144,8 +144,9 @@ def test_an_image_is_enlarged_with_all_that_is_known_and_the_address_keeps_it(op
     expect(large).to_be_visible()
     assert opened.locator("#drawer-file").inner_text() == rows[1]["filename"]
     opened.keyboard.press("Escape")
+    expect(large).not_to_be_visible()
     opened.keyboard.press("Escape")
-    assert "images." not in opened.url
+    expect(opened).not_to_have_url(re.compile(r"images\."))
 
 
 def test_without_the_files_a_thumbnail_is_enlarged_and_says_so(watched: Opening, run: RunFolder) -> None:

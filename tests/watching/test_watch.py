@@ -286,13 +286,16 @@ def test_the_command_prints_an_address_that_opens_it_without_torch_and_ends_with
     with subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as it:
-        assert it.stderr is not None
-        address = next(word for word in it.stderr.readline().split() if word.startswith("http://127.0.0.1:"))
-        host, path = address.removeprefix("http://").split("/", 1)
-        connection = http.client.HTTPConnection(host, timeout=10)
-        connection.request("GET", f"/{path}")
-        assert connection.getresponse().status == 303
-        connection.close()
-        it.send_signal(signal.SIGINT)
-        out, err = it.communicate(timeout=30)
-        assert (it.returncode, out.strip(), err) == (0, "False", "")
+        try:
+            assert it.stderr is not None
+            address = next(word for word in it.stderr.readline().split() if word.startswith("http://127.0.0.1:"))
+            host, path = address.removeprefix("http://").split("/", 1)
+            connection = http.client.HTTPConnection(host, timeout=10)
+            connection.request("GET", f"/{path}")
+            assert connection.getresponse().status == 303
+            connection.close()
+            it.send_signal(signal.SIGINT)
+            out, err = it.communicate(timeout=30)
+            assert (it.returncode, out.strip(), err) == (0, "False", "")
+        finally:
+            it.kill()  # a failure is not waited for

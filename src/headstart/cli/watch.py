@@ -23,13 +23,15 @@ def watch(
     epoch, filters, sorting, place. It says whether a run is training, stopped (and the command that goes on with it)
     or finished.
     """
+    from headstart.console.progress import GracefulInterrupt
     from headstart.watching.server import serve_folder
 
-    with serve_folder(folder, port) as server:
+    # No KeyboardInterrupt: raised as a request's thread is forgotten (by a callback of a weak reference), it is lost.
+    interrupt = GracefulInterrupt()
+    with serve_folder(folder, port) as server, interrupt.handle_signals():
         ERR.print(
             f"watching {folder} at {server.address} (Ctrl-C stops)", markup=False, highlight=False, soft_wrap=True
         )
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            server.closing.set()
+        while not interrupt.requested:
+            server.handle_request()
+        server.closing.set()

@@ -48,6 +48,8 @@ class WatchServer(ThreadingHTTPServer):
     """Serves one folder to whoever has the token; ``serve_forever`` until ``shutdown``."""
 
     daemon_threads = True
+    timeout = 0.5
+    """Seconds that `handle_request` waits for one."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder, self.token = folder, secrets.token_urlsafe(24)
