@@ -136,7 +136,7 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
 
 def _scratch_as_long(plan: Plan, estimator: TimeEstimator) -> Plan:
     """``plan`` with a training from scratch, where it has a recipe of its own, that takes as long as a fine-tuning."""
-    if plan.scratch is None or "epochs" not in plan.free:
+    if plan.scratch is None or "A" not in plan.settings or "epochs" not in plan.free:
         return plan
     base, count = plan.recipe_of("A"), estimator.train
     images = estimator.images_in_the_time_of(base, plan.recipe)
