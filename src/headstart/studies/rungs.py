@@ -30,7 +30,7 @@ class Rung:
 LADDER = (
     Rung(48, 1, 640, (1.0,), 2),
     Rung(64, 1, 960, (1.0,), 3),
-    Rung(64, 1, 960, (0.1, 1.0), 3),
+    Rung(64, 2, 1280, (1.0,), 3),
     Rung(64, 2, 1280, (0.1, 1.0), 3),
     Rung(96, 2, 1280, (0.1, 1.0), 3),
     Rung(96, 2, 2560, (0.1, 1.0), 3),
@@ -39,8 +39,10 @@ LADDER = (
     Rung(128, 5, 9600, (0.05, 0.1, 0.25, 0.5, 1.0), 3),
     Rung(160, 6, 19200, (0.05, 0.1, 0.25, 0.5, 1.0), 3),
 )
-"""For labels. Each rung costs about 1.5 to 3 times the last. Sides below 64 px save little, as a step of small images
-is mostly overhead, and cost much: a probe of photographs of clothing has 51 % at 32 px, 69 at 48, 72 at 64."""
+"""For labels. Each rung costs about 1.5 to 3 times the last. A second epoch comes before a second label fraction: on
+solar cells a fine-tuning has 77 % after 1,200 images, below the probe that it starts from, and 81 % after 2,600. Sides
+below 64 px save little, as a step of small images is mostly overhead, and cost much: a probe of photographs of clothing
+has 51 % at 32 px, 69 at 48, 72 at 64."""
 MASK_LADDER = (
     Rung(96, 2, 120, (1.0,), 2, tuned=False, views=2),
     Rung(96, 4, 120, (1.0,), 3, tuned=False, views=4),
