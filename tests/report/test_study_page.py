@@ -71,6 +71,12 @@ def test_every_state_has_a_page(made_study: MadeStudy, tmp_path: Path, study: di
     assert 'http-equiv="refresh"' not in text
 
 
+def test_there_is_no_curve_over_one_label_fraction(made_study: MadeStudy, tmp_path: Path) -> None:
+    for fractions, count in (((0.1, 1.0), 1), ((1.0,), 0)):
+        text = page(made_study("AB", fractions=fractions), tmp_path)
+        assert text.count('id="over-labels"') == text.count('href="#labels"') == count
+
+
 def test_hostile_names_stay_text(made_study: MadeStudy, tmp_path: Path) -> None:
     study = made_study(data=HOSTILE, name=HOSTILE, environment={"device": HOSTILE, "started": HOSTILE})
     broken = study.trials[0].model_copy(update={"correct": None, "error": HOSTILE})

@@ -109,7 +109,8 @@ def _context(results: Results, path: str) -> StudyPage:
     figures, links = {}, {}
     if most is not None:
         figures["intervals"] = Markup(interval_plot(results))
-        figures["over-labels"] = Markup(over_labels(results))
+        if len(study.fractions) > 1:  # of one there is no curve
+            figures["over-labels"] = Markup(over_labels(results))
         figures["over-time"] = Markup(over_time(results, most))
         found = ((each.setting, _report(results, path, each.setting, most)) for each in results.at(most))
         links = {setting: link for setting, link in sorted(found) if link is not None}
