@@ -144,8 +144,10 @@ def of_harm(results: Results) -> Iterator[str]:
         if setting in "AG" or not below or below[-1].to_a is None:
             continue
         result, gap = below[-1], below[-1].to_a.interval
-        why = "frozen features do not suffice" if SETTINGS[setting].frozen else "pre-training hurts"
-        why = "training from scratch scores higher" if results.study.scratch else why  # by another network
+        if results.study.scratch:  # by another network, so that the weights are not all that differs
+            why = "training from scratch scores higher"
+        else:
+            why = "frozen features do not suffice" if SETTINGS[setting].frozen else "pre-training hurts"
         also = f"; also with {listed([percent(each.fraction) for each in below[:-1]])}" if below[:-1] else ""
         yield f"With {label_share(result)}, {why}: {name(setting)} is below {name('A')} by {gap_with_ci(gap)}{also}."
 

@@ -87,7 +87,7 @@ def _run(plan: Plan, dataset: Dataset, jobs: int, cluster: str | None, time_box:
                 break
             before = runner.plan
             with console.status("see what else there is time for", spinner=spinner(console)):
-                rest = prepare_rest(runner, plan, allowed - (time.monotonic() - began))
+                rest = prepare_rest(runner, plan, allowed - (time.monotonic() - began), len(plan.seeds))
             if rest is None:
                 break
             runner, seconds = rest

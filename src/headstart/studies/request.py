@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from headstart.comparison.intervals import MARGIN
+from headstart.comparison.more_time import MOST_SEEDS
 from headstart.data.dataset import Dataset, open_dataset
 from headstart.data.outside import refuse_results_inside
 from headstart.errors import HeadstartError
@@ -152,12 +153,8 @@ def prepare_study(
         if exists(plan):
             runner = StudyRunner(plan, dataset, workers=workers)
             seconds = estimate(runner.plan, dataset, runner.finished())
-            allowed = None if budget is None else budget * max(1, workers.count())
-            larger = None if allowed is None or seconds else refined(runner.plan, plan, runner.study, allowed)
-            if larger is None:
-                return runner, seconds
-            runner = StudyRunner(larger, dataset, workers=workers)
-            return runner, estimate(larger, dataset, runner.finished())
+            rest = None if budget is None or seconds else prepare_rest(runner, plan, budget, MOST_SEEDS)
+            return rest or (runner, seconds)
         validate_plan(plan)
         require_free(plan)
         if budget is None:
@@ -167,15 +164,17 @@ def prepare_study(
     return StudyRunner(shortened, dataset, workers=workers), seconds
 
 
-def prepare_rest(runner: StudyRunner, asked: Plan, budget: float) -> tuple[StudyRunner, dict[str, float]] | None:
-    """A runner of what else was asked for and fits into ``budget``, the seconds that a study has left at its end.
+def prepare_rest(
+    runner: StudyRunner, asked: Plan, budget: float, most_seeds: int
+) -> tuple[StudyRunner, dict[str, float]] | None:
+    """A runner of what a finished study can have more of in ``budget`` seconds, with at most so many seeds.
 
     With the estimated seconds of each training, as `prepare_study`. None where that is nothing, or a trial has failed.
     """
+    if runner.study.failed:
+        return None
     allowed = budget * max(1, runner.workers.count())
-    larger = None
-    if not runner.study.failed:
-        larger = refined(runner.plan, asked, runner.study, allowed, most_seeds=len(asked.seeds))
+    larger = refined(runner.plan, asked, runner.study, allowed, most_seeds)
     if larger is None:
         return None
     runner = StudyRunner(larger, runner.dataset, workers=runner.workers)
