@@ -123,13 +123,17 @@ def own_folder(names: Iterable[str]) -> str | None:
     return next((kind for kind, files in OWN.items() if found >= files), None)
 
 
+def own_folder_at(path: Path) -> str | None:
+    """As `own_folder`, of what lies at ``path``; None for a file, and for a folder that cannot be opened."""
+    try:
+        return own_folder(os.listdir(path))  # noqa: PTH208
+    except OSError:
+        return None
+
+
 def refuse_own_folder(folder: Path) -> None:
     """Raise HeadstartError for images that are said to be in a run or study."""
-    try:
-        kind = own_folder(os.listdir(folder))  # noqa: PTH208
-    except OSError:
-        return
-    if kind is not None:
+    if (kind := own_folder_at(folder)) is not None:
         raise HeadstartError(
             f"{folder}: expected a folder of images, found a {kind}",
             f"headstart report {quoted(folder)}" if kind.startswith("run") else "the folder of its images",

@@ -24,7 +24,7 @@ from headstart.data.formats import (
     raster_formats,
 )
 from headstart.data.index import natural_key
-from headstart.data.tree import open_folders, own_folder, refuse_own_folder
+from headstart.data.tree import open_folders, own_folder, own_folder_at, refuse_own_folder
 from headstart.errors import HeadstartError
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -103,7 +103,9 @@ def _expand(path: str | os.PathLike[str]) -> ImageFiles:
     return _sorted_out(
         (inside, reason)
         for match in _outside_own(matched, os.fspath(path))
-        for inside, reason in (_files_below(match) if match.is_dir() and not _is_own(match) else [(match, "")])
+        for inside, reason in (
+            _files_below(match) if match.is_dir() and own_folder_at(match) is None else [(match, "")]
+        )
     )
 
 
@@ -117,17 +119,9 @@ def _outside_own(matched: Iterable[Path], pattern: str) -> list[Path]:
         folders = [fixed.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
         for folder in folders:
             if folder not in own:
-                own[folder] = _is_own(folder)
+                own[folder] = own_folder_at(folder) is not None
         found.setdefault(next((folder for folder in folders if own[folder]), match))
     return list(found)
-
-
-def _is_own(path: Path) -> bool:
-    """Whether this is a folder that headstart wrote."""
-    try:
-        return own_folder(os.listdir(path)) is not None  # noqa: PTH208
-    except OSError:
-        return False
 
 
 def _sorted_out(found: Iterable[tuple[Path, str]], named: bool = False) -> ImageFiles:
@@ -136,7 +130,7 @@ def _sorted_out(found: Iterable[tuple[Path, str]], named: bool = False) -> Image
     unread: list[tuple[Path, str]] = []
     others: list[Path] = []
     for file, reason in found:
-        if _is_own(file):
+        if own_folder_at(file) is not None:
             others.append(file)
             continue
         fault = reason or _not_a_file(file)
