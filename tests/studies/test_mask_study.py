@@ -103,7 +103,7 @@ def test_decoders_have_their_learning_rate_chosen_on_training_images_alone(carri
     plan = carried_out.plan
     assert carried_out.learning_rates.keys() == {(setting, 1.0) for setting in "ADE"}
     for setting in "ADE":
-        assert carried_out.learning_rates[setting, 1.0] in plan.tunings(setting)
+        assert carried_out.learning_rates[setting, 1.0] in carried_out.jobs.tried((setting, 1.0))
         for folder, recipe in plan.tunings(setting).values():
             run = RunFolder.open(folder)
             assert recipe.data.validate_on == "train"

@@ -93,8 +93,8 @@ def test_every_trial_is_carried_out_as_its_setting_says(carried_out: StudyRunner
         assert set(trial.chosen) == ({"lr"} if trial.setting == "A" else {"l2"})
     chosen = {trial.chosen["lr"] for trial in study.trials if trial.setting == "A"}
     assert chosen == {runner.learning_rates["A", 1.0]}
-    assert {trial.tried for trial in study.trials if trial.setting == "A"} == {tuple(runner.plan.tunings("A"))}
-    assert runner.learning_rates["A", 1.0] in plan.tunings("A")
+    assert {trial.tried for trial in study.trials if trial.setting == "A"} == {runner.jobs.tried(("A", 1.0))}
+    assert runner.learning_rates["A", 1.0] in runner.jobs.tried(("A", 1.0))
 
 
 def test_learning_rates_are_chosen_on_training_images_alone(carried_out: StudyRunner) -> None:

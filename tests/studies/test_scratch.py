@@ -1,8 +1,9 @@
-"""Setting A has a recipe of its own beside the default one: a fair baseline from random weights."""
+"""What starts from random weights has a recipe of its own beside the default one: a network that learns in minutes."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,16 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_chosen_where_nobody_chose_a_recipe_or_a_network(photos: Path, small_tiles: Path) -> None:
     default, images = make_plan(photos), make_plan(photos, overrides=SMALL)
     for plan in (default, images):
-        ours, theirs = plan.trial("A", 1.0, 0), plan.trial("B", 1.0, 0)
-        assert (ours.backbone.name, ours.backbone.weights) == ("resnet8s", "none")
-        assert ours.data == theirs.data, "the same images"
-        assert theirs.backbone.name == plan.trial("G", 1.0, 0).backbone.name == "tf_efficientnet_lite0"
+        theirs = plan.trial("B", 1.0, 0)
+        assert {plan.trial(each, 1.0, 0).backbone.name for each in "BDF"} == {"tf_efficientnet_lite0"}
+        pretrained, _ = plan.pretrain("self-supervised")
+        for setting in "ACEG":
+            ours = plan.trial(setting, 1.0, 0)
+            assert ours.backbone.name == pretrained.backbone.name == "resnet8s"
+            assert ours.augment.mean == pretrained.augment.mean, "a pre-trained network sees the same numbers later"
+            assert ours.data == theirs.data, "the same images"
+        assert plan.trial("A", 1.0, 0).backbone.weights == "none"
+        assert plan.pretrain("continued")[0].backbone.name == "tf_efficientnet_lite0"
     assert default.trial("A", 1.0, 0).train.epochs == 60, "few images want many epochs"
     for asked in ({"recipe": "quick"}, {"overrides": {"optimizer.lr": 0.1}}):
         plan = make_plan(photos, **asked)
@@ -65,7 +72,7 @@ def test_within_a_budget_it_trains_as_long_as_a_fine_tuning(photos: Path) -> Non
         # Four times as fast for a pixel; whole epochs, and 60 of them at most.
         epochs = plan.trial("A", 1.0, 0).train.epochs
         assert seen["A"] == pytest.approx(4 * seen["B"], rel=0.6) or epochs in (1, 60)
-    assert any("A from scratch by scratch-quick (resnet8s at" in line for line in describe(plan, asked, budget))
+    assert any("A by scratch-quick (resnet8s at" in line for line in describe(plan, asked, budget))
 
 
 @pytest.mark.slow
@@ -98,3 +105,15 @@ def test_a_study_of_an_earlier_version_keeps_its_recipe_for_all(photos: Path, tm
     later = make_plan(photos, seeds=1, **choices)  # type: ignore[arg-type]
     assert later.scratch is not None
     assert run_study_with_progress(later, budget="auto", console=quiet).scratch == ""
+
+
+@pytest.mark.slow
+def test_a_study_of_a_version_with_a_alone_by_its_own_recipe_goes_on_so(photos: Path, tmp_path: Path) -> None:
+    quiet, out = Console(file=io.StringIO()), tmp_path / "study"
+    plan = make_plan(photos, settings="G", labels=[1.0], seeds=1, out=out, overrides=SMALL)
+    before = run_study_with_progress(replace(plan, scratch_settings="A"), budget="auto", console=quiet)
+    requested = (out / "requested.toml").read_text(encoding="utf-8")
+    assert 'scratch_settings = "A"\n' in requested
+    (out / "requested.toml").write_text(requested.replace('scratch_settings = "A"\n', ""), encoding="utf-8")
+    assert run_study_with_progress(plan, budget="auto", console=quiet).to_json() == before.to_json()
+    assert RunFolder.open(out / "trials" / "G-1-seed0").recipe.backbone.name == "tf_efficientnet_lite0"

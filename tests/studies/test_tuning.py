@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,10 +20,12 @@ from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
 from headstart.runs.folder import RunFolder
 from headstart.runs.training_images import read_trained_on
+from headstart.studies.jobs import Jobs
 from headstart.studies.plan import Plan
 from headstart.studies.request import make_plan
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
+from headstart.studies.worker import Ended
 from headstart.training.setup import resume, start
 
 Small = Callable[..., recipes.Recipe]
@@ -60,7 +64,10 @@ def test_a_learning_rate_is_selected_within_the_labels_it_is_used_with(plan: Pla
         assert trial.tuned_at == trial.fraction
         labeled = read_trained_on(RunFolder.open(plan.trial_folder("A", trial.fraction, 0)))
         scores = {}
-        for lr, (folder, _) in plan.tunings("A", trial.fraction).items():
+        candidates = plan.tunings("A", trial.fraction) | plan.further_tunings("A", trial.fraction)
+        for lr, (folder, _) in candidates.items():
+            if not folder.exists():
+                continue  # it lies beyond another that is no better than those within
             run = RunFolder.open(folder)
             held_out = {blake2b((photos / row["filename"]).read_bytes(), digest_size=16).hexdigest()
                         for row in run.predictions}  # fmt: skip
@@ -71,8 +78,50 @@ def test_a_learning_rate_is_selected_within_the_labels_it_is_used_with(plan: Pla
             last = [row for row in run.metrics if row["split"] == "val"][-1]
             scores[lr] = (last["accuracy"], -last["loss"])
         assert trial.chosen == {"lr": max(scores, key=lambda lr: scores[lr])}
-        assert trial.tried == tuple(scores)
+        assert trial.tried == tuple(sorted(scores)) >= tuple(plan.tunings("A", trial.fraction))
+        assert not set(plan.tunings("A", trial.fraction)) - set(scores)
+        assert trial.tried[0] < trial.chosen["lr"] < trial.tried[-1] or trial.chosen["lr"] in (
+            min(candidates),
+            max(candidates),
+        )
     assert list(of_tuning(Results(study))) == []
+
+
+@pytest.mark.parametrize(
+    ("best", "tried"),
+    [(1, [1 / 3, 1, 3]), (1 / 3, [1 / 9, 1 / 3, 1, 3]), (1 / 9, [1 / 27, 1 / 9, 1 / 3, 1, 3]),
+     (1 / 81, [1 / 27, 1 / 9, 1 / 3, 1, 3]), (3, [1 / 3, 1, 3, 9]), (81, [1 / 3, 1, 3, 9, 27])],
+)  # fmt: skip
+def test_the_search_goes_on_beyond_an_end_where_the_best_lies(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, best: float, tried: list[float]
+) -> None:
+    at, base = ("A", 1.0), plan.recipe.optimizer.lr
+
+    def results(folder: Path) -> SimpleNamespace:
+        """Of a candidate whose accuracy falls with its distance from the best."""
+        distance = abs(math.log(recipes.load(str(folder / "recipe.toml")).optimizer.lr / base / best))
+        return SimpleNamespace(metrics=[{"split": "val", "accuracy": 1 / (1 + distance), "loss": 1.0, "seconds": 2.0}])
+
+    def follow(jobs: Jobs) -> tuple[float, ...]:
+        for job in jobs.remaining([("A", 1.0, 0)])[:-1]:
+            training = job.prepare()
+            if training is not None:
+                training.folder.mkdir(parents=True, exist_ok=True)
+                (training.folder / "recipe.toml").write_text(training.recipe.to_toml())
+                job.finish(Ended(seconds=2.0, trained=True))
+        assert jobs.tuning_seconds[at] == 2 * len(jobs.tried(at))
+        return jobs.tried(at)
+
+    monkeypatch.setattr("headstart.studies.jobs.RunFolder", SimpleNamespace(open=results))
+    one = replace(plan, fractions=(1.0,))
+    jobs = Jobs(one, lambda *_: None, lambda *_: None, ())
+    assert follow(jobs) == pytest.approx([base * each for each in tried], rel=0.02)
+    assert jobs.learning_rates[at] == min(jobs.tried(at), key=lambda lr: abs(math.log(lr / base / best)))
+    # Where a study has trials of an earlier version, their learning rate is that of all seeds.
+    before = tuple(one.tunings("A"))
+    trial = Trial(setting="A", fraction=1.0, labels=48, seed=1, error="", chosen={"lr": before[0]}, tried=before,
+                  tuned_at=1.0)  # fmt: skip
+    assert follow(Jobs(one, lambda *_: None, lambda *_: None, [trial])) == before
 
 
 @pytest.mark.slow

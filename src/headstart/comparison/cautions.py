@@ -38,13 +38,18 @@ def of_length(results: Results) -> Iterator[str]:
 
 
 def of_scratch(results: Results) -> Iterator[str]:
-    """That training from scratch has a recipe of its own, so that differences to it are not those of weights alone."""
+    """That the settings from random weights have a recipe of their own: differences to the others are not only those
+    of weights."""
+    own = results.study.scratch_settings
+    others = [each for each in results.study.settings if each not in own]
     if results.study.scratch:
-        yield (
-            f"A is trained from scratch by {results.study.scratch}, not by the recipe of the others: differences"
-            " to A compare two ways to train, network and schedule included, not the weights alone. --recipe"
-            " with a recipe's name trains all settings by that one."
+        by = f"{listed(list(own))} {'is' if len(own) == 1 else 'are'} trained by {results.study.scratch}"
+        between = (
+            f", not by the recipe of {listed(others)}: differences between these compare two ways to train, network and"
+            " schedule included, not the weights alone"
         )
+        every = " --recipe with a recipe's name trains all settings by that one."
+        yield f"{by}{between if others else ''}.{every}"
 
 
 def of_weights(results: Results) -> Iterator[str]:

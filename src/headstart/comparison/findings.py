@@ -144,7 +144,7 @@ def of_harm(results: Results) -> Iterator[str]:
         if setting in "AG" or not below or below[-1].to_a is None:
             continue
         result, gap = below[-1], below[-1].to_a.interval
-        if results.study.scratch:  # by another network, so that the weights are not all that differs
+        if results.study.scratch and setting not in results.study.scratch_settings:  # another network
             why = "training from scratch scores higher"
         else:
             why = "frozen features do not suffice" if SETTINGS[setting].frozen else "pre-training hurts"

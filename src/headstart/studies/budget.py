@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from headstart.comparison.wording import listed
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.recipes.recipe import Recipe, override
@@ -136,9 +137,9 @@ def _at_rung(plan: Plan, rung: Rung, estimator: TimeEstimator, budget: float) ->
 
 def _scratch_as_long(plan: Plan, estimator: TimeEstimator) -> Plan:
     """``plan`` with a training from scratch, where it has a recipe of its own, that takes as long as a fine-tuning."""
-    if plan.scratch is None or "A" not in plan.settings or "epochs" not in plan.free:
+    if not plan.by_scratch or "epochs" not in plan.free:
         return plan
-    base, count = plan.recipe_of("A"), estimator.train
+    base, count = plan.recipe_of(plan.by_scratch[0]), estimator.train
     images = estimator.images_in_the_time_of(base, plan.recipe)
     epochs = max(1, min(SCRATCH_EPOCHS, round(images / count)))
     per_epoch = min(count, max(base.train.batch_size, images // epochs))
@@ -215,8 +216,8 @@ def describe(plan: Plan, asked: Plan, budget: float | None, *, default: bool = F
         return
     labels = ", ".join(f"{fraction:.0%}" for fraction in plan.fractions)
     yield f"plan     {_length(recipe)}; {labels} of the labels; {len(plan.seeds)} seeds{_start(plan)}"
-    if plan.scratch is not None and "A" in plan.settings:
-        yield f"         A from scratch by {from_scratch(plan)}, in the same time"
+    if plan.by_scratch:
+        yield f"         {listed(plan.by_scratch)} by {from_scratch(plan)}, in the same time"
     if "self-supervised" in plan.pretrained_kinds():
         yield f"         self-supervised pre-training: {_length(plan.pretraining)}"
     if asked.tuned and not plan.tuned:
@@ -237,10 +238,10 @@ def shortened(plan: Plan) -> str:
 
 
 def from_scratch(plan: Plan) -> str:
-    """The recipe of setting A, where it is another than that of the other settings; else nothing."""
-    if plan.scratch is None or "A" not in plan.settings:
+    """The recipe of the settings from random weights, where it is not that of the others; else nothing."""
+    if not plan.by_scratch:
         return ""
-    scratch = plan.recipe_of("A")
+    scratch = plan.recipe_of(plan.by_scratch[0])
     sizes = scratch.augment.sizes or (scratch.data.image_size,)
     side = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
     return f"{scratch.name} ({scratch.backbone.name} at {side} px, {_epochs(scratch)})"

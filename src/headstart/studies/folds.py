@@ -76,6 +76,7 @@ def as_first(part: Plan, first: Plan) -> Plan:
         recipe=override(begun.recipe, {"data.fold": list(fold)}),
         pretraining=begun.pretraining,
         scratch=begun.scratch,
+        scratch_settings=begun.scratch_settings,
         fractions=begun.fractions,
         seeds=begun.seeds,
         pretrainings=begun.pretrainings,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from headstart.comparison.study import Trial
 from headstart.comparison.trial_paths import trial_name
 from headstart.runs.folder import RunFolder
 from headstart.studies.plan import CONTINUED, PRETRAINING_OF, SUPERVISED, Plan
@@ -23,7 +24,7 @@ class Jobs:
     """The jobs of a plan, and what those that have ended say: learning rates and costs.
 
     ``finish_trial`` is called for each trial that ends, ``finish_pretraining`` with the folder of images and the run of
-    each pre-training.
+    each pre-training. Learning rates are selected from those that the ``finished`` trials were selected from.
     """
 
     def __init__(
@@ -31,19 +32,28 @@ class Jobs:
         plan: Plan,
         finish_trial: Callable[[TrialKey, Ended], None],
         finish_pretraining: Callable[[str, RunFolder], None],
+        finished: Iterable[Trial],
     ) -> None:
         self.plan = plan
         self.trials: dict[str, TrialKey] = {}
         """Name of a job -> the trial that it is."""
-        self.learning_rates: dict[TunedAt, float] = {}
-        """The tuned learning rates."""
         self.tuning_seconds: dict[TunedAt, float] = {}
         """Seconds of all learning-rate candidates."""
         self.pretraining_seconds: dict[tuple[str, int], float] = {}
         """Kind of weights and number -> seconds of their pre-training."""
         self._finish_trial, self._finish_pretraining = finish_trial, finish_pretraining
+        self._tried_before = {(each.setting, each.tuned_at): each.tried for each in finished}
         self._scores: dict[TunedAt, dict[float, tuple[float, float]]] = {}
         """Learning rate -> its score, the higher the better."""
+
+    @property
+    def learning_rates(self) -> dict[TunedAt, float]:
+        """The best learning rate of those that have been tried."""
+        return {at: max(scores, key=lambda lr: scores[lr]) for at, scores in self._scores.items()}
+
+    def tried(self, at: TunedAt) -> tuple[float, ...]:
+        """The learning rates that have been tried, in order."""
+        return tuple(sorted(self._scores.get(at, ())))
 
     def remaining(self, trials: Iterable[TrialKey]) -> list[Job]:
         """The jobs of these trials, each after those that it needs."""
@@ -68,12 +78,29 @@ class Jobs:
         names = self._weights(setting, plan.number(key[2]), jobs)
         if setting in plan.tuned_settings():
             at = (setting, plan.tuned_for(key[1]))
-            tunings, first = plan.tunings(*at), self._weights(setting, 0, jobs)
-            for lr, (folder, recipe) in tunings.items():
-                training = Training(recipe, plan.data, folder)
-                jobs.setdefault(recipe.name, self._job(training, first, partial(self._finish_candidate, at, lr)))
-            names += tuple(recipe.name for _, recipe in tunings.values())
+            names += self._candidates(at, self._weights(setting, 0, jobs), jobs)
         return names
+
+    def _candidates(self, at: TunedAt, weights: tuple[str, ...], jobs: dict[str, Job]) -> tuple[str, ...]:
+        """Add the learning-rate candidates of a setting, which need these weights, and name them."""
+        names: tuple[str, ...] = ()
+        for lr, (folder, recipe) in self.plan.tunings(*at).items():
+            training, finish = Training(recipe, self.plan.data, folder), partial(self._finish_candidate, at, lr)
+            jobs.setdefault(recipe.name, self._job(training, weights, finish))
+            names += (recipe.name,)
+        for lr, (folder, recipe) in self.plan.further_tunings(*at).items():
+            training, finish = Training(recipe, self.plan.data, folder), partial(self._finish_candidate, at, lr)
+            job = self._job(training, weights + names, finish, needed=partial(self._may_be_better, at, lr))
+            jobs.setdefault(recipe.name, job)
+            names += (recipe.name,)
+        return names
+
+    def _may_be_better(self, at: TunedAt, lr: float) -> bool:
+        """Whether a learning rate lies beyond those tried, next to the best of them."""
+        if at in self._tried_before:
+            return lr in self._tried_before[at]
+        best, tried = self.learning_rates[at], self.tried(at)
+        return lr < tried[0] == best or lr > tried[-1] == best
 
     def _weights(self, setting: str, number: int, jobs: dict[str, Job]) -> tuple[str, ...]:
         """Add the pre-trainings of a setting's weights of this number, and name them."""
@@ -89,8 +116,18 @@ class Jobs:
         return names
 
     @staticmethod
-    def _job(training: Training, needs: tuple[str, ...], finish: Callable[[RunFolder], None]) -> Job:
-        return Job(training.name, needs, lambda: training, lambda _: finish(RunFolder.open(training.folder)))
+    def _job(
+        training: Training,
+        needs: tuple[str, ...],
+        finish: Callable[[RunFolder], None],
+        needed: Callable[[], bool] = lambda: True,
+    ) -> Job:
+        return Job(
+            training.name,
+            needs,
+            lambda: training if needed() else None,
+            lambda _: finish(RunFolder.open(training.folder)),
+        )
 
     def _trial(self, key: TrialKey) -> Training:
         plan, lr = self.plan, self.learning_rates.get((key[0], self.plan.tuned_for(key[1])))
@@ -107,6 +144,3 @@ class Jobs:
         scores[lr] = (-1.0 if math.isnan(score) else score, -last["loss"])
         seconds = sum(row["seconds"] for row in run.metrics)
         self.tuning_seconds[at] = self.tuning_seconds.get(at, 0.0) + seconds
-        tunings = self.plan.tunings(*at)
-        if len(scores) == len(tunings):
-            self.learning_rates[at] = max(tunings, key=lambda each: scores[each])

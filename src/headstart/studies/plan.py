@@ -19,10 +19,14 @@ from headstart.recipes.recipe import Recipe, load, override
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
 PRETRAINING_OF = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
 """Setting -> the weights that its backbone starts from; the others start from random weights."""
+FROM_RANDOM = "ACEG"
+"""The settings that know nothing but what is learned from random weights on the study's own images."""
 TRIAL_ORDER = ("DG", "A", "E", "BCF")
 """Groups of settings, cheapest first, so that the first minutes give a table, with a difference to A."""
 LEARNING_RATES = (1 / 3, 1.0, 3.0)
 """Candidates of a tuned learning rate, as multiples of the recipe's."""
+FURTHER_RATES = (1 / 9, 1 / 27, 9.0, 27.0)
+"""Further ones: each is tried where the best of those before it lies at its end of them."""
 LOWER_RATES = 1 / 3
 """Further factor of these where fine-tuning starts from a linear probe, which larger steps would lead away from."""
 TUNING_SHARE = 1 / 3
@@ -50,7 +54,9 @@ class Plan:
     """Label fractions, above 0 and up to 1."""
     seeds: tuple[int, ...]
     scratch: Recipe | None = None
-    """The recipe of setting A, on the images of `recipe` (its section `data`); None: it is `recipe`."""
+    """The recipe of `scratch_settings`, on the images of `recipe` (its section `data`); None: it is `recipe`."""
+    scratch_settings: str = FROM_RANDOM
+    """Letters; earlier versions had setting A alone."""
     tuned: bool = True
     """Tune each setting's learning rate, or its probe's L2 strength, on training images."""
     unlabeled: str | None = None
@@ -73,6 +79,11 @@ class Plan:
     """`recipe` and `pretraining` as requested, where a budget has shortened them since."""
     free: frozenset[str] = frozenset()
     """What nobody asked for, so that a budget may choose it: of `FREE`."""
+
+    @property
+    def by_scratch(self) -> str:
+        """The settings that `scratch` trains."""
+        return "" if self.scratch is None else "".join(each for each in self.settings if each in self.scratch_settings)
 
     @property
     def masks(self) -> bool:
@@ -142,7 +153,7 @@ class Plan:
 
     def recipe_of(self, setting: str) -> Recipe:
         """The base of a setting's recipes; no image is larger than those of `recipe`."""
-        if setting != "A" or self.scratch is None:
+        if setting not in self.scratch_settings or self.scratch is None:
             return self.recipe
         side, own = self.recipe.data.image_size, self.scratch
         sizes = {"augment.sizes": [min(size, side) for size in own.augment.sizes]}
@@ -194,11 +205,20 @@ class Plan:
 
     def tunings(self, setting: str, fraction: float = 1.0) -> dict[float, tuple[Path, Recipe]]:
         """Learning rate -> (run folder, recipe) of its candidate, validated on labels of this fraction held out."""
+        return self._candidates(setting, fraction, LEARNING_RATES)
+
+    def further_tunings(self, setting: str, fraction: float = 1.0) -> dict[float, tuple[Path, Recipe]]:
+        """The same of those beyond both ends of `tunings`, outwards, which are tried only where the best lies there."""
+        return self._candidates(setting, fraction, FURTHER_RATES)
+
+    def _candidates(
+        self, setting: str, fraction: float, factors: tuple[float, ...]
+    ) -> dict[float, tuple[Path, Recipe]]:
         base = self.trial(setting, fraction, self.seeds[0])
         epochs = math.ceil(TUNING_SHARE * base.train.epochs)
         center = base.optimizer.lr * (LOWER_RATES if base.starts_from_probe() else 1)
         candidates = {}
-        for factor in LEARNING_RATES:
+        for factor in factors:
             lr = float(f"{center * factor:.2g}")
             changes = {
                 "optimizer.lr": lr,
@@ -213,7 +233,7 @@ class Plan:
 
     def pretrain(self, kind: str, number: int = 0) -> tuple[Recipe, str]:
         """The recipe of a pre-training, and the folder of its images."""
-        base, first = self.recipe, self._corpus_recipe if kind == SUPERVISED else self.pretraining
+        first = self._corpus_recipe if kind == SUPERVISED else self.pretraining
         common = {"name": f"{kind}-pretraining{_suffix(number)}", "analysis.save_images": False}
         common |= {"seed": first.seed + number}
         if kind == SUPERVISED:
@@ -221,6 +241,7 @@ class Plan:
             scratch = {"backbone.weights": "none", "backbone.freeze_stages": 0, "checkpoint.monitor": "last"}
             scratch["data.exclude_overlap_with"] = self.data
             return override(first, {**common, **scratch}), self.corpus
+        base = self.recipe_of("F" if kind == CONTINUED else "C")
         changes: dict[str, Any] = {
             "backbone.name": base.backbone.name,
             "backbone.weights": self.weights("B", number) if kind == CONTINUED else "none",

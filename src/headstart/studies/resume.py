@@ -1,8 +1,8 @@
 """Continuing a study: its folder holds what was requested when it started, and a second call must request the same.
 
 recipe.toml, pretraining.toml   the recipes in use; a budget may have shortened them
-scratch.toml                    that of setting A, where it has one of its own
-requested.toml                  the first two as requested, the name of the third, and the other folders of images
+scratch.toml                    that of the settings from random weights, where they have one of their own
+requested.toml                  the first two as requested, name and settings of the third, and the other folders of images
 """
 
 from __future__ import annotations
@@ -86,14 +86,16 @@ def load_existing(plan: Plan) -> Plan:
     recipe, pretraining = (recipes.load(str(plan.out / f"{name}.toml")) for name in RECIPES)
     scratch = recipes.load(str(plan.out / SCRATCH)) if os.path.lexists(plan.out / SCRATCH) else None
     before, now = _requested_before(plan), _requested(plan)
-    # Earlier versions trained A by the recipe of the others, and name nothing here.
-    require_same_request(plan.out, "study", {"scratch": now["scratch"], **before}, now, FOLDERS)
+    # Earlier versions trained all settings by one recipe, then A alone by its own, and name nothing here.
+    before_all = {name: now[name] for name in ("scratch", "scratch_settings")} | before
+    require_same_request(plan.out, "study", before_all, now, FOLDERS)
     requested = plan.requested or (plan.recipe, plan.pretraining)
     grid: dict[str, Any] = {} if study is None else {"tune_from": study.tuned_from}
     if study is not None and plan.requested is None:
         grid |= {
             name: getattr(study, name) for name in ("fractions", "seeds", "tuned", "pretrainings") if name in plan.free
         }
+    grid["scratch_settings"] = before.get("scratch_settings", "A")
     return replace(plan, recipe=recipe, pretraining=pretraining, scratch=scratch, requested=requested, **grid)
 
 
@@ -127,7 +129,7 @@ def require_same_folders(plan: Plan, dataset: Dataset) -> None:
 def _requested(plan: Plan) -> dict[str, Any]:
     requested = dict(zip(RECIPES, plan.requested or (plan.recipe, plan.pretraining), strict=True))
     folders = {name: getattr(plan, name) for name in FOLDERS}
-    scratch = {"scratch": plan.scratch.name if plan.scratch else ""}
+    scratch = {"scratch": plan.scratch.name if plan.scratch else "", "scratch_settings": plan.scratch_settings}
     return folders | scratch | {name: recipe.model_dump(exclude_none=True) for name, recipe in requested.items()}
 
 

@@ -80,7 +80,7 @@ class StudyRunner:
         self._notes: list[str] = [] if plan.tune_from == asked.tune_from else [_other_tuning(plan, asked)]
         self._order = {key: number for number, key in enumerate(_in_order(plan))}
         self.study = self._with_finished_trials(self._empty_study())
-        self.jobs = Jobs(plan, self._finish_trial, self._note_excluded)
+        self.jobs = Jobs(plan, self._finish_trial, self._note_excluded, self.study.trials)
         self._report_due = 0.0
         self._shares: defaultdict[str, float] = defaultdict(float)
 
@@ -182,6 +182,7 @@ class StudyRunner:
             leaked=None if index.split_made else len(leaked_rows(self.pixels, split)),  # those split no duplicates
             shortened=shortened(plan),
             scratch=from_scratch(plan),
+            scratch_settings=plan.by_scratch,
             pretrainings=plan.pretrainings,
             margin=plan.margin / 100,
             target=None if plan.target_score is None else plan.target_score / 100,
@@ -241,7 +242,8 @@ class StudyRunner:
         """Record the results of a finished trial, with its costs."""
         setting, run = key[0], RunFolder.open(self.plan.trial_folder(*key))
         at = (setting, self.plan.tuned_for(key[1]))
-        trial = read_trial(run, self.plan, self.dataset, at, self.study.split, self.learning_rates.get(at))
+        lr, tried = self.learning_rates.get(at), self.jobs.tried(at)
+        trial = read_trial(run, self.plan, self.dataset, at, self.study.split, lr, tried)
         costs = {
             "pretraining": self.plan.number(key[2]),
             "seconds_pretrain": self.jobs.seconds_pretrain(setting, self.plan.number(key[2])),

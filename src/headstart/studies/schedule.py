@@ -28,8 +28,9 @@ class Job:
     name: str
     needs: tuple[str, ...]
     """Names of jobs that end first."""
-    prepare: Callable[[], Training]
-    """What to train; called when `needs` have ended, on which it may depend."""
+    prepare: Callable[[], Training | None]
+    """What to train; called when `needs` have ended, on which it may depend. None: they have shown that there is no
+    need for it."""
     finish: Callable[[Ended], None]
     """Reads the results. Where it fails on a run that was found finished, that is set aside and trained again."""
 
@@ -77,8 +78,8 @@ class Schedule:
             if self.stop():
                 self._stop()
 
-    def _start_what_is_ready(self) -> Iterator[tuple[Job, Exception]]:
-        """Submit jobs while there is room; yields those that cannot run, for what they need has failed."""
+    def _start_what_is_ready(self) -> Iterator[tuple[Job, Exception | None]]:
+        """Submit jobs while there is room; yields those that do not run: what they need has failed, or is enough."""
         room = self.workers.room()
         for job in list(self._waiting.values()):
             if self.stop() or len(self._running) >= room:
@@ -91,11 +92,13 @@ class Schedule:
             if failed is None and not self._unfinished.isdisjoint(job.needs):
                 continue
             del self._waiting[job.name]
-            if failed is None:
-                self._start(_Attempt(job, job.prepare()))
-            else:
+            training = job.prepare() if failed is None else None
+            if training is not None:
+                self._start(_Attempt(job, training))
+                continue
+            if failed is not None:
                 self._failed[job.name] = failed
-                yield job, failed
+            yield job, failed
 
     def _start(self, attempt: _Attempt) -> None:
         future = self.workers.submit(attempt.training)

@@ -27,6 +27,10 @@ SMALL_SIDE = 48
 """Side of the smaller images on which steps are timed, in pixels: between them and the recipe's, time is interpolated
 by area."""
 
+FURTHER = 1 + 1 / len(LEARNING_RATES)
+"""Time of the learning-rate candidates, as a share of those always tried: about one follows them, where the best lies at
+their end."""
+
 
 def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed, area: float) -> float:
     """Seconds that a training of ``recipe`` takes, with so many images per epoch and validation images.
@@ -169,7 +173,7 @@ def estimate(
     for at in itertools.product(plan.tuned_settings(), plan.tuned_at):
         for _, recipe in plan.tunings(*at).values():
             if recipe.name not in finished:
-                seconds[recipe.name] = estimator.tuning(recipe)
+                seconds[recipe.name] = FURTHER * estimator.tuning(recipe)
     for setting, fraction, seed in plan.trials():
         if trial_name(setting, fraction, seed) not in finished:
             recipe = plan.trial(setting, fraction, seed)

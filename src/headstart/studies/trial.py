@@ -23,11 +23,17 @@ from headstart.studies.plan import Plan
 
 
 def read_trial(
-    run: RunFolder, plan: Plan, dataset: Dataset, at: tuple[str, float], split: str, lr: float | None
+    run: RunFolder,
+    plan: Plan,
+    dataset: Dataset,
+    at: tuple[str, float],
+    split: str,
+    lr: float | None,
+    tried: tuple[float, ...],
 ) -> Trial:
     """The trial of a finished run, evaluated on ``split`` (`val` or `test`).
 
-    ``lr`` is the learning rate tuned ``at`` its setting and a label fraction.
+    ``lr`` is the learning rate tuned ``at`` its setting and a label fraction, the best of those ``tried``.
 
     Where the recipe chose its epoch on these same images, the predictions are cross-fitted: each image is evaluated at
     the epoch that the other half of the images chose. With masks, no epoch is chosen.
@@ -41,7 +47,7 @@ def read_trial(
         labels=run.data["images_trained_on"],
         seed=run.recipe.seed,
         chosen=chosen,
-        tried=tuple(plan.tunings(*at)) if "lr" in chosen else (),
+        tried=tried if "lr" in chosen else (),
         tuned_at=at[1] if "lr" in chosen else None,
         images_seen=sum(row["images"] for row in run.metrics if row["split"] == "train"),
         **(
