@@ -49,12 +49,16 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_shorter_pretraining_has_crops_in_proportion_to_its_smaller_images(photos: Path) -> None:
     dataset = Dataset(photos)
     overrides = {"data.image_size": 48, "augment.sizes": []}
-    asked = make_plan(dataset, pretraining="emp-ssl-quick", settings="AC", overrides=overrides)
-    plan, _ = fit_budget(asked, dataset, 60.0)
-    own, shorter = asked.pretraining, plan.pretraining
-    assert (own.data.image_size, own.augment.sizes) == (64, (32,))
-    assert (shorter.data.image_size, shorter.augment.sizes) == (48, (24,))
-    assert shorter.train.epochs <= own.train.epochs
+    asked = make_plan(dataset, settings="AC", overrides=overrides)
+    own, sides = asked.pretraining, list[int]()
+    assert (own.name, own.data.image_size, own.augment.sizes) == ("emp-ssl-quick", 64, (32,))
+    for budget in (8.0, 12.0, 60.0):
+        shorter = fit_budget(asked, dataset, budget, at_least=True)[0].pretraining
+        assert shorter.augment.sizes == (shorter.data.image_size // 2,)
+        assert shorter.train.epochs <= own.train.epochs
+        sides.append(shorter.data.image_size)
+    assert sides == sorted(sides)
+    assert sides[0] < sides[-1], "few steps see more of smaller images"
 
 
 @pytest.mark.usefixtures("machine")

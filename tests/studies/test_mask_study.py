@@ -161,7 +161,7 @@ def test_the_default_recipes_are_those_for_masks(small_tiles: Path, photos: Path
     assert requested.recipe.data.image_size == 32
     assert requested.fractions == default_fractions(Dataset(small_tiles), requested.recipe) == (0.25, 0.5, 1.0)
     other = make_plan(photos, settings="A", seeds=1)
-    assert (other.recipe.name, other.pretraining.name) == ("quick", "byol-quick")
+    assert (other.recipe.name, other.pretraining.name) == ("quick", "emp-ssl-quick")
 
 
 def test_a_corpus_of_classes_or_of_masks_trains_the_backbone(plan: Plan, small_tiles: Path, photos: Path) -> None:

@@ -69,7 +69,7 @@ TrialRecipe = Annotated[
 Pretraining = Annotated[
     str | None,
     typer.Option(
-        metavar="RECIPE", help="Self-supervised pre-training. [dim]Default: byol-quick; for masks byol-tiles[/dim]"
+        metavar="RECIPE", help="Self-supervised pre-training. [dim]Default: emp-ssl-quick; for masks byol-tiles[/dim]"
     ),
 ]
 Pretrainings = Annotated[

@@ -29,8 +29,14 @@ FILL = 0.85
 """Share of a budget that the estimate of a plan may take: the rest is for decoding, the report, and errors."""
 PRETRAINING_SHARE = 0.25
 """Share of a budget for self-supervised pre-training."""
-PRETRAINING_SIDE = 48
-"""Least side of the images of a shortened pre-training, in pixels."""
+PRETRAINING_SIDES = (32, 48, 64)
+"""Sides of the images of a shortened pre-training, in pixels: the largest of them, up to the recipe's, at which every
+image is seen `PRETRAINING_EPOCHS` times, else the smallest. In two minutes a small network without labels learns more
+from many images of 32 px than from few of 64: kNN accuracy 48 and 42 % on photographs of clothing."""
+PRETRAINING_EPOCHS = 10
+SCRATCH_SIDES = ((12, 48), (6, 40), (0, 32))
+"""Side of the images, in pixels, that `scratch-quick` is validated on from so many epochs on. On photographs of clothing
+it has 61.6, 60.7 and 56.0 % at 32, 40 and 48 px after four epochs, 71.3, 72.7 and 71.8 % after eight."""
 LEAST_SIDE = 8
 """Least that a recipe may have."""
 FROM_PROBE = {"head.start": "probe", "backbone.freeze_batchnorm": True}
@@ -144,7 +150,9 @@ def _scratch_as_long(plan: Plan, estimator: TimeEstimator) -> Plan:
     epochs = max(1, min(SCRATCH_EPOCHS, round(images / count)))
     per_epoch = min(count, max(base.train.batch_size, images // epochs))
     changes = {"train.epochs": epochs, "train.images_per_epoch": per_epoch, "val.every": epochs}
-    return replace(plan, scratch=override(base, {**changes, "analysis.train_samples": FEATURES}))
+    side = min(base.data.image_size, next(px for least, px in SCRATCH_SIDES if epochs >= least))
+    changes |= {"val.image_size": side, "analysis.train_samples": FEATURES}
+    return replace(plan, scratch=override(base, changes))
 
 
 def _fractions(possible: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[float, ...]:
@@ -162,17 +170,18 @@ def _shorter_pretraining(plan: Plan, estimator: TimeEstimator, seconds: float) -
     base = plan.pretraining
     if "pretraining" not in plan.free or "self-supervised" not in plan.pretrained_kinds():
         return base
-    own = base.data.image_size
-    side = own if plan.masks else min(own, max(PRETRAINING_SIDE, plan.recipe.data.image_size))
-    sizes = [max(LEAST_SIDE, round(size * side / own)) for size in base.augment.sizes]
-    changes: dict[str, object] = {"data.image_size": side, "augment.sizes": sizes}
-    changes |= {"analysis.train_samples": FEATURES, "analysis.epochs": []}
-    shorter = override(base, changes)
-    recipe, data = replace(plan, pretraining=shorter).pretrain("self-supervised")
-    images = estimator.images(recipe, data)
-    whole = estimator.pretraining(recipe, data)
-    affordable = int(images * base.train.epochs * min(1.0, seconds / whole))
-    epochs = max(1, min(base.train.epochs, round(affordable / images)))
+    own, most = base.data.image_size, base.train.epochs
+    smaller = () if plan.masks else tuple(side for side in PRETRAINING_SIDES if side < own)
+    for side in (own, *reversed(smaller)):
+        sizes = [max(LEAST_SIDE, round(size * side / own)) for size in base.augment.sizes]
+        changes: dict[str, object] = {"data.image_size": side, "augment.sizes": sizes}
+        shorter = override(base, changes | {"analysis.train_samples": FEATURES, "analysis.epochs": []})
+        recipe, data = replace(plan, pretraining=shorter).pretrain("self-supervised")
+        images = estimator.images(recipe, data)
+        affordable = int(images * most * min(1.0, seconds / estimator.pretraining(recipe, data)))
+        if affordable >= images * min(most, PRETRAINING_EPOCHS):
+            break
+    epochs = max(1, min(most, round(affordable / images)))
     per_epoch = max(2 * base.train.batch_size, min(images, affordable // epochs))
     return override(shorter, {"train.epochs": epochs, "train.images_per_epoch": per_epoch})
 

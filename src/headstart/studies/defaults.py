@@ -59,7 +59,7 @@ def default_scratch(dataset: Dataset, recipe: Recipe) -> Recipe | None:
 
 def default_pretraining(recipe: Recipe) -> str:
     """The shipped recipe of self-supervised pre-training for these trials."""
-    return "byol-tiles" if recipe.task == "segment" else "byol-quick"
+    return "byol-tiles" if recipe.task == "segment" else "emp-ssl-quick"
 
 
 def tune_from(dataset: Dataset, recipe: Recipe, fractions: tuple[float, ...]) -> float:

@@ -156,9 +156,11 @@ class Plan:
         if setting not in self.scratch_settings or self.scratch is None:
             return self.recipe
         side, own = self.recipe.data.image_size, self.scratch
-        sizes = {"augment.sizes": [min(size, side) for size in own.augment.sizes]}
-        of_validation = {"val.image_size": min(own.val.image_size or side, side)}
-        return override(own.model_copy(update={"data": self.recipe.data}), sizes | of_validation)
+        changes: dict[str, Any] = {"augment.sizes": [min(size, side) for size in own.augment.sizes]}
+        changes["val.image_size"] = min(own.val.image_size or side, side)
+        if setting in PRETRAINING_OF:
+            changes["head.start"] = self.recipe.head.start
+        return override(own.model_copy(update={"data": self.recipe.data}), changes)
 
     def trial(self, setting: str, fraction: float, seed: int, lr: float | None = None) -> Recipe:
         """The recipe of one trial; ``lr`` is the tuned learning rate."""

@@ -27,7 +27,7 @@ from headstart.studies.defaults import (
 from headstart.studies.plan import Plan
 from headstart.studies.plan_validation import validate_plan
 from headstart.studies.refinement import refined
-from headstart.studies.resume import exists, require_free
+from headstart.studies.resume import exists, requested_pretraining, require_free
 from headstart.studies.runner import StudyRunner
 from headstart.studies.time_estimate import estimate
 from headstart.studies.worker import torch_threads
@@ -57,9 +57,9 @@ class StudyOptions(TypedDict, total=False):
     """The study's folder; by default runs/study-DATA."""
     recipe: str | Recipe | None
     """Base recipe of every trial; by default `quick`, for images with masks `segment-quick`. With `quick` by default,
-    and unless ``overrides`` change more than its images, setting A is trained by `scratch-quick`."""
+    and unless ``overrides`` change more than its images, what starts from random weights is trained by `scratch-quick`."""
     pretraining: str | Recipe | None
-    """Recipe of the self-supervised pre-training; by default `byol-quick`, for images with masks `byol-tiles`."""
+    """Recipe of the self-supervised pre-training; by default `emp-ssl-quick`, for images with masks `byol-tiles`."""
     overrides: Mapping[str, Any] | None
     """Changes to the fields of ``recipe``."""
     tune: bool | None
@@ -115,7 +115,7 @@ def make_plan(data: PathLike | Dataset, **options: Unpack[StudyOptions]) -> Plan
         data=dataset.root,
         out=out,
         recipe=base,
-        pretraining=_load(default_pretraining(base) if pretraining is None else pretraining),
+        pretraining=_load(pretraining or requested_pretraining(out) or default_pretraining(base)),
         settings="ABCDE" if settings is None else settings.upper(),
         scratch=default_scratch(dataset, base) if as_shipped else None,
         fractions=fractions,

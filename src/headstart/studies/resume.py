@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -19,6 +20,7 @@ from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.files import rename_aside
 from headstart.recipes import recipe as recipes
+from headstart.recipes.recipe import Recipe
 from headstart.runs.folder import RunFolder
 from headstart.studies.plan import Plan
 from headstart.studies.requested import require_same_request
@@ -97,6 +99,18 @@ def load_existing(plan: Plan) -> Plan:
         }
     grid["scratch_settings"] = before.get("scratch_settings", "A")
     return replace(plan, recipe=recipe, pretraining=pretraining, scratch=scratch, requested=requested, **grid)
+
+
+def requested_pretraining(out: Path) -> Recipe | None:
+    """The self-supervised recipe that the study in a folder was started with; None without one, or a readable one.
+
+    Where none is named, a study goes on with it: an earlier version's default is another.
+    """
+    try:
+        fields = tomllib.loads((out / "requested.toml").read_text(encoding="utf-8"))
+        return recipes.build(fields["pretraining"], where=str(out / "requested.toml"))
+    except (OSError, ValueError, KeyError, TypeError, HeadstartError):
+        return None  # `load_existing` names what is wrong
 
 
 def require_same_folders(plan: Plan, dataset: Dataset) -> None:
