@@ -44,12 +44,12 @@ def of_scratch(results: Results) -> Iterator[str]:
     others = [each for each in results.study.settings if each not in own]
     if results.study.scratch:
         by = f"{listed(list(own))} {'is' if len(own) == 1 else 'are'} trained by {results.study.scratch}"
-        between = (
-            f", not by the recipe of {listed(others)}: differences between these compare two ways to train, network and"
-            " schedule included, not the weights alone"
-        )
-        every = " --recipe with a recipe's name trains all settings by that one."
-        yield f"{by}{between if others else ''}.{every}"
+        if others:
+            by += (
+                f", not by the recipe of {listed(others)}: differences between these compare two ways to train, network"
+                " and schedule included, not the weights alone"
+            )
+        yield f"{by}. --recipe with a recipe's name trains all settings by that one."
 
 
 def of_weights(results: Results) -> Iterator[str]:
