@@ -35,8 +35,8 @@ image is seen `PRETRAINING_EPOCHS` times, else the smallest. In two minutes a sm
 from many images of 32 px than from few of 64: kNN accuracy 48 and 42 % on photographs of clothing."""
 PRETRAINING_EPOCHS = 10
 SCRATCH_SIDES = ((12, 48), (6, 40), (0, 32))
-"""Side of the images, in pixels, that `scratch-quick` is validated on from so many epochs on. On photographs of clothing
-it has 61.6, 60.7 and 56.0 % at 32, 40 and 48 px after four epochs, 71.3, 72.7 and 71.8 % after eight."""
+"""Side of the images, in pixels, that `scratch-quick` is validated on from so many epochs on. On photographs of
+clothing it has 61.6, 60.7 and 56.0 % at 32, 40 and 48 px after four epochs, 71.3, 72.7 and 71.8 % after eight."""
 LEAST_SIDE = 8
 """Least that a recipe may have."""
 FROM_PROBE = {"head.start": "probe", "backbone.freeze_batchnorm": True}

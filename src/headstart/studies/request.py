@@ -57,7 +57,7 @@ class StudyOptions(TypedDict, total=False):
     """The study's folder; by default runs/study-DATA."""
     recipe: str | Recipe | None
     """Base recipe of every trial; by default `quick`, for images with masks `segment-quick`. With `quick` by default,
-    and unless ``overrides`` change more than its images, what starts from random weights is trained by `scratch-quick`."""
+    and unless ``overrides`` change more than its images, `scratch-quick` trains what starts from random weights."""
     pretraining: str | Recipe | None
     """Recipe of the self-supervised pre-training; by default `emp-ssl-quick`, for images with masks `byol-tiles`."""
     overrides: Mapping[str, Any] | None

@@ -2,7 +2,7 @@
 
 recipe.toml, pretraining.toml   the recipes in use; a budget may have shortened them
 scratch.toml                    that of the settings from random weights, where they have one of their own
-requested.toml                  the first two as requested, name and settings of the third, and the other folders of images
+requested.toml                  the first two as requested, name and settings of the third, other folders of images
 """
 
 from __future__ import annotations

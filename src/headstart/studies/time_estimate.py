@@ -28,8 +28,8 @@ SMALL_SIDE = 48
 by area."""
 
 FURTHER = 1 + 1 / len(LEARNING_RATES)
-"""Time of the learning-rate candidates, as a share of those always tried: about one follows them, where the best lies at
-their end."""
+"""Time of the learning-rate candidates, as a share of those always tried: about one follows them, where the best lies
+at their end."""
 
 
 def seconds_of(recipe: Recipe, images: int, validation: int, speed: Speed, area: float) -> float:
