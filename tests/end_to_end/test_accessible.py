@@ -36,6 +36,7 @@ def test_the_page_of_a_classifier(kind: str, watched: Opening, trained: tuple[Pa
     if kind == "stopped":
         mark_unfinished(run.path)
     with watched(write_report(run), 3) as page:
+        assert_on_the_first_screen(page, "#headline", ".warning", "#intervals .broad", "#answer pre")
         assert_accessible(page)
         if kind == "stopped":
             return
@@ -49,6 +50,7 @@ def test_the_page_of_a_segmenter(watched: Opening, made_segmentation: Path, tmp_
     run = RunFolder.open(shutil.copytree(made_segmentation, tmp_path / "run"))
     with watched(write_report(run), 3) as page:
         page.wait_for_function("document.querySelector('#mask-stage canvas')?.width > 300")
+        assert_on_the_first_screen(page, "#headline", ".warning", "#intervals .broad", "#answer pre")
         assert_accessible(page)
 
 

@@ -148,7 +148,7 @@ def test_masks_of_the_kept_weights_are_those_that_were_counted(run: RunFolder) -
 def test_the_report_of_a_run_on_masks_shows_its_figures(run: RunFolder) -> None:
     best = max((row for row in run.metrics if row["split"] == "val"), key=lambda row: row["miou"])
     page = write_report(run).read_text(encoding="utf-8")
-    (written,) = re.findall(r'<div class="number">([\d.]+) %</div>', page)
+    (written,) = re.findall(r'id="headline">Validation mean IoU ([\d.]+)\s%', page)
     assert float(written) == pytest.approx(100 * best["miou"], abs=0.5)
     (viewer,) = re.findall(r'id="mask-data">(.*?)</script>', page)
     images = json.loads(viewer)["images"]

@@ -35,11 +35,11 @@ def test_a_trained_run_has_its_figures_beside_its_page(trained: tuple[Path, Path
     shutil.rmtree(run.path / "figures")
     page = write_report(run).read_text(encoding="utf-8")
     files = {file.stem: file for file in (run.path / "figures").iterdir()}
-    assert sorted(files) == ["confusion", "curves", "reliability"]
+    assert sorted(files) == ["confusion", "curves", "intervals", "reliability"]
     for name, file in files.items():
         root = assert_stands_alone(file.read_bytes())
         shown = re.findall(rf'id="{name}">(.*?)</section>', page, re.DOTALL)[0]
-        assert len(list(root.iter(f"{SVG}svg"))) - 1 == shown.count('<svg class="chart')
+        assert len(list(root.iter(f"{SVG}svg"))) - 1 == len(re.findall(r'<svg class="chart(?![^"]*narrow)', shown))
         words = {each.text for each in root.iter(f"{SVG}text")}
         assert words.issuperset(re.findall(r'class="key".*?</svg>([^<&]+)</button>', shown, re.DOTALL))
 

@@ -49,12 +49,13 @@ def test_the_headline_is_the_kept_epoch_s_accuracy(run: RunFolder) -> None:
     accuracy = hs.Run(run.path).accuracy
     assert accuracy is not None
     page = visible(text(run))
-    assert f"{100 * accuracy:.0f} % accuracy on 12 validation images" in page
+    assert f"Validation accuracy {100 * accuracy:.0f} % (95 % CI" in page
     answers = read_predictions(run)
     assert answers is not None
     interval = classification_metrics(answers.labels, answers.probabilities, run.classes).accuracy
-    assert f"95 % CI {100 * interval.low:.0f} to {100 * interval.high:.0f} (over images)" in page
-    assert "majority class 33.3 %" in page
+    assert f"{100 * interval.low:.0f} to {100 * interval.high:.0f}) on 12 images. Always predicting" in page
+    assert "most frequent class: 33.3 %" in page
+    assert "12 validation images are few" in page
 
 
 @pytest.mark.slow
@@ -146,7 +147,7 @@ def test_commands_can_be_typed_as_they_stand_also_for_a_folder_with_spaces(run: 
 def test_the_expected_number_stands_beside_the_result(run: RunFolder) -> None:
     expect = recipes.Expect(metric="val_accuracy", value=0.8628, source="the report")
     run.write("recipe.toml", run.recipe.model_copy(update={"expect": expect}).to_toml().encode())
-    assert "expected 86.3 %" in visible(text(run))
+    assert "Expected: val_accuracy 86.3 %" in visible(text(run))
 
 
 def test_a_broken_table_is_an_error_that_names_it(run: RunFolder) -> None:

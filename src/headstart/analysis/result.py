@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from headstart.metrics.bootstrap import Interval
 from headstart.metrics.classification import ClassificationMetrics, classification_metrics
 from headstart.metrics.collapse import diagnose
-from headstart.metrics.segmentation import Counts, segmentation_metrics
+from headstart.metrics.segmentation import Counts, SegmentationMetrics, segmentation_metrics
 from headstart.metrics.written import score, score_with_ci
-from headstart.runs.confusion import read_mask_confusions
+from headstart.runs.confusion import MaskConfusions, read_mask_confusions
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
 from headstart.runs.training_images import read_groups
@@ -22,28 +24,43 @@ def result_sentences(run: RunFolder) -> list[str]:
         return [f"{diagnosis.sentence} {diagnosis.fix}".strip()]
     if confusions is not None:
         groups = read_groups(run, confusions.filenames)
-        metrics = segmentation_metrics(confusions.confusion, run.classes, groups=groups)
-        beside = _beside_baseline(metrics.miou, confusions.constant)
-        said = [
-            f"validation mean IoU {score_with_ci(metrics.miou)}, pixel accuracy {score(metrics.accuracy.value)}, on"
-            f" {metrics.images:,} images",
-            f"always predicting the most frequent class: mean IoU {score(confusions.constant)}{beside}",
-        ]
-        weakest = _weakest(confusions.whole)
-        return said if weakest is None else [*said, _of_pixels(run.classes, confusions.whole, weakest)]
+        return of_masks(segmentation_metrics(confusions.confusion, run.classes, groups=groups), confusions)
     predictions = read_predictions(run)
     if predictions is None:
         return []
     groups = read_groups(run, predictions.filenames)
-    found = classification_metrics(predictions.labels, predictions.probabilities, run.classes, groups=groups)
-    counts = np.array(found.confusion)
-    baseline = counts.sum(axis=1).max() / counts.sum()
+    return of_predictions(
+        classification_metrics(predictions.labels, predictions.probabilities, run.classes, groups=groups)
+    )
+
+
+def of_predictions(found: ClassificationMetrics) -> list[str]:
+    """The result of a classifier: score, baseline, and the weakest class where anything is wrong."""
+    counts, baseline = np.array(found.confusion), majority(found)
     said = [
         f"validation accuracy {score_with_ci(found.accuracy)} on {found.images:,} images",
         f"always predicting the most frequent class: {score(baseline)}{_beside_baseline(found.accuracy, baseline)}",
     ]
     weakest = _weakest(counts)
     return said if weakest is None else [*said, _of_images(found, counts, weakest)]
+
+
+def of_masks(found: SegmentationMetrics, confusions: MaskConfusions) -> list[str]:
+    """The same of a segmentation network."""
+    said = [
+        f"validation mean IoU {score_with_ci(found.miou)}, pixel accuracy {score(found.accuracy.value)}, on"
+        f" {found.images:,} images",
+        "always predicting the most frequent class: mean IoU"
+        f" {score(confusions.constant)}{_beside_baseline(found.miou, confusions.constant)}",
+    ]
+    weakest = _weakest(confusions.whole)
+    return said if weakest is None else [*said, _of_pixels(confusions.palette.classes, confusions.whole, weakest)]
+
+
+def majority(found: ClassificationMetrics) -> float:
+    """Accuracy of always predicting the most frequent class of these images."""
+    counts = np.array(found.confusion)
+    return float(counts.sum(axis=1).max() / counts.sum())
 
 
 def _beside_baseline(found: Interval, baseline: float) -> str:
@@ -75,7 +92,7 @@ def _of_images(metrics: ClassificationMetrics, confusion: Counts, number: int) -
     )
 
 
-def _of_pixels(classes: list[str], confusion: Counts, number: int) -> str:
+def _of_pixels(classes: Sequence[str], confusion: Counts, number: int) -> str:
     of, other = confusion[number].sum(), _taken_for(confusion, number)
     return (
         f"weakest class: {classes[number]}, {score(confusion[number, number] / of)} of its pixels correct, most often"

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from headstart.analysis.limits import limits
 from headstart.analysis.result import result_sentences
 from headstart.metrics.classification import classification_metrics
 from headstart.metrics.segmentation import segmentation_metrics
@@ -20,8 +21,6 @@ from headstart.runs.predictions import read_predictions
 from headstart.runs.training_images import read_groups
 
 NAME = "MODEL_CARD.md"
-FEW_IMAGES = 100
-"""Validation images below which a card says that they are few."""
 
 
 def write_model_card(run: RunFolder) -> None:
@@ -119,21 +118,12 @@ def _metrics(run: RunFolder) -> dict[str, tuple[float, float, float]]:
 
 
 def _limits(run: RunFolder) -> list[str]:
-    """What the run's own numbers say of where it must not be trusted."""
-    data, said = run.data, []
-    images = data.get("images", {}).get("val", 0)
-    if images < FEW_IMAGES:
-        said.append(f"{images} validation images are few: its interval is wide.")
-    counts = data.get("counts", {})
-    absent = [name for name in run.classes if counts.get("val") and not counts["val"].get(name)]
-    if absent:
-        said.append(f"Not validated, for lack of images: {', '.join(map(_text, absent[:20]))}.")
-    few = [name for name in run.classes if counts.get("train") and counts["train"].get(name, 0) < 10]
-    if few:
-        said.append(f"Trained on fewer than ten images: {', '.join(map(_text, few[:20]))}.")
-    said.append("It knows no other class: an image of something else is called one of these.")
-    said.append("The interval is for images of the same kind as the validation images.")
-    return said
+    """Where the run must not be trusted, by its own numbers and by what any such model cannot know."""
+    return [
+        *map(_text, limits(run)),
+        "It knows no other class: an image of something else is called one of these.",
+        "The interval is for images of the same kind as the validation images.",
+    ]
 
 
 def _trained_text(backbone: Backbone) -> str:

@@ -24,7 +24,6 @@ class RacePage(Formats):
     path: str
     race: Race
     headline: str
-    best: Interval | None
     findings: list[str]
     rows: list[Row]
     figures: dict[str, Markup]
@@ -54,12 +53,11 @@ def write_race_page(folder: Path, results: RaceResults | None = None) -> Path:
 
 
 def _context(results: RaceResults, path: str) -> RacePage:
-    race, winner, found = results.race, results.winner, results.decisive
+    race = results.race
     return RacePage(
         path=path,
         race=race,
         headline=headline(results),
-        best=found.score(winner) if found is not None and winner is not None else None,
         findings=findings(results),
         rows=[_row(results, line) for line in results.lines()],
         figures={"backbones": Markup(intervals(results))} if results.rounds else {},

@@ -31,7 +31,9 @@ from headstart.report.network_diagram import drawing
 from headstart.report.page import render_page
 from headstart.report.pictures import ConfidentError, SuspiciousLabel, confident_errors_shown, suspicious_labels
 from headstart.report.prediction_images import as_json, listed_images
+from headstart.report.run_answer import RunAnswer, of_classifier, of_segmenter
 from headstart.runs.analysis import FeatureAnalysis, read_feature_analysis
+from headstart.runs.commands import predict_command
 from headstart.runs.folder import RunFolder, classifier_command
 from headstart.runs.label_errors import LabelCheck, read_label_check
 from headstart.runs.predictions import StoredPredictions, read_predictions
@@ -93,8 +95,9 @@ class RunPage(TypedDict):
     """Command that trains a classifier on this run's backbone."""
     images: dict[str, int]
     """By split."""
-    majority: float | None
-    """Accuracy of the majority-class baseline."""
+    answer: RunAnswer | None
+    use: str
+    """Command that predicts with it."""
     epochs_done: int
     seconds: float
     speed: float
@@ -155,12 +158,14 @@ def _context(run: RunFolder) -> RunPage:
     recipe, data, rows = run.recipe, run.data, run.metrics
     resamples = 1000 if run.trained else RESAMPLES_WHILE_TRAINING
     predictions, network, labels = read_predictions(run), run.architecture, read_label_check(run)
-    metrics = None
+    test = next((row for row in rows if row["split"] == "test"), None)
+    metrics = answer = None
     if predictions is not None:
         groups = read_groups(run, predictions.filenames)
         metrics = classification_metrics(
             predictions.labels, predictions.probabilities, data["classes"], resamples, groups=groups
         )
+        answer = of_classifier(run, metrics, test if groups is None else None)
     analysis, places = read_feature_analysis(run) or (None, [])
     figures = _figures(run, predictions, metrics, analysis, places)
     # A segmentation run has figures, findings and images of its own.
@@ -169,6 +174,10 @@ def _context(run: RunFolder) -> RunPage:
         left = MAX_CHARACTERS - sum(map(len, figures.values()))
         masks = mask_page(run, run.palette, rows, analysis, left, resamples)
         figures |= masks.figures
+        if masks.metrics is not None and masks.section.confusions is not None:
+            answer = of_segmenter(run, masks.metrics, masks.section.confusions)
+    if answer is not None:
+        figures = {"intervals": Markup(answer.intervals), **figures}
     train = [row for row in rows if row["split"] == "train"]
     return RunPage(
         path=str(run.path),
@@ -181,12 +190,13 @@ def _context(run: RunFolder) -> RunPage:
         root=quoted(data["root"]),
         classifier=classifier_command(RunFolder(run.path.absolute())),
         images=data.get("images") or {split: sum(counts.values()) for split, counts in data["counts"].items()},
-        majority=_majority(data["counts"].get("val", {})),
+        answer=answer,
+        use=predict_command(run.path.absolute(), masks is not None),
         epochs_done=len(train),
         seconds=sum(row.get("seconds", 0.0) for row in rows),
         speed=float(np.median([row.get("images_per_second", 0.0) for row in train])) if train else 0.0,
         last=next((row for row in reversed(rows) if row["split"] == "val"), None),
-        test=next((row for row in rows if row["split"] == "test"), None),
+        test=test,
         metrics=metrics,
         class_rows=class_rows(metrics) if metrics else [],
         pairs=confused_pairs(metrics) if metrics else [],
@@ -264,9 +274,3 @@ def confused_pairs(metrics: ClassificationMetrics) -> list[ConfusedPair]:
         if i != j and count
     ]
     return sorted(pairs, key=lambda pair: (-pair.images, pair.label, pair.predicted))[:MAX_PAIRS]
-
-
-def _majority(counts: dict[str, int]) -> float | None:
-    """Accuracy of the majority-class baseline."""
-    total = sum(counts.values())
-    return max(counts.values()) / total if total else None
