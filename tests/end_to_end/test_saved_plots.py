@@ -102,7 +102,9 @@ def test_every_plot_is_saved_as_it_is_shown(opened: tuple[str, Page]) -> None:
         assert file == f"{name}.png"
         image = Image.open(io.BytesIO(content)).convert("RGB")
         assert image.size == tuple(2 * int(root.attrib[side]) for side in ("width", "height"))
-        charts = np.concatenate([common(svg, 40 if name == "intervals" else 150) for svg in figure.locator(SHOWN).all()])
+        charts = np.concatenate(
+            [common(svg, 40 if name == "intervals" else 150) for svg in figure.locator(SHOWN).all()]
+        )
         assert charts.shape[0] >= 3
         assert apart(charts, common(image, 1)) <= 16  # of 255: thin lines are drawn finer
         assert apart(common(image, 600), np.concatenate([charts, common(figure, 1)])) <= 16

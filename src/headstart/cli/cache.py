@@ -10,6 +10,9 @@ from headstart.cli.arguments import OUT
 def ls() -> None:
     """List what is in the cache: decoded images, drawn masks, sets of duplicates; the least recently used first.
 
+    [bold]headstart cache ls[/bold] lists it.
+    [bold]HEADSTART_CACHE=/scratch headstart cache ls[/bold] lists another.
+
     HEADSTART_CACHE names its folder, HEADSTART_CACHE_SIZE its limit (50GB; 10%; default: 20 % of the disk).
     """
     from headstart import api
@@ -28,7 +31,11 @@ def ls() -> None:
 
 
 def clear() -> None:
-    """Remove what is in the cache, except what a running process uses. It is made again when it is needed."""
+    """Remove what is in the cache, except what a running process uses. It is made again when it is needed.
+
+    [bold]headstart cache clear[/bold] clears it.
+    [bold]HEADSTART_CACHE=/scratch headstart cache clear[/bold] clears another.
+    """
     from headstart import api
 
     count, size = api.clear_cache()

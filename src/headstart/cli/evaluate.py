@@ -21,6 +21,9 @@ def evaluate(
 ) -> None:
     """Evaluate a run on labeled images or image and mask pairs: all metrics, with 95 % confidence intervals.
 
+    [bold]headstart evaluate runs/quick-photos new/[/bold] leaves out images that it was trained on.
+    [bold]headstart evaluate runs/quick-photos new/ --json[/bold] prints them for a program.
+
     Classification: accuracy, F1, log loss, calibration. Segmentation: IoU per class, mIoU, Dice, pixel accuracy.
     """
     from headstart import api

@@ -20,6 +20,9 @@ def labels(
 ) -> None:
     """Labels to check: those that a linear probe, which has not seen the image, contradicts most.
 
+    [bold]headstart labels runs/quick-photos[/bold] lists them, and adds them to the report.
+    [bold]headstart labels runs/quick-photos --data photos/[/bold] reads images that have moved.
+
     Looks at all labeled images of the run's data, training images too. Writes labels-to-check.csv into the run folder,
     and adds them to the report.
     """

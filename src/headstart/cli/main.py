@@ -60,7 +60,8 @@ def demo(
 ) -> None:
     """A study of 2,624 images of solar cells, defective or functional, in about eight minutes.
 
-    Runs the commands that you would type, and prints them. Called again, it resumes.
+    [bold]headstart demo[/bold] runs the commands that you would type, and prints them. Called again, it resumes.
+    [bold]headstart demo --out /tmp/demo[/bold] does so in another folder.
     """
     from headstart.cli.demo import run_demo
 

@@ -36,6 +36,9 @@ def map_features(
 ) -> None:
     """t-SNE and PCA of the stored features, with kNN and calibration metrics.
 
+    [bold]headstart map runs/quick-photos[/bold] adds maps to its report.
+    [bold]headstart map runs/quick-photos --export map.parquet[/bold] writes a table for other tools.
+
     Needs no training. Prints a row per epoch and the findings, and adds the maps to the report.
     """
     from headstart import api

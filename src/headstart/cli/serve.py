@@ -26,7 +26,10 @@ def serve(
 ) -> None:
     """Serve a run's predictions over HTTP: POST images to /predict, or open the page in a browser.
 
-    [bold]curl -F images=@photo.jpg http://127.0.0.1:8000/predict[/bold]
+    [bold]headstart serve runs/quick-photos[/bold] listens on port 8000 of this machine.
+    [bold]headstart serve runs/quick-photos --host 0.0.0.0 --port 80[/bold] listens to every machine.
+
+    [bold]curl -F images=@photo.jpg http://127.0.0.1:8000/predict[/bold] asks it.
 
     Also /health, /metrics and /openapi.json. There is no password: whoever reaches the port may ask. Needs pip install
     'headstart\\[serve]'.

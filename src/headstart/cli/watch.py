@@ -19,6 +19,9 @@ def watch(
 ) -> None:
     """Follow runs and studies in a browser while they are trained: pages change as their files do.
 
+    [bold]headstart watch[/bold] follows all of runs/.
+    [bold]headstart watch runs/study-photos[/bold] follows one study.
+
     Prints an address with a token, which alone opens it, on this machine alone. What you have set on a page stays:
     epoch, filters, sorting, place. It says whether a run is training, stopped (and the command that goes on with it)
     or finished.

@@ -14,10 +14,14 @@ FEW_IMAGES = 100
 """Evaluation images below which only differences of ten points and more are found."""
 
 
-def warnings(results: Results) -> list[str]:
-    """All warnings, the one that changes most first."""
+def warnings(results: Results, data: str = "") -> list[str]:
+    """All warnings, the one that changes most first.
+
+    ``data`` is the folder of the study's images for commands that are typed from anywhere; by default as the study was
+    typed.
+    """
     return [
-        *of_leaks(results),
+        *of_leaks(results, data or results.study.data),
         *of_baseline(results),
         *of_failures(results),
         *of_few_images(results),
@@ -44,15 +48,15 @@ def of_baseline(results: Results) -> Iterator[str]:
         )
 
 
-def of_leaks(results: Results) -> Iterator[str]:
-    """Held-out images that were trained on: recalling them counts as recognizing them."""
+def of_leaks(results: Results, data: str) -> Iterator[str]:
+    """Held-out images that were trained on: recalling them counts as recognizing them; ``data`` is their folder."""
     study, leaked = results.study, results.study.leaked
     if leaked and study.images:
         split = "test" if study.split == "test" else "validation"
         share = f"{leaked:,} of {study.images:,} {split} images ({score(leaked / study.images)})"
         yield (
             f"{share} show the same picture as a training image: scores may be too high, most of all where all weights"
-            f" are trained. Next: `headstart check {quoted(study.data)}`, which names them."
+            f" are trained. Next: `headstart check {quoted(data)}`, which names them."
         )
 
 

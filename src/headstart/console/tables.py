@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from headstart.errors import quoted
+from headstart.data.checks.next_steps import next_steps
 from headstart.files import Row
 from headstart.recipes.recipe import Recipe
 from headstart.runs.tables import best_epoch
@@ -157,14 +157,17 @@ def features_table(analysis: FeatureAnalysis) -> Table:
 def study_table(results: Results, wide: bool = True) -> Table:
     """A row for each setting and label fraction of a study; what stands after ± is half of the 95 % interval.
 
+    A bracket marks the settings to use, no two of which differ significantly.
     The intervals of differences and label multipliers are simultaneous. A multiplier that is not significant is "n.s.",
     with its interval. Not ``wide``, the table fits 80 columns and
     leaves out times, calibration error and kNN accuracy.
     """
+    from headstart.comparison.answer import candidates
     from headstart.comparison.metric import METRICS
     from headstart.comparison.settings import SETTINGS
 
-    study = results.study
+    study, kept = results.study, candidates(results)
+    alike = {(each.setting, each.fraction) for each in kept} if len(kept) > 1 else set()
     more = ("ece", "knn", "tune", "train") if study.metric == "accuracy" else ("tune", "train")
     multiplier = "label multiplier\n(95 % CI)"
     titles = ["setting", "labels", METRICS[study.metric].title, "Δ vs A\n(95 % CI)", multiplier, *(more * wide)]
@@ -181,6 +184,8 @@ def study_table(results: Results, wide: bool = True) -> Table:
             if failed:
                 seeds.append("!", "bold red")
                 table.caption = "! trials have failed"
+            if (setting, fraction) in alike:
+                seeds.append("]", "bold")
             table.add_row(f"{setting} {SETTINGS[setting].phrase}", *cells, seeds, style=None if result else "dim")
     return table
 
@@ -239,20 +244,14 @@ def _summary(result: CheckResult) -> Text:
     found = Counter(issue.severity for issue in result.issues)
     counts = [f"{found[each]} {each}{'s' * (found[each] > 1)}" for each in ("error", "warning", "note") if found[each]]
     lines.append(f"issues   {', '.join(counts) or 'none'}")
-    lines.append(f"next     {_next_command(result)}")
+    lines.append(f"next     {_next_line(result)}")
     return Text("\n".join(lines))
 
 
-def _next_command(result: CheckResult) -> str:
-    """What to type after a check."""
-    root = _printable(result.root)
-    if not result.usable:
-        return f"fix the errors, then headstart check {quoted(root)}"
-    if result.target == "label":
-        return f"headstart study {quoted(root)}, or for one model headstart fit quick {quoted(root)}"
-    if result.target == "mask":
-        return f"headstart fit segment-quick {quoted(root)}"
-    return f"headstart fit byol-quick {quoted(root)} (learns without labels)"
+def _next_line(result: CheckResult) -> str:
+    """What to type after a check, on one line."""
+    steps = next_steps(result, _printable(result.root))
+    return ", ".join(f"{what} {command}".strip() for what, command in steps)
 
 
 def _classes_table(result: CheckResult) -> Table:

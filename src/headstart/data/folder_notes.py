@@ -75,9 +75,8 @@ def _folders_inside(entries: Sequence[Entry], base: str) -> Iterable[Note]:
     if several:
         some = ", ".join(sorted(inside[several[0]])[:3])
         message = f"Folders inside a class are not told apart: {several[0]}/ holds {some}"
-        yield Note(
-            "folders in a class", "note", message, (), f"to train on those: headstart check {quoted(base + several[0])}"
-        )
+        inner = os.path.abspath(base + several[0])  # noqa: PTH100 (a link stays as it is; typed from anywhere)
+        yield Note("folders in a class", "note", message, (), f"to train on those: `headstart check {quoted(inner)}`")
 
 
 def _same_names(entries: Sequence[Entry]) -> Iterable[Note]:

@@ -7,8 +7,9 @@ the legend hides its line (`page.js`).
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from markupsafe import escape
@@ -17,6 +18,10 @@ BLUE, ORANGE, GRAY = "var(--blue)", "var(--orange)", "var(--soft)"
 Marker = Literal["", "circle", "square", "diamond", "star"]
 RIGHT, TOP, BOTTOM = 14, 12, 46
 """Pixels around the plot."""
+NARROW = 340
+"""Width of a chart for telephones: a broader one is drawn twice, and the style sheet shows the one that fits."""
+NARROW_HEIGHT, LETTER, TITLE_LETTERS = 320, 6.6, 46
+"""Its height at the most; of its texts the width of a letter, and letters in a line of the title of an axis."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,20 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Arrow:
+    """A horizontal arrow between two points, with a text above it."""
+
+    key: str
+    """It is hidden with the lines of this key."""
+    color: str
+    start: float
+    end: float
+    y: float
+    text: str
+    tip: str
+
+
+@dataclass(frozen=True)
 class Chart:
     """Lines between two axes."""
 
@@ -85,39 +104,75 @@ class Chart:
     """Pixels for the texts of the vertical axis."""
     verticals: Sequence[tuple[float, str]] = field(default=())
     """Dotted vertical lines with their text."""
+    arrows: Sequence[Arrow] = ()
 
     def svg(self) -> str:
-        """The chart as one SVG element."""
+        """The chart as an SVG element; a broad one as two, the second for narrow screens."""
+        if self.width <= NARROW:
+            return self._svg("chart", "")
+        narrow = replace(self, width=NARROW, height=min(self.height, NARROW_HEIGHT), left=min(self.left, 52))
+        return self._svg("chart broad", "") + narrow._svg("chart narrow", ' style="font-size:12px"')
+
+    def _svg(self, kind: str, style: str) -> str:
         top = TOP + (22 if self.title else 0)
         head = (
-            f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.says)}"'
-            f' style="--least:{min(self.width, 560)}px">'
+            f'<svg class="{kind}" viewBox="0 0 {self.width} {self.height}" role="img"'
+            f' aria-label="{escape(self.says)}"{style}>'
         )
         title = f'<text class="strong" x="{self.width / 2:g}" y="18">{escape(self.title)}</text>' if self.title else ""
         parts = [head, title, *self._axes(top)]
         for value, text in self.verticals:
             at = self._at(value, self.y.low, top)
-            parts.append(f'<path class="rule" d="M{at[0]:.1f} {top}V{self.height - BOTTOM}"/>')
-            parts.append(f'<text class="start" x="{at[0] + 4:.1f}" y="{top + 10}">{escape(text)}</text>')
+            side, away = ("start", 4) if at[0] < self.width - 60 else ("end", -4)
+            parts.append(f'<path class="rule" d="M{at[0]:.1f} {top}V{self.height - self._bottom}"/>')
+            parts.append(f'<text class="{side}" x="{at[0] + away:.1f}" y="{top + 10}">{escape(text)}</text>')
         for line in self.lines:
             parts += [f'<g data-line="{escape(line.key or line.name)}">', *self._line(line, top), "</g>"]
-        return "".join([*parts, "</svg>"])
+        return "".join([*parts, *self._arrows(top), "</svg>"])
+
+    @property
+    def _titles(self) -> list[str]:
+        """The lines of the title of the horizontal axis."""
+        return textwrap.wrap(self.x.title, TITLE_LETTERS) if self.width <= NARROW else [self.x.title]
+
+    @property
+    def _bottom(self) -> int:
+        return BOTTOM + 15 * max(0, len(self._titles) - 1)
+
+    def _arrows(self, top: int) -> Iterator[str]:
+        """The arrows, their texts where they do not run into each other."""
+        taken: list[tuple[float, float, float]] = []
+        for arrow in self.arrows:
+            (start, y), (end, _) = (self._at(x, arrow.y, top) for x in (arrow.start, arrow.end))
+            half = LETTER * len(arrow.text) / 2
+            places = (start + share * (end - start) for share in (0.5, 0.3, 0.7, 0.12, 0.88))
+            shown = [min(max(place, self.left + half), self.width - RIGHT - half) for place in places]
+            free = (
+                x for x in shown if all(abs(x - at) > half + of or abs(y - height) > 14 for at, height, of in taken)
+            )
+            taken.append((next(free, shown[0]), y, half))
+            yield _arrow(arrow, start, end, *taken[-1][:2])
 
     def _at(self, x: float, y: float, top: int) -> tuple[float, float]:
-        wide, high = self.width - self.left - RIGHT, self.height - top - BOTTOM
+        wide, high = self.width - self.left - RIGHT, self.height - top - self._bottom
         return self.left + wide * self.x.place(x), top + high * (1 - self.y.place(y))
 
     def _axes(self, top: int) -> Iterator[str]:
-        bottom, right = self.height - BOTTOM, self.width - RIGHT
+        bottom, right = self.height - self._bottom, self.width - RIGHT
         for value, text in self.y.ticks:
             y = self._at(self.x.low, value, top)[1]
             yield f'<path class="grid" d="M{self.left} {y:.1f}H{right}"/>'
             yield f'<text class="end" x="{self.left - 6}" y="{y + 4:.1f}">{escape(text)}</text>'
-        for value, text in self.x.ticks:
-            x = self._at(value, self.y.low, top)[0]
+        free = float(self.width)  # right of the next text: those that would run into it are left out
+        for value, text in sorted(self.x.ticks, reverse=True):
+            x, half = self._at(value, self.y.low, top)[0], LETTER * len(text) / 2
             yield f'<path class="grid" d="M{x:.1f} {top}V{bottom}"/>'
-            yield f'<text x="{x:.1f}" y="{bottom + 16}">{escape(text)}</text>'
-        yield f'<text x="{(self.left + right) / 2:g}" y="{self.height - 6}">{escape(self.x.title)}</text>'
+            at = min(x, self.width - half)
+            if at + half <= free:
+                yield f'<text x="{at:.1f}" y="{bottom + 16}">{escape(text)}</text>'
+                free = at - half - 4
+        for number, text in enumerate(reversed(self._titles)):
+            yield f'<text x="{(self.left + right) / 2:g}" y="{self.height - 6 - 15 * number}">{escape(text)}</text>'
         if self.y.title:
             middle = (top + bottom) / 2
             yield f'<text transform="translate(13 {middle:g}) rotate(-90)">{escape(self.y.title)}</text>'
@@ -148,6 +203,16 @@ class Chart:
             if line.labels:
                 x, y = point[0] + 9, point[1] - 6
                 yield f'<text class="strong start" x="{x:.1f}" y="{y:.1f}">{escape(line.labels[i])}</text>'
+
+
+def _arrow(arrow: Arrow, start: float, end: float, middle: float, y: float) -> str:
+    back = 7 if end < start else -7
+    return (
+        f'<g data-line="{escape(arrow.key)}" style="color:{arrow.color}" data-tip="{escape(arrow.tip)}">'
+        f'<path class="line" style="stroke-width:1.5" d="M{start:.1f} {y:.1f}H{end:.1f}'
+        f'm{back} -4l{-back} 4l{back} 4"/>'
+        f'<text class="strong" x="{middle:.1f}" y="{y - 6:.1f}">{escape(arrow.text)}</text></g>'
+    )
 
 
 def _path(points: Sequence[tuple[float, float] | None], step: bool) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from headstart.data.checks.check import CheckResult
 from headstart.data.checks.issues import Issue
+from headstart.data.checks.next_steps import next_steps
 from headstart.data.checks.samples import class_rows, describe, sample_rows
 from headstart.data.decode import Unreadable, read
 from headstart.data.index import UNLABELED, Index
@@ -61,6 +62,8 @@ class CheckPage(TypedDict):
     more_classes: int
     pairs: list[Shown]
     """Images with masks, or without labels."""
+    steps: list[tuple[str, str]]
+    """What to type next: (what for, command)."""
     legend: list[tuple[str, str, bool]]
     """(class, color, whether it is ignored)."""
 
@@ -93,6 +96,7 @@ def _context(index: Index, result: CheckResult) -> CheckPage:
     ]
     return CheckPage(
         result=result,
+        steps=next_steps(result, str(Path(result.root).absolute())),
         facts=_facts(result),
         issues=[_issue(issue) for issue in result.issues],
         groups=groups,

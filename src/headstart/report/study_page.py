@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from statistics import median_high
 from typing import TypedDict
@@ -19,7 +20,7 @@ from headstart.comparison.trial_paths import trial_path
 from headstart.comparison.warnings import warnings
 from headstart.comparison.wording import percent, plain_points
 from headstart.comparison.wording import points as points_of
-from headstart.errors import quoted
+from headstart.errors import HeadstartError, quoted
 from headstart.files import write_atomically
 from headstart.metrics.written import decimals, ends
 from headstart.report.figure_files import write_figures
@@ -27,6 +28,7 @@ from headstart.report.page_formats import FORMATS, Formats
 from headstart.report.run_page import rendered
 from headstart.report.study_plots import interval_plot, over_labels, over_time
 from headstart.runs.commands import predict_command
+from headstart.runs.folder import RunFolder
 
 
 class StudyPage(Formats):
@@ -117,7 +119,7 @@ def _context(results: Results, path: str) -> StudyPage:
     run = Path(path).absolute()
     if model is not None:
         run /= trial_path(model.setting, model.fraction, model.seed, study.folds)
-    warned = warnings(results)
+    warned = warnings(results)  # as `findings` repeats them
     return StudyPage(
         path=path,
         study=study,
@@ -126,7 +128,7 @@ def _context(results: Results, path: str) -> StudyPage:
         settings=[SETTINGS[each] for each in sorted(study.settings)],
         finished=study.done + len(study.failed) == study.planned,
         headline=headline(results),
-        warnings=warned,
+        warnings=warnings(results, _data_folder(results, path)),
         how_sure=how_sure(results),
         tied=len(candidates(results)),
         command=predict_command(run, study.metric == "miou"),
@@ -152,6 +154,16 @@ def _context(results: Results, path: str) -> StudyPage:
         figures=figures,
         **FORMATS,
     )
+
+
+def _data_folder(results: Results, path: str) -> str:
+    """The folder of a study's images, absolute where a trial's run has it; else as the study was typed."""
+    study = results.study
+    for trial in study.trials:
+        run = RunFolder(Path(path) / trial_path(trial.setting, trial.fraction, trial.seed, study.folds))
+        with suppress(HeadstartError):
+            return str(run.data.get("root") or study.data)
+    return study.data
 
 
 def _report(results: Results, path: str, setting: str, fraction: float) -> str | None:

@@ -11,7 +11,7 @@ from headstart.comparison.forecast_findings import forecast_of
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Result, Results
 from headstart.metrics.written import ends, share
-from headstart.report.chart import Axis, Chart, Line, Marker, axis, legend
+from headstart.report.chart import Arrow, Axis, Chart, Line, Marker, axis, legend
 from headstart.report.interval_plot import Score, interval_chart
 
 SHAPES: dict[str, Marker] = {"A": "square", "F": "diamond", "G": "square"}
@@ -70,8 +70,32 @@ def over_labels(results: Results) -> str:
         ),
         says=f"{title} of each setting over the labeled training images; the table below has the numbers",
         height=430,
+        arrows=_multipliers(results),
     )
     return legend(lines) + chart.svg()
+
+
+def _multipliers(results: Results) -> list[Arrow]:
+    """The label multiplier of each setting, from its score to A's curve, with the fewest labels where significant."""
+    arrows = []
+    for setting in sorted(results.study.settings):
+        found = [each for each in results.of(setting) if each.multiplier_significant]
+        at = min(found, key=lambda each: each.labels, default=None)
+        if at is None or at.label_multiplier is None:
+            continue
+        multiplier = at.label_multiplier
+        arrows.append(
+            Arrow(
+                key=setting,
+                color=color(setting),
+                start=at.labels,
+                end=at.labels * multiplier.value,
+                y=at.score.value,
+                text=f"{setting} {multiplier.text} \N{MULTIPLICATION SIGN}",
+                tip=f"{setting}, {at.labels:,} labels: label multiplier {multiplier.text} ({multiplier.interval_text})",
+            )
+        )
+    return arrows
 
 
 def label_lines(results: Results) -> list[Line]:
