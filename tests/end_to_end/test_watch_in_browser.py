@@ -50,7 +50,7 @@ def opened(page: Page, server: WatchServer) -> Iterator[Page]:
     faults: list[str] = []
     page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    here = (f"http://127.0.0.1:{server.port}/", "data:", "blob:")
+    here = (*(f"http://127.0.0.1:{each.port}/" for each in (server, server.images)), "data:", "blob:")
     page.on("request", lambda asked: None if asked.url.startswith(here) else faults.append(asked.url))
     page.goto(server.address)
     assert page.url == f"http://127.0.0.1:{server.port}/"
@@ -212,3 +212,24 @@ def test_a_study_is_followed_with_its_sorting(opened: Page, made_study: Callable
     texts = opened.locator("#trials tbody tr").evaluate_all("rows => rows.map(row => +row.cells[2].dataset.value)")
     assert texts == sorted(texts, reverse=True)
     expect(opened.locator("#watch [role=status]")).to_have_text("finished: 63 of 63 trials done")
+
+
+def test_an_enlarged_image_is_the_file_and_no_script_reads_it(
+    opened: Page, server: WatchServer, trained: tuple[Path, Path], runs: Path
+) -> None:
+    shutil.copytree(trained[0], runs / "a run")
+    hs.Run(runs / "a run").report()
+    opened.goto(f"http://127.0.0.1:{server.port}/a%20run/report.html")
+    opened.locator("#confusion [data-cell]").first.click()
+    opened.locator("#drawer-found .thumbnails > button").first.click()
+    expect(opened.locator("#drawer-source")).to_contain_text("the file, ")
+    shown = opened.locator("#drawer-large i").evaluate("e => getComputedStyle(e).backgroundImage.slice(5, -2)")
+    assert shown.startswith(f"http://127.0.0.1:{server.images.port}/a%20run/image?file=")
+    read = """async (url) => {
+      const image = new Image(), canvas = document.createElement("canvas");
+      image.src = url;
+      await image.decode();
+      canvas.getContext("2d").drawImage(image, 0, 0);
+      try { return canvas.toDataURL(); } catch (error) { return error.name; }
+    }"""
+    assert opened.evaluate(read, shown) == "SecurityError"

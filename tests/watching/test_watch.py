@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -23,6 +24,7 @@ from headstart.runs.lifecycle import mark_unfinished
 from headstart.runs.lock import own
 from headstart.watching import server as watching
 from headstart.watching.files import read_served
+from headstart.watching.images import ImageServer, read_image
 from headstart.watching.server import WatchServer, serve_folder
 from headstart.watching.states import state_of, watched_folders
 
@@ -61,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ask(
-    server: WatchServer, path: str, method: str = "GET", **headers: str
+    server: WatchServer | ImageServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, str, http.client.HTTPMessage]:
     """Status, body and headers of an answer; with the cookie, and the right Host, unless others are given."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -72,7 +74,7 @@ def ask(
             connection.putheader(name, value)
     connection.endheaders()
     answer = connection.getresponse()
-    body = answer.read().decode()
+    body = answer.read().decode(errors="replace")
     connection.close()
     return answer.status, body, answer.headers
 
@@ -178,6 +180,71 @@ def test_other_methods_are_refused_and_no_file_is_too_large(folder: Path, monkey
     assert read_served(folder / "one" / "report.html") is None
     os.mkfifo(folder / "table.csv")
     assert read_served(folder / "table.csv") is None
+
+
+@pytest.fixture
+def with_images(trained: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """(a run below a folder that is watched, a copy of its images, which the test may change)."""
+    run = Path(shutil.copytree(trained[0], tmp_path / "top" / "a run"))
+    photographs = Path(shutil.copytree(trained[1], tmp_path / "photos"))
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"root": str(photographs)}))
+    (run / "checksums.json").unlink()
+    return run, photographs
+
+
+def test_an_image_that_a_run_lists_is_served_to_its_pages_alone(with_images: tuple[Path, Path]) -> None:
+    run, photographs = with_images
+    name = RunFolder(run).predictions[0]["filename"]
+    path = f"/a%20run/image?{urlencode({'file': name})}"
+    with serving(run.parent) as server:
+        status, _, headers = ask(server.images, path)
+        assert (status, headers["Content-Type"]) == (200, "image/jpeg")
+        assert int(headers["Content-Length"]) == (photographs / name).stat().st_size
+        assert headers["Access-Control-Allow-Origin"] is None, "or scripts could read its pixels"
+        assert (
+            f"http://127.0.0.1:{server.images.port}"
+            in ask(server, "/a%20run/report.html")[2]["Content-Security-Policy"]
+        )
+        assert ask(server.images, path, Cookie="")[0] == 403
+        for given in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            assert ask(server.images, path, **given)[0] == 421
+        for kind in ("empty", "document", "iframe", "script"):
+            assert ask(server.images, path, **{"Sec-Fetch-Dest": kind})[0] == 421
+        assert ask(server, path)[0] == 404, "the pages' own origin has none"
+
+
+def test_no_other_file_is_served_as_an_image(with_images: tuple[Path, Path]) -> None:
+    run, photographs = with_images
+    (photographs / "hat" / "unlisted.jpg").write_bytes((photographs / "hat").glob("*.jpg").__next__().read_bytes())
+    first, second, third = (row["filename"] for row in RunFolder(run).predictions[:3])
+    secret = run.parent.parent / "secret.jpg"
+    secret.write_bytes((photographs / first).read_bytes())
+    for name, content in ((second, None), (third, SECRET)):
+        (photographs / name).unlink()
+        if content is None:
+            (photographs / name).symlink_to(secret)
+        else:
+            (photographs / name).write_text(content)
+    with serving(run.parent) as server:
+        for name in (
+            "hat/unlisted.jpg",
+            "../secret.jpg",
+            str(secret),
+            "",
+            "data.json",
+            second,
+            third,
+            f"{first}/",
+            "\0",
+        ):
+            for place in ("/a%20run", "/a%20run/..", ""):
+                assert ask(server.images, f"{place}/image?{urlencode({'file': name})}")[0] == 404
+        assert ask(server.images, f"/a%20run/other?{urlencode({'file': first})}")[0] == 404
+    for root in ("//elsewhere/share", "photos", ""):  # another machine, and what is relative to nothing
+        data = json.loads((run / "data.json").read_text())
+        (run / "data.json").write_text(json.dumps(data | {"root": root}))
+        assert read_image(run, first) is None
 
 
 def events(server: WatchServer, page: str) -> Iterator[dict[str, str]]:

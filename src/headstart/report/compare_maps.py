@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 
 from headstart.comparison.run_comparison import RunComparison
 from headstart.report.embedding_view import MIN_POINTS, linked_view, sample
 from headstart.report.map_data import MapSource
+from headstart.report.page import relative_link
 from headstart.report.plots import as_script
 from headstart.runs.analysis import read_feature_analysis
 
@@ -29,8 +31,11 @@ class LinkedMaps:
     """What is not drawn, and why; may be empty."""
 
 
-def linked_maps(comparison: RunComparison) -> LinkedMaps:
-    """Maps of the first run of each entry, of the images that all of them have a place for and were validated on."""
+def linked_maps(comparison: RunComparison, folder: Path) -> LinkedMaps:
+    """Maps of the first run of each entry, of the images that all of them have a place for and were validated on.
+
+    ``folder`` is that of the page.
+    """
     sources: list[MapSource] = []
     notes: list[str] = []
     names = sorted(comparison.shared.filenames)
@@ -60,6 +65,6 @@ def linked_maps(comparison: RunComparison) -> LinkedMaps:
     for each in sources:
         place = {image["filename"]: row for row, image in enumerate(each.run.feature_images) if image["split"] == "val"}
         drawn.append(MapSource(each.name, each.run, each.analysis, each.rows, [place[name] for name in chosen]))
-    view = linked_view(drawn, len(names))
+    view = linked_view(drawn, len(names), f"{relative_link(drawn[0].run.path, folder)}/")
     ids = [(f"map-{i}", each.name) for i, each in enumerate(drawn)]
     return LinkedMaps(ids, Markup(as_script(json.dumps(view, separators=(",", ":")))), " ".join(notes))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -24,6 +23,7 @@ from headstart.report.compare_images import changed_images
 from headstart.report.compare_maps import linked_maps
 from headstart.report.compare_plots import color_of, overlaid_curves, score_plot
 from headstart.report.mask_plots import hexadecimal
+from headstart.report.page import relative_link
 from headstart.report.page_formats import FORMATS
 from headstart.report.run_page import rendered
 from headstart.runs.commands import predict_command
@@ -124,7 +124,7 @@ def _context(comparison: RunComparison, file: Path) -> dict[str, Any]:
         "classes": [(two, _sorted(found)) for two, found in classes],
         "recipe": recipe_differences(entries),
         "changed": changed_images(comparison),
-        "maps": linked_maps(comparison),
+        "maps": linked_maps(comparison, file.absolute().parent),
         "legend": [
             (name, hexadecimal(color)) for name, color in zip(shared.palette.names, shared.palette.colors, strict=True)
         ]
@@ -170,10 +170,5 @@ def _run_row(comparison: RunComparison, number: int, file: Path) -> RunRow:
         parameters=network["parameters"] if network else None,
         trained=network["trained"] if network else None,
         megabytes=first.best.stat().st_size / 1e6,
-        link=_link(report, file.absolute().parent) if report.is_file() else "",
+        link=relative_link(report, file.absolute().parent) if report.is_file() else "",
     )
-
-
-def _link(target: Path, folder: Path) -> str:
-    """A link from a page in ``folder``, relative, so that both may move together."""
-    return quote(os.fsencode(Path(os.path.relpath(target.absolute(), folder)).as_posix()))

@@ -50,6 +50,8 @@ class EmbeddingView(TypedDict):
     across: int
     folder: str
     """Where the files are, as a URL; may be empty."""
+    run: str
+    """The way from the page to the folder of their run, as a URL that ends with a slash; empty beside it."""
     left_out: int
     """Images that are not shown, beyond `MAX_POINTS`."""
 
@@ -60,13 +62,13 @@ def embedding_view(run: RunFolder, analysis: FeatureAnalysis, rows: Sequence[Row
     In a segmentation run, a validation image has the class of most of its pixels.
     """
     mapped = sorted({row["row"] for row in rows})
-    return linked_view([MapSource("", run, analysis, rows, sample(mapped))], len(mapped))
+    return linked_view([MapSource("", run, analysis, rows, sample(mapped))], len(mapped), "")
 
 
-def linked_view(sources: Sequence[MapSource], of: int) -> EmbeddingView:
+def linked_view(sources: Sequence[MapSource], of: int, way: str) -> EmbeddingView:
     """Maps of the same images by several runs, in the same order in each; ``of`` is how many images there are.
 
-    Labels, palette and thumbnails are those of the first run.
+    Labels, palette and thumbnails are those of the first run, to whose folder ``way`` leads from the page.
     """
     run, shown = sources[0].run, sources[0].shown
     images, palette = run.feature_images, run.palette
@@ -87,6 +89,7 @@ def linked_view(sources: Sequence[MapSource], of: int) -> EmbeddingView:
         side=side,
         across=ACROSS,
         folder=image_folder(run),
+        run=way,
         left_out=of - len(shown),
     )
 

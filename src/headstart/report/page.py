@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -44,3 +47,8 @@ def sentence(text: str) -> Markup:
 def data_url(kind: str, content: bytes) -> str:
     """An image as a URL: ``data_url("jpeg", ...)``."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def relative_link(target: Path, folder: Path) -> str:
+    """A link from a page in ``folder``, relative, so that both may move together."""
+    return quote(os.fsencode(Path(os.path.relpath(target.absolute(), folder)).as_posix()))

@@ -13,13 +13,14 @@ from headstart.watching.files import PAGES
 from headstart.watching.states import State, state_of, watched_folders
 
 
-def following(page: bytes, version: str) -> bytes:
+def following(page: bytes, version: str, images: int | None = None) -> bytes:
     """A page with the script that follows the folder it is of, before any script of its own.
 
-    ``version`` is that of the page: the script fetches it again when an event tells of another.
+    ``version`` is that of the page: the script fetches it again when an event tells of another. ``images`` is the port
+    that has the images of its run.
     """
     environment = Environment(loader=PackageLoader("headstart.report"), autoescape=True)
-    added = environment.get_template("watching.html.jinja").render(version=version).encode()
+    added = environment.get_template("watching.html.jinja").render(version=version, images=images).encode()
     return page.replace(b"</head>", added + b"</head>", 1)
 
 

@@ -5,6 +5,8 @@
     /RUN/report.html    a page of `files.KINDS`, followed by the script of `watching.html.jinja`
     /events?of=PAGE     server-sent events: state of the run, and version of its page
 
+Images of the runs come from another port (`images.py`).
+
 A request is answered only if it is for 127.0.0.1 or localhost with this port (a foreign page that has its own name lead
 to 127.0.0.1 sends that name), comes from no other page, and has the cookie.
 """
@@ -17,31 +19,21 @@ import threading
 import time
 from datetime import datetime
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from headstart.errors import HeadstartError
 from headstart.watching.files import KINDS, PAGES, read_served, served_file, version_of
+from headstart.watching.images import ImageServer
 from headstart.watching.pages import following, list_page, list_version, waiting_page
+from headstart.watching.requests import LocalRequest
 from headstart.watching.states import is_watched, state_of
 
 LOOK, BEAT = 1.0, 5.0
 """Seconds between two looks at a folder, and after which an event is sent though nothing has changed."""
 MAX_EVENTS = 32
 """Pages followed at the same time."""
-SILENT = 20.0
-"""Seconds after which a connection that says nothing is closed."""
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
-    " img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class WatchServer(ThreadingHTTPServer):
@@ -62,6 +54,7 @@ class WatchServer(ThreadingHTTPServer):
                 f"watch: expected a free port of this machine, found {port} ({why})", "--port 0 (any free port)"
             ) from None
         self.closing = threading.Event()
+        self.images = ImageServer(folder, self.token, self.cookie)
 
     @property
     def port(self) -> int:
@@ -84,6 +77,11 @@ class WatchServer(ThreadingHTTPServer):
         self.closing.set()
         super().shutdown()
 
+    def server_close(self) -> None:
+        super().server_close()
+        if "images" in vars(self):  # not where the port was taken
+            self.images.server_close()
+
 
 def serve_folder(folder: Path, port: int = 0) -> WatchServer:
     """A server for ``folder``. Raises HeadstartError where there is no such folder, and for a port that is taken."""
@@ -92,81 +90,66 @@ def serve_folder(folder: Path, port: int = 0) -> WatchServer:
     return WatchServer(folder, port)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
-
+class _Handler(LocalRequest):
     server: WatchServer
-    timeout = SILENT
-    server_version, sys_version = "headstart", ""
 
-    def do_GET(self) -> None:
-        address = urlsplit(self.path)
-        asked = parse_qs(address.query)
-        if not self._is_for_here():
-            self._say(HTTPStatus.MISDIRECTED_REQUEST, "headstart watch answers to 127.0.0.1 and localhost alone")
-        elif address.path == "/" and "token" in asked:
-            self._enter(asked["token"][0])
-        elif not self._has_cookie():
-            self._say(HTTPStatus.FORBIDDEN, "expected the token: open the address that headstart watch has printed")
-        elif address.path == "/":
-            self._send(list_page(self.server.folder), KINDS[PAGES[0]])
-        elif address.path == "/events":
-            self._follow(asked.get("of", ["/"])[0])
+    def headers_of(self) -> dict[str, str]:
+        images = " ".join(f"http://{name}:{self.server.images.port}" for name in ("127.0.0.1", "localhost"))
+        policy = (
+            f"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob: {images};"
+            " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+        return super().headers_of() | {"Content-Security-Policy": policy}
+
+    def needs_cookie(self, path: str, asked: dict[str, str]) -> bool:
+        return not (path == "/" and "token" in asked)
+
+    def answer(self, path: str, asked: dict[str, str]) -> None:
+        if path == "/" and "token" in asked:
+            self._enter(asked["token"])
+        elif path == "/":
+            self.send(list_page(self.server.folder), KINDS[PAGES[0]])
+        elif path == "/events":
+            self._follow(asked.get("of", "/"))
         else:
-            self._file(address.path)
-
-    def _is_for_here(self) -> bool:
-        """Whether the request names this server, and comes from none but its pages."""
-        names = {f"{name}:{self.server.port}" for name in ("127.0.0.1", "localhost")}
-        origin = self.headers.get("Origin")
-        site = self.headers.get("Sec-Fetch-Site", "none")
-        host = self.headers.get_all("Host") or [""]
-        here = len(host) == 1 and host[0].lower() in names
-        return here and (origin is None or origin.removeprefix("http://") in names) and site in ("none", "same-origin")
-
-    def _has_cookie(self) -> bool:
-        try:
-            found = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
-        except CookieError:
-            return False
-        return found is not None and self._is_token(found.value)
-
-    def _is_token(self, text: str) -> bool:
-        return secrets.compare_digest(text.encode("utf-8", "replace"), self.server.token.encode())
+            self._file(path)
 
     def _enter(self, token: str) -> None:
-        if not self._is_token(token):
-            self._say(HTTPStatus.FORBIDDEN, "another token: open the address that headstart watch has printed")
+        if not self.is_token(token):
+            self.say(HTTPStatus.FORBIDDEN, "another token: open the address that headstart watch has printed")
             return
         self.send_response(HTTPStatus.SEE_OTHER)
         self.send_header("Location", "/")
         self.send_header("Set-Cookie", f"{self.server.cookie}={token}; HttpOnly; SameSite=Strict; Path=/")
-        self._end_headers(0)
+        self.end_headers_of(0)
 
     def _file(self, path: str) -> None:
         file = served_file(self.server.folder, path)
         version = "" if file is None else version_of(file)  # before it is read: a later one is told as a change
         content = None if file is None else read_served(file)
         if file is not None and content is None and file.name == PAGES[0] and is_watched(file.parent):
-            self._send(waiting_page(file.parent), KINDS[file.name])
+            self.send(waiting_page(file.parent), KINDS[file.name])
         elif file is None or content is None:
-            self._say(HTTPStatus.NOT_FOUND, "no such page")
+            self.say(HTTPStatus.NOT_FOUND, "no such page")
         else:
-            self._send(following(content, version) if file.name in PAGES else content, KINDS[file.name])
+            self.send(
+                following(content, version, self.server.images.port) if file.name in PAGES else content,
+                KINDS[file.name],
+            )
 
     def _follow(self, page: str) -> None:
         """Server-sent events until the browser has gone: at each change, and every `BEAT` seconds."""
         file = None if page == "/" else served_file(self.server.folder, page)
         if page != "/" and (file is None or file.name not in PAGES or not (file.exists() or is_watched(file.parent))):
-            self._say(HTTPStatus.NOT_FOUND, "no such page")
+            self.say(HTTPStatus.NOT_FOUND, "no such page")
             return
         if not self.server.left.acquire(blocking=False):
-            self._say(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_EVENTS} pages are followed already")
+            self.say(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_EVENTS} pages are followed already")
             return
         try:
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", "text/event-stream")
-            self._end_headers(None)
+            self.end_headers_of(None)
             sent, beat = "", 0.0
             while not self.server.closing.is_set():
                 facts = self._facts(file)
@@ -190,22 +173,3 @@ class _Handler(BaseHTTPRequestHandler):
         return json.dumps(
             {"version": version_of(file), "kind": state.kind, "said": state.said, "command": state.command}
         )
-
-    def _send(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self._end_headers(len(content))
-        self.wfile.write(content)
-
-    def _say(self, status: HTTPStatus, text: str) -> None:
-        self._send(f"{text}\n".encode(), "text/plain; charset=utf-8", status)
-
-    def _end_headers(self, length: int | None) -> None:
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        if length is not None:
-            self.send_header("Content-Length", str(length))
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing: the terminal stays free."""

@@ -2,7 +2,7 @@
 // A part calls `open` with
 //   strips: [[title, [image, ...], of], ...]        image: a number that means an image to this part; of: as below
 //   of(image): { file, split, truth, title, said, wrong, place, row }        place: on the map, -1 where it is on none
-//   facts: sheet of thumbnails, and `folder`, where the files themselves may be; tile(image): its place on the sheet
+//   facts: sheet of thumbnails, `folder`, where the files themselves may be, and `run`, the way from the page to their run; tile(image): its place on the sheet
 //   head: the heading of its CSV; note: what it does not list; from: what has the focus when it is closed
 //   kept(enlarged): the address keeps what is opened; closed(): it is closed, or another part has opened its own
 window.headstart.drawer = (() => {
@@ -73,8 +73,17 @@ window.headstart.drawer = (() => {
     what.from?.focus({ preventScroll: true });
   };
 
-  // One image, larger: its file where the page is a file beside it and a browser can show it, else its thumbnail.
-  const path = (folder, file) => folder + file.split("/").map(encodeURIComponent).join("/");
+  // One image, larger: its file, where this machine has it and a browser can show it, else its thumbnail. A page that is
+  // a file reads it from the folder of the images; one that is watched asks the port that has those of its run.
+  const address = ({ folder, run = "" }, file) => {
+    if (!folder) return "";
+    const port = document.querySelector("meta[name=headstart-images]")?.content;
+    if (!port) return location.protocol === "file:" ? folder + file.split("/").map(encodeURIComponent).join("/") : "";
+    const found = new URL(run + "image", location.href);
+    found.port = port;
+    found.search = new URLSearchParams({ file });
+    return found.href;
+  };
   let wanted = null;
   const show = (i, file) => {
     const image = large.querySelector("i"), side = Math.max(96, Math.min(408, innerWidth - 72, innerHeight - 250));
@@ -90,14 +99,15 @@ window.headstart.drawer = (() => {
     if (own) fill(own.src);
     const known = (words) => { at("source").textContent = words; };
     known(image.hidden ? "no picture" : "a thumbnail of " + (own ? Math.max(own.naturalWidth, own.naturalHeight) : opened.facts.side) + " pixels, enlarged");
-    if (!opened.facts.folder || location.protocol !== "file:") return;
+    const from = address(opened.facts, file);
+    if (!from) return;
     const whole = wanted = new Image();
     whole.addEventListener("load", () => {
       if (wanted !== whole || !whole.naturalWidth) return;
       fill(whole.src);
       known("the file, " + number(whole.naturalWidth) + " x " + number(whole.naturalHeight) + " pixels");
     });
-    whole.src = path(opened.facts.folder, file);
+    whole.src = from;
   };
   const enlarge = (i) => {
     const known = opened.of(i);
