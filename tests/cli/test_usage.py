@@ -21,6 +21,25 @@ from headstart.recipes.recipe import fields_named
 from headstart.runs.folder import RunFolder
 from headstart.runs.predictions import read_predictions
 
+COMMANDS = [
+    *(
+        "",
+        "check",
+        "compare",
+        "demo",
+        "evaluate",
+        "export",
+        "fit",
+        "labels",
+        "map",
+        "predict",
+        "report",
+        "serve",
+        "study",
+    ),
+    *("study", "watch", "cache clear", "cache ls", "recipe cp", "recipe ls", "recipe show"),
+]
+
 
 def test_a_field_is_found_by_its_last_name(photos: Path) -> None:
     assert fields_named("lr") == ["optimizer.lr"]
@@ -58,11 +77,11 @@ def test_a_folder_that_is_none_names_its_neighbor(tmp_path: Path) -> None:
     assert "did you mean" not in refused("check", tmp_path / "none" / "photo")
 
 
-@pytest.mark.parametrize("command", [(), ("fit",), ("study",)])
-def test_help_opens_with_two_examples(command: tuple[str, ...]) -> None:
-    said = headstart(*command, "--help").stdout
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_opens_with_two_examples(command: str) -> None:
+    said = headstart(*command.split(), "--help").stdout
     begin = said.split("Options")[0].split("Arguments")[0]
-    assert len(re.findall(r"(?m)^ headstart (?:fit|study) ", begin)) == 2
+    assert len(re.findall(r"(?m)^ (?:HEADSTART_CACHE=\S+ )?headstart \w", begin)) == 2
 
 
 def test_a_pipe_hears_a_line_only_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:

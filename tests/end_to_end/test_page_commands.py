@@ -101,7 +101,7 @@ def test_those_of_a_stopped_run_and_of_the_list_of_runs(
 
 def test_those_of_a_study(made_study: Callable[..., Study], trained: tuple[Path, Path], work: Path) -> None:
     folder = work.parent / "my study"
-    study = made_study(images=400, data=str(trained[1])).model_copy(update={"leaked": 12})
+    study = made_study(images=400, data=trained[1].name).model_copy(update={"leaked": 12})  # as it was typed
     folder.mkdir()
     (folder / "study.json").write_text(study.to_json())
     for setting in "BF":
@@ -111,6 +111,20 @@ def test_those_of_a_study(made_study: Callable[..., Study], trained: tuple[Path,
     commands = commands_of(write_study_page(folder).read_text(encoding="utf-8"))
     assert sorted(each.split()[1] for each in commands) == ["check", "predict", "report"]
     assert_they_run(commands, work, IMAGES=trained[1] / "hat")
+
+
+def test_those_of_a_checked_folder(photos: Path, work: Path) -> None:
+    """It is named as it was typed, relative; the page's commands are typed elsewhere."""
+    for part in ("front", "back"):  # a hint: are these the classes?
+        (photos / "hat" / part).mkdir()
+    for i, file in enumerate(sorted((photos / "hat").glob("*.jpg"))):
+        file.rename(photos / "hat" / ("front", "back")[i % 2] / file.name)
+    found = headstart("check", photos.name, "--html", work.parent / "page.html", cwd=photos.parent)
+    assert found.returncode < 2, found.stderr
+    commands = commands_of((work.parent / "page.html").read_text(encoding="utf-8"))
+    assert commands[:2] == [f"headstart study {photos}", f"headstart fit quick {photos}"]
+    assert commands[2:] == [f"headstart check {photos / 'hat'}"]
+    assert headstart(*shlex.split(commands[2])[1:], cwd=work).returncode < 2
 
 
 def test_those_of_a_comparison(trained: tuple[Path, Path], work: Path) -> None:

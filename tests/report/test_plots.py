@@ -33,7 +33,7 @@ def test_a_value_that_is_no_number_is_a_gap() -> None:
     rows = [{"epoch": n, "split": "val", "loss": value} for n, value in enumerate((1.0, float("nan"), 2.0, 3.0))]
     (line, *_) = curve_lines(rows, "loss", "last")
     assert line.y == [1.0, None, 2.0, 3.0]
-    svg = Chart([line], axis(line.x), axis([1, 3]), "loss").svg()
+    svg = Chart([line], axis(line.x), axis([1, 3]), "loss", width=300).svg()
     (path,) = re.findall(r'class="line"[^>]* d="([^"]*)"', svg)
     assert [path.count(letter) for letter in "ML"] == [2, 1]
     assert "nan" not in svg

@@ -37,10 +37,11 @@ def export(
 ) -> None:
     """Export a run for other programs, and check there that it predicts as [bold]headstart predict[/bold] does.
 
-    [bold]headstart export RUN model.onnx[/bold]: pixels in, predictions out, all preprocessing inside (pip install
-    'headstart\\[export]'). [bold]model.safetensors[/bold]: weights for timm.create_model. [bold]model.pt2[/bold]: for
-    torch.export.load. Up to 200 validation images are predicted both ways; unless the results agree, nothing is
-    written.
+    [bold]headstart export runs/quick-photos model.onnx[/bold]: pixels in, predictions out, all preprocessing inside.
+    [bold]headstart export runs/quick-photos model.safetensors[/bold]: weights for timm.create_model.
+
+    model.pt2 is for torch.export.load, model.onnx needs pip install 'headstart\\[export]'. Up to 200 validation images
+    are predicted both ways; unless the results agree, nothing is written.
     """
     from headstart import api
 

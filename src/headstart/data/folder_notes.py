@@ -22,7 +22,7 @@ def folder_notes(tree: Tree, base: str, name: LayoutName, entries: Sequence[Entr
     if name == "folders":
         yield from _folders_without_images(tree, base, entries)
         yield from case_variants({entry.label or "" for entry in entries})
-        yield from _folders_inside(entries, base)
+        yield from _folders_inside(tree, base, entries)
         yield from _same_names(entries)
     if name == "names":
         message = f"Classes are read from file names: {entries[0].path} is {entries[0].label}"
@@ -62,7 +62,7 @@ def case_variants(classes: set[str]) -> Iterable[Note]:
         yield Note("classes alike", "warning", message, (), "give them one name")
 
 
-def _folders_inside(entries: Sequence[Entry], base: str) -> Iterable[Note]:
+def _folders_inside(tree: Tree, base: str, entries: Sequence[Entry]) -> Iterable[Note]:
     """Class folders with several folders inside, which may be the classes that were meant."""
     inside: dict[str, set[str]] = {}
     for entry in entries:
@@ -75,7 +75,7 @@ def _folders_inside(entries: Sequence[Entry], base: str) -> Iterable[Note]:
     if several:
         some = ", ".join(sorted(inside[several[0]])[:3])
         message = f"Folders inside a class are not told apart: {several[0]}/ holds {some}"
-        inner = os.path.abspath(base + several[0])  # noqa: PTH100 (a link stays as it is; typed from anywhere)
+        inner = os.path.abspath(tree.root / base / several[0])  # noqa: PTH100 (a link stays as it is; typed from anywhere)
         yield Note("folders in a class", "note", message, (), f"to train on those: `headstart check {quoted(inner)}`")
 
 

@@ -162,7 +162,8 @@ def _data_folder(results: Results, path: str) -> str:
     for trial in study.trials:
         run = RunFolder(Path(path) / trial_path(trial.setting, trial.fraction, trial.seed, study.folds))
         with suppress(HeadstartError):
-            return str(run.data.get("root") or study.data)
+            if root := run.data.get("root"):
+                return str(root)
     return study.data
 
 
