@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,14 +12,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headstart.comparison.answer import brief, headline
+from command import headstart
+from headstart.comparison.answer import brief, candidates, headline
 from headstart.comparison.study import Study
 from headstart.comparison.summary import Results
 from headstart.console.tables import study_table
 from headstart.metrics.written import ends as plain_ends
 from headstart.report.page_formats import ends, points
 from headstart.report.study_page import seconds_spent, write_study_page
-from headstart.report.study_plots import pareto
+from headstart.report.study_plots import over_labels, pareto
 from pages import assert_loads_nothing, visible
 
 pytestmark = pytest.mark.slow
@@ -140,3 +143,31 @@ def test_the_terminal_s_table_fits(made_study: MadeStudy, wide: bool) -> None:
     with console.capture() as captured:  # two seeds that scatter, and multipliers beyond A's curve: long figures
         console.print(study_table(Results(made_study("ABCDE", (0.1, 1.0), (0, 1), right={"E": 0.45})), wide))
     assert "…" not in captured.get()
+
+
+def test_an_arrow_for_each_label_multiplier_that_is_significant(made_study: MadeStudy) -> None:
+    """None for the others, and none where training from scratch learned nothing."""
+    results = Results(made_study())
+    significant = {each.setting for each in results.lines if each.multiplier_significant}
+    drawn = re.findall(r'data-tip="([A-G]), [\d,]+ labels: label multiplier', over_labels(results))
+    assert {"B", "C"} <= significant < set("ABCDEFG")
+    assert sorted(drawn) == sorted(2 * [*significant])  # for broad and for narrow screens
+    assert "label multiplier" not in over_labels(Results(made_study("AB", (0.5, 1.0), right={"A": 0.12, "B": 0.2})))
+
+
+def test_the_terminal_s_table_brackets_what_does_not_differ(made_study: MadeStudy) -> None:
+    results = Results(made_study())
+    console = Console(width=80, file=io.StringIO())
+    console.print(study_table(results, wide=False))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    marked = [line.split()[0] for line in lines if line.rstrip().endswith("]")]
+    assert sorted(marked) == sorted(each.setting for each in candidates(results))
+    assert len(marked) > 1
+    assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+def test_report_writes_the_page_of_a_study_again(made_study: MadeStudy, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(made_study().to_json())
+    assert headstart("report", tmp_path).stdout.strip() == str(tmp_path / "report.html")
+    assert "trials done" in visible((tmp_path / "report.html").read_text(encoding="utf-8"))

@@ -52,7 +52,8 @@ def matrix(
     width, height = edge + side * count + 0.72 * edge, side * count + 22 + below
     parts = [
         f'<svg class="chart matrix" viewBox="0 0 {width:.0f} {height:.0f}" role="img" style="max-width:{width:.0f}px;'
-        f'--least:{min(width, 480):.0f}px;font-size:{size:.1f}px" aria-label="confusion matrix of {count} classes">'
+        f'--least:{min(0.85 * width, 480):.0f}px;font-size:{size:.1f}px"'
+        f' aria-label="confusion matrix of {count} classes">'
         f"<style>{_shades()}</style>"
     ]
     middle = edge + side * count / 2
