@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, Unfinished
+from headstart.cli.arguments import ERR, OUT, Unfinished, say_at_once
 from headstart.console.streams import spinner
 
 MAX_FIELDS = 8
@@ -37,6 +37,7 @@ def compare(runs: Runs, output: Output = None, force: Force = False, unfinished:
 
     Reads the predictions that the runs hold; nothing is trained. Runs of one recipe with several seeds count as one.
     """
+    say_at_once(f"compare  {' '.join(map(str, runs))}")
     from headstart import api
     from headstart.comparison.recipe_differences import recipe_differences
     from headstart.comparison.run_verdict import how_sure, verdict, warnings

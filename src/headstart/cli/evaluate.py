@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, Data, RunArgument, Unfinished, print_json
+from headstart.cli.arguments import ERR, OUT, Data, RunArgument, Unfinished, print_json, say_at_once
 
 
 def evaluate(
@@ -26,6 +26,7 @@ def evaluate(
 
     Classification: accuracy, F1, log loss, calibration. Segmentation: IoU per class, mIoU, Dice, pixel accuracy.
     """
+    say_at_once(f"evaluate {run} on {data}")
     from headstart import api
     from headstart.console.progress import progress_bar
     from headstart.console.tables import mask_metrics_table, metrics_table

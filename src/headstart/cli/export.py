@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, RunArgument, Unfinished
+from headstart.cli.arguments import ERR, OUT, RunArgument, Unfinished, say_at_once
 
 if TYPE_CHECKING:
     from headstart.data.parallel import Progress
@@ -43,6 +43,7 @@ def export(
     model.pt2 is for torch.export.load, model.onnx needs pip install 'headstart\\[export]'. Up to 200 validation images
     are predicted both ways; unless the results agree, nothing is written.
     """
+    say_at_once(f"export   {run}")
     from headstart import api
 
     with _shown_progress() as progress:

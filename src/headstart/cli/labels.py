@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, RunArgument
+from headstart.cli.arguments import ERR, OUT, RunArgument, say_at_once
 
 SHOWN = 10
 """Rows printed; the file has all of them."""
@@ -26,6 +26,7 @@ def labels(
     Looks at all labeled images of the run's data, training images too. Writes labels-to-check.csv into the run folder,
     and adds them to the report.
     """
+    say_at_once(f"labels   {run}")
     from headstart import api
     from headstart.console.label_table import label_table
     from headstart.console.progress import progress_bar

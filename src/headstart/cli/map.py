@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from headstart.cli.arguments import ERR, OUT, RunArgument
+from headstart.cli.arguments import ERR, OUT, RunArgument, say_at_once
 from headstart.console.streams import spinner
 from headstart.errors import HeadstartError
 from headstart.files import digits_to_int
@@ -41,6 +41,7 @@ def map_features(
 
     Needs no training. Prints a row per epoch and the findings, and adds the maps to the report.
     """
+    say_at_once(f"map      {run}")
     from headstart import api
     from headstart.analysis.findings import findings
     from headstart.console.tables import features_table

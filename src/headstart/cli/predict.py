@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.arguments import ERR, Unfinished, write_out
+from headstart.cli.arguments import ERR, Unfinished, say_at_once, write_out
 from headstart.errors import HeadstartError
 from headstart.runs.commands import predict_command
 
@@ -68,6 +68,7 @@ def predict(
 
     Exit status 1 if some images could not be read: they are listed and skipped.
     """
+    say_at_once(f"predict  with {run}")
     opened, more, root, masks = _opened(run, refuse=refuse, unfinished=unfinished)
     of_labels = probabilities or names or table is not None or refuse is not None
     _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import OUT
+from headstart.cli.arguments import OUT, say_at_once
 
 
 def report(
@@ -20,6 +20,7 @@ def report(
     [bold]headstart report runs/quick-photos[/bold] writes that of a run, and its model card.
     [bold]headstart report runs/study-photos[/bold] writes that of a study, not those of its trials.
     """
+    say_at_once(f"report   {folder}")
     OUT.print(str(_written(folder)), soft_wrap=True, markup=False)
 
 

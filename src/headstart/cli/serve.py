@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR, RunArgument, Unfinished
+from headstart.cli.arguments import ERR, RunArgument, Unfinished, say_at_once
 from headstart.errors import HeadstartError
 
 MOST = 1_000_000
@@ -34,6 +34,7 @@ def serve(
     Also /health, /metrics and /openapi.json. There is no password: whoever reaches the port may ask. Needs pip install
     'headstart\\[serve]'.
     """
+    say_at_once(f"serve    {run}")
     from headstart.environment import require_extra
 
     require_extra("serve", ("fastapi", "uvicorn", "python_multipart"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.arguments import ERR
+from headstart.cli.arguments import ERR, say_at_once
 
 
 def watch(
@@ -26,6 +26,7 @@ def watch(
     epoch, filters, sorting, place. It says whether a run is training, stopped (and the command that goes on with it)
     or finished.
     """
+    say_at_once(f"watch    {folder}")
     from headstart.console.progress import GracefulInterrupt
     from headstart.watching.server import serve_folder
 
