@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
+import itertools
 import json
 import os
 import re
@@ -22,6 +24,17 @@ Row = dict[str, Any]
 
 _TEMPORARY = re.compile(r"\.([0-9a-f]{8}-[0-9]+-[0-9a-f]*)-[0-9a-f]{8}\..*\.part", re.DOTALL)
 """Names that `temporary_name` gives: the process stands in them."""
+
+
+def similar_beside(path: Path, suffixes: Sequence[str] = ()) -> str:
+    """``; did you mean photos?`` where a folder beside ``path``, or a file of one of ``suffixes``, is called alike."""
+    try:
+        beside = list(itertools.islice(path.parent.iterdir(), 2000))
+        names = [each.name for each in beside if each.suffix.lower() in suffixes or each.is_dir()]
+    except OSError:
+        return ""
+    similar = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f"; did you mean {path.with_name(similar[0])}?" if similar else ""
 
 
 def temporary_name(path: Path) -> Path:

@@ -73,6 +73,9 @@ def test_a_folder_that_is_none_names_its_neighbor(tmp_path: Path) -> None:
     (tmp_path / "other.txt").touch()
     for command in (("check",), ("fit", "quick"), ("study",)):
         assert f"no such folder; did you mean {tmp_path}/photos?" in refused(*command, tmp_path / "photo")
+    for command in (("report",), ("map",), ("watch",), ("predict",)):
+        images = [tmp_path] if command == ("predict",) else []
+        assert f"; did you mean {tmp_path}/photos?" in refused(*command, tmp_path / "photo", *images)
     assert "did you mean" not in refused("check", tmp_path / "quite-different")
     assert "did you mean" not in refused("check", tmp_path / "none" / "photo")
 

@@ -32,7 +32,7 @@ def export(
     data: Annotated[
         str | None, typer.Option(metavar="DATA", help="Where the run's images are now, if they have moved.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace FILE if it exists.")] = False,
     unfinished: Unfinished = False,
 ) -> None:
     """Export a run for other programs, and check there that it predicts as [bold]headstart predict[/bold] does.

@@ -55,7 +55,7 @@ def predict(
     ] = False,
     flip: Annotated[bool, typer.Option("--flip", help="Flip test-time augmentation (segmentation only).")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files at --out that headstart did not write.")
+        bool, typer.Option("--overwrite", "--force", help="Replace files at --out that headstart did not write.")
     ] = False,
     unfinished: Unfinished = False,
 ) -> None:

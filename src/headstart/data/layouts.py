@@ -6,8 +6,6 @@ below the folder are used, or listed with the reason why they are not (`Index.un
 
 from __future__ import annotations
 
-import difflib
-import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +28,7 @@ from headstart.data.split_lists import with_listed_splits
 from headstart.data.tree import Tree, describe_files, refuse_own_folder, walk
 from headstart.data.unused import ORDINARY, Kind, Reason
 from headstart.errors import HeadstartError, quoted
+from headstart.files import similar_beside
 
 HELP = "headstart check --help"
 TEST_IMAGE = Reason(Kind.WAITING, "in a test folder, without a label: for headstart predict")
@@ -47,20 +46,10 @@ class Choice:
 def require_folder(path: Path) -> None:
     """Raise HeadstartError, with similar names beside it, where there is nothing at ``path``."""
     if not path.exists():
-        tables = (".csv", ".tsv")
-        beside = [each.name for each in _entries(path.parent) if each.suffix.lower() in tables or each.is_dir()]
-        similar = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
-        hint = f"; did you mean {path.with_name(similar[0])}?" if similar else ""
+        hint = similar_beside(path, (".csv", ".tsv"))
         raise HeadstartError(
             f"{path}: expected a folder of images, found no such folder{hint}", f"ls {quoted(path.parent)}"
         )
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(itertools.islice(folder.iterdir(), 2000))
-    except OSError:
-        return []
 
 
 def scan(root: str | os.PathLike[str], group: str | None = None, choice: Choice | None = None) -> Index:

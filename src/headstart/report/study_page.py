@@ -49,6 +49,8 @@ class StudyPage(Formats):
     command: str
     """That predicts with the model to use."""
     report_command: str
+    compare_command: str
+    """That compares the settings by images and classes."""
     model: str
     """The setting of that model."""
     links: dict[str, str]
@@ -133,6 +135,7 @@ def _context(results: Results, path: str) -> StudyPage:
         tied=len(candidates(results)),
         command=predict_command(run, study.metric == "miou"),
         report_command=f"headstart report {quoted(run)}",
+        compare_command=f"headstart compare {quoted(Path(path).absolute())}",
         model="" if model is None else SETTINGS[model.setting].name,
         links=links,
         model_link=None if model is None else links.get(model.setting),

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from headstart.errors import HeadstartError, quoted
-from headstart.files import is_temporary, require_place, temporary_name, write_atomically
+from headstart.files import is_temporary, require_place, similar_beside, temporary_name, write_atomically
 from headstart.runs.checksums import forget
 from headstart.runs.lock import NAME as LOCK
 from headstart.runs.lock import owner_of
@@ -48,7 +48,7 @@ def require_folder(path: Path) -> None:
     found = "a file" if os.path.isfile(path) else "no such folder"  # noqa: PTH113
     predict = f"headstart predict {quoted(path)} IMAGES"
     raise HeadstartError(
-        f"{path}: expected a run folder, found {found}",
+        f"{path}: expected a run folder, found {found}{similar_beside(path) if found != 'a file' else ''}",
         predict if path.suffix == ".onnx" else "headstart fit quick DATA",
     )
 

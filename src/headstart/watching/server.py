@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.files import similar_beside
 from headstart.watching.files import KINDS, PAGES, read_served, served_file, version_of
 from headstart.watching.images import ImageServer
 from headstart.watching.pages import following, list_page, list_version, waiting_page
@@ -86,7 +87,9 @@ class WatchServer(ThreadingHTTPServer):
 def serve_folder(folder: Path, port: int = 0) -> WatchServer:
     """A server for ``folder``. Raises HeadstartError where there is no such folder, and for a port that is taken."""
     if not folder.is_dir():
-        raise HeadstartError(f"{folder}: expected a folder with runs, found none", "headstart fit quick DATA")
+        raise HeadstartError(
+            f"{folder}: expected a folder with runs, found none{similar_beside(folder)}", "headstart fit quick DATA"
+        )
     return WatchServer(folder, port)
 
 
