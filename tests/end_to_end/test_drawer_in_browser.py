@@ -92,7 +92,7 @@ def test_a_class_opens_its_images_and_those_taken_for_it(opened: Page, run: RunF
 
 
 def test_a_bin_opens_the_images_of_its_confidence(opened: Page) -> None:
-    marks = opened.locator("#reliability [data-bin]")
+    marks = opened.locator("#reliability .broad [data-bin]")
     edges = np.arange(16) / 15
     counts = np.histogram(CONFIDENCES, edges)[0]
     assert [int(mark.get_attribute("data-bin") or -1) for mark in marks.all()] == np.flatnonzero(counts).tolist()
