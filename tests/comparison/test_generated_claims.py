@@ -203,3 +203,16 @@ def test_the_words_of_a_gap_are_those_that_the_checks_look_for() -> None:
     gap = results.difference("B", "A", 1.0)
     assert gap is not None
     assert f"beats A (from scratch) by {gap_with_ci(gap.interval)}" in headline(results)
+
+
+@generated
+@given(studies())
+def test_what_is_not_compared_is_not_told_and_chance_adds_nothing_negative(results: Results) -> None:
+    said = headline(results)
+    at = results.at(results.largest_fraction) if results.largest_fraction is not None else []
+    trained_before = [each for each in at if each.setting not in "AG"]
+    if "No pre-training scores significantly higher" in said:
+        assert trained_before
+        assert all(each.to_a is not None and not each.to_a.interval.low > 0 for each in trained_before)
+    assert not any(re.search(r"adds about (-|0\.0 )", each) for each in findings(results))
+    assert ("failed" in said) == (not at and bool(results.study.failed))

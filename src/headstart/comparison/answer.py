@@ -25,7 +25,11 @@ def headline(results: Results) -> str:
     """What to use, in sentences that claim only what is significant."""
     kept = candidates(results)
     if not kept:
-        return "No trial is done yet: results appear here after the first."
+        failed = len(results.study.failed)
+        if not failed:
+            return "No trial is done yet: results appear here after the first."
+        which = "the one trial that ended" if failed == 1 else f"all {failed} trials that ended"
+        return f"No result yet: {which} failed."
     at = results.at(kept[0].fraction)
     if not any(each.score.low > results.study.majority_baseline for each in at):
         return (
@@ -87,8 +91,9 @@ def _over_scratch(results: Results, kept: list[Result], at: list[Result]) -> lis
     if not any(each.setting == "A" for each in at):
         return [] if len(at) == 1 else ["There is no A (from scratch) to compare with, so there is no baseline."]
     if any(each.setting == "A" for each in kept):
-        trained_before = any(each.setting not in "AG" for each in at)
-        return ["No pre-training scores significantly higher than A (from scratch)."] if trained_before else []
+        compared = [each.to_a is not None for each in at if each.setting not in "AG"]
+        none_higher = bool(compared) and all(compared)
+        return ["No pre-training scores significantly higher than A (from scratch)."] if none_higher else []
     if not results.scratch_learned:
         return []
     gains = {each.setting: each.to_a for each in kept if each.to_a is not None}

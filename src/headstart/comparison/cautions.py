@@ -9,6 +9,8 @@ from headstart.comparison.wording import listed, percent, points
 
 FEW_IMAGES = 300
 """Validation images below which cross-validation is worth its time."""
+NOTABLE_BIAS = 0.0005
+"""What naming the highest score adds to it by chance: below, it is 0.0 points."""
 NOTABLE_OPTIMISM = 0.005
 """An optimism above this, averaged over the trials, is an inflated score."""
 
@@ -21,7 +23,7 @@ def of_family(results: Results) -> Iterator[str]:
             f"The intervals of differences and label multipliers are simultaneous: all {len(results.family)}"
             f" comparisons hold together with 95 % (each alone with {100 * (1 - results.level):.1f} %)."
         )
-    if fraction is not None and len(results.at(fraction)) > 1:
+    if fraction is not None and len(results.at(fraction)) > 1 and results.winner_bias(fraction) >= NOTABLE_BIAS:
         yield (
             f"The highest of {len(results.at(fraction))} scores is named after looking: by chance alone that adds"
             f" about {points(results.winner_bias(fraction))} to it on average."

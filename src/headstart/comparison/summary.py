@@ -127,7 +127,7 @@ class Results:
         """How much too high the score of the setting named best is on average, with this label fraction."""
         at = [i for i, key in enumerate(self._keys) if key[1] == fraction]
         means = [float(_scores(self.study.at(*self._keys[i])).mean()) for i in at]
-        return winner_bias(means, self._deviations[:, at])
+        return max(0.0, winner_bias(means, self._deviations[:, at]))  # resampled: below 0 by chance alone
 
     def get(self, setting: str, fraction: float) -> Result | None:
         """The result of one setting and label fraction; None before a trial is done."""

@@ -10,6 +10,7 @@ from typing import TypedDict
 from markupsafe import Markup
 
 from headstart.comparison.answer import candidates, headline, how_sure
+from headstart.comparison.cautions import NOTABLE_BIAS
 from headstart.comparison.findings import findings
 from headstart.comparison.metric import METRICS, Metric
 from headstart.comparison.settings import SETTINGS, Setting
@@ -144,7 +145,7 @@ def _context(results: Results, path: str) -> StudyPage:
         most="all labels" if most == 1 else f"{percent(most)} of the labels" if most is not None else "",
         comparisons=len(results.family),
         margin=plain_points(study.margin),
-        winner_bias="" if most is None or len(results.at(most)) < 2 else points_of(results.winner_bias(most)),
+        winner_bias=_winner_bias(results, most),
         images="test images" if study.split == "test" else "validation images",
         rows=[
             _row(results, path, setting, fraction)
@@ -157,6 +158,11 @@ def _context(results: Results, path: str) -> StudyPage:
         figures=figures,
         **FORMATS,
     )
+
+
+def _winner_bias(results: Results, most: float | None) -> str:
+    bias = 0.0 if most is None or len(results.at(most)) < 2 else results.winner_bias(most)
+    return points_of(bias) if bias >= NOTABLE_BIAS else ""
 
 
 def _data_folder(results: Results, path: str) -> str:
