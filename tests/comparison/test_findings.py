@@ -260,7 +260,8 @@ def test_shared_pre_training_and_the_family_are_said(made_study: MadeStudy) -> N
     assert shared.startswith("C and E rest on weights that were pre-trained once: the intervals hold for these weights")
     assert list(of_weights(Results(made_study("ABD")))) == []
     results = Results(made_study("ABC"))
-    family, winner = of_family(results)
+    assert len([*of_family(results)]) == 1, "B is far above: chance adds nothing to its score"
+    family, winner = of_family(Results(made_study("ABC", right=dict.fromkeys("ABC", 0.7))))
     assert f"all {len(results.family)} comparisons hold together with 95 %" in family
     assert len(results.family) == 3 * 2 + 1, "B and C against A at three fractions, and each other with all labels"
     assert "The highest of 3 scores is named after looking" in winner

@@ -21,7 +21,7 @@ def warnings(results: Results, data: str = "") -> list[str]:
     typed.
     """
     return [
-        *of_leaks(results, data or results.study.data),
+        *of_leaks(results, data),
         *of_baseline(results),
         *of_failures(results),
         *of_few_images(results),
@@ -48,7 +48,7 @@ def of_baseline(results: Results) -> Iterator[str]:
         )
 
 
-def of_leaks(results: Results, data: str) -> Iterator[str]:
+def of_leaks(results: Results, data: str = "") -> Iterator[str]:
     """Held-out images that were trained on: recalling them counts as recognizing them; ``data`` is their folder."""
     study, leaked = results.study, results.study.leaked
     if leaked and study.images:
@@ -56,7 +56,7 @@ def of_leaks(results: Results, data: str) -> Iterator[str]:
         share = f"{leaked:,} of {study.images:,} {split} images ({score(leaked / study.images)})"
         yield (
             f"{share} show the same picture as a training image: scores may be too high, most of all where all weights"
-            f" are trained. Next: `headstart check {quoted(data)}`, which names them."
+            f" are trained. Next: `headstart check {quoted(data or study.data)}`, which names them."
         )
 
 
