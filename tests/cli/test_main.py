@@ -55,7 +55,7 @@ def test_fit_report_predict_and_evaluate(photos: Path, tmp_path: Path) -> None:
     report = run / "report.html"
     report.unlink()
     assert headstart("report", run).returncode == 0
-    assert "validation images</strong>" in report.read_text(encoding="utf-8")
+    assert 'id="headline">Validation accuracy ' in report.read_text(encoding="utf-8")
     out = tmp_path / "labels.csv"
     done = headstart("predict", run, photos, "--out", out)
     assert done.returncode == 0, done.stderr

@@ -86,7 +86,7 @@ class ShownPair:
 
 @dataclass(frozen=True)
 class MaskSection:
-    """What `masks.html.jinja` and `masks_headline.html.jinja` are rendered with, as ``masks``."""
+    """What `masks.html.jinja` and `masks_convention.html.jinja` are rendered with, as ``masks``."""
 
     kept: int | None
     """Epoch of the saved checkpoint, from 1."""
