@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -45,8 +46,16 @@ def _cpu() -> str:
 
 
 def cache_folder() -> Path:
-    """``$HEADSTART_CACHE``, or ``~/.cache/headstart``; it may not exist yet."""
-    return Path(os.environ.get("HEADSTART_CACHE") or Path.home() / ".cache" / "headstart").absolute()
+    """``$HEADSTART_CACHE``, or ``~/.cache/headstart``; it may not exist yet.
+
+    A user without a home, such as a number that a container was started with, has a folder among the temporary ones.
+    """
+    if given := os.environ.get("HEADSTART_CACHE"):
+        return Path(given).absolute()
+    try:
+        return Path.home().absolute() / ".cache" / "headstart"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()).absolute() / f"headstart-{os.getuid()}"
 
 
 CACHE_LIMIT = "20%"

@@ -98,17 +98,18 @@ def trial(top: Path, words: list[str], hosts: Hosts, case: str, wait: float, tim
             errors = launched.errors(rank)
             if statuses[rank] in (0, None) or len(errors) != 1:
                 faults.append(f"host {rank}: status {statuses[rank]}, {len(errors)} errors: {errors[:2]}")
-    return "; ".join(faults + _goes_on(top, hosts, folder))
+    return "; ".join(faults + _goes_on(top, words, hosts, folder))
 
 
-def _goes_on(top: Path, hosts: Hosts, folder: Path) -> list[str]:
-    alone = folder / "alone"
+def _goes_on(top: Path, words: list[str], hosts: Hosts, folder: Path) -> list[str]:
+    """By ``fit --resume``, or where there was no run yet by the same command again."""
+    alone, begun = folder / "alone", (folder / "run" / "recipe.toml").is_file()
     shutil.copytree(folder / "run", alone, ignore=shutil.ignore_patterns(".lock"))
-    done = headstart("fit", "--resume", alone)
+    done = headstart(*(("fit", "--resume") if begun else words[:-1]), alone)
     faults = [] if done.returncode == 0 else [f"resumed by one: {done.stderr.strip()[-300:]}"]
     if not faults:
         faults += [f"by one: {fault}" for fault in figures(alone, top / "labeled")]
-    launched = launch(hosts, folder, "fit", "--resume", "run")
+    launched = launch(hosts, folder, *(("fit", "--resume", "run") if begun else words))
     statuses = launched.wait(120)
     if statuses != [0, 0]:
         return [*faults, f"resumed by two: status {statuses}: {launched.errors(0)}"]

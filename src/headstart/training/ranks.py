@@ -5,6 +5,8 @@ With one process every function here is free.
 
 from __future__ import annotations
 
+import os
+import socket
 import warnings
 from datetime import timedelta
 from functools import cache
@@ -28,6 +30,9 @@ PATIENCE = timedelta(days=1)
 """For a collective: one process may decode all images, or map all features, while the others wait. Whether it still
 lives is watched otherwise (`peers`)."""
 
+CONNECTING = 20.0
+"""Seconds to reach the first host, which is there already."""
+
 States = dict[str, dict[str, Any]]
 """Metric name -> state name -> tensor, or list of tensors."""
 
@@ -43,8 +48,9 @@ def make_fabric(processes: int, hosts: int, precision: Literal["32-true", "bf16-
 def launch(fabric: Fabric) -> None:
     """Join the other processes; later collectives wait as long as a peer works.
 
-    Raises HeadstartError if one is missing.
+    Raises HeadstartError if one is missing, and at once if the first host has gone since it started.
     """
+    _require_first_host()
     try:
         fabric.launch()
     except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError and what gloo raises
@@ -59,6 +65,24 @@ def launch(fabric: Fabric) -> None:
     if fabric.world_size > 1:
         newer = getattr(distributed, "set_timeout", None)  # of PyTorch 2.14
         (newer or distributed.distributed_c10d._set_pg_timeout)(PATIENCE)
+
+
+def _require_first_host() -> None:
+    """Raise HeadstartError if nobody answers where torchrun keeps its store: its first host did before any process began.
+
+    PyTorch would try again until `LAUNCH_TIMEOUT` is over, as if that host were still to come.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        socket.create_connection((host, port), timeout=CONNECTING).close()
+    except OSError as error:
+        raise HeadstartError(
+            f"torchrun: expected its first host to answer at {host}:{port}, found that it does not"
+            f" ({error.strerror or error}): it was stopped, or the network is gone",
+            "the same command again on each host",
+        ) from None
 
 
 def require_two_images(fabric: Fabric, batch: int, images: int) -> None:
