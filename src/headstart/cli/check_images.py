@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,8 +21,8 @@ MAX_FILES = 3
 
 
 def is_run(folder: str) -> bool:
-    """Whether this folder is a run, and not one of images."""
-    return (Path(folder) / "recipe.toml").is_file()
+    """Whether this folder is a run, and not one of images; no, where it cannot be opened."""
+    return os.path.isfile(os.path.join(folder, "recipe.toml"))  # noqa: PTH113, PTH118 (Path.is_file raises there)
 
 
 def check_images(run: str, images: list[str], as_json: bool) -> None:

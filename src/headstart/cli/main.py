@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -26,7 +27,7 @@ from headstart.cli.study import study
 from headstart.cli.usage import Command, Group
 from headstart.cli.watch import watch
 from headstart.console.streams import reader_has_gone
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, quoted
 from headstart.process import is_first_rank, is_one_of_several
 
 app = typer.Typer(
@@ -107,11 +108,22 @@ def main() -> None:
         ERR.print("stopped: nothing has begun, the same command starts")
         sys.exit(130)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        _refuse(HeadstartError(f"{error.filename}: expected a path of shorter names, found one too long", "rename it"))
+        _refuse(_explained(error))
     except HeadstartError as error:
         _refuse(error)
+
+
+def _explained(error: OSError) -> HeadstartError:
+    """What the user can do about the path that the system refuses. Raises ``error`` itself where that is not known."""
+    if error.errno == errno.ENAMETOOLONG:
+        return HeadstartError(f"{error.filename}: expected a path of shorter names, found one too long", "rename it")
+    if not isinstance(error, PermissionError) or error.filename is None:
+        raise error
+    path = os.fsdecode(error.filename)
+    return HeadstartError(
+        f"{path}: expected what this user may open, found what is not ({error.strerror})",
+        f"ls -ld {quoted(Path(path).parent)} {quoted(path)}",
+    )
 
 
 def _refuse(error: HeadstartError) -> NoReturn:

@@ -23,7 +23,7 @@ from headstart.data.formats import PREFIX, accepts, describe, formats_for, read_
 from headstart.data.memory import decoding, reserve
 from headstart.data.other_formats import array_size, read_array
 from headstart.data.tiff import TiffTags, load_tags, read_tags
-from headstart.data.unreadable import Unreadable
+from headstart.data.unreadable import WITHHELD, Unreadable
 from headstart.value_range import Values
 
 T = TypeVar("T")
@@ -90,7 +90,8 @@ def read_content(file: Path, max_bytes: int = Conversion().max_bytes) -> bytes:
         with file.open("rb") as source:
             content = source.read(status.st_size)  # no more than that, if it grows in the meantime
     except OSError as error:
-        raise Unreadable("missing", error.strerror or str(error)) from None
+        gone = isinstance(error, FileNotFoundError)
+        raise Unreadable("missing" if gone else WITHHELD, error.strerror or str(error)) from None
     if not content:
         raise Unreadable("empty", "0 bytes")
     return content

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from headstart.data.cache import hold, make_room, touch
 from headstart.data.cache_notes import CacheMetadata, read_notes, write_notes
+from headstart.data.unreadable import WITHHELD
 from headstart.environment import cache_folder
 from headstart.errors import HeadstartError
 from headstart.files import temporary_name
@@ -58,7 +59,7 @@ def read_metadata(path: Path, files: Sequence[Path]) -> CacheMetadata | None:
     # Damaged bytes stay damaged. But a file that could not be opened (permissions, a network disk) may become readable
     # with the same size and time, and so under the same key.
     reasons: dict[str, str] = metadata["unreadable"]
-    withheld = (files[int(row)] for row, reason in reasons.items() if reason.startswith("missing"))
+    withheld = (files[int(row)] for row, reason in reasons.items() if reason.startswith(("missing", WITHHELD)))
     if any(os.access(file, os.R_OK) for file in withheld):
         return None
     # And what no installed reader opened may be opened by one that is installed now.

@@ -56,13 +56,22 @@ class Tree:
 
 
 def walk(root: Path) -> Tree:
-    """List the files below ``root``. Links to folders elsewhere are followed, each folder once."""
+    """List the files below ``root``. Links to folders elsewhere are followed, each folder once.
+
+    Raises HeadstartError for a folder that cannot be opened: a class of images would be missing without a word.
+    """
     tree = Tree(root)
 
     def skip(folder: str, why: str) -> None:
         tree.system[f"{folder}/"] = Reason(Kind.SYSTEM, why)
 
-    for inside, subfolders, names in open_folders(root, SYSTEM_FOLDERS, skip):
+    def refuse(error: OSError) -> None:
+        raise HeadstartError(
+            f"{error.filename}: expected a folder that can be opened, found one that cannot ({error.strerror})",
+            f"chmod u+rx {quoted(error.filename)} as its owner, or have it elsewhere",
+        )
+
+    for inside, subfolders, names in open_folders(root, SYSTEM_FOLDERS, skip, refuse):
         prefix = f"{inside}/" if inside else ""
         if prefix and (kind := own_folder(names)):
             tree.system[prefix] = Reason(Kind.SYSTEM, kind)

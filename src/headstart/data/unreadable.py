@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+WITHHELD = "not to be opened"
+"""Kind of a file that is there and that the system does not open, for want of permission in most cases."""
+
 
 class Unreadable(Exception):  # noqa: N818 - the name states the condition
     """A file that cannot be decoded. ``kind``: missing, empty, not an image, truncated, too large, of 4 bands, ..."""

@@ -25,6 +25,7 @@ from headstart.data.formats import (
 )
 from headstart.data.index import natural_key
 from headstart.data.tree import open_folders, own_folder, own_folder_at, refuse_own_folder
+from headstart.data.unreadable import WITHHELD
 from headstart.errors import HeadstartError
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -172,7 +173,7 @@ def _not_a_file(file: Path) -> str:
     try:
         mode = file.stat().st_mode
     except OSError as error:
-        return f"missing ({error.strerror})"
+        return f"{'missing' if isinstance(error, FileNotFoundError) else WITHHELD} ({error.strerror})"
     return "" if stat.S_ISREG(mode) else "not a regular file"
 
 

@@ -15,8 +15,8 @@ def data_warnings(state: TrainState) -> Iterator[str]:
     yield from state.notes
     if state.pixels.streaming:
         yield (
-            f"Not enough space for decoded images in {cache_folder()}: images are decoded again for every batch, which"
-            " is slower."
+            f"{cache_folder()} has no room for decoded images, or may not be written: they are decoded again for every"
+            " batch, which is slower. HEADSTART_CACHE=FOLDER names another place."
         )
     if state.excluded is not None:
         total, held_out = state.excluded + len(state.train_rows), state.recipe.data.exclude_overlap_with

@@ -68,7 +68,7 @@ def launch(fabric: Fabric) -> None:
 
 
 def _require_first_host() -> None:
-    """Raise HeadstartError if nobody answers where torchrun keeps its store: its first host did before any process began.
+    """Raise HeadstartError if nobody answers where torchrun keeps its store, as its first host did before this began.
 
     PyTorch would try again until `LAUNCH_TIMEOUT` is over, as if that host were still to come.
     """

@@ -10,6 +10,7 @@ from typing import Literal
 
 from headstart.data.checks.image_info import Failures
 from headstart.data.index import UNLABELED, Index
+from headstart.data.unreadable import WITHHELD
 
 Severity = Literal["error", "warning", "note"]
 SPLITS = ("train", "val", "test")
@@ -153,7 +154,7 @@ def check_files(index: Index, failures: Failures) -> Iterator[Issue]:
                 yield Issue("none readable", "error", message, files, "replace the files")
     for kind in dict.fromkeys(kind for kind, _ in failures.values()):
         rows = [row for row, failure in failures.items() if failure[0] == kind]
-        what = "cannot be opened" if kind == "missing" else kind
+        what = "cannot be opened" if kind in ("missing", WITHHELD) else kind
         message = f"{count(len(rows), 'file')}: {what} ({failures[rows[0]][1]})"
         fix = _FIXES.get(
             kind.split()[-1], "replace or delete them, or skip them in training: data.skip_unreadable=true"
