@@ -141,12 +141,13 @@ def neighbor(x: Floats, bank: Floats, count: int) -> Floats:
     return np.asarray(NearestNeighbors(n_neighbors=count, algorithm="brute").fit(bank).kneighbors(x)[0][:, -1])
 
 
-def novelty(xt: Floats, yt: Floats, xv: Floats) -> dict[str, Floats]:
+def novelty(xt: Floats, yt: Floats, xv: Floats, classifier: Any = None) -> dict[str, Floats]:
     """Scores of novelty of each image of ``xv``, larger for images of no class of ``yt``, from the literature.
 
+    ``classifier`` gives logits and probabilities of features; without it a logistic probe does.
     Covariances are of the first 128 principal components (Ledoit and Wolf 2004); ViM takes its residual outside them.
     """
-    trained = probe(xt, yt)
+    trained = classifier or probe(xt, yt)
     logits = trained.decision_function(xv)
     p, energy = trained.predict_proba(xv), logsumexp(logits, axis=1)
     found = {

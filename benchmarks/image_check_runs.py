@@ -59,13 +59,13 @@ class Checked:
 
     def __init__(self, run: hs.Run) -> None:
         stored = read_features(run.folder, [run.folder.recipe.train.epochs])
-        self.own, bank = image_check._split(stored)
+        self.own, bank = image_check.compared_rows(stored)
         self.bank, self.classes = stored.epochs[0].features[bank], run.classes
         self.model = load_network(run.folder)
         self.model.task.load_weights(read_weights(run.folder, "last"))
         last = stored.epochs[0]
         self.validation = self._numbers(
-            last.features[self.own], last.probabilities[self.own], image_check._stored_sharpness(run.folder, self.own)
+            last.features[self.own], last.probabilities[self.own], image_check.stored_sharpness(run.folder, self.own)
         )
 
     def _numbers(self, features: Floats, probabilities: Floats, sharp: Floats) -> Numbers:
@@ -75,7 +75,7 @@ class Checked:
 
     def numbers(self, files: list[Path]) -> Numbers:
         """Those of new images."""
-        _, features, probabilities, sharp, _ = image_check._infer(self.model, find_images(files), None)
+        _, features, probabilities, sharp, _ = image_check.encode(self.model, find_images(files), None)
         return self._numbers(features, probabilities, sharp)
 
 

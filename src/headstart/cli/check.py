@@ -71,12 +71,17 @@ def check(
             from headstart.report.check_page import require_page
 
             require_page(html)
-        given = {"data.group_regex": group, "data.layout": layout, "data.columns": columns}
-        fields = read_overrides(overrides or []) | {name: value for name, value in given.items() if value is not None}
+        fields = read_overrides(overrides or []) | _fields_of(group, layout, columns)
         with progress_bar(ERR, "decode images") as progress:
             result = api.check(data, overrides=fields, page=html, progress=progress)
     _print_checked(result, html, as_json)
     raise typer.Exit(result.status)
+
+
+def _fields_of(group: str | None, layout: str | None, columns: str | None) -> dict[str, object]:
+    """The fields of a recipe that these options change."""
+    given = {"data.group_regex": group, "data.layout": layout, "data.columns": columns}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _print_checked(result: CheckResult, page: Path | None, as_json: bool) -> None:

@@ -73,19 +73,15 @@ def predict(
     of_labels = probabilities or names or table is not None or refuse is not None
     _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)
     _require_room_for_refusals(refuse, other_table=names or table is not None)
-    done: Predictions | WriteResult
     if masks and out is not None:
-        done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
+        done: Predictions | WriteResult = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
     else:
         _require_free(root, images, out, names=names, overwrite=overwrite)
         if table is not None:
             folder = _one_folder(images, probabilities or names)
             done = _fill_in(partial(opened.predict_table, table, folder=folder, **more), out)
         else:
-            if refuse is not None:
-                more["refuse"] = refuse
-            predicted = partial(opened.predict, images, bare_names=names, **more)
-            done = _write_labels(predicted, out, probabilities=probabilities, names=names)
+            done = _write_labels(partial(opened.predict, images, **more), out, probabilities=probabilities, names=names)
     _name_others(done.others)
     raise typer.Exit(_skipped(done.unreadable))
 
@@ -99,7 +95,8 @@ def _opened(run: Path, *, refuse: float | None, unfinished: bool) -> tuple[Any, 
         from headstart import api
 
         folder = api.Run(run).folder
-        return api.Run(run), {"unfinished": unfinished}, folder.data["root"], folder.palette is not None
+        more = {"unfinished": unfinished} | ({} if refuse is None else {"refuse": refuse})
+        return api.Run(run), more, folder.data["root"], folder.palette is not None
     if refuse is not None:
         raise HeadstartError(
             f"predict --refuse: expected a run folder, whose predictions for validation images say what to refuse,"
@@ -177,7 +174,7 @@ def _write_labels(
     from headstart.console.progress import progress_bar
 
     with progress_bar(ERR, "predict") as progress:
-        predicted = predict_all(progress=progress)
+        predicted = predict_all(bare_names=names, progress=progress)
     rows = predicted.rows(probabilities, confidence=not names)
     _write_table(files.table(rows, predicted.header(probabilities, confidence=not names)), len(rows), out)
     if predicted.refusal is not None:

@@ -106,19 +106,19 @@ def check_images(run: RunFolder, found: ImageFiles, *, progress: Progress | None
     run.require_finished(False)
     stored = read_features(run, [run.recipe.train.epochs])
     (last,) = stored.epochs
-    own, bank = _split(stored)
+    own, bank = compared_rows(stored)
     _require_enough("validation images", len(own), run.path)
     model = load_network(run)
     model.task.load_weights(read_weights(run, "last"))
     model.task.to(model.device)
-    positions, features, probabilities, sharp, unreadable = _infer(model, found, progress)
+    positions, features, probabilities, sharp, unreadable = encode(model, found, progress)
     _require_enough("images that can be read", len(positions), run.path)
     distances = neighbor_distances(last.features[own], last.features[bank])
     new_distances = neighbor_distances(features, last.features[bank])
     validation, new = {DISTANCE: distances}, {DISTANCE: new_distances}
     if model.classes:
         validation[CONFIDENCE], new[CONFIDENCE] = last.probabilities[own].max(axis=1), probabilities.max(axis=1)
-    own_sharp = _stored_sharpness(run, own)
+    own_sharp = stored_sharpness(run, own)
     if len(own_sharp) == len(own):  # else the run has no pictures, or those of its worst mistakes alone
         validation[SHARPNESS], new[SHARPNESS] = own_sharp, sharp
     return ImageCheck(
@@ -134,7 +134,7 @@ def check_images(run: RunFolder, found: ImageFiles, *, progress: Progress | None
     )
 
 
-def _split(stored: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def compared_rows(stored: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the validation images that are compared, and of those whose neighbors are looked for.
 
     The latter are the sample of the training images; every other validation image where a run stored none.
@@ -143,7 +143,7 @@ def _split(stored: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return (val, train) if len(train) >= LEAST else (val[::2], val[1::2])
 
 
-def _stored_sharpness(run: RunFolder, rows: NDArray[np.int64]) -> Floats:
+def stored_sharpness(run: RunFolder, rows: NDArray[np.int64]) -> Floats:
     """Sharpness of the thumbnails that a run stored of these rows of its features."""
     pictures = map(decode_thumbnail, read_thumbnails(run, rows.tolist()).values())
     return np.array([sharpness(np.asarray(picture)) for picture in pictures if picture is not None])
@@ -165,7 +165,7 @@ def _require_enough(what: str, found: int, run: Path) -> None:
 
 
 @torch.inference_mode()
-def _infer(
+def encode(
     model: Model, found: ImageFiles, progress: Progress | None
 ) -> tuple[list[int], Floats, Floats, Floats, list[tuple[Path, str]]]:
     """(positions of readable files, their features, probabilities and sharpness, unreadable files with reasons)."""

@@ -30,6 +30,7 @@ from headstart.errors import HeadstartError
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 HIDDEN = re.compile(r"\.")
+NOT_A_FILE = "not a regular file"
 LITTER = frozenset(["thumbs.db", "desktop.ini"])
 """Files that systems leave in folders; hidden files are others."""
 
@@ -117,7 +118,7 @@ def _outside_own(matched: Iterable[Path], pattern: str) -> list[Path]:
     found: dict[Path, None] = {}
     for match in matched:
         parts = match.relative_to(fixed).parts
-        folders = [fixed.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
+        folders = [fixed.joinpath(*parts[:count]) for count in range(1, len(parts))]
         for folder in folders:
             if folder not in own:
                 own[folder] = own_folder_at(folder) is not None
@@ -131,11 +132,10 @@ def _sorted_out(found: Iterable[tuple[Path, str]], named: bool = False) -> Image
     unread: list[tuple[Path, str]] = []
     others: list[Path] = []
     for file, reason in found:
-        if own_folder_at(file) is not None:
-            others.append(file)
-            continue
         fault = reason or _not_a_file(file)
-        if fault:
+        if fault == NOT_A_FILE and own_folder_at(file) is not None:
+            others.append(file)
+        elif fault:
             unread.append((file, fault))
         elif named or (not is_litter(file) and is_image_file(file)):
             files.append(file)
@@ -174,7 +174,7 @@ def _not_a_file(file: Path) -> str:
         mode = file.stat().st_mode
     except OSError as error:
         return f"{'missing' if isinstance(error, FileNotFoundError) else WITHHELD} ({error.strerror})"
-    return "" if stat.S_ISREG(mode) else "not a regular file"
+    return "" if stat.S_ISREG(mode) else NOT_A_FILE
 
 
 def is_litter(file: Path) -> bool:

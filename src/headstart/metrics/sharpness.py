@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import laplace
 
 LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a gray value (ITU-R BT.601)."""
 FLAT = 1e-3
 """Variance, of gray values from 0 to 255, that counts as none."""
 

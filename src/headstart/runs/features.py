@@ -88,7 +88,9 @@ def read_features(run: RunFolder, epochs: Sequence[int] = ()) -> Features:
         raise HeadstartError(
             f"{run.path}: expected stored features, found none in {run.path / 'features'}",
             f"headstart fit {quoted(run.path / 'recipe.toml')} {quoted(run.data['root'])}"
-            " (a new run, which stores them)",
+            " (a new run, which stores them)"
+            if run.trained
+            else f"headstart fit --resume {quoted(run.path)} (its epochs store them)",
         )
     if not epochs:  # all that were written, not those alone that are still there
         for name in listed_in(run.path, "features"):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from headstart.data.checks.duplicates import THUMBNAIL_SIDE, near_duplicates
 from headstart.data.pixels import Pixels
 from headstart.data.sampling import batches
+from headstart.metrics.sharpness import LUMA
 
 PIXELS_PER_CHUNK = 512 * 160 * 160
 """Pixels resized at once, in as many images as that is: 160 MB."""
@@ -66,6 +67,6 @@ def _thumbnails(pixels: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         for some in batches(same_size, max(1, PIXELS_PER_CHUNK // (pixels.height * pixels.width))):
             images = pixels.batch(rows[some])[:, :, :height, :width].float()
             small = F.interpolate(images, thumbs.shape[1:], mode="bilinear", antialias=True)
-            gray = (small * small.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1)
+            gray = (small * small.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1)
             thumbs[some] = gray.round().clamp(0, 255).byte().numpy()
     return thumbs
