@@ -73,15 +73,12 @@ def predict(
     of_labels = probabilities or names or table is not None or refuse is not None
     _require_fitting_options(run, masks, out, of_labels=of_labels, of_masks=overlay or flip)
     _require_room_for_refusals(refuse, other_table=names or table is not None)
+    done: Predictions | WriteResult
     if masks and out is not None:
-        done: Predictions | WriteResult = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
+        done = _write_masks(opened, images, out, overlay=overlay, flip=flip, overwrite=overwrite, unfinished=unfinished)
     else:
         _require_free(root, images, out, names=names, overwrite=overwrite)
-        if table is not None:
-            folder = _one_folder(images, probabilities or names)
-            done = _fill_in(partial(opened.predict_table, table, folder=folder, **more), out)
-        else:
-            done = _write_labels(partial(opened.predict, images, **more), out, probabilities=probabilities, names=names)
+        done = _write_table_of(opened, images, out, table, more, probabilities=probabilities, names=names)
     _name_others(done.others)
     raise typer.Exit(_skipped(done.unreadable))
 
@@ -158,6 +155,24 @@ def _require_free(root: str | None, images: list[str], out: Path | None, *, name
     refuse_foreign_table(out, overwrite)
 
 
+def _write_table_of(
+    opened: Run,
+    images: list[str],
+    out: Path | None,
+    table: Path | None,
+    more: dict[str, Any],
+    *,
+    probabilities: bool,
+    names: bool,
+) -> Predictions:
+    """Write the labels of images into a table of their own, or fill in the one that is given."""
+    if table is not None:
+        folder = _one_folder(images, probabilities or names)
+        return _fill_in(partial(opened.predict_table, table, folder=folder, **more), out)
+    predict_all = partial(opened.predict, images, bare_names=names, **more)
+    return _write_labels(predict_all, out, probabilities=probabilities, names=names)
+
+
 def _one_folder(images: list[str], other_columns: bool) -> str:
     """The folder of the files that ``--list`` lists."""
     if other_columns or len(images) != 1 or not Path(images[0]).is_dir():
@@ -174,7 +189,7 @@ def _write_labels(
     from headstart.console.progress import progress_bar
 
     with progress_bar(ERR, "predict") as progress:
-        predicted = predict_all(bare_names=names, progress=progress)
+        predicted = predict_all(progress=progress)
     rows = predicted.rows(probabilities, confidence=not names)
     _write_table(files.table(rows, predicted.header(probabilities, confidence=not names)), len(rows), out)
     if predicted.refusal is not None:
