@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +75,26 @@ def test_an_onnx_file_takes_decoded_pixels_and_predicts_as_headstart_does(
         "width",
         3,
     ]
+
+
+def test_the_example_of_the_documentation_gives_the_label_of_a_photograph_that_its_camera_turned(
+    trained: tuple[Path, Path], pictures_to_predict: list[Path], onnx_file: Path, tmp_path: Path
+) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by a quarter
+    with Image.open(pictures_to_predict[0]) as image:
+        image.resize((60, 40)).save(tmp_path / "photo.jpg", exif=turned)
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"(?:^    .*\n|^\n)*^    image = .*\n(?:^    .*\n)*", page, re.MULTILINE)
+    (tmp_path / "model.onnx").write_bytes(onnx_file.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code) + "print(*probabilities[0])"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    label, numbers = done.stdout.splitlines()
+    (expected,) = probabilities(trained[0], [tmp_path / "photo.jpg"])
+    assert np.abs(np.array(numbers.split(), float) - expected).max() < 1e-5
+    assert label == hs.Run(trained[0]).classes[int(expected.argmax())]
 
 
 def test_timm_loads_the_weights_and_gives_the_same_predictions(
