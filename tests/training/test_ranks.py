@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from headstart.errors import HeadstartError
 from headstart.models.backbones import build
-from headstart.training.ranks import require_two_images, synchronize_batchnorm
+from headstart.training.ranks import launch, require_two_images, synchronize_batchnorm
 
 
 def fabric(device: str) -> Any:
@@ -41,3 +42,15 @@ def test_each_process_needs_two_images_for_batch_normalization() -> None:
         require_two_images(fabric("cpu"), 3, 100)
     with pytest.raises(HeadstartError, match=r"training images: expected at least 4, two for each of 2 processes"):
         require_two_images(fabric("cpu"), 32, 3)
+
+
+def test_a_first_host_that_went_away_before_the_others_joined_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Torchrun's store was there before any process: PyTorch would ask it for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for name, value in (("USE_AGENT_STORE", "True"), ("ADDR", "127.0.0.1"), ("PORT", str(port))):
+        monkeypatch.setenv(f"{'TORCHELASTIC' if name.startswith('USE') else 'MASTER'}_{name}", value)
+    with pytest.raises(HeadstartError, match=rf"torchrun: expected its first host to answer at 127.0.0.1:{port}"):
+        launch(fabric("cpu"))
