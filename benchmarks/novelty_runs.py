@@ -113,7 +113,7 @@ def of_one_set(source: str, side: str, place: Path, fields: dict[str, Any]) -> t
     for number in range(TRAININGS.get(len(classes), 1)):
         left = classes[number * at_once :][:at_once].tolist()
         run = trained_without(left, parts, place / str(number), fields)
-        accuracies.append(run.accuracy)
+        accuracies.append(run.accuracy or 0.0)
         model = load_network(run.folder)
         model.task.load_weights(read_weights(run.folder, "last"))
         network: Any = model.task.eval()

@@ -136,7 +136,7 @@ def test_a_circle_of_links_is_no_place(trained: tuple[Path, Path], tmp_path: Pat
         (tmp_path / one).symlink_to(tmp_path / other)
     for words in (("predict", *trained), ("fit", "quick", trained[1]), ("study", trained[1]), ("demo",)):
         assert f"{tmp_path / 'a'}: cannot be written" in refused(*words, "--out", tmp_path / "a")
-    assert "one that cannot be read: missing (" in refused("predict", trained[0], tmp_path / "a")
+    assert "one that cannot be read: not to be opened (" in refused("predict", trained[0], tmp_path / "a")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b"]
 
 

@@ -156,7 +156,7 @@ def _require_free(root: str | None, images: list[str], out: Path | None, *, name
 
 
 def _write_table_of(
-    opened: Run,
+    opened: Any,
     images: list[str],
     out: Path | None,
     table: Path | None,
@@ -165,7 +165,7 @@ def _write_table_of(
     probabilities: bool,
     names: bool,
 ) -> Predictions:
-    """Write the labels of images into a table of their own, or fill in the one that is given."""
+    """Write the labels of images into a table of their own, or fill in the one given; ``opened`` as of `_opened`."""
     if table is not None:
         folder = _one_folder(images, probabilities or names)
         return _fill_in(partial(opened.predict_table, table, folder=folder, **more), out)
