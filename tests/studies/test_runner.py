@@ -19,6 +19,7 @@ from rich.console import Console
 import headstart as hs
 from headstart.cli.main import main
 from headstart.comparison.study import read_study
+from headstart.comparison.summary import Results
 from headstart.console.study_progress import run_study_with_progress
 from headstart.data.dataset import Dataset
 from headstart.recipes import recipe as recipes
@@ -95,6 +96,16 @@ def test_every_trial_is_carried_out_as_its_setting_says(carried_out: StudyRunner
     assert chosen == {runner.learning_rates["A", 1.0]}
     assert {trial.tried for trial in study.trials if trial.setting == "A"} == {runner.jobs.tried(("A", 1.0))}
     assert runner.learning_rates["A", 1.0] in runner.jobs.tried(("A", 1.0))
+
+
+def test_a_comparison_of_its_settings_has_the_intervals_of_the_study(carried_out: StudyRunner) -> None:
+    results, comparison = Results(carried_out.study), hs.compare([carried_out.plan.out])
+    letters = [each.setting for each in comparison.entries]
+    assert letters == ["A", "D", "G"]
+    for one, two in comparison.pairs:
+        known = results.difference(letters[two], letters[one], 1.0)
+        assert known is not None
+        assert comparison.difference(one, two) == known
 
 
 def test_learning_rates_are_chosen_on_training_images_alone(carried_out: StudyRunner) -> None:

@@ -19,6 +19,7 @@ from headstart.comparison.intervals import Difference, average, difference, diff
 from headstart.comparison.run_entries import Entry
 from headstart.comparison.shared_images import SharedImages
 from headstart.comparison.simultaneous import deviations, family_level
+from headstart.comparison.summary import Results
 from headstart.metrics.bootstrap import Floats, Interval
 from headstart.metrics.pseudo_values import class_pseudo_values
 from headstart.metrics.shares import LEVEL
@@ -88,8 +89,29 @@ class RunComparison:
         )
         return family_level(drawn, self.pairs)
 
+    @cached_property
+    def _study(self) -> Results | None:
+        """The study that all entries are of, where its scores are those of the same predictions on the same images."""
+        study = self.entries[0].study
+        if study is None or len(self.shared.filenames) != study.images:
+            return None
+        results = Results(study)
+        for entry, score in zip(self.entries, self.scores, strict=True):
+            known = results.get(entry.setting, entry.runs[0].recipe.data.label_fraction)
+            if known is None or not np.isclose(known.score.value, score.value):
+                return None
+        return results
+
     def difference(self, one: int, two: int) -> Difference:
-        """The score of entry ``two`` minus that of entry ``one``, paired image by image and seed by seed."""
+        """The score of entry ``two`` minus that of entry ``one``, paired image by image and seed by seed.
+
+        Of a study's settings it is the study's, whose other comparisons say more of how much seeds differ.
+        """
+        if self._study is not None:
+            fraction = self.entries[one].runs[0].recipe.data.label_fraction
+            known = self._study.difference(self.entries[two].setting, self.entries[one].setting, fraction)
+            if known is not None and self.units >= FEWEST:
+                return known
         rows, judged = self._rows(one, two), self.shared.judged
         cells = np.stack([judged[one].scores[rows[0]], judged[two].scores[rows[1]]])
         found = Crossed(cells, self.shared.groups).contrast([[-1.0, 1.0]])

@@ -30,6 +30,8 @@ class Entry:
     runs: tuple[RunFolder, ...]
     setting: str = ""
     """The letter of a study's setting; empty for a run of its own."""
+    study: Study | None = None
+    """That study."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -125,7 +127,7 @@ def _of_study(folder: Path) -> list[Entry]:
     for letter in _done(study, most):
         paths = [folder / trial_path(letter, most, trial.seed) for trial in study.at(letter, most)]
         runs = tuple(_open(path, unfinished=False) for path in paths)
-        found.append(Entry(f"{letter} {SETTINGS[letter].phrase}", runs, letter))
+        found.append(Entry(f"{letter} {SETTINGS[letter].phrase}", runs, letter, study))
     return found
 
 
