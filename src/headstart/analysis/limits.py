@@ -17,11 +17,17 @@ MOST_NAMED = 20
 
 
 def limits(run: RunFolder) -> list[str]:
-    """Few validation images, classes that are not validated, and classes of few training images."""
+    """Validation images that the weights have seen, few of them, classes without any or with few training images."""
     data, said = run.data, []
     images, counts = data.get("images", {}).get("val", 0), data.get("counts", {})
     if 0 < images < FEW_IMAGES:
         said.append(f"{images} validation images are few: the interval is wide.")
+    seen = data.get("val_seen_by_weights", 0)
+    if seen:
+        said.append(
+            f"{seen:,} of {images:,} validation images are among those that the weights it started from were trained"
+            " on: the score is too high."
+        )
     absent = [name for name in run.classes if counts.get("val") and not counts["val"].get(name)]
     if absent:
         said.append(f"Not validated, for lack of images: {_listed(absent)}.")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from headstart.comparison.summary import Results
 from headstart.comparison.wording import listed, percent, points
 
+GIVEN = "BDF"
+"""Settings that start from given weights."""
 FEW_IMAGES = 300
 """Validation images below which cross-validation is worth its time."""
 NOTABLE_BIAS = 0.0005
@@ -52,6 +54,18 @@ def of_scratch(results: Results) -> Iterator[str]:
                 " and schedule included, not the weights alone"
             )
         yield f"{by}. --recipe with a recipe's name trains all settings by that one."
+
+
+def of_given_weights(results: Results) -> Iterator[str]:
+    """That nobody can say whether given weights have seen the evaluation images."""
+    study = results.study
+    settings = [each for each in study.settings if each in GIVEN]
+    if study.given_weights and settings and study.seen_by_weights is None:
+        yield (
+            f"{listed(settings)} {'starts' if len(settings) == 1 else 'start'} from the weights {study.given_weights}:"
+            " whether images of yours were among those that they were trained on cannot be found out here; where they"
+            " were, these scores are too high."
+        )
 
 
 def of_weights(results: Results) -> Iterator[str]:

@@ -170,6 +170,10 @@ class Study(StudyModel):
     """Whether headstart made the validation split."""
     leaked: Annotated[int, Field(ge=0)] | None = None
     """Held-out images that show a training image; None where nobody looked."""
+    given_weights: str = ""
+    """The weights that B and D start from, where they are not trained by the study; empty with others."""
+    seen_by_weights: Annotated[int, Field(ge=0)] | None = None
+    """Held-out images that they were trained on; None where nobody knows."""
     tuned_from: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rates are tuned within the labels of each fraction from this one on; 1: with all labels only."""
     pretrainings: Annotated[int, Field(gt=0)] = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headstart.comparison.cautions import GIVEN
 from headstart.comparison.metric import METRICS
 from headstart.comparison.summary import Results
 from headstart.comparison.wording import label_share, listed, name
@@ -22,6 +23,7 @@ def warnings(results: Results, data: str = "") -> list[str]:
     """
     return [
         *of_leaks(results, data),
+        *of_seen_images(results),
         *of_baseline(results),
         *of_failures(results),
         *of_few_images(results),
@@ -45,6 +47,18 @@ def of_baseline(results: Results) -> Iterator[str]:
             f"{name('A')} is not significantly above always predicting the most frequent class: with {label_share(a)}"
             f" its {METRICS[results.study.metric].title} is {score_with_ci(a.score)}, that of guessing {baseline}. What"
             " others gain over it is no measure of pre-training; longer training is a fairer comparison."
+        )
+
+
+def of_seen_images(results: Results) -> Iterator[str]:
+    """Held-out images that the given weights were trained on, so that they are no new images."""
+    study = results.study
+    if study.seen_by_weights and study.images:
+        split = "test" if study.split == "test" else "validation"
+        settings = listed([each for each in study.settings if each in GIVEN])
+        yield (
+            f"{study.seen_by_weights:,} of {study.images:,} {split} images are among those that the weights of"
+            f" {settings} ({study.given_weights}) were trained on: these scores are too high."
         )
 
 

@@ -84,6 +84,7 @@ class Data(_Part):
     skipped: list[Skipped] = []
     images_trained_on: Count = 0
     left_out: Count = 0
+    val_seen_by_weights: Count = 0
 
     @model_validator(mode="after")
     def _check_counts(self) -> Data:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from headstart.errors import HeadstartError, quoted
 from headstart.metrics.bootstrap import numbered
@@ -36,6 +37,27 @@ def read_trained_on(run: RunFolder) -> set[str]:
     if not all(len(each) == 32 and set(each) <= set(string.hexdigits) for each in hashes):
         raise HeadstartError(f"{path}: expected the hash of an image in each line, found another", run.write_again)
     return hashes
+
+
+def run_of(weights: str) -> Path | None:
+    """The run that weights are of: a run folder, or the one of a ``weights/best.safetensors``; None for others."""
+    if not weights:
+        return None
+    path = Path(weights)
+    folder = path if path.is_dir() else path.parent.parent if path.parent.name == "weights" else None
+    return folder if folder is not None and (folder / "recipe.toml").is_file() else None
+
+
+def seen_by(weights: str, contents: Iterable[str]) -> int | None:
+    """How many images, given by the hashes of their files, the run that ``weights`` are of was trained on.
+
+    None for weights of no run, and of one that does not say.
+    """
+    folder = run_of(weights)
+    try:
+        return None if folder is None else len(read_trained_on(RunFolder(folder)) & set(contents))
+    except HeadstartError:
+        return None
 
 
 def write_held_out(run: RunFolder, splits: Mapping[str, str]) -> None:

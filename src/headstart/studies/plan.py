@@ -81,6 +81,13 @@ class Plan:
     """What nobody asked for, so that a budget may choose it: of `FREE`."""
 
     @property
+    def given_weights(self) -> str:
+        """The weights that settings start from and the study does not train; empty without."""
+        starts = any(PRETRAINING_OF.get(each) in (SUPERVISED, CONTINUED) for each in self.settings)
+        weights = self.recipe.backbone.weights
+        return weights if starts and self.corpus is None and weights != "none" else ""
+
+    @property
     def by_scratch(self) -> str:
         """The settings that `scratch` trains."""
         return "" if self.scratch is None else "".join(each for each in self.settings if each in self.scratch_settings)

@@ -15,6 +15,7 @@ from headstart.models.backbones import default_image_size
 from headstart.models.weights import LITES
 from headstart.recipes.recipe import Recipe, override
 from headstart.runs.folder import RunFolder
+from headstart.runs.training_images import run_of
 from headstart.tasks import Task, task_named
 
 HELP = "--backbones tf_efficientnet_lite0,resnet18.tv_in1k,runs/mine,resnet50=FILE.safetensors"
@@ -86,7 +87,7 @@ def _read(text: str, recipe: Recipe) -> Entry:
     if equals and _known(network):
         return _named(text, recipe, network, file)
     path = Path(text)
-    folder = run_folder(text)
+    folder = run_of(text)
     if folder is not None:
         return _run(text, recipe, folder)
     if path.is_dir():
@@ -96,13 +97,6 @@ def _read(text: str, recipe: Recipe) -> Entry:
     if not _known(text) and (path.suffix or len(path.parts) > 1) and "." in path.name:
         raise HeadstartError(f"{text}: expected a weights file, found none", HELP)
     return _named(text, recipe, text, "imagenet-lite" if text.partition(".")[0] in LITES else "imagenet")
-
-
-def run_folder(weights: str) -> Path | None:
-    """The run that weights are of: a run folder, or the one of a ``weights/best.safetensors``; None for others."""
-    path = Path(weights)
-    folder = path if path.is_dir() else path.parent.parent if path.parent.name == "weights" else None
-    return folder if folder is not None and (folder / "recipe.toml").is_file() else None
 
 
 def _known(name: str) -> bool:

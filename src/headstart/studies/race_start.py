@@ -13,10 +13,10 @@ from headstart.errors import HeadstartError
 from headstart.files import rename_aside
 from headstart.metrics.bootstrap import numbered
 from headstart.runs.folder import RunFolder
-from headstart.runs.training_images import read_trained_on
+from headstart.runs.training_images import read_trained_on, run_of
 from headstart.studies.race import RaceRunner
 from headstart.studies.race_budget import RaceClock
-from headstart.studies.race_entries import Entry, Failed, Loaded, load, read_entries, run_folder
+from headstart.studies.race_entries import Entry, Failed, Loaded, load, read_entries
 from headstart.studies.race_plan import RacePlan, exists
 from headstart.studies.trial import majority_baseline
 
@@ -95,7 +95,7 @@ def _without_contaminated(
     held_out = {pixels.contents[row] for row in pixels.index.positions(split)}
     checked = list(entries)
     for number, each in enumerate(entries):
-        if not isinstance(each, Entry) or (folder := run_folder(each.key[1])) is None:
+        if not isinstance(each, Entry) or (folder := run_of(each.key[1])) is None:
             continue
         try:
             seen = len(held_out & read_trained_on(RunFolder(folder)))

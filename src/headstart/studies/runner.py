@@ -27,6 +27,7 @@ from headstart.metrics.bootstrap import numbered
 from headstart.report.study_page import write_study_page
 from headstart.runs.folder import RunFolder
 from headstart.runs.lock import own, owner_of
+from headstart.runs.training_images import seen_by
 from headstart.studies import resume as resuming
 from headstart.studies.budget import from_scratch, shortened
 from headstart.studies.jobs import Jobs, TrialKey, TunedAt
@@ -81,8 +82,7 @@ class StudyRunner:
         self._order = {key: number for number, key in enumerate(_in_order(plan))}
         self.study = self._with_finished_trials(self._empty_study())
         self.jobs = Jobs(plan, self._finish_trial, self._note_excluded, self.study.trials)
-        self._report_due = 0.0
-        self._shares: defaultdict[str, float] = defaultdict(float)
+        self._report_due, self._shares = 0.0, defaultdict[str, float](float)
 
     @property
     def learning_rates(self) -> dict[TunedAt, float]:
@@ -163,8 +163,7 @@ class StudyRunner:
         self.on_progress(name, more)
 
     def _empty_study(self) -> Study:
-        plan, index = self.plan, self.pixels.index
-        split = index.held_out
+        plan, index, split = self.plan, self.pixels.index, self.pixels.index.held_out
         groups = numbered([index.groups[row] for row in index.positions(split)])
         return Study(
             name=plan.out.name,
@@ -181,6 +180,8 @@ class StudyRunner:
             split_made=index.split_made,
             leaked=None if index.split_made else len(leaked_rows(self.pixels, split)),  # those split no duplicates
             shortened=shortened(plan),
+            given_weights=plan.given_weights,
+            seen_by_weights=seen_by(plan.given_weights, map(self.pixels.contents.__getitem__, index.positions(split))),
             scratch=from_scratch(plan),
             scratch_settings=plan.by_scratch,
             pretrainings=plan.pretrainings,

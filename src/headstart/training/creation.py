@@ -6,7 +6,7 @@ from typing import Any
 
 from headstart.runs import lifecycle
 from headstart.runs.folder import RunFolder
-from headstart.runs.training_images import write_groups, write_held_out, write_trained_on
+from headstart.runs.training_images import seen_by, write_groups, write_held_out, write_trained_on
 from headstart.training.architecture import architecture
 from headstart.training.provenance import describe_data, describe_environment
 from headstart.training.state import TrainState
@@ -19,6 +19,8 @@ def create_run(training: TrainState, provenance: dict[str, Any]) -> None:
     counts = {"images_trained_on": len(training.train_rows)}  # fewer than the training split, with a label fraction
     if training.excluded is not None:
         counts["left_out"] = training.excluded
+    if seen := validated_and_seen(training):
+        counts["val_seen_by_weights"] = seen
     facts = {**describe_data(training.pixels), **counts}
 
     def write_rest(run: RunFolder) -> None:
@@ -26,6 +28,15 @@ def create_run(training: TrainState, provenance: dict[str, Any]) -> None:
         lifecycle.mark_unfinished(run.path)
 
     RunFolder.create(training.run.path, training.recipe, environment, facts, write_rest)
+
+
+def validated_and_seen(training: TrainState) -> int:
+    """How many validation images the run that the weights come from was trained on; 0 without labels to recall."""
+    pixels = training.pixels
+    if training.task.target == "none":
+        return 0
+    held_out = (pixels.contents[row] for row in pixels.index.positions("val"))
+    return seen_by(training.recipe.backbone.weights, held_out) or 0
 
 
 def missing_at_start(run: RunFolder) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from headstart.data.requirements import classes_missing_from_train
 from headstart.environment import cache_folder
 from headstart.errors import quoted
+from headstart.training.creation import validated_and_seen
 from headstart.training.state import TrainState
 
 
@@ -23,6 +24,13 @@ def data_warnings(state: TrainState) -> Iterator[str]:
         yield (
             f"{state.excluded:,} of {total:,} training images dropped as (near-)duplicates of held-out images of"
             f" {held_out}."
+        )
+    seen = validated_and_seen(state)
+    if seen:
+        images = len(state.pixels.index.positions("val"))
+        yield (
+            f"{seen:,} of {images:,} validation images are among those that the weights {state.recipe.backbone.weights}"
+            " were trained on: the score will be too high."
         )
     missing = [f'"{name}"' for name in classes_missing_from_train(state.pixels, state.train_rows)]
     if missing:
