@@ -83,6 +83,7 @@ def apart(some: NDArray[np.int64], others: NDArray[np.int64]) -> int:
 def test_every_plot_is_saved_as_it_is_shown(opened: tuple[str, Page]) -> None:
     kind, page = opened
     page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 1400, "height": 800})  # wide enough for every drawing at its own scale
     figures = page.locator(".figure:has(svg), .drawing")
     assert figures.count() == PLOTS[kind]
     for figure in figures.all():
@@ -95,7 +96,7 @@ def test_every_plot_is_saved_as_it_is_shown(opened: tuple[str, Page]) -> None:
         words = [text for svg in figure.locator(SHOWN).all() for text in svg.evaluate(WORDS)]
         keys = figure.locator(".key[aria-pressed=true]").all_inner_texts()
         texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
-        hidden = figure.locator("g[data-line][style*=none] text").all_text_contents()
+        hidden = figure.locator(SHOWN).locator("g[data-line][style*=none] text").all_text_contents()
         assert sorted(texts + hidden) == sorted([*keys, *words])
         assert not re.search(rb"var\(|class=|style=|color\(|<style", content)  # readable without the page
         file, content = saved(page, page.locator(f"[aria-label='save the plot {name} as PNG']"))

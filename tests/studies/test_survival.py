@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,7 +82,7 @@ def _emptied(run: Path) -> None:
 
 def _foreign(run: Path) -> None:
     file = run / "recipe.toml"
-    file.write_text(file.read_text(encoding="utf-8").replace("lr = 0.00", "lr = 0.50", 1), encoding="utf-8")
+    file.write_text(re.sub(r"(?m)^lr = .*$", "lr = 0.5", file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _a_file(run: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -139,12 +140,29 @@ def synchronize_batchnorm(fabric: Fabric, task: T) -> T:
 
 def take_states(metrics: MetricCollection) -> States:
     """The states of ``metrics``, on the CPU; resets them."""
-    states = {
-        name: {state: _on_cpu(value) for state, value in metric.metric_state.items()}
-        for name, metric in metrics.items()
-    }
+    states = _states(metrics)
     metrics.reset()
     return states
+
+
+def gather_states(fabric: Fabric, metrics: MetricCollection) -> list[States]:
+    """The states of each rank's ``metrics``, in the order of the ranks. Called by all of them together."""
+    everyone: list[Any] = [_states(metrics)]
+    if fabric.world_size > 1:
+        everyone = [None] * fabric.world_size
+        distributed.all_gather_object(everyone, _states(metrics), group=cpu_group())
+    return everyone
+
+
+def restore_states(fabric: Fabric, metrics: MetricCollection, parts: Sequence[States]) -> None:
+    """Give ``metrics`` what `gather_states` found: its own to each of as many ranks, so that sums go on as they began.
+
+    Of another number of ranks the first one has the states of all.
+    """
+    metrics.reset()
+    own = [parts[fabric.global_rank]] if len(parts) == fabric.world_size else parts if fabric.is_global_zero else []
+    for states in own:
+        _merge(metrics, states)
 
 
 def merge_states(fabric: Fabric, metrics: MetricCollection, parts: dict[int, States]) -> None:
@@ -158,11 +176,21 @@ def merge_states(fabric: Fabric, metrics: MetricCollection, parts: dict[int, Sta
         distributed.all_gather_object(everyone, parts, group=cpu_group())
     whole = {number: states for part in everyone for number, states in part.items()}
     for number in sorted(whole, reverse=True):  # `merge_state` puts what comes in before what is there
-        for name, metric in metrics.items():
-            state = {key: _on_device(value, metric.device) for key, value in whole[number][name].items()}
-            metric.merge_state(state)
+        _merge(metrics, whole[number])
     for metric in metrics.values():
         metric.distributed_available_fn = _nothing_to_gather
+
+
+def _states(metrics: MetricCollection) -> States:
+    return {
+        name: {state: _on_cpu(value) for state, value in metric.metric_state.items()}
+        for name, metric in metrics.items()
+    }
+
+
+def _merge(metrics: MetricCollection, states: States) -> None:
+    for name, metric in metrics.items():
+        metric.merge_state({key: _on_device(value, metric.device) for key, value in states[name].items()})
 
 
 def _nothing_to_gather() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from headstart.runs.lifecycle import finish
 from headstart.tasks import Task
 from headstart.training.checkpoint import Progress, save_checkpoint
 from headstart.training.feature_cache import FeatureCache
-from headstart.training.ranks import agree
+from headstart.training.ranks import agree, gather_states, restore_states
 
 if TYPE_CHECKING:  # recorders work on a TrainState
     from headstart.training.recorders import Recorder
@@ -93,13 +92,11 @@ class TrainState:
     def save(self, *, together: bool = False) -> None:
         """Write the checkpoint to resume from.
 
-        ``together``: all ranks call this, within an epoch; its training metrics are then of all of them.
+        ``together``: all ranks call this, within an epoch; it then holds the training metrics of each of them.
         """
-        metrics = self.task.training_metrics.values()
-        with ExitStack() as synchronized:
-            for metric in metrics if together and self.fabric.world_size > 1 else ():
-                synchronized.enter_context(metric.sync_context())
-            state = {"task": self.task.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state = {"task": self.task.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if together and self.fabric.world_size > 1:
+            state["metrics_of_ranks"] = gather_states(self.fabric, self.task.training_metrics)
         if self.fabric.is_global_zero:
             save_checkpoint(self.run, self.progress, state)
 
@@ -110,7 +107,9 @@ class TrainState:
         self.task.load_state_dict({**metrics, **state["task"]})
         self.task.to(self.fabric.device)  # a metric takes the tensors of the checkpoint, which are in main memory
         self.optimizer.load_state_dict(state["optimizer"])
-        if not self.fabric.is_global_zero:  # the first rank counts for all
+        if parts := state.get("metrics_of_ranks"):
+            restore_states(self.fabric, self.task.training_metrics, parts)
+        elif not self.fabric.is_global_zero:  # the first rank counts for all
             self.task.training_metrics.reset()
 
     def finish(self) -> None:
