@@ -172,7 +172,7 @@ def test_every_table_sorts_by_keys_and_is_copied(opened: tuple[str, Page]) -> No
 def test_plots_fit_on_a_telephone(opened: tuple[str, Page]) -> None:
     """All but matrices and drawings of networks, which scroll in a box of their own where they are large."""
     page = opened[1]
-    page.set_viewport_size({"width": 1600, "height": 800})
+    page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     figures = page.locator(".figure:has(svg.chart:not(.matrix))")
     assert figures.count() >= 1

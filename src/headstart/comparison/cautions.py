@@ -46,7 +46,7 @@ def of_scratch(results: Results) -> Iterator[str]:
     of weights."""
     own = results.study.scratch_settings
     others = [each for each in results.study.settings if each not in own]
-    if results.study.scratch:
+    if results.study.scratch and own:
         by = f"{listed(list(own))} {'is' if len(own) == 1 else 'are'} trained by {results.study.scratch}"
         if others:
             by += (

@@ -53,12 +53,12 @@ def of_baseline(results: Results) -> Iterator[str]:
 def of_seen_images(results: Results) -> Iterator[str]:
     """Held-out images that the given weights were trained on, so that they are no new images."""
     study = results.study
-    if study.seen_by_weights and study.images:
+    settings = [each for each in study.settings if each in GIVEN]
+    if study.seen_by_weights and study.images and settings:
         split = "test" if study.split == "test" else "validation"
-        settings = listed([each for each in study.settings if each in GIVEN])
         yield (
             f"{study.seen_by_weights:,} of {study.images:,} {split} images are among those that the weights of"
-            f" {settings} ({study.given_weights}) were trained on: these scores are too high."
+            f" {listed(settings)} ({study.given_weights}) were trained on: these scores are too high."
         )
 
 
