@@ -42,9 +42,9 @@ def main() -> None:
         open_page(page, study)
         save("study.png", page, 0, edge(page, "section:has(#trials)", "bottom"))
         open_page(page, run)
-        save("report.png", page, 0, edge(page, "#findings", "bottom"))
+        save("report.png", page, 0, edge(page, "#learning", "bottom"))
         show_an_image_of_the_map(page)
-        save("learned.png", page, edge(page, "#findings", "top"), edge(page, "#map-legend", "bottom"))
+        save("learned.png", page, edge(page, "section:has(#map)", "top"), edge(page, "#map-legend", "bottom"))
         browser.close()
 
 
