@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headstart.comparison.settings import SETTINGS
 from headstart.comparison.summary import Results
 from headstart.comparison.wording import listed, percent, points
 
-GIVEN = "BDF"
-"""Settings that start from given weights."""
 FEW_IMAGES = 300
 """Validation images below which cross-validation is worth its time."""
 NOTABLE_BIAS = 0.0005
@@ -59,7 +58,7 @@ def of_scratch(results: Results) -> Iterator[str]:
 def of_given_weights(results: Results) -> Iterator[str]:
     """That nobody can say whether given weights have seen the evaluation images."""
     study = results.study
-    settings = [each for each in study.settings if each in GIVEN]
+    settings = [each for each in study.settings if SETTINGS[each].given]
     if study.given_weights and settings and study.seen_by_weights is None:
         yield (
             f"{listed(settings)} {'starts' if len(settings) == 1 else 'start'} from the weights {study.given_weights}:"

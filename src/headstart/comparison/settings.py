@@ -27,6 +27,11 @@ class Setting:
         """'B (fine-tune supervised)', for sentences."""
         return f"{self.letter} ({self.phrase})"
 
+    @property
+    def given(self) -> bool:
+        """Whether it starts from weights that were learned elsewhere: the recipe's, or those of a corpus."""
+        return self.pretraining in ("supervised", "both")
+
 
 _ON_IMAGES = "self-supervised weights (learned on the unlabeled images)"
 _BOTH = "supervised weights, then self-supervised on the unlabeled images"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.comparison.cautions import GIVEN
 from headstart.comparison.metric import METRICS
+from headstart.comparison.settings import SETTINGS
 from headstart.comparison.summary import Results
 from headstart.comparison.wording import label_share, listed, name
 from headstart.errors import quoted
@@ -53,7 +53,7 @@ def of_baseline(results: Results) -> Iterator[str]:
 def of_seen_images(results: Results) -> Iterator[str]:
     """Held-out images that the given weights were trained on, so that they are no new images."""
     study = results.study
-    settings = [each for each in study.settings if each in GIVEN]
+    settings = [each for each in study.settings if SETTINGS[each].given]
     if study.seen_by_weights and study.images and settings:
         split = "test" if study.split == "test" else "validation"
         yield (

@@ -159,13 +159,7 @@ def _context(run: RunFolder) -> RunPage:
     resamples = 1000 if run.trained else RESAMPLES_WHILE_TRAINING
     predictions, network, labels = read_predictions(run), run.architecture, read_label_check(run)
     test = next((row for row in rows if row["split"] == "test"), None)
-    metrics = answer = None
-    if predictions is not None:
-        groups = read_groups(run, predictions.filenames)
-        metrics = classification_metrics(
-            predictions.labels, predictions.probabilities, data["classes"], resamples, groups=groups
-        )
-        answer = of_classifier(run, metrics, test if groups is None else None)
+    metrics, answer = (None, None) if predictions is None else _of_predictions(run, predictions, test, resamples)
     analysis, places = read_feature_analysis(run) or (None, [])
     figures = _figures(run, predictions, metrics, analysis, places)
     # A segmentation run has figures, findings and images of its own.
@@ -215,6 +209,17 @@ def _context(run: RunFolder) -> RunPage:
         mapped=len({row["row"] for row in places}),
         least_mapped=MIN_POINTS,
     )
+
+
+def _of_predictions(
+    run: RunFolder, predictions: StoredPredictions, test: Row | None, resamples: int
+) -> tuple[ClassificationMetrics, RunAnswer]:
+    """Metrics of a classifier's stored predictions, and what they answer; ``test`` is the row of the test images."""
+    groups = read_groups(run, predictions.filenames)
+    metrics = classification_metrics(
+        predictions.labels, predictions.probabilities, run.classes, resamples, groups=groups
+    )
+    return metrics, of_classifier(run, metrics, test if groups is None else None)
 
 
 def _figures(

@@ -83,14 +83,13 @@ class Jobs:
 
     def _candidates(self, at: TunedAt, weights: tuple[str, ...], jobs: dict[str, Job]) -> tuple[str, ...]:
         """Add the learning-rate candidates of a setting, which need these weights, and name them."""
-        names: tuple[str, ...] = ()
-        for lr, (folder, recipe) in self.plan.tunings(*at).items():
+        first, names = self.plan.tunings(*at), tuple[str, ...]()
+        for lr, (folder, recipe) in (first | self.plan.further_tunings(*at)).items():
             training, finish = Training(recipe, self.plan.data, folder), partial(self._finish_candidate, at, lr)
-            jobs.setdefault(recipe.name, self._job(training, weights, finish))
-            names += (recipe.name,)
-        for lr, (folder, recipe) in self.plan.further_tunings(*at).items():
-            training, finish = Training(recipe, self.plan.data, folder), partial(self._finish_candidate, at, lr)
-            job = self._job(training, weights + names, finish, needed=partial(self._may_be_better, at, lr))
+            if lr in first:
+                job = self._job(training, weights, finish)
+            else:  # the others come first, and say whether there is need for it
+                job = self._job(training, weights + names, finish, needed=partial(self._may_be_better, at, lr))
             jobs.setdefault(recipe.name, job)
             names += (recipe.name,)
         return names

@@ -19,7 +19,7 @@ from headstart.recipes.recipe import Recipe, load, override
 SUPERVISED, SELF_SUPERVISED, CONTINUED = "supervised", "self-supervised", "continued"
 PRETRAINING_OF = {"B": SUPERVISED, "C": SELF_SUPERVISED, "D": SUPERVISED, "E": SELF_SUPERVISED, "F": CONTINUED}
 """Setting -> the weights that its backbone starts from; the others start from random weights."""
-FROM_RANDOM = "ACEG"
+FROM_RANDOM = "".join(letter for letter, setting in SETTINGS.items() if not setting.given)
 """The settings that know nothing but what is learned from random weights on the study's own images."""
 TRIAL_ORDER = ("DG", "A", "E", "BCF")
 """Groups of settings, cheapest first, so that the first minutes give a table, with a difference to A."""
@@ -83,9 +83,9 @@ class Plan:
     @property
     def given_weights(self) -> str:
         """The weights that settings start from and the study does not train; empty without."""
-        starts = any(PRETRAINING_OF.get(each) in (SUPERVISED, CONTINUED) for each in self.settings)
+        given = any(SETTINGS[each].given for each in self.settings)
         weights = self.recipe.backbone.weights
-        return weights if starts and self.corpus is None and weights != "none" else ""
+        return weights if given and self.corpus is None and weights != "none" else ""
 
     @property
     def by_scratch(self) -> str:

@@ -19,7 +19,7 @@ def create_run(training: TrainState, provenance: dict[str, Any]) -> None:
     counts = {"images_trained_on": len(training.train_rows)}  # fewer than the training split, with a label fraction
     if training.excluded is not None:
         counts["left_out"] = training.excluded
-    if seen := validated_and_seen(training):
+    if seen := _validated_and_seen(training):
         counts["val_seen_by_weights"] = seen
     facts = {**describe_data(training.pixels), **counts}
 
@@ -30,7 +30,7 @@ def create_run(training: TrainState, provenance: dict[str, Any]) -> None:
     RunFolder.create(training.run.path, training.recipe, environment, facts, write_rest)
 
 
-def validated_and_seen(training: TrainState) -> int:
+def _validated_and_seen(training: TrainState) -> int:
     """How many validation images the run that the weights come from was trained on; 0 without labels to recall."""
     pixels = training.pixels
     if training.task.target == "none":

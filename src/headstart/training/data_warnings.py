@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from headstart.data.requirements import classes_missing_from_train
 from headstart.environment import cache_folder
 from headstart.errors import quoted
-from headstart.training.creation import validated_and_seen
 from headstart.training.state import TrainState
 
 
@@ -25,7 +24,7 @@ def data_warnings(state: TrainState) -> Iterator[str]:
             f"{state.excluded:,} of {total:,} training images dropped as (near-)duplicates of held-out images of"
             f" {held_out}."
         )
-    seen = validated_and_seen(state)
+    seen = state.run.data.get("val_seen_by_weights", 0)
     if seen:
         images = len(state.pixels.index.positions("val"))
         yield (
